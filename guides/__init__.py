@@ -6,3 +6,8 @@ import os
 
 # Debuggers match breakpoints by real path, and this folder is reached through a link.
 __path__ = [os.path.realpath(path) for path in __path__]
+
+from pyro_textvae.guides.empty import EmptyGuide
+from pyro_textvae.guides.gaussian import GaussianGuide
+
+__all__ = ["EmptyGuide", "GaussianGuide"]

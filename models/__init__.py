@@ -6,3 +6,8 @@ import os
 
 # Debuggers match breakpoints by real path, and this folder is reached through a link.
 __path__ = [os.path.realpath(path) for path in __path__]
+
+from pyro_textvae.models.language_model import LanguageModel
+from pyro_textvae.models.sentence_vae import SentenceVAE
+
+__all__ = ["LanguageModel", "SentenceVAE"]

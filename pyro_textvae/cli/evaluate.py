@@ -1,0 +1,98 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""``pyro-textvae evaluate``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyro_textvae.cli.parsing import parse
+from pyro_textvae.errors import UserError
+
+
+@dataclass
+class EvaluateOptions:
+    """Log-likelihood, bound, KL and information of a run on a split, into evaluation.json.
+
+    Args:
+        run: folder made by train.
+        split: train, valid or test.
+        data: other text to score with the run's tokenizer; by default the run's own corpus.
+        text_column: column of a TSV or JSONL file that holds the sentence.
+        num_samples: draws of the latents for each sentence.
+        batch_size: sentences in a batch.
+        max_tokens: tokens decoded at once; bounds the memory.
+        seed: of the draws.
+        device: auto, cpu, cuda, or cuda:N.
+        out: file to write; by default evaluation.json in the run.
+
+    """
+
+    run: str = ""
+    split: str = "test"
+    data: str | None = None
+    text_column: str | None = None
+    num_samples: int = 100
+    batch_size: int = 32
+    max_tokens: int = 16384
+    seed: int = 0
+    device: str = "auto"
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("num_samples", "batch_size", "max_tokens"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.split not in ("train", "valid", "test"):
+            raise UserError(f"split must be train, valid or test, got {self.split!r}")
+        if self.seed < 0:
+            raise UserError(f"seed must not be negative, got {self.seed}")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Evaluate a run and print its table."""
+    options, _ = parse(EvaluateOptions, "evaluate", with_run(arguments))
+    from pathlib import Path
+
+    from pyro_textvae import report, runs
+    from pyro_textvae.training.files import write_json
+
+    demand_run(options.run, "evaluate")
+    result = runs.evaluate(
+        options.run,
+        split=options.split,
+        data=options.data,
+        text_column=options.text_column,
+        num_samples=options.num_samples,
+        batch_size=options.batch_size,
+        max_tokens=options.max_tokens,
+        seed=options.seed,
+        device=options.device,
+    )
+    out = Path(options.out) if options.out else Path(options.run) / "evaluation.json"
+    if not out.parent.is_dir():
+        raise UserError(f"there is no folder {out.parent} to write {out.name} into")
+    write_json(out, {name: _plain(value) for name, value in result.items()})
+    print(report.evaluation_table(result))
+    print(f"written to {out}")
+
+
+def with_run(arguments: Sequence[str]) -> list[str]:
+    """Let the run folder come first, without a flag."""
+    if arguments and not arguments[0].startswith("-"):
+        return ["--run", *arguments]
+    return list(arguments)
+
+
+def demand_run(run: str, command: str) -> None:
+    """Refuse a command without a run folder."""
+    if not run:
+        raise UserError(f"{command} needs a run folder: pyro-textvae {command} RUN")
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinities and no NaN: null says that there is no such number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,76 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``pyro-textvae``."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from pyro_textvae.errors import UserError
+
+COMMANDS = {
+    "train": "train a model and guide on a corpus into a run folder",
+    "evaluate": "log-likelihood, bound, KL and information of a run on a split",
+    "sample": "draw sentences from a run",
+    "reconstruct": "decode sentences again from their latents",
+    "interpolate": "walk between the latents of two sentences",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it went well, 2 for a mistake that the user can mend."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(given)
+    except UserError as error:
+        print(f"pyro-textvae: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("pyro-textvae: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (``| head``): there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(given: list[str]) -> int:
+    if not given or given[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    if given[0] == "--version":
+        from pyro_textvae import __version__
+
+        print(f"pyro-textvae {__version__}")
+        return 0
+    command = given[0]
+    if command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"there is no command {command!r}{hint} (one of {', '.join(COMMANDS)})")
+    module = importlib.import_module(f"pyro_textvae.cli.{command}")
+    module.main(given[1:])
+    return 0
+
+
+def _usage() -> str:
+    lines = [f"  {name:12s} {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: pyro-textvae COMMAND [--config FILE] [settings]",
+            "",
+            "Text VAEs as Pyro programs.",
+            "",
+            *lines,
+            "",
+            "pyro-textvae COMMAND --help lists the settings of a command.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""``pyro-textvae train``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyro_textvae.cli.parsing import as_mapping, parse
+from pyro_textvae.config import TrainConfig
+from pyro_textvae.errors import UserError
+
+
+@dataclass
+class TrainOptions(TrainConfig):
+    """Train a model and guide on a corpus into a run folder.
+
+    Args:
+        out: folder of the run; by default runs/DATA-MODEL.
+        overwrite: replace the run that is already there.
+        resume: go on with this run instead; only epochs and device may change.
+
+    """
+
+    out: str | None = None
+    overwrite: bool = False
+    resume: str | None = None
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train, or go on with, a run."""
+    options, given = parse(TrainOptions, "train", arguments)
+    from pyro_textvae import runs
+
+    if options.resume is not None:
+        kept = sorted(given - {"resume", "epochs", "device"})
+        if kept:
+            raise UserError(
+                f"train --resume takes its settings from the run, so {kept[0]} cannot be given: "
+                "only --epochs and --device can"
+            )
+        progress = runs.resume(
+            options.resume,
+            epochs=options.epochs if "epochs" in given else None,
+            device=options.device if "device" in given else None,
+        )
+        out = options.resume
+    else:
+        values = as_mapping(options)
+        out = values.pop("out") or _default_folder(options)
+        overwrite = values.pop("overwrite")
+        del values["resume"]
+        progress = runs.train(TrainConfig(**values), out, overwrite=overwrite)
+    print(
+        f"{out}: {progress.epoch} epochs, best validation bound {progress.best_elbo:.3f} nats per "
+        f"sentence; next: pyro-textvae evaluate {out}"
+    )
+
+
+def _default_folder(options: TrainOptions) -> str:
+    data = Path(options.data).name.replace(":", "-")
+    model = options.model.rpartition(":")[2] or options.model
+    return f"runs/{Path(data).stem}-{Path(model).stem}"

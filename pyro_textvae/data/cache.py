@@ -1,0 +1,94 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The cache of encoded corpora: one folder a key, complete or absent, safe under races."""
+
+import atexit
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pyro_textvae.data.store import read_sealed
+from pyro_textvae.errors import UserError
+
+
+def default_cache_dir() -> Path:
+    """Return `$PYRO_TEXTVAE_CACHE`, else the user's cache folder by the XDG rules."""
+    if own := os.environ.get("PYRO_TEXTVAE_CACHE"):
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path("~/.cache").expanduser()) / "pyro-textvae"
+
+
+def open_or_build(
+    key: str, cache_dir: Path | None, build: Callable[[Path], None]
+) -> tuple[Path, dict[str, Any]]:
+    """Return the folder and description of an entry, built first where absent or damaged.
+
+    `build` fills and seals an empty folder, which then takes its name in one step, so another
+    process sees all of it or nothing. Where the cache cannot be written, the entry lives in a
+    temporary folder until the process ends.
+    """
+    final = (cache_dir or default_cache_dir()) / key
+    meta = read_sealed(final, key)
+    if meta is not None:
+        return final, meta
+    working = _working_folder(final)
+    try:
+        build(working)
+    except OSError as error:
+        _remove(working)
+        raise UserError(
+            f"cannot encode the corpus into {str(working)!r}: {error}; free space or set cache_dir"
+        ) from None
+    except BaseException:
+        _remove(working)
+        raise
+    folder = _publish(working, final, key)
+    meta = read_sealed(folder, key)
+    if meta is None:
+        raise UserError(
+            f"the cache entry {str(folder)!r} was removed while it was opened; try again"
+        )
+    return folder, meta
+
+
+def _working_folder(final: Path) -> Path:
+    working = final.with_name(f".{final.name}-{secrets.token_hex(6)}")
+    try:
+        working.mkdir(parents=True)
+    except OSError:
+        working = Path(tempfile.mkdtemp(prefix="pyro-textvae-"))
+        atexit.register(_remove, working)
+    return working
+
+
+def _publish(working: Path, final: Path, key: str) -> Path:
+    """Give the finished folder its name; returns where the entry is to be read."""
+    for _ in range(3):
+        try:
+            os.replace(working, final)
+            return final
+        except OSError:
+            if read_sealed(final, key) is not None:
+                _remove(working)
+                return final
+        # A damaged entry, or a stray file, is in the way.
+        damaged = working.with_name(working.name + "-damaged")
+        try:
+            os.replace(final, damaged)
+        except OSError:
+            continue
+        _remove(damaged)
+    atexit.register(_remove, working)
+    return working
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

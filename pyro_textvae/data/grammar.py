@@ -1,0 +1,178 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""A probabilistic context-free grammar: sampling, exact sentence probability, exact entropy."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import accumulate
+
+import numpy as np
+
+from pyro_textvae.data.inside import InsideAlgorithm
+from pyro_textvae.errors import UserError
+
+
+class Grammar:
+    """A language whose sentence probabilities are known, from grammar text in NLTK's PCFG notation.
+
+    `text` holds lines such as `NP -> Det N [0.7] | NP PP [0.3]`, the first left side is the start
+    symbol; NLTK lets the probabilities of a symbol miss 1 by 0.01, here they are normalised. Raises
+    `UserError` for text that NLTK cannot read, a symbol without rules, an empty right side, or a
+    grammar whose sentences have no finite expected length (spectral radius of the matrix of
+    expected children >= 1).
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.start, self.rules = _read(text)
+        self._nonterminals = list(self.rules)
+        expected_children, _ = self._moments()
+        radius = max(abs(np.linalg.eigvals(expected_children)))
+        if radius >= 1 - 1e-9:
+            raise UserError(
+                f"the grammar has no finite expected length (spectral radius {radius:.4g}); lower"
+                " the probability of its recursive rules"
+            )
+        self._cumulative = {
+            symbol: list(accumulate(probability for _, probability in rules))
+            for symbol, rules in self.rules.items()
+        }
+
+    @cached_property
+    def lexicon(self) -> list[str]:
+        """All words of the grammar, in alphabetical order."""
+        children = [child for rules in self.rules.values() for right, _ in rules for child in right]
+        return sorted({child.word for child in children if isinstance(child, Word)})
+
+    def sample(self, generator: np.random.Generator) -> list[str]:
+        """Draw the words of one sentence."""
+        return self.sample_derivation(generator)[0]
+
+    def sample_derivation(self, generator: np.random.Generator) -> tuple[list[str], float]:
+        """Draw a derivation; returns its words and its log probability in nats."""
+        if not isinstance(generator, np.random.Generator):
+            raise UserError(
+                f"sample needs a numpy Generator, not {type(generator).__name__}; use"
+                " numpy.random.default_rng(seed)"
+            )
+        words: list[str] = []
+        log_probability = 0.0
+        pending: list[Symbol] = [self.start]
+        while pending:
+            symbol = pending.pop()
+            if isinstance(symbol, Word):
+                words.append(symbol.word)
+                continue
+            rules, cumulative = self.rules[symbol], self._cumulative[symbol]
+            chosen = bisect_right(cumulative, generator.random() * cumulative[-1])
+            right, probability = rules[min(chosen, len(rules) - 1)]
+            log_probability += float(np.log(probability))
+            pending.extend(reversed(right))
+        return words, log_probability
+
+    def log_prob(self, words: Sequence[str]) -> float:
+        """Return log p(words) in nats, summed over all derivations; -inf for a non-sentence."""
+        if isinstance(words, str):
+            raise UserError(f"log_prob takes a list of words, not the string {words!r}; split it")
+        return self._inside.log_prob(words)
+
+    @cached_property
+    def _inside(self) -> InsideAlgorithm:
+        rules = [
+            (left, tuple(right), probability)
+            for left, alternatives in self.rules.items()
+            for right, probability in alternatives
+        ]
+        words = {child for _, right, _ in rules for child in right if isinstance(child, Word)}
+        return InsideAlgorithm(self.start, rules, {word: word.word for word in words})
+
+    @cached_property
+    def entropy(self) -> float:
+        """Entropy of a derivation in nats; of a sentence too where the grammar is unambiguous.
+
+        Solves h = h0 + M h, with h0 the entropy of the choice of a rule and M the expected children
+        (Grenander 1967).
+        """
+        return self._expected_total(
+            {
+                symbol: -sum(p * float(np.log(p)) for _, p in rules)
+                for symbol, rules in self.rules.items()
+            }
+        )
+
+    @cached_property
+    def expected_length(self) -> float:
+        """Expected number of words of a sentence."""
+        _, expected_words = self._moments()
+        return self._expected_total(dict(zip(self._nonterminals, expected_words, strict=True)))
+
+    def _expected_total(self, own: dict[str, float]) -> float:
+        """Expected sum over a derivation's nodes of a quantity that each symbol contributes."""
+        expected_children, _ = self._moments()
+        identity = np.eye(len(self._nonterminals))
+        right = np.array([own[symbol] for symbol in self._nonterminals])
+        totals = np.linalg.solve(identity - expected_children, right)
+        return float(totals[self._nonterminals.index(self.start)])
+
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
+        index = {symbol: number for number, symbol in enumerate(self._nonterminals)}
+        children = np.zeros((len(index), len(index)))
+        words = np.zeros(len(index))
+        for symbol, rules in self.rules.items():
+            for right, probability in rules:
+                for child in right:
+                    if isinstance(child, Word):
+                        words[index[symbol]] += probability
+                    else:
+                        children[index[symbol], index[child]] += probability
+        return children, words
+
+
+class Word(tuple[str]):
+    """A terminal; a type of its own, so that the word `NP` is not the symbol `NP`."""
+
+    __slots__ = ()
+
+    @property
+    def word(self) -> str:
+        return self[0]
+
+
+Symbol = str | Word
+Rules = dict[str, list[tuple[list[Symbol], float]]]
+
+
+def _read(text: str) -> tuple[str, Rules]:
+    """Parse grammar text; keeps the symbols that the start reaches, probabilities summing to 1."""
+    from nltk import PCFG, Nonterminal
+
+    try:
+        parsed = PCFG.fromstring(text)
+    except ValueError as error:
+        line = " ".join(str(error).split())
+        raise UserError(f"NLTK cannot read the grammar ({line}); mend that line") from None
+    start = str(parsed.start())
+    rules: Rules = {}
+    reached = [start]
+    while reached:
+        symbol = reached.pop()
+        if symbol in rules:
+            continue
+        productions = parsed.productions(lhs=Nonterminal(symbol))
+        total = sum(production.prob() for production in productions)
+        if not total:
+            raise UserError(f"the grammar has no rule for {symbol!r}; add one or quote the word")
+        rules[symbol] = []
+        for production in productions:
+            if not production.rhs():
+                raise UserError(f"the grammar's rule {str(production)!r} is empty; write it out")
+            right: list[Symbol] = [
+                str(child) if isinstance(child, Nonterminal) else Word((child,))
+                for child in production.rhs()
+            ]
+            if not production.prob():
+                continue
+            rules[symbol].append((right, production.prob() / total))
+            reached.extend(child for child in reversed(right) if isinstance(child, str))
+    return start, rules

@@ -1,0 +1,100 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The inside algorithm: the probability of a sentence under a grammar, over all derivations."""
+
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+
+
+class InsideAlgorithm:
+    """Sentence probabilities by CKY on a binarised grammar, unit rules summed in closed form.
+
+    A rule of three or more symbols becomes a chain of binary ones through symbols of its own, so
+    derivations stay one to one. Chains of unit rules of any length are a geometric series, whose
+    sum is (I - U)^-1 (Stolcke 1995). Every span is scaled by its own largest entry, so long
+    sentences do not underflow.
+
+    `rules` are (left, right, probability) without empty right sides; `words` maps those symbols
+    that are terminals to their words.
+    """
+
+    def __init__(
+        self,
+        start: Hashable,
+        rules: Sequence[tuple[Hashable, tuple[Hashable, ...], float]],
+        words: Mapping[Hashable, str],
+    ) -> None:
+        index: dict[Hashable, int] = {}
+
+        def number(symbol: Hashable) -> int:
+            return index.setdefault(symbol, len(index))
+
+        unit: list[tuple[int, int, float]] = []
+        binary: list[tuple[int, int, int, float]] = []
+        self._start = number(start)
+        # A preterminal of its own for every word that stands beside other symbols.
+        lexical: list[tuple[int, str, float]] = []
+        wrapped = {symbol for _, right, _ in rules if len(right) > 1 for symbol in right}
+        for symbol in words.keys() & wrapped:
+            lexical.append((number(symbol), words[symbol], 1.0))
+        for rule, (left, right, probability) in enumerate(rules):
+            if len(right) == 1 and right[0] in words:
+                lexical.append((number(left), words[right[0]], probability))
+            elif len(right) == 1:
+                unit.append((number(left), number(right[0]), probability))
+            else:
+                parent, weight = number(left), probability
+                for position in range(len(right) - 2):
+                    rest = number((rule, position))
+                    binary.append((parent, number(right[position]), rest, weight))
+                    parent, weight = rest, 1.0
+                binary.append((parent, number(right[-2]), number(right[-1]), weight))
+        size = len(index)
+        unit_matrix = np.zeros((size, size))
+        for parent, child, probability in unit:
+            unit_matrix[parent, child] += probability
+        # Rounding must not open a way that no rule opens: a non-sentence has exactly zero.
+        connected = np.linalg.matrix_power((unit_matrix > 0) + np.eye(size, dtype=bool), size) > 0
+        self._closure = np.linalg.inv(np.eye(size) - unit_matrix) * connected
+        self._words: dict[str, np.ndarray] = {}
+        for parent, word, probability in lexical:
+            self._words.setdefault(word, np.zeros(size))[parent] += probability
+        for word, row in self._words.items():
+            self._words[word] = self._closure @ row
+        self._left = np.array([left for _, left, _, _ in binary], dtype=np.intp)
+        self._right = np.array([right for _, _, right, _ in binary], dtype=np.intp)
+        # (symbols, binary rules): unit closure and rule probability in one product.
+        self._assemble = np.zeros((size, len(binary)))
+        for column, (parent, _, _, probability) in enumerate(binary):
+            self._assemble[:, column] = self._closure[:, parent] * probability
+
+    def log_prob(self, words: Sequence[str]) -> float:
+        """Return log p(words) in nats, -inf for a non-sentence."""
+        if not words or any(word not in self._words for word in words):
+            return -np.inf
+        count = len(words)
+        # Span [i, j) has probability chart * exp(scale).
+        chart = np.zeros((count, count + 1, len(self._closure)))
+        scale = np.full((count, count + 1), -np.inf)
+        for width in range(1, count + 1):
+            for i in range(count - width + 1):
+                j = i + width
+                if width == 1:
+                    inside, offset = self._words[words[i]], 0.0
+                else:
+                    scales = scale[i, i + 1 : j] + scale[i + 1 : j, j]
+                    offset = float(scales.max())
+                    if offset == -np.inf:
+                        continue
+                    splits = np.flatnonzero(scales > -np.inf) + i + 1
+                    left = chart[i, splits][:, self._left]
+                    right = chart[splits, j][:, self._right]
+                    shares = np.exp(scales[splits - i - 1] - offset)
+                    inside = self._assemble @ (shares @ (left * right))
+                largest = inside.max()
+                if largest > 0:
+                    chart[i, j] = inside / largest
+                    scale[i, j] = offset + np.log(largest)
+        final = chart[0, count, self._start]
+        return float(np.log(final) + scale[0, count]) if final > 0 else -np.inf

@@ -1,0 +1,193 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""A distribution over token sequences, factorised from left to right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor
+from torch.distributions import constraints
+
+from pyro_textvae.special_tokens import BOS, EOS, FIRST_EMITTED, PAD
+
+_Shape = torch.Size | list[int] | tuple[int, ...]
+
+
+class SequenceNetwork(Protocol):
+    """What :class:`AutoregressiveCategorical` asks of a decoder network.
+
+    Class ``c`` of the scores stands for the token id ``c + FIRST_EMITTED``: the network has no
+    output for ``<pad>`` and ``<bos>``, so they cannot receive any mass.
+    """
+
+    vocab_size: int
+
+    def token_log_prob(self, tokens: Tensor, mask: Tensor, context: Tensor | None) -> Tensor:
+        """Log-probability (nats) of each token given those before it, zero where not ``mask``.
+
+        ``tokens`` and ``mask`` are ``(*B, T)``, ``context`` is ``(*S, D)``; the result is
+        ``broadcast(B, S) + (T,)``.
+        """
+
+    def initial_state(self, context: Tensor | None, batch_size: int) -> Any:
+        """State before the first token, for a flat ``context`` ``(batch_size, D)``."""
+
+    def step(self, previous: Tensor, state: Any, context: Tensor | None) -> tuple[Tensor, Any]:
+        """Scores ``(N, vocab_size - FIRST_EMITTED)`` of the next token, and the new state."""
+
+
+def sentence_mask(tokens: Tensor) -> Tensor:
+    """True up to and including the first ``<eos>`` of each row; shape of ``tokens``."""
+    ended = (tokens == EOS).cumsum(-1)
+    return (ended - (tokens == EOS).to(ended.dtype)) == 0
+
+
+class AutoregressiveCategorical(TorchDistribution):
+    r"""Token sequences drawn one token at a time until ``<eos>`` or a maximum length.
+
+    .. math::
+        \log p(x \mid c) = \sum_{t=1}^{\text{first eos}} \log p(x_t \mid x_{<t}, c)
+
+    An outcome is a row of ids that ends in ``<eos>`` and is right-padded with ``<pad>``, or a row
+    of ``max_length`` ids without ``<eos>``: generation that was cut off. Over these outcomes the
+    probabilities sum to one exactly; ``<pad>`` and ``<bos>`` get none. The score of a sentence does
+    not depend on ``max_length``.
+
+    Shapes: ``batch_shape`` is that of ``context`` without its last dimension, ``event_shape`` is
+    ``(max_length,)``. A value may be narrower, ``(..., T)`` with ``T <= max_length``: it stands
+    for itself padded; its left dimensions broadcast against ``batch_shape``, so that one batch of
+    sentences is scored under ``(K, N)`` contexts with its tokens embedded once.
+
+    :param network: a decoder network, see :class:`SequenceNetwork`.
+    :param context: what every step is conditioned on, ``(*batch_shape, D)``, or None.
+    :param max_length: the longest row, ``<eos>`` included.
+    :param batch_shape: taken from ``context`` unless that is None.
+    :raises ValueError: for a value wider than ``max_length``; under validation, also for one that
+        is no outcome, with its row named.
+    """
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+    has_rsample = False
+
+    def __init__(
+        self,
+        network: SequenceNetwork,
+        context: Tensor | None,
+        max_length: int,
+        *,
+        batch_shape: torch.Size | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        if max_length < 1:
+            raise ValueError(f"max_length must be at least 1, got {max_length}")
+        self.network = network
+        self.context = context
+        self.max_length = max_length
+        if batch_shape is None:
+            batch_shape = torch.Size() if context is None else context.shape[:-1]
+        super().__init__(batch_shape, torch.Size((max_length,)), validate_args=validate_args)
+
+    @constraints.dependent_property(is_discrete=True, event_dim=1)
+    def support(self) -> constraints.Constraint:
+        """Rows of ids below ``vocab_size``."""
+        return constraints.independent(
+            constraints.integer_interval(PAD, self.network.vocab_size - 1), 1
+        )
+
+    def expand(
+        self, batch_shape: _Shape, _instance: AutoregressiveCategorical | None = None
+    ) -> AutoregressiveCategorical:
+        """The same distribution over more rows; stays of this class, as ``pyro.plate`` needs."""
+        new = self._get_checked_instance(AutoregressiveCategorical, _instance)
+        batch_shape = torch.Size(batch_shape)
+        new.network = self.network
+        new.max_length = self.max_length
+        new.context = self.context
+        if self.context is not None:
+            new.context = self.context.expand(batch_shape + self.context.shape[-1:])
+        super(AutoregressiveCategorical, new).__init__(
+            batch_shape, self.event_shape, validate_args=False
+        )
+        new._validate_args = self._validate_args
+        return new
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-probability of each row, nats; shape ``broadcast(batch_shape, value.shape[:-1])``."""
+        if value.shape[-1] > self.max_length:
+            raise ValueError(
+                f"value has {value.shape[-1]} positions but max_length is {self.max_length}: "
+                "build the decoder with a larger max_length"
+            )
+        if self._validate_args:
+            self._validate_sample(value)
+        mask = sentence_mask(value)
+        emitted = value.clamp(min=FIRST_EMITTED)
+        token_log_prob = self.network.token_log_prob(emitted, mask, self.context)
+        # A <pad> or <bos> before the end is an impossible outcome, not an error of indexing.
+        impossible = (mask & (value < FIRST_EMITTED)).any(-1)
+        total = token_log_prob.sum(-1).masked_fill(impossible, -torch.inf)
+        return total.expand(torch.broadcast_shapes(self.batch_shape, value.shape[:-1]))
+
+    def sample(self, sample_shape: _Shape = ()) -> Tensor:
+        """Ancestral samples, ``(*sample_shape, *batch_shape, max_length)``."""
+
+        def draw(scores: Tensor) -> Tensor:
+            return torch.multinomial(scores.softmax(-1), 1).squeeze(-1)
+
+        return self.generate(draw, sample_shape)
+
+    def greedy(self) -> Tensor:
+        """The row that takes the likeliest token at every step, ``(*batch_shape, max_length)``."""
+        return self.generate(lambda scores: scores.argmax(-1))
+
+    @torch.no_grad()
+    def generate(self, select: Callable[[Tensor], Tensor], sample_shape: _Shape = ()) -> Tensor:
+        """Generate rows, with ``select`` choosing each token's class from its scores.
+
+        :param select: maps scores ``(N, vocab_size - FIRST_EMITTED)`` to classes ``(N,)``.
+        :returns: ids, ``(*sample_shape, *batch_shape, max_length)``, ``<pad>`` after ``<eos>``.
+        """
+        shape = torch.Size(sample_shape) + self.batch_shape
+        count = shape.numel()
+        context = self.context
+        if context is not None:
+            context = context.expand(shape + context.shape[-1:]).reshape(count, -1)
+        state = self.network.initial_state(context, count)
+        device = next(iter(self.network.parameters())).device  # type: ignore[attr-defined]
+        rows = torch.full((count, self.max_length), PAD, dtype=torch.long, device=device)
+        previous = torch.full((count,), BOS, dtype=torch.long, device=device)
+        alive = torch.ones(count, dtype=torch.bool, device=device)
+        for position in range(self.max_length if count else 0):
+            scores, state = self.network.step(previous, state, context)
+            previous = select(scores) + FIRST_EMITTED
+            rows[:, position] = torch.where(alive, previous, PAD)
+            alive = alive & (previous != EOS)
+            if not alive.any():
+                break
+        return rows.reshape(shape + (self.max_length,))
+
+    def _validate_sample(self, value: Tensor) -> None:
+        if value.dtype != torch.long:
+            raise ValueError(f"tokens must be int64 ids, got {value.dtype}")
+        torch.broadcast_shapes(self.batch_shape, value.shape[:-1])
+        vocab_size = self.network.vocab_size
+        if value.numel() and not 0 <= int(value.min()) <= int(value.max()) < vocab_size:
+            raise ValueError(
+                f"token ids must lie in [0, {vocab_size}), "
+                f"got {int(value.min())} to {int(value.max())}"
+            )
+        mask = sentence_mask(value)
+        self._refuse((mask & (value < FIRST_EMITTED)).any(-1), "has <pad> or <bos> before <eos>")
+        self._refuse((~mask & (value != PAD)).any(-1), "has tokens other than <pad> after <eos>")
+        if value.shape[-1] < self.max_length:
+            self._refuse(~(value == EOS).any(-1), "does not end in <eos>")
+
+    @staticmethod
+    def _refuse(wrong: Tensor, what: str) -> None:
+        if wrong.any():
+            row = tuple(int(index) for index in wrong.nonzero()[0])
+            raise ValueError(f"row {row} of tokens {what}")

@@ -1,0 +1,55 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""What every evaluation does with its modules and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import pyro
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module, guide: nn.Module, seed: int) -> Iterator[None]:
+    """No dropout, no gradients, float32, random numbers from ``seed``; all undone afterwards."""
+    training = [(module, module.training) for module in (model, guide)]
+    state = pyro.util.get_rng_state()
+    cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    try:
+        model.eval()
+        guide.eval()
+        pyro.set_rng_seed(seed)
+        with torch.no_grad(), torch.autocast(device_of(model).type, enabled=False):
+            yield
+    finally:
+        for module, was_training in training:
+            module.train(was_training)
+        pyro.util.set_rng_state(state)
+        if cuda_states:
+            torch.cuda.set_rng_state_all(cuda_states)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """The device of a module's first parameter or buffer."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def to_device(batch: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """The batch where the module is."""
+    return {name: value.to(device_of(module)) for name, value in batch.items()}
+
+
+def in_corpus_order(
+    columns: dict[str, Tensor], indices: Sequence[Tensor | None]
+) -> dict[str, Tensor]:
+    """Sort rows by the place in the split that their batches know; without it, as they came."""
+    known = [index for index in indices if index is not None]
+    if len(known) < len(indices):
+        return columns
+    order = torch.cat(known).argsort()
+    return {name: column[order] for name, column in columns.items()}

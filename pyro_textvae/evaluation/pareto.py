@@ -1,0 +1,50 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The shape of the tail of importance weights: when a likelihood estimate is not to be trusted."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+SMALLEST_SAMPLE = 100
+"""Below this many weights the fit says nothing."""
+
+
+def tail_size(num_samples: int) -> int:
+    """How many of the largest weights the tail is fitted to (Vehtari et al., 2024, section 2)."""
+    return math.ceil(min(0.2 * num_samples, 3.0 * math.sqrt(num_samples)))
+
+
+def pareto_khat(largest_log_weights: Tensor) -> Tensor:
+    """Shape k of a generalised Pareto fitted to the tail of each sentence's weights.
+
+    Above 0.7 the importance-weighted estimate is unreliable; above 1 the weights have no mean.
+
+    :param largest_log_weights: the M + 1 largest log-weights, ``(M + 1, N)``; the smallest of them
+        is the cut-off.
+    :returns: ``(N,)``; minus infinity where the weights are constant.
+
+    Source: Zhang and Stephens (2009), with the weak prior of Vehtari et al. (2024), appendix C.
+    """
+    tail = largest_log_weights.double().sort(0).values
+    weights = (tail - tail[-1]).exp()
+    excess = weights[1:] - weights[0]  # (M, N), ascending
+    count = len(excess)
+    constant = excess[-1] <= torch.finfo(excess.dtype).eps
+    # A tie with the cut-off leaves zeros, where the grid of the fit would divide by zero.
+    excess = excess.clamp(min=torch.finfo(excess.dtype).tiny)
+    largest = excess[-1].masked_fill(constant, 1.0)
+    quartile = excess[int(count / 4 + 0.5) - 1].clamp(min=1e-10 * largest)
+    grid_size = 30 + int(math.sqrt(count))
+    position = torch.arange(1, grid_size + 1, dtype=excess.dtype, device=excess.device) - 0.5
+    shrink = (1.0 - (grid_size / position).sqrt()).unsqueeze(-1)
+    theta = 1.0 / largest + shrink / (3.0 * quartile)  # (grid, N)
+    shape = torch.stack([torch.log1p(-row * excess).mean(0) for row in theta])
+    profile = count * ((-theta / shape).log() - shape - 1.0)
+    average = (profile.softmax(0) * theta).sum(0)
+    khat = torch.log1p(-average * excess).mean(0)
+    khat = (khat * count + 5.0) / (count + 10.0)
+    return khat.masked_fill(constant, -torch.inf)

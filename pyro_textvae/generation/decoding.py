@@ -1,0 +1,122 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Sentences out of a model: from the prior, from sentences, and along a line between two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from pyro import poutine
+from pyro.poutine.messenger import Messenger
+from torch import Tensor, nn
+
+from pyro_textvae.distributions import AutoregressiveCategorical
+from pyro_textvae.errors import UserError
+from pyro_textvae.evaluation.batches import device_of, evaluation_mode, to_device
+from pyro_textvae.evaluation.information import latent_sites
+
+Method = Literal["ancestral", "greedy"]
+
+
+class _GreedyMessenger(Messenger):
+    """Lets every sentence take its likeliest token at each step instead of a random one."""
+
+    def _pyro_sample(self, message: Any) -> None:
+        if message["done"] or message["is_observed"]:
+            return
+        if isinstance(message["fn"], AutoregressiveCategorical):
+            message["value"] = message["fn"].greedy()
+            message["done"] = True
+
+
+def sample(
+    model: nn.Module,
+    size: int,
+    *,
+    method: Method = "ancestral",
+    seed: int = 0,
+    latents: Mapping[str, Tensor] | None = None,
+) -> Tensor:
+    """Draw ``size`` sentences from the model, ids ``(size, max_length)``.
+
+    :param method: ``"ancestral"`` draws every token, ``"greedy"`` takes the likeliest.
+    :param latents: values of latent sites, ``(size, ...)``; the others come from the prior.
+    :raises ValueError: for a size below 1 or an unknown method.
+    """
+    if size < 1:
+        raise ValueError(f"number of sentences must be at least 1, got {size}")
+    if method not in ("ancestral", "greedy"):
+        raise ValueError(f"method must be 'ancestral' or 'greedy', got {method!r}")
+    program: Any = model
+    if latents:
+        program = poutine.condition(program, data=dict(latents))
+    if method == "greedy":
+        program = _GreedyMessenger()(program)
+    with evaluation_mode(model, model, seed):
+        trace = poutine.trace(program).get_trace(size=size)
+    nodes: Any = trace.nodes
+    return nodes["x"]["value"]
+
+
+def encode(
+    guide: nn.Module, batch: Mapping[str, Tensor], *, mean: bool = True, seed: int = 0
+) -> dict[str, Tensor]:
+    """Latents of the sentences of a batch: posterior means, or draws.
+
+    :raises UserError: when the guide has no latent.
+    """
+    with evaluation_mode(guide, guide, seed):
+        trace = poutine.trace(guide).get_trace(**to_device(batch, guide))
+    sites = latent_sites(trace)
+    if not sites:
+        raise UserError(
+            "the model has no latent, so there is nothing to encode: use a model with a latent"
+        )
+    return {name: site["fn"].mean if mean else site["value"] for name, site in sites}
+
+
+def reconstruct(
+    model: nn.Module,
+    guide: nn.Module,
+    batch: Mapping[str, Tensor],
+    *,
+    method: Method = "greedy",
+    seed: int = 0,
+) -> Tensor:
+    """Decode each sentence again from its latent, ids ``(N, max_length)``.
+
+    With ``"greedy"`` the latent is the posterior mean; with ``"ancestral"`` a draw.
+    """
+    latents = encode(guide, batch, mean=method == "greedy", seed=seed)
+    return sample(model, len(batch["tokens"]), method=method, seed=seed, latents=latents)
+
+
+def interpolate(
+    model: nn.Module,
+    guide: nn.Module,
+    ends: Mapping[str, Tensor],
+    *,
+    steps: int = 7,
+    method: Method = "greedy",
+    seed: int = 0,
+) -> Tensor:
+    """Decode along the straight line between the latents of two sentences.
+
+    :param ends: a batch of two sentences.
+    :param steps: points on the line, both ends counted.
+    :returns: ids ``(steps, max_length)``.
+    :raises ValueError: for fewer than two steps or another number of sentences.
+    """
+    if steps < 2:
+        raise ValueError(f"steps must be at least 2, got {steps}")
+    if len(ends["tokens"]) != 2:
+        raise ValueError(f"interpolation needs two sentences, got {len(ends['tokens'])}")
+    latents = encode(guide, ends, seed=seed)
+    share = torch.linspace(0.0, 1.0, steps, device=device_of(model))
+    line = {
+        name: torch.stack([torch.lerp(value[0], value[1], weight) for weight in share])
+        for name, value in latents.items()
+    }
+    return sample(model, steps, method=method, seed=seed, latents=line)

@@ -1,0 +1,19 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of the numbers that networks are built from."""
+
+from __future__ import annotations
+
+
+def check_sizes(*, minimum: int = 1, **sizes: int) -> None:
+    """Raise ValueError for the first size below ``minimum``, by its name."""
+    for name, size in sizes.items():
+        if size < minimum:
+            raise ValueError(f"{name} must be at least {minimum}, got {size}")
+
+
+def check_rates(**rates: float) -> None:
+    """Raise ValueError for the first dropout rate outside [0, 1), by its name."""
+    for name, rate in rates.items():
+        if not 0 <= rate < 1:
+            raise ValueError(f"{name} must lie in [0, 1), got {rate}")

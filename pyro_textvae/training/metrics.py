@@ -1,0 +1,64 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The lines of a metrics file, and the running means that go into them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class MetricsFile:
+    """A file of one JSON object a line that a resumed run cuts back to its checkpoint."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, **values: Any) -> None:
+        """Add a line."""
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def cut(self, size: int) -> None:
+        """Forget what was written after the file had ``size`` bytes."""
+        self.path.touch()
+        os.truncate(self.path, size)
+
+
+class RunningMean:
+    """Means over sentences of named quantities; its state is a plain dict of floats."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.count = 0.0
+
+    def add(self, count: int, **sums: float) -> None:
+        """Take in the sums over ``count`` sentences."""
+        self.count += count
+        for name, value in sums.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def means(self) -> dict[str, float]:
+        """The means so far."""
+        return {name: value / self.count for name, value in self.sums.items()}
+
+    def clear(self) -> None:
+        """Start again from nothing."""
+        self.sums = {}
+        self.count = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        return {"sums": dict(self.sums), "count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up where ``state_dict`` left off."""
+        self.sums = dict(state["sums"])
+        self.count = state["count"]
