@@ -6,7 +6,8 @@ from pyro_textvae.data.batching import Batch, pad, plan_batches
 from pyro_textvae.data.corpus import Corpus, Split
 from pyro_textvae.data.grammar import Grammar
 from pyro_textvae.data.load import load_corpus
-from pyro_textvae.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
+from pyro_textvae.data.tokenizer import Tokenizer
+from pyro_textvae.special_tokens import BOS, EOS, PAD, UNK
 
 __all__ = [
     "BOS",

@@ -11,9 +11,10 @@ import numpy as np
 
 from pyro_textvae.data.records import SPLITS, Record, Source
 from pyro_textvae.data.store import FORMAT_VERSION, TOKENIZER, SplitWriter, id_dtype, seal
-from pyro_textvae.data.tokenizer import EOS, UNK, Tokenizer, TokenizerKind
+from pyro_textvae.data.tokenizer import Tokenizer, TokenizerKind
 from pyro_textvae.data.vocabulary import train_tokenizer
 from pyro_textvae.errors import UserError
+from pyro_textvae.special_tokens import EOS, UNK
 
 # A longer line is more often a file without line ends than a sentence.
 LONGEST_LINE = 10_000
@@ -61,8 +62,8 @@ def encode_source(
 ) -> None:
     """Write tokenizer, ids, columns and counts of a source into an empty folder, and seal it.
 
-    The vocabulary is that of the train split as read, before `max_length` drops anything, unless a
-    whole lexicon is given. Raises `UserError` for a line of over 10,000 tokens without
+    The vocabulary is that of the train split as read, before `max_length` drops anything, unless
+    the texts to take it from are given. Raises `UserError` for a line of over 10,000 tokens without
     `max_length`, and for a split left empty.
     """
     tokenizer = options.tokenizer

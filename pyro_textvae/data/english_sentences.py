@@ -107,7 +107,7 @@ def tokenised(sentence: str) -> str | None:
         return None
     if _LEFTOVER.search(lowered):
         return None
-    if len(tokens) > 1 and tokens[-2] in _NEVER_LAST:
+    if tokens[-1] not in ".!?" or tokens[-2] in _NEVER_LAST:
         return None
     if tokens.count("(") != tokens.count(")"):
         return None

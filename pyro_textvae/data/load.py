@@ -14,9 +14,10 @@ from pyro_textvae.data.nltk_corpora import NLTKCorpus
 from pyro_textvae.data.records import Source, content_digest
 from pyro_textvae.data.stdlib_docstrings import StdlibDocstrings
 from pyro_textvae.data.text_files import TextFiles
-from pyro_textvae.data.tokenizer import KINDS, SPECIALS, Tokenizer, TokenizerKind
+from pyro_textvae.data.tokenizer import KINDS, Tokenizer, TokenizerKind
 from pyro_textvae.data.vocabulary import smallest_vocabulary
 from pyro_textvae.errors import UserError
+from pyro_textvae.special_tokens import SPECIAL_TOKENS
 
 
 def load_corpus(
@@ -57,10 +58,12 @@ def load_corpus(
     _check_sizes(max_length, min_count, vocab_size, truncate, seed, num_sentences)
     _check_tokenizer(tokenizer, min_count, vocab_size)
     chosen = _open_source(source, text_column, seed, num_sentences)
-    lexicon = None
+    vocabulary = None
     if isinstance(chosen, GrammarSentences) and not isinstance(tokenizer, Tokenizer):
-        _keep_the_language_whole(chosen, tokenizer, min_count, vocab_size)
-        lexicon = chosen.grammar.lexicon if tokenizer != "bpe" else None
+        if tokenizer != "bpe":
+            # One text with all words, so the space between words is a known character too.
+            vocabulary = [" ".join(chosen.grammar.lexicon)]
+            _keep_the_language_whole(vocabulary[0], tokenizer, min_count, vocab_size)
     if isinstance(chosen, GrammarSentences) and max_length is not None:
         raise UserError(
             f"max_length={max_length} would change the distribution of the grammar's sentences,"
@@ -72,7 +75,7 @@ def load_corpus(
     folder, meta = open_or_build(
         key,
         None if cache_dir is None else Path(cache_dir).expanduser(),
-        lambda working: encode_source(chosen, options, lexicon, working, key),
+        lambda working: encode_source(chosen, options, vocabulary, working, key),
     )
     return Corpus(folder, meta, chosen.name)
 
@@ -80,8 +83,8 @@ def load_corpus(
 def _open_source(
     source: str | os.PathLike[str], text_column: str | None, seed: int, num_sentences: int | None
 ) -> Source:
-    name = os.fspath(source)
-    if not isinstance(name, str) or not name:
+    name = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
+    if not name:
         raise UserError(f"source {source!r} is not a name or a path; try stdlib")
     built_in = name in ("stdlib", "grammar")
     if num_sentences is not None and not built_in:
@@ -100,7 +103,10 @@ def _open_source(
         return GrammarSentences(num_sentences, seed)
     if name.startswith("nltk:"):
         return NLTKCorpus(name.removeprefix("nltk:"))
-    return TextFiles(Path(name).expanduser(), text_column)
+    try:
+        return TextFiles(Path(name).expanduser(), text_column)
+    except OSError as error:
+        raise UserError(f"cannot read {name[:200]!r}: {error.strerror}") from None
 
 
 def _check_sizes(
@@ -114,7 +120,7 @@ def _check_sizes(
     least = {
         "max_length": (max_length, 2),
         "min_count": (min_count, 1),
-        "vocab_size": (vocab_size, len(SPECIALS) + 1),
+        "vocab_size": (vocab_size, len(SPECIAL_TOKENS) + 1),
         "seed": (seed, 0),
         "num_sentences": (num_sentences, 1),
     }
@@ -149,13 +155,11 @@ def _check_tokenizer(
 
 
 def _keep_the_language_whole(
-    source: GrammarSentences, tokenizer: TokenizerKind, min_count: int, vocab_size: int | None
+    lexicon: str, tokenizer: TokenizerKind, min_count: int, vocab_size: int | None
 ) -> None:
-    if tokenizer == "bpe":
-        return
-    words = source.grammar.lexicon
-    types = set("".join(words)) if tokenizer == "character" else set(words)
-    needed = len(SPECIALS) + len(types) + (tokenizer == "character")
+    needed = len(SPECIAL_TOKENS) + len(
+        set(lexicon if tokenizer == "character" else lexicon.split())
+    )
     if min_count > 1 or (vocab_size is not None and vocab_size < needed):
         raise UserError(
             f"min_count={min_count} and vocab_size={vocab_size} would lump words of the grammar,"

@@ -16,12 +16,10 @@ import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 from pyro_textvae.errors import UserError
+from pyro_textvae.special_tokens import BOS, EOS, PAD, SPECIAL_TOKENS, UNK
 
 TokenizerKind = Literal["word", "nltk", "character", "bpe"]
 KINDS: tuple[TokenizerKind, ...] = get_args(TokenizerKind)
-
-PAD, BOS, EOS, UNK = 0, 1, 2, 3
-SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
 
 _SPECIAL_WORD = re.compile(r"(?<!\S)(<(?:pad|bos|eos|unk)>)(?!\S)")
 _RESERVED_WORD = r"(?<!\S)<(?:pad|bos|eos)>(?!\S)"
@@ -159,7 +157,7 @@ def prepared(text: str, kind: TokenizerKind) -> str:
     # Set apart first: the word tokeniser would take the brackets off and leave `unk` as a word.
     words: list[str] = []
     for piece in _SPECIAL_WORD.split(text):
-        words += [piece] if piece in SPECIALS else _treebank().tokenize(piece)
+        words += [piece] if piece in SPECIAL_TOKENS else _treebank().tokenize(piece)
     return " ".join(words)
 
 
@@ -172,8 +170,8 @@ def _treebank() -> Any:
 
 def _kind_of(backend: tokenizers.Tokenizer) -> TokenizerKind:
     ids = backend.get_vocab()
-    if [ids.get(special) for special in SPECIALS] != [PAD, BOS, EOS, UNK]:
-        raise UserError(f"its ids 0 to 3 are not {', '.join(SPECIALS)}")
+    if [ids.get(special) for special in SPECIAL_TOKENS] != [PAD, BOS, EOS, UNK]:
+        raise UserError(f"its ids 0 to 3 are not {', '.join(SPECIAL_TOKENS)}")
     if sorted(ids.values()) != list(range(len(ids))):
         raise UserError("its ids leave gaps")
     components = _components(backend)

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
-from pyro_textvae.data.tokenizer import SPECIALS, Tokenizer, TokenizerKind, backend_for, prepared
+from pyro_textvae.data.tokenizer import Tokenizer, TokenizerKind, backend_for, prepared
 from pyro_textvae.errors import UserError
+from pyro_textvae.special_tokens import SPECIAL_TOKENS
 
 DEFAULT_BPE_SIZE = 8000
 _UNBOUNDED = 2**31
@@ -17,7 +18,7 @@ _UNBOUNDED = 2**31
 
 def smallest_vocabulary(kind: TokenizerKind) -> int:
     """Return the least `vocab_size` a kind can work with: for bpe the specials and 256 bytes."""
-    return len(SPECIALS) + (256 if kind == "bpe" else 1)
+    return len(SPECIAL_TOKENS) + (256 if kind == "bpe" else 1)
 
 
 def train_tokenizer(
@@ -38,9 +39,9 @@ def train_tokenizer(
     counter.train_from_iterator(stream, trainer)
     ids = counter.get_vocab()
     # The trainer would give a special that also occurs in the text a second, later id.
-    tokens = [token for token in sorted(ids, key=ids.__getitem__) if token not in SPECIALS]
-    tokens = [*SPECIALS, *tokens][:vocab_size]
-    if len(tokens) == len(SPECIALS) and min_count > 1:
+    tokens = [token for token in sorted(ids, key=ids.__getitem__) if token not in SPECIAL_TOKENS]
+    tokens = [*SPECIAL_TOKENS, *tokens][:vocab_size]
+    if len(tokens) == len(SPECIAL_TOKENS) and min_count > 1:
         raise UserError(f"no token of the train split occurs {min_count} times; lower min_count")
     vocabulary = {token: index for index, token in enumerate(tokens)}
     return Tokenizer(backend_for(kind, models.WordLevel(vocabulary, unk_token="<unk>")))
@@ -53,7 +54,7 @@ def _byte_level(
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=min_count,
-        special_tokens=list(SPECIALS),
+        special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )

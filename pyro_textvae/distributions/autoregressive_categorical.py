@@ -155,7 +155,8 @@ class AutoregressiveCategorical(TorchDistribution):
         count = shape.numel()
         context = self.context
         if context is not None:
-            context = context.expand(shape + context.shape[-1:]).reshape(count, -1)
+            width = context.shape[-1]
+            context = context.expand(shape + (width,)).reshape(count, width)
         state = self.network.initial_state(context, count)
         device = next(iter(self.network.parameters())).device  # type: ignore[attr-defined]
         rows = torch.full((count, self.max_length), PAD, dtype=torch.long, device=device)

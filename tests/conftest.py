@@ -1,0 +1,55 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+import pyro
+import pytest
+import torch
+
+from pyro_textvae.guides import GaussianGuide
+from pyro_textvae.models import SentenceVAE
+from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
+from pyro_textvae.priors import StandardNormal
+
+# Distinct sizes for every dimension, so that a transposed one cannot pass.
+VOCAB_SIZE = 7
+MAX_LENGTH = 6
+LATENT_DIM = 2
+
+
+@pytest.fixture(autouse=True)
+def _strict_session(tmp_path_factory, monkeypatch):
+    """Validation on, an empty parameter store, a fixed seed, and no cache of the user's."""
+    monkeypatch.setenv("PYRO_TEXTVAE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    pyro.clear_param_store()
+    pyro.enable_validation(True)
+    pyro.set_rng_seed(0)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def pair():
+    """A small sentence VAE and its guide, in float64 and in evaluation mode."""
+    model = SentenceVAE(
+        prior=StandardNormal(LATENT_DIM),
+        decoder=LSTMDecoder(
+            vocab_size=VOCAB_SIZE,
+            embedding_dim=4,
+            hidden_dim=5,
+            latent_dim=LATENT_DIM,
+            max_length=MAX_LENGTH,
+        ),
+    ).double()
+    guide = GaussianGuide(
+        encoder=LSTMEncoder(vocab_size=VOCAB_SIZE, embedding_dim=3, hidden_dim=8),
+        latent_dim=LATENT_DIM,
+    ).double()
+    # Untrained weights hardly depend on z; these do, so that a test can see z ignored.
+    with torch.no_grad():
+        for parameter in (*model.parameters(), *guide.parameters()):
+            parameter.mul_(3.0)
+    return model.eval(), guide.eval()
+
+
+@pytest.fixture
+def tokens():
+    """Four sentences of lengths 4, 1, 5 and 3, right-padded; shape (4, 5)."""
+    return torch.tensor([[4, 5, 3, 2, 0], [2, 0, 0, 0, 0], [6, 3, 4, 5, 2], [5, 6, 2, 0, 0]])
