@@ -193,9 +193,11 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss_module(**to_device(batch, self.modules)) / size
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
         if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
             raise TrainingError(self._describe_breakdown(batch, loss.item()))
+        nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip_norm, norm)
         self.optimizer.step()
         sums = {"loss": loss.item() * size}
         terms = self.objective.latest if isinstance(self.objective, PerDatumELBO) else None
@@ -272,19 +274,17 @@ class Trainer:
 
     def _describe_breakdown(self, batch: dict[str, Tensor], loss: float) -> str:
         progress = self.progress
-        name = next(
-            (
-                name
-                for name, parameter in self.modules.named_parameters()
-                if not parameter.isfinite().all()
-                or (parameter.grad is not None and not parameter.grad.isfinite().all())
-            ),
-            "none",
-        )
+        values = {name: p.detach() for name, p in self.modules.named_parameters()}
+        gradients = {
+            f"the gradient of {name}": p.grad
+            for name, p in self.modules.named_parameters()
+            if p.grad is not None
+        }
+        broken = [name for name, v in (values | gradients).items() if not v.isfinite().all()]
         rows = getattr(batch, "indices", torch.empty(0)).tolist()
         return (
             f"loss {loss} at step {progress.step + 1} (epoch {progress.epoch + 1}, batch "
-            f"{progress.batch + 1}, training sentences {rows}); first parameter with a value or "
-            f"gradient that is not finite: {name}; the last good checkpoint is "
+            f"{progress.batch + 1}, training sentences {rows}); first parameter that is not "
+            f"finite: {(broken or ['none'])[0]}; the last good checkpoint is "
             f"{self.folder.state}: try a smaller --learning-rate or --clip-norm"
         )

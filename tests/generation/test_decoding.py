@@ -1,0 +1,85 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+import pyro
+import pytest
+import torch
+
+from pyro_textvae.distributions import sentence_mask
+from pyro_textvae.errors import UserError
+from pyro_textvae.generation import encode, interpolate, reconstruct, sample
+from pyro_textvae.guides import EmptyGuide
+
+
+def test_samples_repeat_with_their_seed(pair):
+    model, _ = pair
+    rows = sample(model, 9, seed=4)
+    assert rows.shape == (9, 6)
+    assert torch.equal(rows, sample(model, 9, seed=4))
+    assert not torch.equal(rows, sample(model, 9, seed=5))
+
+
+def test_greedy_from_fixed_latents_is_the_decoders_greedy(pair):
+    model, _ = pair
+    z = torch.randn(5, 2).double()
+    rows = sample(model, 5, method="greedy", latents={"z": z})
+    assert torch.equal(rows, model.decoder(z).greedy())
+
+
+def test_ancestral_samples_from_fixed_latents_follow_the_density(pair):
+    """Share of empty sentences against exp log p(<eos> | z), 4.5 standard errors."""
+    model, _ = pair
+    z = torch.tensor([[0.5, -1.0]]).double()
+    truth = model.decoder(z[0]).log_prob(torch.tensor([2])).exp().item()
+    rows = sample(model, 20_000, latents={"z": z.expand(20_000, 2)})
+    share = (rows[:, 0] == 2).double().mean().item()
+    assert abs(share - truth) < 4.5 * (truth * (1 - truth) / 20_000) ** 0.5
+    assert 0.02 < truth < 0.98
+
+
+def test_encode_gives_the_posterior_mean_or_a_draw(pair, tokens):
+    _, guide = pair
+    mean = encode(guide, {"tokens": tokens})["z"]
+    torch.testing.assert_close(mean, guide.loc(guide.encoder(tokens)).detach())
+    assert not torch.equal(encode(guide, {"tokens": tokens}, mean=False)["z"], mean)
+
+
+def test_reconstruction_decodes_the_posterior_mean(pair, tokens):
+    model, guide = pair
+    rows = reconstruct(model, guide, {"tokens": tokens})
+    mean = guide.loc(guide.encoder(tokens))
+    assert torch.equal(rows, model.decoder(mean).greedy())
+    assert (rows[~sentence_mask(rows)] == 0).all()
+
+
+def test_interpolation_runs_from_one_end_to_the_other(pair, tokens):
+    model, guide = pair
+    ends = {"tokens": tokens[[0, 2]]}
+    rows = interpolate(model, guide, ends, steps=5)
+    mean = guide.loc(guide.encoder(ends["tokens"]))
+    line = torch.stack([mean[0] + (mean[1] - mean[0]) * step / 4 for step in range(5)])
+    assert torch.equal(rows, model.decoder(line).greedy())
+
+
+def test_parameters_and_modes_are_left_alone(pair):
+    model, _ = pair
+    model.train()
+    pyro.set_rng_seed(8)
+    before = torch.get_rng_state()
+    sample(model, 2)
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda m, g, x: sample(m, 0), ValueError, "must be at least 1, got 0"),
+        (lambda m, g, x: sample(m, 1, method="best"), ValueError, "'ancestral' or 'greedy'"),
+        (lambda m, g, x: interpolate(m, g, {"tokens": x[:2]}, steps=1), ValueError, "at least 2"),
+        (lambda m, g, x: interpolate(m, g, {"tokens": x}), ValueError, "two sentences, got 4"),
+        (lambda m, g, x: encode(EmptyGuide(), {"tokens": x}), UserError, "has no latent"),
+    ],
+)
+def test_bad_calls_are_refused(pair, tokens, call, error, message):
+    with pytest.raises(error, match=message):
+        call(*pair, tokens)

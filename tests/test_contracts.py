@@ -1,0 +1,59 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Every member of the zoo is put to the contract, by existing."""
+
+import pytest
+import torch
+
+from pyro_textvae import zoo
+from pyro_textvae.config import TrainConfig
+from pyro_textvae.runs import build_pair
+from pyro_textvae.testing import check_guide, check_model
+
+SIZES = {"vocab_size": 11, "max_length": 9}
+
+
+def build(model="sentence_vae", guide=None, **others):
+    config = TrainConfig(embedding_dim=4, hidden_dim=5, latent_dim=3, model=model, guide=guide)
+    specs = {name: others.get(name, getattr(config, name)) for name in PARTS}
+    model, guide, _ = build_pair(specs, config, SIZES)
+    return model, guide
+
+
+PARTS = ("model", "guide", "prior", "decoder", "encoder")
+
+
+@pytest.mark.parametrize("name", zoo.names("models"))
+def test_model(name):
+    model, _ = build(name)
+    check_model(model)
+
+
+@pytest.mark.parametrize("name", zoo.names("guides"))
+def test_guide(name):
+    model, guide = build("language_model" if name == "empty" else "sentence_vae", name)
+    check_guide(guide, model)
+
+
+@pytest.mark.parametrize("kind", ["prior", "decoder"])
+def test_part_of_a_model(kind):
+    for name in zoo.names(f"{kind}s"):
+        model, _ = build(**{kind: name})
+        check_model(model)
+
+
+def test_encoder():
+    for name in zoo.names("encoders"):
+        model, guide = build(encoder=name)
+        check_guide(guide, model)
+
+
+@pytest.mark.parametrize("name", zoo.names("objectives"))
+def test_objective_gives_every_parameter_a_gradient(name):
+    model, guide = build()
+    tokens = torch.tensor([[4, 5, 10, 2], [6, 2, 0, 0]])
+    loss = zoo.load("objectives", name)()(model, guide)(tokens=tokens)
+    loss.backward()
+    assert loss.isfinite()
+    for name, parameter in (*model.named_parameters(), *guide.named_parameters()):
+        assert parameter.grad.abs().sum() > 0, name

@@ -1,0 +1,83 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The house: folders, links, exports, packaging and the direction of imports."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import pyro_textvae
+from pyro_textvae import zoo
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "pyro_textvae"
+EXPORTING = {
+    "models": ROOT / "models",
+    "guides": ROOT / "guides",
+    "priors": PACKAGE / "priors",
+    "decoders": PACKAGE / "nn" / "decoders",
+    "encoders": PACKAGE / "nn" / "encoders",
+    "objectives": PACKAGE / "infer" / "objectives",
+}
+
+
+@pytest.mark.parametrize("kind", zoo.FOLDERS)
+def test_every_member_has_its_export_line(kind):
+    exported = ast.parse((EXPORTING[kind] / "__init__.py").read_text())
+    names = {
+        alias.name
+        for node in exported.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    for member in zoo.names(kind):
+        assert zoo.load(kind, member).__name__ in names
+
+
+@pytest.mark.parametrize("name", ["models", "guides"])
+def test_catalogue_is_flat_and_linked_into_the_package(name):
+    assert not [path for path in (ROOT / name).rglob("*.py") if path.parent != ROOT / name]
+    link = PACKAGE / name
+    assert link.resolve() == ROOT / name, (
+        f"{link} is not a link to ../{name}: run git config core.symlinks true, then git checkout"
+    )
+
+
+def test_there_is_one_identity():
+    assert "models" not in sys.modules
+    assert "guides" not in sys.modules
+    assert pyro_textvae.load_run.__module__ == "pyro_textvae.runs"
+
+
+def test_every_package_is_declared():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    found = {
+        ".".join(["pyro_textvae", *path.parent.relative_to(PACKAGE).parts])
+        for path in PACKAGE.rglob("__init__.py")
+    }
+    found |= {"pyro_textvae.models", "pyro_textvae.guides"}
+    assert set(declared["packages"]) == found
+
+
+def test_imports_go_one_way():
+    checked = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "2 kept, 0 broken" in checked.stdout
+
+
+def test_importing_the_package_does_not_import_torch():
+    code = "import sys, pyro_textvae, pyro_textvae.cli.main; print('torch' in sys.modules)"
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    assert printed == "False\n"

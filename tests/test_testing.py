@@ -1,0 +1,139 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The shipped contract fires on programs that break it."""
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro.nn import PyroModule
+from torch import nn
+
+from pyro_textvae.guides import GaussianGuide
+from pyro_textvae.infer import BetaELBO
+from pyro_textvae.models import SentenceVAE
+from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
+from pyro_textvae.priors import StandardNormal
+from pyro_textvae.testing import ContractError, check_guide, check_model, check_pair
+
+
+class NoPlate(SentenceVAE):
+    def forward(self, tokens=None, *, size=None):
+        z = pyro.sample("z", self.prior().expand([size or len(tokens)]))
+        return pyro.sample("x", self.decoder(z), obs=tokens)
+
+
+class MeanOverTheBatch(SentenceVAE):
+    def forward(self, tokens=None, *, size=None):
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            z = pyro.sample("z", self.prior())
+            return pyro.sample("x", self.decoder(z + z.mean(-2, keepdim=True)), obs=tokens)
+
+
+class LeftDimensionsForgotten(SentenceVAE):
+    def forward(self, tokens=None, *, size=None):
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            z = pyro.sample("z", self.prior())
+            return pyro.sample("x", self.decoder(z.reshape(-1, 2)[-5:]), obs=tokens)
+
+
+class UnusedParameter(SentenceVAE):
+    def __init__(self, **parts):
+        super().__init__(**parts)
+        self.spare = nn.Parameter(torch.ones(1))
+
+
+class Unnamed(SentenceVAE):
+    def forward(self, tokens=None, *, size=None):
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            z = pyro.sample("z", self.prior())
+            return pyro.sample("words", self.decoder(z), obs=tokens)
+
+
+class ScoresPads(SentenceVAE):
+    def forward(self, tokens=None, *, size=None):
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            z = pyro.sample("z", self.prior())
+            if tokens is not None:
+                z = z + 0.01 * tokens.shape[-1]
+            return pyro.sample("x", self.decoder(z), obs=tokens)
+
+
+def parts():
+    decoder = LSTMDecoder(vocab_size=9, embedding_dim=4, hidden_dim=5, latent_dim=2, max_length=10)
+    return {"prior": StandardNormal(2), "decoder": decoder}
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (NoPlate, "model site 'z' is outside the plate 'data'"),
+        (MeanOverTheBatch, "a batch is not its sentences one by one in the model"),
+        (LeftDimensionsForgotten, "particle|agnostic"),
+        (UnusedParameter, "parameter 'spare' of the model gets no gradient"),
+        (Unnamed, "no sample site 'x'"),
+        (ScoresPads, "padding changes scores"),
+    ],
+)
+def test_model_that_breaks_the_contract_is_caught(model, message):
+    with pytest.raises(ContractError, match=message):
+        check_model(model(**parts()))
+
+
+def test_model_that_keeps_it_passes():
+    check_model(SentenceVAE(**parts()))
+
+
+class EncodesPads(LSTMEncoder):
+    def forward(self, tokens):
+        return self.lstm(self.embedding(tokens))[0][:, -1]
+
+
+class NormalisesTheBatch(LSTMEncoder):
+    def forward(self, tokens):
+        features = super().forward(tokens)
+        return features - features.mean(0)
+
+
+class WrongName(GaussianGuide):
+    def forward(self, tokens, *, size=None):
+        with pyro.plate("data", len(tokens)):
+            features = self.encoder(tokens)
+            scale = self.log_variance(features).exp()
+            pyro.sample("latent", dist.Normal(self.loc(features), scale).to_event(1))
+
+
+def guide_of(encoder_class, guide_class=GaussianGuide, latent_dim=2):
+    encoder = encoder_class(vocab_size=9, embedding_dim=3, hidden_dim=6)
+    return guide_class(encoder=encoder, latent_dim=latent_dim)
+
+
+@pytest.mark.parametrize(
+    ("guide", "message"),
+    [
+        (lambda: guide_of(EncodesPads), "padding changes|a batch is not"),
+        (lambda: guide_of(NormalisesTheBatch), "a batch is not its sentences one by one"),
+        (lambda: guide_of(LSTMEncoder, WrongName), "latent sites are z, the guide's latent"),
+        (lambda: guide_of(LSTMEncoder, latent_dim=3), "event shape"),
+    ],
+)
+def test_guide_that_breaks_the_contract_is_caught(guide, message):
+    with pytest.raises(ContractError, match=message):
+        check_guide(guide(), SentenceVAE(**parts()))
+
+
+def test_pair_without_parameters_cannot_train():
+    class Still(PyroModule):
+        def forward(self, tokens):
+            with pyro.plate("data", len(tokens)):
+                pyro.sample("z", dist.Normal(torch.zeros(2), torch.ones(2)).to_event(1))
+
+    with pytest.raises(ContractError, match="the loss has no gradient"):
+        check_pair(Still(), Still(), BetaELBO(), {"tokens": torch.tensor([[3, 2]])})
+
+
+def test_pair_check_leaves_the_generator_alone():
+    model, guide = SentenceVAE(**parts()), guide_of(LSTMEncoder)
+    state = torch.get_rng_state()
+    check_pair(model, guide, BetaELBO(), {"tokens": torch.tensor([[3, 2]])})
+    assert torch.equal(torch.get_rng_state(), state)

@@ -1,0 +1,126 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""A run killed at any moment and resumed is the run left alone, value for value."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pyro_textvae.config import TrainConfig
+from pyro_textvae.runs import resume, train
+
+SETTINGS = {
+    "data": "grammar",
+    "num_sentences": 700,
+    "embedding_dim": 6,
+    "hidden_dim": 7,
+    "latent_dim": 3,
+    "epochs": 3,
+    "batch_size": 8,
+    "kl_epochs": 2.0,
+    "log_every": 5,
+    "checkpoint_every": 11,
+    "device": "cpu",
+}
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "pyro_textvae.cli.main", "train", *map(str, arguments)]
+
+
+def flags(out):
+    pairs = [(f"--{name}", str(value)) for name, value in {**SETTINGS, "out": out}.items()]
+    return [part for pair in pairs for part in pair]
+
+
+def kill_when(process, arrived):
+    """SIGKILL the process as soon as ``arrived()``; False when it ended before that."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if arrived():
+            os.kill(process.pid, signal.SIGKILL)
+            return process.wait() == -signal.SIGKILL
+        if process.poll() is not None:
+            return False
+        time.sleep(0.001)
+    process.kill()
+    raise AssertionError("the run never got so far")
+
+
+def lines_of(path):
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    subprocess.run(
+        command(*flags(folder)), check=True, capture_output=True, env=one_thread(tmp_path_factory)
+    )
+    return folder
+
+
+def one_thread(tmp_path_factory):
+    cache = str(tmp_path_factory.getbasetemp() / "cache")
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYRO_TEXTVAE_CACHE": cache}
+
+
+# Lines of metrics.jsonl: 14 a step line in each of three epochs, and one for the epoch.
+@pytest.mark.parametrize("lines", [3, 17])
+def test_killed_and_resumed_run_is_the_undisturbed_one(
+    tmp_path, tmp_path_factory, undisturbed, lines
+):
+    folder = tmp_path / "run"
+    environment = one_thread(tmp_path_factory)
+    process = subprocess.Popen(
+        command(*flags(folder)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+    )
+    killed = kill_when(process, lambda: lines_of(folder / "metrics.jsonl") >= lines)
+    process.stderr.close()
+    assert killed, "the run ended before it could be killed: give it more to do"
+    assert lines_of(folder / "metrics.jsonl") < lines_of(undisturbed / "metrics.jsonl")
+    subprocess.run(command("--resume", folder), check=True, capture_output=True, env=environment)
+    assert (folder / "metrics.jsonl").read_text() == (undisturbed / "metrics.jsonl").read_text()
+    ours, theirs = (load_file(f / "model.safetensors") for f in (folder, undisturbed))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_killed_before_its_first_step_it_starts_over(tmp_path, tmp_path_factory, undisturbed):
+    folder = tmp_path / "run"
+    environment = one_thread(tmp_path_factory)
+    process = subprocess.Popen(
+        command(*flags(folder)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+    )
+    assert kill_when(process, lambda: (folder / "config.json").exists())
+    process.stderr.close()
+    subprocess.run(command("--resume", folder), check=True, capture_output=True, env=environment)
+    assert (folder / "metrics.jsonl").read_text() == (undisturbed / "metrics.jsonl").read_text()
+
+
+def test_finished_run_goes_on_to_more_epochs(tmp_path, monkeypatch):
+    short = tmp_path / "short"
+    train(TrainConfig(**SETTINGS | {"epochs": 1}), short, report=lambda line: None)
+    resume(short, epochs=3, report=lambda line: None)
+    long = tmp_path / "long"
+    train(TrainConfig(**SETTINGS), long, report=lambda line: None)
+    assert (short / "metrics.jsonl").read_text() == (long / "metrics.jsonl").read_text()
+
+
+def test_metrics_hold_what_a_plot_needs(undisturbed):
+    rows = [json.loads(line) for line in (undisturbed / "metrics.jsonl").read_text().splitlines()]
+    epochs = [row for row in rows if row["kind"] == "epoch"]
+    assert [row["epoch"] for row in epochs] == [1, 2, 3]
+    for row in epochs:
+        assert row["valid_elbo"] == pytest.approx(row["valid_reconstruction"] + row["valid_kl"])
+    assert epochs[-1]["kl_weight"] == 1.0
+    assert epochs[0]["valid_elbo"] > epochs[-1]["valid_elbo"]
+    steps = [row["step"] for row in rows if row["kind"] == "step"]
+    assert steps == list(range(5, 211, 5))
