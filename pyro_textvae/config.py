@@ -103,6 +103,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _refuse_small(self, _AT_LEAST_ONE, 1)
         _refuse_small(self, ("kl_weight", "kl_start", "kl_epochs", "latent_dim", "max_decays"), 0)
+        for name in ("kl_weight", "kl_start", "kl_epochs"):
+            if math.isinf(getattr(self, name)):
+                raise UserError(f"{name} must be finite, got {getattr(self, name)}")
         if self.kl_schedule != "constant" and self.kl_epochs <= 0:
             raise UserError(
                 f"kl_epochs must be positive with a {self.kl_schedule} schedule, got "
@@ -116,8 +119,8 @@ class TrainConfig:
                 raise UserError(f"{name} must be positive, got {getattr(self, name)}")
         if not 0 < self.decay <= 1:
             raise UserError(f"decay must lie in (0, 1], got {self.decay}")
-        if self.seed < 0:
-            raise UserError(f"seed must not be negative, got {self.seed}")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed must lie in [0, 2**32), got {self.seed}")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values."""

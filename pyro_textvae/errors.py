@@ -8,3 +8,9 @@ class UserError(ValueError):
 
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+def in_one_line(error: BaseException) -> str:
+    """Type and message of an error of a user's program, without Pyro's table of trace shapes."""
+    message = " ".join(str(error).partition("Trace Shapes:")[0].split())[:300]
+    return f"{type(error).__name__}: {message}"

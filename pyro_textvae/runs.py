@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from torch import nn
 from pyro_textvae import zoo
 from pyro_textvae.config import TrainConfig
 from pyro_textvae.data import Corpus, Tokenizer, load_corpus
-from pyro_textvae.errors import UserError
+from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation import information, log_likelihood
 from pyro_textvae.evaluation.batches import evaluation_mode
 from pyro_textvae.evaluation.information import latent_sites
@@ -72,13 +71,14 @@ def train(
         modules = nn.ModuleDict({"model": model, "guide": guide}).to(device)
         objective = build_objective(config, corpus)
         _dry_run(model, guide, objective, corpus)
+        sources = _read_sources(specs)
         folder = RunFolder(out)
         folder.create(overwrite=overwrite)
         corpus.tokenizer.save(folder.tokenizer)
         folder.write_config(
             config.to_dict(),
             {
-                "specs": _keep_sources(specs, folder),
+                "specs": _keep_sources(specs, sources, folder),
                 "sizes": sizes,
                 "tokenizer_fingerprint": corpus.tokenizer.fingerprint,
                 "corpus_fingerprint": corpus.fingerprint,
@@ -117,7 +117,13 @@ def resume(
         objective = build_objective(config, corpus)
         trainer = Trainer(model, guide, objective, corpus, config, folder, report=report)
         if state is not None:
-            trainer.restore(state)
+            try:
+                trainer.restore(state)
+            except (KeyError, TypeError, ValueError, RuntimeError) as error:
+                raise UserError(
+                    f"{folder.state} belongs to another run: put the run's own back, or train "
+                    "again with --overwrite"
+                ) from error
         place = trainer.progress
         report(f"{folder.path}: going on at epoch {place.epoch + 1}, batch {place.batch + 1}")
         return trainer.fit()
@@ -171,10 +177,16 @@ def build_pair(
     unused = set(config.options) - used
     if unused:
         name = sorted(unused)[0]
-        near = difflib.get_close_matches(name, used, n=1)
+        parts = [zoo.load(kind, _known(specs[part])) for part, kind in PARTS.items()]
+        accepted = {p for cls in (model_class, guide_class, *parts) for p in _parameters(cls)}
+        near = difflib.get_close_matches(name, accepted, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UserError(f"option {name!r} is taken by no part of this model{hint}")
     return model, guide, {**{k: _known(v) for k, v in specs.items() if v}, "guide": guide_spec}
+
+
+def _parameters(cls: type) -> list[str]:
+    return list(inspect.signature(cls).parameters)
 
 
 def build_objective(config: TrainConfig, corpus: Corpus) -> ELBO:
@@ -231,6 +243,8 @@ def find_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError(f"nothing is tested on {device.type}")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         have = ", ".join(["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))])
@@ -260,15 +274,23 @@ def _stored_specs(stored: dict[str, Any], folder: RunFolder) -> dict[str, str | 
     }
 
 
-def _keep_sources(specs: dict[str, str], folder: RunFolder) -> dict[str, str]:
+def _read_sources(specs: dict[str, str]) -> dict[str, bytes]:
+    """Files of the user's own, read before a run that may hold them is replaced."""
+    places = {name: spec.partition(":")[0] for name, spec in specs.items()}
+    return {n: Path(place).read_bytes() for n, place in places.items() if place.endswith(".py")}
+
+
+def _keep_sources(
+    specs: dict[str, str], sources: dict[str, bytes], folder: RunFolder
+) -> dict[str, str]:
     """Copy files of the user's own into the run, so that it can be loaded wherever it goes."""
     kept = {}
     for name, spec in specs.items():
         place, colon, class_name = spec.partition(":")
-        if place.endswith(".py"):
+        if name in sources:
             copy = folder.path / "source" / name / Path(place).name
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(place, copy)
+            copy.write_bytes(sources[name])
             spec = copy.relative_to(folder.path).as_posix() + colon + class_name
         kept[name] = spec
     return kept
@@ -282,12 +304,22 @@ def _build_with_parts(
         for name, kind in PARTS.items()
         if name in inspect.signature(cls).parameters
     }
-    return zoo.build(cls, {**values, **parts}, used)
+    module = zoo.build(cls, {**values, **parts}, used)
+    if not isinstance(module, nn.Module):
+        raise UserError(f"{cls.__name__} is no torch.nn.Module: derive it from pyro.nn.PyroModule")
+    return module
 
 
 def _has_latents(model: nn.Module) -> bool:
-    with evaluation_mode(model, model, seed=0):
-        trace = poutine.trace(model).get_trace(size=1)
+    try:
+        with evaluation_mode(model, model, seed=0):
+            trace = poutine.trace(model).get_trace(size=1)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{type(model).__name__} does not run with size=1: {in_one_line(error)}"
+        ) from error
     return any(name != "x" for name, _ in latent_sites(trace))
 
 

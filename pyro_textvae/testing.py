@@ -17,7 +17,7 @@ from pyro.infer import ELBO
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
-from pyro_textvae.errors import UserError
+from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation.information import latent_sites
 from pyro_textvae.infer import PerDatumELBO
 from pyro_textvae.special_tokens import EOS, PAD
@@ -111,17 +111,18 @@ def check_pair(
             _check_sites(guide_trace, "guide", len(batch["tokens"]))
             _check_same_latents(model_trace, guide_trace)
             loss = objective(model, guide)(**batch)
-    except ContractError:
+    except UserError:
         raise
-    except (ValueError, RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())[:300]
+    except Exception as error:
         raise ContractError(
-            f"model and guide do not run on the first batch: {type(error).__name__}: {reason}"
+            f"model and guide do not run on the first batch: {in_one_line(error)}"
         ) from error
     finally:
         pyro.util.set_rng_state(state)
     if not (isinstance(loss, Tensor) and loss.requires_grad):
         raise ContractError("the loss has no gradient: model and guide have no parameter in it")
+    if "x" not in model_trace.nodes:
+        raise ContractError("the model has no sample site 'x' for the text")
 
 
 def _generate(model: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pyro_textvae.errors import UserError
+from pyro_textvae.errors import UserError, in_one_line
 
 FOLDERS = {
     "models": "pyro_textvae.models",
@@ -60,9 +60,9 @@ def load(kind: str, spec: str) -> type:
             raise UserError(f"cannot import {place!r} of {spec!r}: {error}") from error
     else:
         near = difflib.get_close_matches(spec, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"did you mean {near[0]!r}? Known" if near else "known"
         raise UserError(
-            f"there is no {kind.removesuffix('s')} {spec!r}{hint} Known: {', '.join(known)}; "
+            f"there is no {kind.removesuffix('s')} {spec!r}; {hint}: {', '.join(known)}; "
             "your own goes as path/to/file.py:Class"
         )
     if not class_name:
@@ -96,6 +96,8 @@ def build(cls: type, values: Mapping[str, Any], used: set[str] | None = None) ->
         return cls(**taken)
     except (TypeError, ValueError) as error:
         raise UserError(f"cannot build {cls.__name__}: {error}") from error
+    except Exception as error:
+        raise UserError(f"cannot build {cls.__name__}: {in_one_line(error)}") from error
 
 
 def _only_class(module: ModuleType, spec: str) -> type:
@@ -125,7 +127,7 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise UserError(f"cannot import {path}: {type(error).__name__}: {error}") from error
+        raise UserError(f"cannot import {path}: {in_one_line(error)}") from error
     return module

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pyro_textvae.cli.parsing import parse
+from pyro_textvae.cli.parsing import check_seed, parse
 from pyro_textvae.errors import UserError
 
 
@@ -48,8 +48,7 @@ class EvaluateOptions:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.split not in ("train", "valid", "test"):
             raise UserError(f"split must be train, valid or test, got {self.split!r}")
-        if self.seed < 0:
-            raise UserError(f"seed must not be negative, got {self.seed}")
+        check_seed(self.seed)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -58,9 +57,18 @@ def main(arguments: Sequence[str]) -> None:
     from pathlib import Path
 
     from pyro_textvae import report, runs
+    from pyro_textvae.training import RunFolder
     from pyro_textvae.training.files import write_json
 
     demand_run(options.run, "evaluate")
+    folder = RunFolder(options.run)
+    out = Path(options.out) if options.out else folder.evaluation
+    if out.resolve() in [path.resolve() for path in folder.of_training]:
+        raise UserError(f"--out {out} is a file of the run itself: choose another name")
+    if options.out and not out.parent.is_dir():
+        raise UserError(f"there is no folder {out.parent} to write {out.name} into: make it first")
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder: give the name of a file")
     result = runs.evaluate(
         options.run,
         split=options.split,
@@ -72,9 +80,6 @@ def main(arguments: Sequence[str]) -> None:
         seed=options.seed,
         device=options.device,
     )
-    out = Path(options.out) if options.out else Path(options.run) / "evaluation.json"
-    if not out.parent.is_dir():
-        raise UserError(f"there is no folder {out.parent} to write {out.name} into")
     write_json(out, {name: _plain(value) for name, value in result.items()})
     print(report.evaluation_table(result))
     print(f"written to {out}")

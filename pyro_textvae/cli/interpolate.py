@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pyro_textvae.cli.evaluate import demand_run, with_run
-from pyro_textvae.cli.parsing import parse
+from pyro_textvae.cli.parsing import check_seed, parse
 from pyro_textvae.errors import UserError
 
 
@@ -39,6 +39,7 @@ class InterpolateOptions:
     def __post_init__(self) -> None:
         if self.steps < 2:
             raise UserError(f"steps must be at least 2, got {self.steps}")
+        check_seed(self.seed)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -52,6 +53,11 @@ def main(arguments: Sequence[str]) -> None:
     ends = []
     if options.start is None or options.end is None:
         ends = runs.pick_sentences(options.run, "test", 2, options.seed)
+        if len(ends) < 2:
+            raise UserError(
+                f"the test split of {options.run} has one sentence and a line needs two ends: "
+                "give --start and --end"
+            )
     if options.start is not None:
         ends[:1] = [runs.encode_text(tokenizer, options.start)]
     if options.end is not None:

@@ -36,6 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (``| head``): there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        reason = " ".join((error.strerror or str(error)).split())
+        print(f"pyro-textvae: error: {where}{reason}", file=sys.stderr)
+        return 2
 
 
 def _run(given: list[str]) -> int:

@@ -9,8 +9,10 @@ import re
 from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
 from pyro_textvae.errors import UserError
@@ -47,14 +49,17 @@ def parse(cls: type[Settings], command: str, arguments: Sequence[str]) -> tuple[
     known = [name for name in names if name != "config"]
     hints = get_type_hints(cls)
     switches = {field.name for field in fields(cls) if hints[field.name] is bool}  # type: ignore[arg-type]
-    normal = _normalise(arguments, switches)
+    normal = _files_first(_normalise(arguments, switches))
     for argument in normal:
         if argument.startswith("--"):
-            name = argument[2:].partition("=")[0].partition(".")[0]
+            flag, _, value = argument[2:].partition("=")
+            name = flag.partition(".")[0]
             if name not in (*known, "config", "help", "print_config"):
                 raise UserError(
                     f"{command} has no setting --{_hyphen(name)}{_nearest(name, known)}"
                 )
+            if name == "config":
+                _check_file(command, value, known)
     try:
         parsed = parser.parse_args(normal)
         defaults = parser.get_defaults()
@@ -63,7 +68,7 @@ def parse(cls: type[Settings], command: str, arguments: Sequence[str]) -> tuple[
         given |= {argument[2:].partition("=")[0] for argument in normal if argument[:2] == "--"}
         return cls(**values), given - {"config"}
     except ArgumentError as error:
-        raise UserError(_one_line(command, str(error), known)) from error
+        raise UserError(_one_line(command, str(error))) from error
 
 
 def _normalise(arguments: Sequence[str], switches: set[str]) -> list[str]:
@@ -81,16 +86,62 @@ def _normalise(arguments: Sequence[str], switches: set[str]) -> list[str]:
     return normal
 
 
-def _one_line(command: str, message: str, known: list[str]) -> str:
+def _files_first(arguments: Sequence[str]) -> list[str]:
+    """Files before flags: the parser lets the later one win, and flags are to override."""
+    files: list[str] = []
+    flags: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--config":
+            files.append(f"--config={next(rest, '')}")
+        else:
+            (files if argument.startswith("--config=") else flags).append(argument)
+    return [*files, *flags]
+
+
+def _check_file(command: str, path: str, known: list[str]) -> None:
+    """Refuse a file that is no mapping from known names, which the parser would not name."""
+    if not path:
+        raise UserError("--config needs the name of a YAML file of settings")
+    mend = "write one `name: value` a line, as in the config.yaml of a run"
+    try:
+        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"cannot read --config {path}: {error.strerror}; give a YAML file of settings"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"--config {path} is not UTF-8 text: {mend}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" (line {mark.line + 1})" if mark else ""
+        raise UserError(f"--config {path} is not YAML{place}: {mend}") from error
+    if not isinstance(settings, dict):
+        raise UserError(f"--config {path} is not a mapping of settings: {mend}")
+    for name in settings:
+        if str(name).partition(".")[0] not in known:
+            raise UserError(
+                f"{command} has no setting {name!r}, which {path} gives{_nearest(str(name), known)}"
+            )
+
+
+def _one_line(command: str, message: str) -> str:
     text = " ".join(message.split())
-    unknown = re.search(r"Option '([\w.-]+)' is not accepted", text)
-    if unknown:
-        return f"{command} has no setting {unknown[1]!r}{_nearest(unknown[1], known)}"
-    wrong = re.search(r'Parser key "(\w+)": Expected an? (.*)\. Got value: (.*)', text)
-    if wrong:
-        kind = re.sub(r"<class '(\w+)'>|typing\.", lambda found: found[1] or "", wrong[2])
-        return f"{command}: --{_hyphen(wrong[1])} must be {kind}, got {wrong[3]!r}"
-    return f"{command}: {text}"
+    wrong = re.search(r'Parser key "([\w.]+)": (.*)', text)
+    value = re.search(r"(?:Got|Given) value: (.*)", text)
+    kinds = re.findall(r"Expected an? (.*?)(?=\. Got value:| - | Given value|$)", text)
+    if wrong and value and kinds:
+        kind = " or ".join(_plain_type(kind) for kind in kinds if "NoneType" not in kind)
+        return f"{command}: --{_hyphen(wrong[1])} must be {kind}, got {value[1]!r}"
+    return f"{command}: {text} (see pyro-textvae {command} --help)"
+
+
+def _plain_type(kind: str) -> str:
+    """What the parser calls a type, without Python's words for it."""
+    choices = re.fullmatch(r"(?:typing\.)?Literal\[(.*)\]", kind)
+    if choices:
+        return f"one of {choices[1].replace(chr(39), '')}"
+    return re.sub(r"<class '(\w+)'>", r"\1", kind)
 
 
 def _nearest(name: str, known: list[str]) -> str:
@@ -101,6 +152,12 @@ def _nearest(name: str, known: list[str]) -> str:
 
 def _hyphen(name: str) -> str:
     return name.replace("_", "-")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that NumPy, which Pyro seeds too, does not take."""
+    if not 0 <= seed < 2**32:
+        raise UserError(f"seed must lie in [0, 2**32), got {seed}")
 
 
 def as_mapping(settings: Any) -> dict[str, Any]:

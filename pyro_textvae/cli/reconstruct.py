@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pyro_textvae.cli.evaluate import demand_run, with_run
-from pyro_textvae.cli.parsing import parse
+from pyro_textvae.cli.parsing import check_seed, parse
 from pyro_textvae.errors import UserError
 
 
@@ -41,6 +41,7 @@ class ReconstructOptions:
             raise UserError(f"size must be at least 1, got {self.size}")
         if self.split not in ("train", "valid", "test"):
             raise UserError(f"split must be train, valid or test, got {self.split!r}")
+        check_seed(self.seed)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pyro_textvae.cli.evaluate import demand_run, with_run
-from pyro_textvae.cli.parsing import parse
+from pyro_textvae.cli.parsing import check_seed, parse
 from pyro_textvae.errors import UserError
 
 
@@ -35,8 +35,7 @@ class SampleOptions:
     def __post_init__(self) -> None:
         if self.size < 1:
             raise UserError(f"size must be at least 1, got {self.size}")
-        if self.seed < 0:
-            raise UserError(f"seed must not be negative, got {self.seed}")
+        check_seed(self.seed)
 
 
 def main(arguments: Sequence[str]) -> None:

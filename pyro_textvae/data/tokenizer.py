@@ -110,7 +110,8 @@ class Tokenizer:
             backend = tokenizers.Tokenizer.from_str(content)
         except Exception as error:  # the Rust side raises plain Exception
             raise UserError(
-                f"{str(path)!r} is not a tokenizer.json or is cut short: {error}"
+                f"{str(path)!r} is not a tokenizer.json or is cut short: {error};"
+                " put the one back that was saved with the model"
             ) from None
         try:
             return cls(backend)

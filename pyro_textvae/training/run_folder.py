@@ -17,10 +17,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from pyro_textvae.errors import UserError
+from pyro_textvae.config import TrainConfig
+from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.training.files import write_atomically, write_json, write_text
 
 FORMAT = 1
+_BUILT_FROM = ("settings", "specs", "sizes", "tokenizer_fingerprint", "corpus_fingerprint")
 
 
 class RunFolder:
@@ -42,6 +44,8 @@ class RunFolder:
         Everything that a resumed run needs.
     environment.json
         Versions, machine, commit.
+    evaluation.json
+        What evaluate found.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -54,6 +58,20 @@ class RunFolder:
         self.timing = self.path / "timing.jsonl"
         self.state = self.path / "state" / "last.pt"
         self.environment = self.path / "environment.json"
+        self.evaluation = self.path / "evaluation.json"
+
+    @property
+    def of_training(self) -> tuple[Path, ...]:
+        """The files that ``train`` writes, outside of state and source."""
+        return (
+            self.config_yaml,
+            self.config_json,
+            self.weights,
+            self.tokenizer,
+            self.metrics,
+            self.timing,
+            self.environment,
+        )
 
     def create(self, *, overwrite: bool) -> None:
         """Make the folder.
@@ -70,8 +88,15 @@ class RunFolder:
                     f"{self.path} already holds a run: give --overwrite to replace it, "
                     f"--resume {self.path} to go on with it, or another --out"
                 )
-            shutil.rmtree(self.path)
+            self._remove_own_files()
         self.state.parent.mkdir(parents=True, exist_ok=True)
+
+    def _remove_own_files(self) -> None:
+        """Remove what a run writes, and nothing that a person may have put beside it."""
+        for path in (self.path / "state", self.path / "source"):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in (*self.of_training, self.evaluation):
+            path.unlink(missing_ok=True)
 
     def is_run(self) -> bool:
         """Whether ``train`` made this folder."""
@@ -91,6 +116,9 @@ class RunFolder:
                 raise UserError(
                     f"{self.config_json} has format {config['format']}, this version reads {FORMAT}"
                 )
+            for name in _BUILT_FROM:
+                config[name]
+            TrainConfig(**config["settings"])
             return config
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise UserError(
@@ -126,8 +154,10 @@ class RunFolder:
                 f"{self.weights} is damaged ({str(error).splitlines()[0]}): train the run again"
             ) from error
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{self.weights} belongs to another model: {reason}") from error
+            raise UserError(
+                f"{self.weights} belongs to another model than {self.config_json.name} describes: "
+                "put the run's own back"
+            ) from error
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Write state/last.pt."""
@@ -148,10 +178,9 @@ class RunFolder:
         try:
             return torch.load(self.state, map_location="cpu", weights_only=True)
         except Exception as error:
-            reason = str(error).splitlines()[0][:120]
             raise UserError(
-                f"{self.state} is damaged ({reason}): model.safetensors still holds the best "
-                "weights; train again with --overwrite to start anew"
+                f"{self.state} is damaged ({in_one_line(error)}): model.safetensors still holds "
+                "the best weights; train again with --overwrite to start anew"
             ) from error
 
 

@@ -213,6 +213,11 @@ class Trainer:
         config, progress = self.config, self.progress
         result = self._validate()
         elbo = -result.elbo.mean().item()
+        if not math.isfinite(elbo):
+            raise TrainingError(
+                f"validation bound {elbo} after epoch {progress.epoch + 1}; the last checkpoint is "
+                f"{self.folder.state}: try a smaller --learning-rate or --clip-norm"
+            )
         improved = elbo < progress.best_elbo
         progress.epoch += 1
         progress.batch = 0

@@ -91,6 +91,18 @@ def test_totals_are_in_the_stated_units(pair, tokens):
     torch.testing.assert_close(result.elbo, result.reconstruction - result.kl)
 
 
+@pytest.mark.parametrize("max_tokens", [1, 60, 10**6])
+def test_kl_is_the_closed_form_however_the_draws_are_cut(pair, tokens, max_tokens):
+    model, guide = pair
+    result = log_likelihood(
+        model, guide, [{"tokens": tokens}], num_samples=10, max_tokens=max_tokens
+    )
+    features = guide.encoder(tokens)
+    loc, log_variance = guide.loc(features), guide.log_variance(features)
+    kl = 0.5 * (loc.square() + log_variance.exp() - 1 - log_variance).sum(-1)
+    torch.testing.assert_close(result.kl, kl.detach(), rtol=1e-12, atol=0)
+
+
 def test_bound_is_below_the_likelihood_and_grows_with_draws(pair, tokens):
     model, guide = pair
     many = {"tokens": tokens.repeat(500, 1)}

@@ -54,10 +54,13 @@ def test_reconstruction_decodes_the_posterior_mean(pair, tokens):
 def test_interpolation_runs_from_one_end_to_the_other(pair, tokens):
     model, guide = pair
     ends = {"tokens": tokens[[0, 2]]}
+    with torch.no_grad():
+        guide.loc.weight.mul_(20.0)
     rows = interpolate(model, guide, ends, steps=5)
     mean = guide.loc(guide.encoder(ends["tokens"]))
     line = torch.stack([mean[0] + (mean[1] - mean[0]) * step / 4 for step in range(5)])
     assert torch.equal(rows, model.decoder(line).greedy())
+    assert not torch.equal(rows[0], rows[-1])
 
 
 def test_parameters_and_modes_are_left_alone(pair):

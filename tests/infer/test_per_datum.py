@@ -121,7 +121,9 @@ def test_vectorised_particles_equal_a_loop(pair, tokens):
     count = 20_000
     with torch.no_grad():
         vectorised = BetaELBO(num_particles=count).terms(model, guide, tokens=tokens)
-        looped = BetaELBO(num_particles=300, vectorize_particles=False).terms(model, guide, tokens=tokens)
+        looped = BetaELBO(num_particles=300, vectorize_particles=False).terms(
+            model, guide, tokens=tokens
+        )
     assert looped.log_weights.shape == (300, 4)
     one, other = vectorised.log_weights, looped.log_weights
     error = (one.var(0) / count + other.var(0) / 300).sqrt()
@@ -171,6 +173,35 @@ def test_masked_sentences_count_nothing(pair, tokens):
     weights = log_weights(*masked, {"tokens": tokens}, 3)
     assert (weights[:, 1] == 0).all()
     assert (weights[:, keep] != 0).all()
+
+
+def test_dimensions_of_a_plate_inside_are_summed():
+    """Three independent latents in a plate of their own: weights and KLs add up over it."""
+
+    class Inner(PyroModule):
+        def __init__(self, loc):
+            super().__init__()
+            self.loc = loc
+
+        def forward(self, tokens):
+            with pyro.plate("data", len(tokens), dim=-1), pyro.plate("inner", 3, dim=-2):
+                pyro.sample("z", Pinned(torch.full((3, 1), self.loc), torch.ones(3, 1)))
+
+    objective = BetaELBO(vectorize_particles=False)
+    objective.max_plate_nesting = 2
+    terms = objective.terms(Inner(0.0), Inner(1.0), tokens=torch.zeros(5, 1))
+    assert terms.kl["z"].shape == (1, 5)
+    torch.testing.assert_close(terms.kl["z"], torch.full((1, 5), 1.5))
+    # log N(1.4; 1, 1) - log N(1.4; 0, 1) = (1.96 - 0.16) / 2, three times.
+    torch.testing.assert_close(terms.log_ratio["z"], torch.full((1, 5), 2.7))
+
+
+def test_bound_is_the_mean_over_particles(pair, tokens):
+    model, guide = pair
+    objective = BetaELBO(0.5, num_particles=6)
+    terms = objective.terms(model, guide, tokens=tokens)
+    expected = (terms.log_likelihood - 0.5 * terms.kl["z"]).sum(0) / 6
+    torch.testing.assert_close(objective.bound(terms), expected)
 
 
 def test_site_outside_the_plate_is_named(tokens):

@@ -1,0 +1,127 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Two tiny trained runs, and ways to call the command line in this process."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from pyro_textvae.cli.main import main
+
+TINY = ["--embedding-dim", "4", "--hidden-dim", "5", "--latent-dim", "2", "--epochs", "1"]
+
+
+def write_corpus(folder, **texts):
+    """48 sentences in three splits; ``texts`` replaces whole files."""
+    sentences = [
+        f"the {animal} {verb} in the {place}"
+        for animal in ("cat", "dog", "bird", "fox")
+        for verb in ("sat", "ran", "sang", "slept")
+        for place in ("mat", "sun", "box")
+    ]
+    splits = {"train": sentences[:32], "valid": sentences[32:40], "test": sentences[40:]}
+    folder.mkdir()
+    for split, lines in splits.items():
+        text = texts.get(split, "".join(f"{line}\n" for line in lines))
+        (folder / f"{split}.txt").write_text(text)
+    return folder
+
+
+def contents(path):
+    """Bytes and time of every file under a path; None where there is nothing."""
+    if not path.exists():
+        return None
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return {str(file): (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("text") / "toy")
+
+
+def _train(tmp_path_factory, *arguments):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYRO_TEXTVAE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        torch.set_num_threads(1)
+        assert main(["train", *map(str, arguments), "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory, corpus):
+    """A sentence VAE after one epoch; no test may write into it."""
+    return _train(tmp_path_factory, "--data", corpus, *TINY)
+
+
+@pytest.fixture(scope="session")
+def language_model_run(tmp_path_factory, corpus):
+    return _train(tmp_path_factory, "--data", corpus, *TINY, "--model", "language_model")
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """Default folders of runs land here, not in the checkout."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run_copy(run, tmp_path):
+    """A copy of the run that a test may damage."""
+    return Path(shutil.copytree(run, tmp_path / "copy"))
+
+
+@pytest.fixture
+def new(tmp_path):
+    """A run folder that does not exist yet."""
+    return tmp_path / "new"
+
+
+@pytest.fixture
+def train(corpus, new):
+    """Arguments that train a tiny run into ``new``; further ones override them."""
+    return ["train", "--data", corpus, *TINY, "--out", new]
+
+
+@pytest.fixture
+def cli(capsys):
+    """Call the command line; its status, standard output and standard error."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        status = main([str(argument) for argument in arguments])
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def succeeds(cli):
+    """Call the command line, see it succeed, and return what it printed."""
+
+    def call(*arguments):
+        status, out, err = cli(*arguments)
+        assert (status, err) == (0, "")
+        return out
+
+    return call
+
+
+@pytest.fixture
+def refused(cli):
+    """Call the command line and see it refuse: one line, and every path argument left as it was."""
+
+    def call(pattern, *arguments):
+        paths = [argument for argument in arguments if isinstance(argument, Path)]
+        before = [contents(path) for path in paths]
+        status, _, err = cli(*arguments)
+        assert status == 2
+        assert re.fullmatch(r"pyro-textvae: error: [^\n]+\n", err)
+        assert re.search(pattern, err), err
+        assert [contents(path) for path in paths] == before
+
+    return call

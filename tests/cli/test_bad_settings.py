@@ -1,0 +1,192 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Settings that are unknown, of the wrong type or out of range, as flags and in a file."""
+
+import pytest
+import torch
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], r"no command 'trian'; did you mean train\?"),
+        (["zzz"], r"no command 'zzz' \(one of train, evaluate, sample, reconstruct, interpolate\)"),
+        (["--overwrite"], r"no command '--overwrite' \(one of train"),
+        (["train", "--hiden-dim", "4"], r"no setting --hiden-dim; did you mean --hidden-dim\?"),
+        (["train", "--hiden_dim=4"], r"no setting --hiden-dim; did you mean --hidden-dim\?"),
+        (["train", "--zzz", "4"], r"train has no setting --zzz \(see --help\)"),
+        (["sample", "--sise", "3"], r"sample has no setting --sise; did you mean --size\?"),
+        (["train", "stray"], r"unrecognized arguments: stray \(see pyro-textvae train --help\)"),
+        (["train", "--config"], r"--config needs the name of a YAML file"),
+        (["train", "--epochs"], r"--epochs: expected one argument \(see .*--help\)"),
+    ],
+)
+def test_unknown_command_or_flag(refused, arguments, message):
+    refused(message, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--epochs -1", r"epochs must be at least 1, got -1"),
+        ("--epochs 0", r"epochs must be at least 1, got 0"),
+        ("--batch-size 0", r"batch_size must be at least 1, got 0"),
+        ("--batch-tokens 0", r"batch_tokens must be at least 1, got 0"),
+        ("--latent-dim -3", r"latent_dim must be at least 0, got -3"),
+        ("--latent-dim 0", r"latent_dim must be at least 1, got 0"),
+        ("--hidden-dim 0", r"hidden_dim must be at least 1, got 0"),
+        ("--num-particles 0", r"num_particles must be at least 1, got 0"),
+        ("--learning-rate 0", r"learning_rate must be positive, got 0"),
+        ("--embedding-dropout 1.5", r"embedding_dropout must lie in \[0, 1\), got 1\.5"),
+        ("--decay 0", r"decay must lie in \(0, 1\], got 0"),
+        ("--kl-epochs 0", r"kl_epochs must be positive .*: use --kl-schedule constant"),
+        ("--seed -1", r"seed must .*, got -1"),
+        ("--seed 4294967296", r"seed must .*, got 4294967296"),
+        ("--max-length 1", r"max_length=1 must be a whole number of at least 2"),
+        ("--max-length 3", r"max_length=3 drops all 32 sentences .*; raise it or set truncate"),
+        ("--truncate", r"truncate=True needs a max_length .*; set max_length"),
+        ("--num-sentences 4", r"num_sentences=4 applies to stdlib and grammar, .*; leave it out"),
+        ("--epochs many", r"--epochs must be int, got 'many'"),
+        ("--epochs 1.5", r"--epochs must be int, got '1\.5'"),
+        ("--vocab-size many", r"--vocab-size must be int, got 'many'"),
+        ("--learning-rate high", r"--learning-rate must be float, got 'high'"),
+        ("--learning-rate nan", r"--learning-rate must be float, got 'nan'"),
+        ("--truncate=maybe", r"--truncate must be bool, got 'maybe'"),
+        (
+            "--tokenizer words",
+            r"--tokenizer must be one of word, nltk, character, bpe, got 'words'",
+        ),
+        ("--optimizer adamm", r"--optimizer must be one of adam, sgd, got 'adamm'"),
+        ("--options [1]", r"--options must be dict, got '\[1\]'"),
+    ],
+)
+def test_bad_value_for_train(refused, train, flags, message):
+    refused(message, *train, *flags.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "message"),
+    [
+        ("evaluate", "--num-samples 0", r"num_samples must be at least 1, got 0"),
+        ("evaluate", "--num-samples x", r"--num-samples must be int, got 'x'"),
+        ("evaluate", "--batch-size 0", r"batch_size must be at least 1, got 0"),
+        ("evaluate", "--max-tokens 0", r"max_tokens must be at least 1, got 0"),
+        ("evaluate", "--split nope", r"split must be train, valid or test, got 'nope'"),
+        ("evaluate", "--seed -1", r"seed must .*, got -1"),
+        ("evaluate", "--out no/such.json", r"no folder no to write such\.json into: make it first"),
+        ("evaluate", "--out .", r"--out \. is a folder: give the name of a file"),
+        ("sample", "--size 0", r"size must be at least 1, got 0"),
+        ("sample", "--seed -1", r"seed must .*, got -1"),
+        ("sample", "--method x", r"--method must be one of ancestral, greedy, got 'x'"),
+        ("reconstruct", "--size 0", r"size must be at least 1, got 0"),
+        ("reconstruct", "--split nope", r"split must be train, valid or test, got 'nope'"),
+        ("reconstruct", "--seed -1", r"seed must .*, got -1"),
+        ("interpolate", "--steps 1", r"steps must be at least 2, got 1"),
+        ("interpolate", "--seed -1", r"seed must .*, got -1"),
+    ],
+)
+def test_bad_value_for_a_run(refused, run, command, flags, message):
+    refused(message, command, run, *flags.split())
+
+
+@pytest.mark.parametrize("device", ["tpu9", "cuda:99", "meta"])
+def test_device_that_does_not_exist(refused, train, run, device):
+    message = rf"device '{device}' does not exist here: one of auto, cpu"
+    refused(message, *train, "--device", device)
+    refused(message, "sample", run, "--device", device)
+    refused(message, "train", "--resume", run, "--epochs", "2", "--device", device)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("command", ["sample", "evaluate"])
+def test_cuda_without_a_gpu(refused, run, command):
+    refused(r"device 'cuda' does not exist here: one of auto, cpu", command, run, "--device=cuda")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "hiden_dim: 4\n",
+            r"no setting 'hiden_dim', .*settings\.yaml.*did you mean --hidden-dim\?",
+        ),
+        ("1: 2\n", r"no setting 1, which \S*settings\.yaml"),
+        ("- data\n- model\n", r"settings\.yaml is not a mapping of settings: write one"),
+        ("hello\n", r"settings\.yaml is not a mapping of settings: write one"),
+        ("", r"settings\.yaml is not a mapping of settings: write one"),
+        ("epochs: 1\nmodel: [1\n b: {", r"settings\.yaml is not YAML \(line 3\): write one"),
+        ("data: \0\n", r"settings\.yaml is not YAML: write one"),
+        ("hidden_dim: many\n", r"--hidden-dim must be int, got 'many'"),
+        ("hidden_dim:\n  width: 1\n", r"--hidden-dim must be int, got .*width"),
+        ("hidden_dim: true\n", r"--hidden-dim must be int, got 'True'"),
+        ("vocab_size: many\n", r"--vocab-size must be int, got 'many'"),
+        ("kl_epochs: .inf\n", r"kl_epochs must be .*, got inf"),
+        ("kl_weight: .inf\n", r"kl_weight must be .*, got inf"),
+        ("kl_weight: .nan\n", r"kl_weight must be .*, got nan"),
+        ("learning_rate: .inf\n", r"learning_rate must be .*, got inf"),
+    ],
+)
+def test_bad_configuration_file(refused, train, tmp_path, text, message):
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    refused(message, *train, "--config", path)
+
+
+def test_configuration_file_that_cannot_be_read(refused, train, tmp_path):
+    mend = "give a YAML file of settings"
+    refused(rf"--config nowhere\.yaml: .*; {mend}", *train, "--config", "nowhere.yaml")
+    refused(rf"--config \S+: Is a directory; {mend}", *train, f"--config={tmp_path}")
+    (tmp_path / "latin.yaml").write_bytes(b"data: na\xefve\n")
+    refused(r"latin\.yaml is not UTF-8 text: write one", *train, "--config", "latin.yaml")
+
+
+def test_configuration_of_another_command(refused, run):
+    refused(
+        r"sample has no setting 'data', which \S+config\.yaml gives",
+        *("sample", run, "--config", run / "config.yaml"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "near"),
+    [
+        ("model", "sentence_vaee", "sentence_vae"),
+        ("guide", "gausian", "gaussian"),
+        ("prior", "standard_norml", "standard_normal"),
+        ("decoder", "lstmm", "lstm"),
+        ("encoder", "lstmm", "lstm"),
+        ("objective", "beta_elb", "beta_elbo"),
+    ],
+)
+def test_unknown_name(refused, train, kind, name, near):
+    refused(
+        rf"no {kind} '{name}'; did you mean '{near}'\? Known: .*{near}", *train, f"--{kind}", name
+    )
+    refused(rf"no {kind} 'zzz'; known: .*{near}", *train, f"--{kind}", "zzz")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model", "no.such:Model"], r"cannot import 'no\.such' .*No module named 'no'"),
+        (["--model", "pyro.nn:Nope"], r"pyro\.nn defines no class 'Nope'"),
+        (["--objective", "math:sqrt"], r"math defines no class 'sqrt'"),
+        (
+            ["--objective", "pyro.infer:RenyiELBO"],
+            r"RenyiELBO has no differentiable_loss, .*: use one of .*pyro\.infer:Trace_ELBO",
+        ),
+        (
+            ["--objective", "pyro.infer:Trace_ELBO", "--kl-weight", "0.5"],
+            r"Trace_ELBO has no KL weight: use --objective beta_elbo",
+        ),
+        (["--guide", "empty"], r"latent sites are z, the guide's none: .*another --guide"),
+        (["--options", '{"zzz": 1}'], r"option 'zzz' is taken by no part"),
+        (
+            ["--options", '{"nun_layers": 1}'],
+            r"option 'nun_layers' is taken by no part .*; did you mean 'num_layers'\?",
+        ),
+        (["--options", '{"num_layers": 0}'], r"num_layers must be at least 1, got 0"),
+    ],
+)
+def test_part_that_does_not_fit(refused, train, flags, message):
+    refused(message, *train, *flags)

@@ -1,0 +1,117 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Text that cannot be trained on or evaluated: refused in one line, and nothing is written."""
+
+import shutil
+
+import pytest
+
+from tests.cli.conftest import TINY, write_corpus
+
+SENTENCES = b"".join(b"sentence number %d of many\n" % i for i in range(100))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"", r"text\.txt .*empty file.*; put one sentence a line", id="empty"),
+        pytest.param(
+            b"\n  \n\t\n", r"text\.txt .*only blank lines.*; put one sentence a line", id="blank"
+        ),
+        pytest.param(
+            SENTENCES + b"a\0b\n", r"text\.txt line 101 is binary, .*give UTF-8 text", id="binary"
+        ),
+        pytest.param(
+            b"a cat\nna\xefve\n",
+            r"text\.txt line 2 is not UTF-8 .*; convert the file",
+            id="latin-1",
+        ),
+        pytest.param(
+            b"a cat\n" + b"w " * 100_000 + b"\n",
+            r"text\.txt line 2 has 100,000 tokens, .*set max_length",
+            id="long line",
+        ),
+        pytest.param(
+            b"one cat\n", r"text\.txt holds one single sentence, .*add sentences", id="one sentence"
+        ),
+        pytest.param(
+            b"a cat\na dog\n", r"split of text\.txt is empty: .*; give more", id="two sentences"
+        ),
+    ],
+)
+def test_bad_file(refused, train, tmp_path, content, message):
+    path = tmp_path / "text.txt"
+    path.write_bytes(content)
+    refused(message, *train, "--data", path)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("nowhere.txt", r"no such corpus: 'nowhere\.txt'; give stdlib, grammar, nltk:NAME"),
+        ("stdlibb", r"no such corpus: 'stdlibb'; give stdlib"),
+        ("", r"source '' is not a name or a path; try stdlib"),
+        ("nltk:nope", r"NLTK has no corpus reader named 'nope'; try brown, treebank"),
+    ],
+)
+def test_unknown_corpus(refused, train, data, message):
+    refused(message, *train, "--data", data)
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_split_missing_in_a_folder(refused, train, tmp_path, split):
+    folder = write_corpus(tmp_path / "toy")
+    (folder / f"{split}.txt").unlink()
+    refused(rf"toy' has no {split} file; add {split}\.txt", *train, "--data", folder)
+
+
+def test_evaluate_text_longer_than_the_model(refused, run, tmp_path):
+    folder = write_corpus(tmp_path / "longer", test="the cat " * 9 + "\n")
+    refused(
+        r"longer has a sentence of 19 tokens, the model was built for 7: train it .*max_length",
+        *("evaluate", run, "--data", folder),
+    )
+
+
+def test_evaluate_unknown_text(refused, run):
+    refused(r"no such corpus: 'nowhere'; give", "evaluate", run, "--data", "nowhere")
+
+
+@pytest.mark.parametrize(
+    "command", [["train", "--epochs", "2", "--resume"], ["evaluate"], ["reconstruct"]]
+)
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda folder: (folder / "test.txt").write_text("the cat sat\n"),
+            r"corpus \S+toy is not the one that \S+new was trained on: .*bring the old text back",
+        ),
+        (shutil.rmtree, r"no such corpus: '\S+toy'; give"),
+    ],
+    ids=["changed", "gone"],
+)
+def test_corpus_of_a_run_has_changed(succeeds, refused, new, tmp_path, command, spoil, message):
+    folder = write_corpus(tmp_path / "toy")
+    succeeds("train", "--data", folder, *TINY, "--out", new)
+    spoil(folder)
+    refused(message, *command, new)
+
+
+def test_interpolate_with_one_test_sentence(succeeds, refused, new, tmp_path):
+    folder = write_corpus(tmp_path / "toy", test="the cat sat\n")
+    succeeds("train", "--data", folder, *TINY, "--out", new)
+    refused(r"test split of \S+new has one sentence .*: give --start and --end", "interpolate", new)
+    succeeds("interpolate", new, "--start", "the cat sat", "--end", "the dog ran")
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        ("reconstruct", ["--text", " "]),
+        ("interpolate", ["--start", "", "--end", "the cat"]),
+        ("interpolate", ["--start", "the cat", "--end", ""]),
+    ],
+)
+def test_sentence_without_a_word(refused, run, command, flags):
+    refused(r"the sentence ' ?' is empty: give at least one word", command, run, *flags)
