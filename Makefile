@@ -20,7 +20,16 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	touch $@ $(VENV)/.core
 
 demo: $(VENV)/.core
-	bash benchmarks/demo.sh $(BIN)/pyro-textvae $(DEMO)
+	@echo "== train"
+	$(BIN)/pyro-textvae train --config benchmarks/demo.yaml --out $(DEMO) --overwrite
+	@echo "== evaluate"
+	$(BIN)/pyro-textvae evaluate $(DEMO) --num-samples 100
+	@echo "== samples from the prior"
+	$(BIN)/pyro-textvae sample $(DEMO) --size 8 --unknown false
+	@echo "== reconstructions"
+	$(BIN)/pyro-textvae reconstruct $(DEMO) --size 5 --unknown false
+	@echo "== a walk between two sentences"
+	$(BIN)/pyro-textvae interpolate $(DEMO) --unknown false
 
 test: $(VENV)/.dev
 	$(BIN)/ruff check .

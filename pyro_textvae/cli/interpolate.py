@@ -24,6 +24,7 @@ class InterpolateOptions:
         steps: sentences to print, both ends counted.
         method: greedy or ancestral.
         seed: of the sentences taken and of the draws.
+        unknown: whether <unk> may be generated; false reads better, but is not the model.
         device: auto, cpu, cuda, or cuda:N.
 
     """
@@ -34,6 +35,7 @@ class InterpolateOptions:
     steps: int = 7
     method: Literal["greedy", "ancestral"] = "greedy"
     seed: int = 0
+    unknown: bool = True
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -70,6 +72,7 @@ def main(arguments: Sequence[str]) -> None:
         steps=options.steps,
         method=options.method,
         seed=options.seed,
+        unknown=options.unknown,
     )
     print(f"from  {tokenizer.decode(tokens[0].tolist())}")
     for row in rows.tolist():

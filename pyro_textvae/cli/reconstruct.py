@@ -24,6 +24,7 @@ class ReconstructOptions:
         size: number of sentences of the split.
         method: greedy decodes the posterior mean, ancestral draws latents and words.
         seed: of the sentences taken and of the draws.
+        unknown: whether <unk> may be generated; false reads better, but is not the model.
         device: auto, cpu, cuda, or cuda:N.
 
     """
@@ -34,6 +35,7 @@ class ReconstructOptions:
     size: int = 5
     method: Literal["greedy", "ancestral"] = "greedy"
     seed: int = 0
+    unknown: bool = True
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -58,7 +60,12 @@ def main(arguments: Sequence[str]) -> None:
         sentences = runs.pick_sentences(options.run, options.split, options.size, options.seed)
     tokens = pad(sentences)
     rows = generation.reconstruct(
-        model, guide, {"tokens": tokens}, method=options.method, seed=options.seed
+        model,
+        guide,
+        {"tokens": tokens},
+        method=options.method,
+        seed=options.seed,
+        unknown=options.unknown,
     )
     for sentence, row in zip(tokens.tolist(), rows.tolist(), strict=True):
         print(f"from  {tokenizer.decode(sentence)}")

@@ -22,6 +22,7 @@ class SampleOptions:
         size: number of sentences.
         method: ancestral draws every word, greedy takes the likeliest.
         seed: of the draws.
+        unknown: whether <unk> may be generated; false reads better, but is not the model.
         device: auto, cpu, cuda, or cuda:N.
 
     """
@@ -30,6 +31,7 @@ class SampleOptions:
     size: int = 10
     method: Literal["ancestral", "greedy"] = "ancestral"
     seed: int = 0
+    unknown: bool = True
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -45,6 +47,12 @@ def main(arguments: Sequence[str]) -> None:
     from pyro_textvae import generation, runs
 
     model, _, tokenizer = runs.load_run(options.run, device=options.device)
-    rows = generation.sample(model, options.size, method=options.method, seed=options.seed)
+    rows = generation.sample(
+        model,
+        options.size,
+        method=options.method,
+        seed=options.seed,
+        unknown=options.unknown,
+    )
     for row in rows.tolist():
         print(tokenizer.decode(row))

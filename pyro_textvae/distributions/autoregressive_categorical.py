@@ -46,6 +46,16 @@ def sentence_mask(tokens: Tensor) -> Tensor:
     return (ended - (tokens == EOS).to(ended.dtype)) == 0
 
 
+def draw_class(scores: Tensor) -> Tensor:
+    """One class drawn from each row of scores; ``(N,)``."""
+    return torch.multinomial(scores.softmax(-1), 1).squeeze(-1)
+
+
+def likeliest_class(scores: Tensor) -> Tensor:
+    """The class of the highest score in each row; ``(N,)``."""
+    return scores.argmax(-1)
+
+
 class AutoregressiveCategorical(TorchDistribution):
     r"""Token sequences drawn one token at a time until ``<eos>`` or a maximum length.
 
@@ -134,15 +144,11 @@ class AutoregressiveCategorical(TorchDistribution):
 
     def sample(self, sample_shape: _Shape = ()) -> Tensor:
         """Ancestral samples, ``(*sample_shape, *batch_shape, max_length)``."""
-
-        def draw(scores: Tensor) -> Tensor:
-            return torch.multinomial(scores.softmax(-1), 1).squeeze(-1)
-
-        return self.generate(draw, sample_shape)
+        return self.generate(draw_class, sample_shape)
 
     def greedy(self) -> Tensor:
         """The row that takes the likeliest token at every step, ``(*batch_shape, max_length)``."""
-        return self.generate(lambda scores: scores.argmax(-1))
+        return self.generate(likeliest_class)
 
     @torch.no_grad()
     def generate(self, select: Callable[[Tensor], Tensor], sample_shape: _Shape = ()) -> Tensor:

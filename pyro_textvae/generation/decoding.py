@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -13,21 +13,30 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
 from pyro_textvae.distributions import AutoregressiveCategorical
+from pyro_textvae.distributions.autoregressive_categorical import draw_class, likeliest_class
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.batches import device_of, evaluation_mode, to_device
 from pyro_textvae.evaluation.information import latent_sites
+from pyro_textvae.special_tokens import FIRST_EMITTED, UNK
 
 Method = Literal["ancestral", "greedy"]
 
+_CHOICES = {"ancestral": draw_class, "greedy": likeliest_class}
+_UNK_CLASS = UNK - FIRST_EMITTED
 
-class _GreedyMessenger(Messenger):
-    """Lets every sentence take its likeliest token at each step instead of a random one."""
+
+class _DecodingMessenger(Messenger):
+    """Lets ``select`` choose every token of the sentences that a program generates."""
+
+    def __init__(self, select: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.select = select
 
     def _pyro_sample(self, message: Any) -> None:
         if message["done"] or message["is_observed"]:
             return
         if isinstance(message["fn"], AutoregressiveCategorical):
-            message["value"] = message["fn"].greedy()
+            message["value"] = message["fn"].generate(self.select)
             message["done"] = True
 
 
@@ -37,23 +46,31 @@ def sample(
     *,
     method: Method = "ancestral",
     seed: int = 0,
+    unknown: bool = True,
     latents: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
     """Draw ``size`` sentences from the model, ids ``(size, max_length)``.
 
     :param method: ``"ancestral"`` draws every token, ``"greedy"`` takes the likeliest.
+    :param unknown: whether ``<unk>`` may be generated. Without it every token is chosen among the
+        others: no longer the model's own distribution, but easier to read.
     :param latents: values of latent sites, ``(size, ...)``; the others come from the prior.
     :raises ValueError: for a size below 1 or an unknown method.
     """
     if size < 1:
         raise ValueError(f"number of sentences must be at least 1, got {size}")
-    if method not in ("ancestral", "greedy"):
+    if method not in _CHOICES:
         raise ValueError(f"method must be 'ancestral' or 'greedy', got {method!r}")
+
+    def select(scores: Tensor) -> Tensor:
+        if not unknown:
+            scores = scores.index_fill(-1, scores.new_tensor([_UNK_CLASS]).long(), -torch.inf)
+        return _CHOICES[method](scores)
+
     program: Any = model
     if latents:
         program = poutine.condition(program, data=dict(latents))
-    if method == "greedy":
-        program = _GreedyMessenger()(program)
+    program = _DecodingMessenger(select)(program)
     with evaluation_mode(model, model, seed):
         trace = poutine.trace(program).get_trace(size=size)
     nodes: Any = trace.nodes
@@ -84,13 +101,16 @@ def reconstruct(
     *,
     method: Method = "greedy",
     seed: int = 0,
+    unknown: bool = True,
 ) -> Tensor:
     """Decode each sentence again from its latent, ids ``(N, max_length)``.
 
     With ``"greedy"`` the latent is the posterior mean; with ``"ancestral"`` a draw.
     """
     latents = encode(guide, batch, mean=method == "greedy", seed=seed)
-    return sample(model, len(batch["tokens"]), method=method, seed=seed, latents=latents)
+    return sample(
+        model, len(batch["tokens"]), method=method, seed=seed, unknown=unknown, latents=latents
+    )
 
 
 def interpolate(
@@ -101,6 +121,7 @@ def interpolate(
     steps: int = 7,
     method: Method = "greedy",
     seed: int = 0,
+    unknown: bool = True,
 ) -> Tensor:
     """Decode along the straight line between the latents of two sentences.
 
@@ -119,4 +140,4 @@ def interpolate(
         name: torch.stack([torch.lerp(value[0], value[1], weight) for weight in share])
         for name, value in latents.items()
     }
-    return sample(model, steps, method=method, seed=seed, latents=line)
+    return sample(model, steps, method=method, seed=seed, unknown=unknown, latents=line)

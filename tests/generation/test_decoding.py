@@ -8,6 +8,7 @@ from pyro_textvae.distributions import sentence_mask
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import encode, interpolate, reconstruct, sample
 from pyro_textvae.guides import EmptyGuide
+from pyro_textvae.special_tokens import EOS, UNK
 
 
 def test_samples_repeat_with_their_seed(pair):
@@ -34,6 +35,16 @@ def test_ancestral_samples_from_fixed_latents_follow_the_density(pair):
     share = (rows[:, 0] == 2).double().mean().item()
     assert abs(share - truth) < 4.5 * (truth * (1 - truth) / 20_000) ** 0.5
     assert 0.02 < truth < 0.98
+
+
+def test_unknown_words_can_be_left_out(pair):
+    model, _ = pair
+    z = 3 * torch.randn(500, 2, generator=torch.Generator().manual_seed(0)).double()
+    for method in ("ancestral", "greedy"):
+        assert (sample(model, 500, method=method, latents={"z": z}) == UNK).any()
+        rows = sample(model, 500, method=method, latents={"z": z}, unknown=False)
+        assert not (rows == UNK).any()
+        assert (rows == EOS).any()
 
 
 def test_encode_gives_the_posterior_mean_or_a_draw(pair, tokens):

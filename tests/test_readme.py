@@ -1,0 +1,68 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""What the README shows runs as it stands."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pyro_textvae.cli.main import COMMANDS, main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def block(language, holding):
+    (found,) = [
+        text for text in re.findall(rf"```{language}\n(.*?)```", README, re.S) if holding in text
+    ]
+    return found
+
+
+def test_reader_writes_a_model_and_the_command_line_trains_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    source = block("python", "# mine.py")
+    assert len(source.splitlines()) < 30
+    Path("mine.py").write_text(source)
+    train, evaluate = [
+        shlex.split(line)[1:] for line in block("sh", "--model mine.py").strip().splitlines()
+    ]
+    small = "--num-sentences 600 --embedding-dim 8 --hidden-dim 9 --latent-dim 3".split()
+    assert main([*train, *small]) == 0
+    assert main(evaluate) == 0
+    assert "nll, K = 100" in capsys.readouterr().out
+
+
+def test_plain_pyro_example_runs(capsys):
+    exec(block("python", "SVI("), {})
+    printed = capsys.readouterr().out
+    nll, language = (float(number) for number in re.findall(r"(?:nll|itself:) ([\d.]+)", printed))
+    assert language < nll < 3 * language
+
+
+def test_model_shown_is_the_model_shipped():
+    shown = block("python", "# models/sentence_vae.py")
+    body = [line.strip() for line in shown.splitlines()[2:] if line.strip()]
+    shipped = (ROOT / "models" / "sentence_vae.py").read_text()
+    assert all(line in shipped for line in body)
+    assert len(body) == 3
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_table_and_has_help(command, capsys):
+    assert f"`pyro-textvae {command}" in README
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"pyro-textvae {command}" in capsys.readouterr().out
+
+
+def test_every_shown_flag_exists(capsys):
+    for command in COMMANDS:
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+    known = capsys.readouterr().out
+    for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--help"}:
+        assert flag in known, flag
