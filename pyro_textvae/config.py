@@ -52,6 +52,7 @@ class TrainConfig:
         decay: factor of the learning rate after patience epochs without a better bound.
         patience: epochs without a better validation bound before a decay, once the KL weight is up.
         max_decays: stop early at the decay after this many.
+        keep: weights of the best validation bound, or of the last epoch.
         seed: of the initial weights, the batches and the draws.
         device: auto, cpu, cuda, or cuda:N.
         log_every: steps between two lines of metrics.
@@ -95,6 +96,7 @@ class TrainConfig:
     decay: float = 0.5
     patience: int = 2
     max_decays: int = 5
+    keep: Literal["best", "last"] = "best"
     seed: int = 0
     device: str = "auto"
     log_every: int = 100

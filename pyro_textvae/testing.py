@@ -102,9 +102,8 @@ def check_pair(
     from pyro_textvae.evaluation.batches import to_device
 
     batch = to_device(batch, nn.ModuleList([model, guide]))
-    state = pyro.util.get_rng_state()
     try:
-        with pyro.validation_enabled(True):
+        with torch.random.fork_rng(), pyro.validation_enabled(True):
             guide_trace = poutine.trace(guide).get_trace(**batch)
             model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(**batch)
             _check_sites(model_trace, "model", len(batch["tokens"]))
@@ -117,8 +116,6 @@ def check_pair(
         raise ContractError(
             f"model and guide do not run on the first batch: {in_one_line(error)}"
         ) from error
-    finally:
-        pyro.util.set_rng_state(state)
     if not (isinstance(loss, Tensor) and loss.requires_grad):
         raise ContractError("the loss has no gradient: model and guide have no parameter in it")
     if "x" not in model_trace.nodes:

@@ -56,7 +56,8 @@ def main(arguments: Sequence[str]) -> None:
     options, _ = parse(EvaluateOptions, "evaluate", with_run(arguments))
     from pathlib import Path
 
-    from pyro_textvae import report, runs
+    from pyro_textvae.report import evaluation_table
+    from pyro_textvae.run_evaluation import evaluate
     from pyro_textvae.training import RunFolder
     from pyro_textvae.training.files import write_json
 
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"there is no folder {out.parent} to write {out.name} into: make it first")
     if out.is_dir():
         raise UserError(f"--out {out} is a folder: give the name of a file")
-    result = runs.evaluate(
+    result = evaluate(
         options.run,
         split=options.split,
         data=options.data,
@@ -81,7 +82,7 @@ def main(arguments: Sequence[str]) -> None:
         device=options.device,
     )
     write_json(out, {name: _plain(value) for name, value in result.items()})
-    print(report.evaluation_table(result))
+    print(evaluation_table(result))
     print(f"written to {out}")
 
 

@@ -49,21 +49,22 @@ def main(arguments: Sequence[str]) -> None:
     options, _ = parse(InterpolateOptions, "interpolate", with_run(arguments))
     demand_run(options.run, "interpolate")
     from pyro_textvae import generation, runs
+    from pyro_textvae.cli.sentences import encode_text, pick_sentences
     from pyro_textvae.data import pad
 
     model, guide, tokenizer = runs.load_run(options.run, device=options.device)
     ends = []
     if options.start is None or options.end is None:
-        ends = runs.pick_sentences(options.run, "test", 2, options.seed)
+        ends = pick_sentences(options.run, "test", 2, options.seed)
         if len(ends) < 2:
             raise UserError(
                 f"the test split of {options.run} has one sentence and a line needs two ends: "
                 "give --start and --end"
             )
     if options.start is not None:
-        ends[:1] = [runs.encode_text(tokenizer, options.start)]
+        ends[:1] = [encode_text(tokenizer, options.start)]
     if options.end is not None:
-        ends[1:] = [runs.encode_text(tokenizer, options.end)]
+        ends[1:] = [encode_text(tokenizer, options.end)]
     tokens = pad(ends)
     rows = generation.interpolate(
         model,

@@ -51,13 +51,14 @@ def main(arguments: Sequence[str]) -> None:
     options, _ = parse(ReconstructOptions, "reconstruct", with_run(arguments))
     demand_run(options.run, "reconstruct")
     from pyro_textvae import generation, runs
+    from pyro_textvae.cli.sentences import encode_text, pick_sentences
     from pyro_textvae.data import pad
 
     model, guide, tokenizer = runs.load_run(options.run, device=options.device)
     if options.text is not None:
-        sentences = [runs.encode_text(tokenizer, options.text)]
+        sentences = [encode_text(tokenizer, options.text)]
     else:
-        sentences = runs.pick_sentences(options.run, options.split, options.size, options.seed)
+        sentences = pick_sentences(options.run, options.split, options.size, options.seed)
     tokens = pad(sentences)
     rows = generation.reconstruct(
         model,

@@ -238,11 +238,12 @@ class Trainer:
         if improved:
             progress.best_elbo = elbo
             progress.bad_epochs = 0
-            self.folder.save_weights(self.modules)
         elif progress.epoch > self._patience_starts():
             progress.bad_epochs += 1
             if progress.bad_epochs >= config.patience:
                 self._decay()
+        if improved or config.keep == "last":
+            self.folder.save_weights(self.modules)
         self.report(
             f"epoch {progress.epoch:3d}  train loss {means['train_loss']:8.3f}  "
             f"valid elbo {elbo:8.3f} = reconstruction {-result.reconstruction.mean().item():8.3f}"

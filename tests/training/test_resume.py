@@ -105,13 +105,23 @@ def test_killed_before_its_first_step_it_starts_over(tmp_path, tmp_path_factory,
     assert (folder / "metrics.jsonl").read_text() == (undisturbed / "metrics.jsonl").read_text()
 
 
-def test_finished_run_goes_on_to_more_epochs(tmp_path, monkeypatch):
+def test_finished_run_goes_on_to_more_epochs(tmp_path):
     short = tmp_path / "short"
     train(TrainConfig(**SETTINGS | {"epochs": 1}), short, report=lambda line: None)
     resume(short, epochs=3, report=lambda line: None)
     long = tmp_path / "long"
     train(TrainConfig(**SETTINGS), long, report=lambda line: None)
     assert (short / "metrics.jsonl").read_text() == (long / "metrics.jsonl").read_text()
+    assert json.loads((short / "config.json").read_text())["settings"]["epochs"] == 3
+
+
+def test_finished_run_says_so_and_stays(tmp_path):
+    train(TrainConfig(**SETTINGS | {"epochs": 1}), tmp_path / "run", report=lambda line: None)
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    lines = []
+    resume(tmp_path / "run", report=lines.append)
+    assert "finished after 1 epochs" in lines[0]
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
 
 def test_metrics_hold_what_a_plot_needs(undisturbed):

@@ -81,6 +81,14 @@ def test_weights_kept_are_those_of_the_best_bound(tmp_path):
     assert -result.elbo.mean().item() == pytest.approx(min(bounds), rel=1e-9)
 
 
+def test_weights_of_the_last_epoch_are_kept_on_request(tmp_path):
+    config = TrainConfig(**SMALL | {"learning_rate": 0.9, "epochs": 5, "keep": "last"})
+    train(config, tmp_path / "run", report=quiet)
+    state = RunFolder(tmp_path / "run").load_state()
+    weights = load_file(tmp_path / "run" / "model.safetensors")
+    assert all(torch.equal(weights[name], state["modules"][name]) for name in weights)
+
+
 def test_learning_rate_decays_and_training_stops_early(tmp_path):
     config = TrainConfig(
         **SMALL
