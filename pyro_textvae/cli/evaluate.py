@@ -9,51 +9,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pyro_textvae.cli.parsing import check_seed, parse
+from pyro_textvae.cli.run_options import RunOptions, check_split, parse_with_run
 from pyro_textvae.errors import UserError
 
 
 @dataclass
-class EvaluateOptions:
+class EvaluateOptions(RunOptions):
     """Log-likelihood, bound, KL and information of a run on a split, into evaluation.json.
 
     Args:
-        run: folder made by train.
         split: train, valid or test.
         data: other text to score with the run's tokenizer; by default the run's own corpus.
         text_column: column of a TSV or JSONL file that holds the sentence.
         num_samples: draws of the latents for each sentence.
         batch_size: sentences in a batch.
         max_tokens: tokens decoded at once; bounds the memory.
-        seed: of the draws.
-        device: auto, cpu, cuda, or cuda:N.
         out: file to write; by default evaluation.json in the run.
 
     """
 
-    run: str = ""
     split: str = "test"
     data: str | None = None
     text_column: str | None = None
     num_samples: int = 100
     batch_size: int = 32
     max_tokens: int = 16384
-    seed: int = 0
-    device: str = "auto"
     out: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("num_samples", "batch_size", "max_tokens"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.split not in ("train", "valid", "test"):
-            raise UserError(f"split must be train, valid or test, got {self.split!r}")
-        check_seed(self.seed)
+        check_split(self.split)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Evaluate a run and print its table."""
-    options, _ = parse(EvaluateOptions, "evaluate", with_run(arguments))
+    options = parse_with_run(EvaluateOptions, "evaluate", arguments)
     from pathlib import Path
 
     from pyro_textvae.report import evaluation_table
@@ -61,7 +54,6 @@ def main(arguments: Sequence[str]) -> None:
     from pyro_textvae.training import RunFolder
     from pyro_textvae.training.files import write_json
 
-    demand_run(options.run, "evaluate")
     folder = RunFolder(options.run)
     out = Path(options.out) if options.out else folder.evaluation
     if out.resolve() in [path.resolve() for path in folder.of_training]:
@@ -84,19 +76,6 @@ def main(arguments: Sequence[str]) -> None:
     write_json(out, {name: _plain(value) for name, value in result.items()})
     print(evaluation_table(result))
     print(f"written to {out}")
-
-
-def with_run(arguments: Sequence[str]) -> list[str]:
-    """Let the run folder come first, without a flag."""
-    if arguments and not arguments[0].startswith("-"):
-        return ["--run", *arguments]
-    return list(arguments)
-
-
-def demand_run(run: str, command: str) -> None:
-    """Refuse a command without a run folder."""
-    if not run:
-        raise UserError(f"{command} needs a run folder: pyro-textvae {command} RUN")
 
 
 def _plain(value: Any) -> Any:

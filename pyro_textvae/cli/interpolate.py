@@ -6,48 +6,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from pyro_textvae.cli.evaluate import demand_run, with_run
-from pyro_textvae.cli.parsing import check_seed, parse
+from pyro_textvae.cli.run_options import DecodingOptions, parse_with_run
 from pyro_textvae.errors import UserError
 
 
 @dataclass
-class InterpolateOptions:
+class InterpolateOptions(DecodingOptions):
     """Walk in a straight line between the latents of two sentences.
 
     Args:
-        run: folder made by train.
         start: the first sentence; by default one of the test split.
         end: the last sentence; by default one of the test split.
         steps: sentences to print, both ends counted.
-        method: greedy or ancestral.
-        seed: of the sentences taken and of the draws.
-        unknown: whether <unk> may be generated; false reads better, but is not the model.
-        device: auto, cpu, cuda, or cuda:N.
 
     """
 
-    run: str = ""
     start: str | None = None
     end: str | None = None
     steps: int = 7
-    method: Literal["greedy", "ancestral"] = "greedy"
-    seed: int = 0
-    unknown: bool = True
-    device: str = "auto"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.steps < 2:
             raise UserError(f"steps must be at least 2, got {self.steps}")
-        check_seed(self.seed)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Print the sentences along the line."""
-    options, _ = parse(InterpolateOptions, "interpolate", with_run(arguments))
-    demand_run(options.run, "interpolate")
+    options = parse_with_run(InterpolateOptions, "interpolate", arguments)
     from pyro_textvae import generation, runs
     from pyro_textvae.cli.sentences import encode_text, pick_sentences
     from pyro_textvae.data import pad

@@ -154,12 +154,6 @@ def _hyphen(name: str) -> str:
     return name.replace("_", "-")
 
 
-def check_seed(seed: int) -> None:
-    """Refuse a seed that NumPy, which Pyro seeds too, does not take."""
-    if not 0 <= seed < 2**32:
-        raise UserError(f"seed must lie in [0, 2**32), got {seed}")
-
-
 def as_mapping(settings: Any) -> dict[str, Any]:
     """The fields of a settings object, by name."""
     return {field.name: getattr(settings, field.name) for field in fields(settings)}

@@ -1,0 +1,70 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""What every command on a finished run takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from pyro_textvae.cli.parsing import parse
+from pyro_textvae.errors import UserError
+
+
+@dataclass
+class RunOptions:
+    """A run and how to draw from it.
+
+    Args:
+        run: folder made by train.
+        seed: of the draws, and of the sentences taken.
+        device: auto, cpu, cuda, or cuda:N.
+
+    """
+
+    run: str = ""
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        # NumPy, which Pyro seeds too, takes no other.
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed must lie in [0, 2**32), got {self.seed}")
+
+
+def check_split(split: str) -> None:
+    """Refuse a split that no corpus has."""
+    if split not in ("train", "valid", "test"):
+        raise UserError(f"split must be train, valid or test, got {split!r}")
+
+
+@dataclass
+class DecodingOptions(RunOptions):
+    """How words are chosen.
+
+    Args:
+        method: ancestral draws every word, greedy takes the likeliest.
+        unknown: whether <unk> may be generated; false reads better, but is not the model.
+
+    """
+
+    method: Literal["ancestral", "greedy"] = "greedy"
+    unknown: bool = True
+
+
+Options = TypeVar("Options", bound=RunOptions)
+
+
+def parse_with_run(cls: type[Options], command: str, arguments: Sequence[str]) -> Options:
+    """Read the settings of a command whose run may come first, without a flag.
+
+    :raises UserError: when there is no run among them.
+    """
+    given = list(arguments)
+    if given and not given[0].startswith("-"):
+        given = ["--run", *given]
+    options, _ = parse(cls, command, given)
+    if not options.run:
+        raise UserError(f"{command} needs a run folder: pyro-textvae {command} RUN")
+    return options
