@@ -57,3 +57,17 @@ def log_px_by_quadrature(decoder: nn.Module, tokens: Tensor, latent_dim: int) ->
     with torch.no_grad():
         log_likelihood = decoder(grid.unsqueeze(1)).log_prob(tokens)  # (grid, N)
     return (log_prior[:, None] + log_likelihood).logsumexp(0) + latent_dim * step.log()
+
+
+def elbo_by_quadrature(decoder: nn.Module, tokens: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
+    """The evidence lower bound of each sentence, for Gaussian posteriors over two latents."""
+    points = torch.linspace(-8.0, 8.0, 161, dtype=torch.float64)
+    standard = torch.cartesian_prod(points, points)  # q's own units: the grid follows it
+    log_q = -0.5 * standard.square().sum(-1) - math.log(2 * math.pi)
+    weight = log_q.exp() * (points[1] - points[0]) ** 2
+    with torch.no_grad():
+        z = loc + scale * standard.unsqueeze(1)  # (grid, N, 2)
+        log_prior = -0.5 * z.square().sum(-1) - math.log(2 * math.pi)
+        log_joint = log_prior + decoder(z).log_prob(tokens)
+        log_ratio = log_joint - (log_q.unsqueeze(1) - scale.log().sum(-1))
+    return (weight.unsqueeze(1) * log_ratio).sum(0)
