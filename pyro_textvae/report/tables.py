@@ -15,36 +15,37 @@ def evaluation_table(result: dict[str, Any]) -> str:
         value = result[name]
         return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
-    samples = result["num_samples"]
     lines = [
         ("sentences", f"{result['num_sentences']:,}"),
         ("tokens, <eos> counted", f"{result['num_tokens']:,}"),
-        (
-            f"nll, K = {samples}",
-            f"{number('nll')} +- {number('nll_standard_error')} (Monte Carlo) nats per sentence",
-        ),
-        ("elbo", f"{number('elbo')} nats per sentence (an upper bound of the nll)"),
-        ("  reconstruction", number("reconstruction")),
-        ("  kl", number("kl")),
+    ]
+    if result["latent_dim"] == 0:
+        lines.append(("nll", f"{number('nll')} nats per sentence, exact: there is no latent"))
+    else:
+        monte_carlo = f"{number('nll')} +- {number('nll_standard_error')} (Monte Carlo)"
+        lines += [
+            (f"nll, K = {result['num_samples']}", f"{monte_carlo} nats per sentence"),
+            ("elbo", f"{number('elbo')} nats per sentence (an upper bound of the nll)"),
+            ("  reconstruction", number("reconstruction")),
+            ("  kl", number("kl")),
+        ]
+    lines += [
         ("perplexity", f"{number('ppl', 2)} (from the elbo {number('ppl_elbo', 2)})"),
         ("bits per word", number("bits_per_word")),
     ]
     if result["bits_per_character"] is not None:
         lines.append(("bits per character", number("bits_per_character")))
-    lines += [
-        (
-            "mutual information",
-            f"{number('mutual_information')} nats, cannot exceed ln N = "
-            f"{number('mutual_information_ceiling')}",
-        ),
-        ("active units", f"{result['active_units']} of {result['latent_dim']}"),
-        (
-            "khat above 0.7",
-            "- (needs K >= 100)"
-            if result["khat_above_0_7"] is None
-            else f"{100 * result['khat_above_0_7']:.1f} % of sentences",
-        ),
-    ]
+    if result["latent_dim"] > 0:
+        ceiling = f"cannot exceed ln N = {number('mutual_information_ceiling')}"
+        khat = result["khat_above_0_7"]
+        lines += [
+            ("mutual information", f"{number('mutual_information')} nats, {ceiling}"),
+            ("active units", f"{result['active_units']} of {result['latent_dim']}"),
+            (
+                "khat above 0.7",
+                "- (needs K >= 100)" if khat is None else f"{100 * khat:.1f} % of sentences",
+            ),
+        ]
     width = max(len(name) for name, _ in lines)
     title = f"{result['run']} on {result['data']}, {result['split']} split"
     return "\n".join([title, *(f"  {name:{width}s}  {value}" for name, value in lines)])

@@ -1,0 +1,95 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+import json
+import math
+
+import pytest
+
+import pyro_textvae as tv
+from pyro_textvae.cli.main import main
+from pyro_textvae.config import TrainConfig
+from pyro_textvae.run_evaluation import evaluate
+from pyro_textvae.runs import train
+
+SMALL = {
+    "data": "grammar",
+    "num_sentences": 400,
+    "embedding_dim": 6,
+    "hidden_dim": 7,
+    "latent_dim": 3,
+    "epochs": 1,
+    "device": "cpu",
+}
+PROMISED = (
+    "num_sentences num_tokens nll nll_standard_error elbo reconstruction kl ppl ppl_elbo "
+    "bits_per_word mutual_information mutual_information_ceiling active_units num_samples "
+    "khat_above_0_7 corpus_fingerprint seed"
+).split()
+
+
+def run_of(folder, **changes):
+    train(TrainConfig(**SMALL | changes), folder, report=lambda line: None)
+    return folder
+
+
+def test_evaluation_file_holds_what_outside_programs_read(tmp_path, capsys):
+    run = run_of(tmp_path / "run")
+    assert main(["evaluate", str(run), "--split", "test", "--num-samples", "100"]) == 0
+    found = json.loads((run / "evaluation.json").read_text())
+    assert set(PROMISED) <= set(found)
+    corpus = tv.load_corpus("grammar", num_sentences=400)
+    assert found["num_sentences"] == len(corpus.test) == 40
+    assert found["num_tokens"] == corpus.test.num_tokens
+    assert found["corpus_fingerprint"] == corpus.fingerprint
+    assert found["nll"] <= found["elbo"]
+    assert found["elbo"] == pytest.approx(found["reconstruction"] + found["kl"])
+    rate = found["nll"] * found["num_sentences"] / found["num_tokens"]
+    assert found["ppl"] == pytest.approx(math.exp(rate))
+    assert found["bits_per_word"] == pytest.approx(rate / math.log(2))
+    assert found["mutual_information"] <= found["mutual_information_ceiling"] + 1e-9
+    assert found["mutual_information_ceiling"] == pytest.approx(math.log(40))
+    assert f"{found['nll']:.3f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("tokenizer", ["character", "bpe"])
+def test_subword_models_are_counted_in_words_and_characters_of_the_raw_text(tmp_path, tokenizer):
+    run = run_of(tmp_path / "run", tokenizer=tokenizer, vocab_size=None)
+    found = evaluate(run, num_samples=2, device="cpu")
+    words = tv.load_corpus("grammar", num_sentences=400)
+    texts = [words.tokenizer.decode(row.tolist()) for row in words.test]
+    total = found["nll"] * found["num_sentences"]
+    per_word = total / sum(len(text.split()) + 1 for text in texts) / math.log(2)
+    per_character = total / sum(len(text) + 1 for text in texts) / math.log(2)
+    assert found["bits_per_word"] == pytest.approx(per_word)
+    assert found["bits_per_character"] == pytest.approx(per_character)
+    assert found["ppl_per_word"] == pytest.approx(2**per_word)
+    assert found["khat_above_0_7"] is None
+
+
+def test_word_models_say_nothing_of_characters(tmp_path):
+    found = evaluate(run_of(tmp_path / "run"), num_samples=2, device="cpu")
+    assert found["bits_per_character"] is None
+
+
+def test_other_text_is_scored_in_the_runs_own_ids(tmp_path):
+    run = run_of(tmp_path / "run")
+    corpus = tv.load_corpus("grammar", num_sentences=400)
+    folder = tmp_path / "other"
+    folder.mkdir()
+    for name in ("train", "valid", "test"):
+        rows = [corpus.tokenizer.decode(row.tolist()) for row in getattr(corpus, name)]
+        (folder / f"{name}.txt").write_text("\n".join(rows))
+    own = evaluate(run, num_samples=50, device="cpu")
+    other = evaluate(run, data=str(folder), num_samples=50, device="cpu")
+    assert other["nll"] == pytest.approx(own["nll"], rel=1e-9)
+    assert other["num_tokens"] == own["num_tokens"]
+
+
+def test_language_model_is_its_own_bound(tmp_path):
+    run = run_of(tmp_path / "run", model="language_model")
+    found = evaluate(run, num_samples=10, device="cpu")
+    assert found["nll"] == pytest.approx(found["elbo"], rel=1e-12)
+    assert found["kl"] == 0
+    assert found["nll_standard_error"] < 1e-6
+    assert found["mutual_information"] is None
+    assert found["latent_dim"] == 0
