@@ -15,6 +15,7 @@ class LanguageModel(PyroModule):
     :param decoder: a decoder with ``latent_dim=0``; called with nothing, returns p(x).
     """
 
+    # Takes the setting's place when the decoder is built from a run's settings.
     latent_dim = 0
 
     def __init__(self, decoder: nn.Module) -> None:
