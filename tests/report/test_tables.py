@@ -62,6 +62,11 @@ def test_khat_is_left_open_for_few_draws(khat, shown):
     assert shown in rows(khat_above_0_7=khat)["khat above 0.7"]
 
 
+def test_heavy_tails_are_said_to_be_no_good():
+    assert "raise --num-samples" in rows(khat_above_0_7=0.26)["khat above 0.7"]
+    assert "raise" not in rows(khat_above_0_7=0.25)["khat above 0.7"]
+
+
 def test_what_is_not_known_is_a_dash():
     assert rows(mutual_information=None)["mutual information"].strip().startswith("- nats")
 
