@@ -194,11 +194,14 @@ class _Sums:
         khat = torch.full_like(log_px, math.nan)
         if self.largest is not None:
             khat = pareto_khat(self.largest)
+        standard_error = (excess * k / max(k - 1, 1)).sqrt()
+        if self.constant:
+            standard_error = torch.zeros_like(log_px)
+        elif k == 1:
+            standard_error = torch.full_like(log_px, math.nan)
         return {
             "log_px": log_px,
-            "standard_error": (excess * k / max(k - 1, 1)).sqrt()
-            if k > 1 or self.constant
-            else torch.full_like(log_px, math.nan),
+            "standard_error": standard_error,
             "ess": 1.0 / sum_of_squares,
             "khat": khat,
             "reconstruction": self.reconstruction / k,
