@@ -146,13 +146,19 @@ def load_corpus_of(config: TrainConfig, tokenizer: Tokenizer | None = None) -> C
 
 
 def describe(config: TrainConfig, corpus: Corpus, specs: dict[str, str], modules: nn.Module) -> str:
-    """One line about what is going to be trained on what."""
+    """What is going to be trained on what, and how many sentences were dropped or cut."""
     count = sum(parameter.numel() for parameter in modules.parameters())
-    return (
+    splits = [corpus.summary()[name] for name in ("train", "valid", "test")]
+    dropped = sum(split["dropped_too_long"] for split in splits)
+    cut = sum(split["truncated"] for split in splits)
+    left_out = f"\n{dropped:,} sentences of more than {config.max_length} tokens left out"
+    shortened = f"\n{cut:,} sentences cut to {config.max_length} tokens"
+    line = (
         f"{config.data}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "
         f"sentences, {len(corpus.tokenizer):,} types; {specs['model']} with guide "
         f"{specs['guide']}, {count:,} parameters, {config.objective}"
     )
+    return line + (left_out if dropped else "") + (shortened if cut else "")
 
 
 def _default_specs(config: TrainConfig) -> dict[str, str | None]:

@@ -166,6 +166,22 @@ def test_token_budget_takes_the_place_of_the_batch_size(tmp_path):
     assert progress.step == corpus.num_batches("train", max_tokens=100)
 
 
+@pytest.mark.parametrize(
+    ("truncate", "reported"),
+    [(False, "1 sentences of more than 4 tokens left out"), (True, "1 sentences cut to 4 tokens")],
+)
+def test_sentences_that_were_dropped_or_cut_are_reported(tmp_path, truncate, reported):
+    for name in ("train", "valid", "test"):
+        (tmp_path / f"{name}.txt").write_text("a cat\na dog\n" + "a a a a a\n" * (name == "train"))
+    lines = []
+    config = TrainConfig(
+        **{k: v for k, v in SMALL.items() if k != "num_sentences"}
+        | {"data": str(tmp_path), "max_length": 4, "truncate": truncate, "epochs": 1}
+    )
+    train(config, tmp_path / "run", report=lines.append)
+    assert reported in lines[0]
+
+
 def test_two_runs_in_one_process_do_not_touch_each_other(tmp_path):
     train(TrainConfig(**SMALL), tmp_path / "one", report=quiet)
     first = load_file(tmp_path / "one" / "model.safetensors")
