@@ -82,8 +82,11 @@ def build_objective(config: TrainConfig, corpus: Corpus) -> ELBO:
     values: dict[str, Any] = {"num_particles": config.num_particles}
     if "kl_weight" in accepted:
         values["kl_weight"] = build_schedule(config, per_epoch)
-    elif config.kl_weight != 1.0:
-        raise UserError(f"{config.objective} has no KL weight: use --objective beta_elbo")
+    elif config.kl_weight != 1.0 or config.kl_schedule in ("logistic", "cyclical"):
+        raise UserError(
+            f"{config.objective} has no KL weight, so kl_weight={config.kl_weight} and "
+            f"kl_schedule={config.kl_schedule} would do nothing: use --objective beta_elbo"
+        )
     objective = zoo.build(objective_class, values)
     if not hasattr(objective, "differentiable_loss"):
         raise UserError(

@@ -41,12 +41,21 @@ def evaluate(
     if data is None:
         corpus = load_run_corpus(RunFolder(path))
     else:
-        other = replace(settings, data=data, text_column=text_column, num_sentences=None)
+        # Nothing is left out: a likelihood of the short sentences alone would look too good.
+        other = replace(
+            settings,
+            data=data,
+            text_column=text_column,
+            num_sentences=None,
+            max_length=None,
+            truncate=False,
+        )
         corpus = load_corpus_of(other, tokenizer)
         if corpus.max_length > stored["sizes"]["max_length"]:
             raise UserError(
                 f"{data} has a sentence of {corpus.max_length} tokens, the model was built for "
-                f"{stored['sizes']['max_length']}: train it with a larger max_length"
+                f"{stored['sizes']['max_length']}: train it with a larger max_length, or leave "
+                "such sentences out of the text"
             )
     likelihood = log_likelihood(
         model,
@@ -70,6 +79,8 @@ def evaluate(
         "units": "nats per sentence, summed over its tokens; <eos> counted, <bos> and <pad> not",
         "num_sentences": likelihood.num_sentences,
         "num_tokens": likelihood.num_tokens,
+        "num_left_out": corpus.summary()[split]["dropped_too_long"],
+        "num_cut": corpus.summary()[split]["truncated"],
         "nll": likelihood.nll,
         "nll_standard_error": likelihood.nll_standard_error,
         "nll_sampling_error": likelihood.nll_sampling_error,

@@ -43,7 +43,7 @@ def train(
         _dry_run(model, guide, objective, corpus)
         sources = _read_sources(specs)
         folder = RunFolder(out)
-        folder.create(overwrite=overwrite)
+        folder.create(config.to_dict(), overwrite=overwrite)
         corpus.tokenizer.save(folder.tokenizer)
         folder.write_config(
             config.to_dict(),
@@ -96,7 +96,10 @@ def resume(
                     "again with --overwrite"
                 ) from error
         place = trainer.progress
-        if place.finished or place.epoch >= config.epochs:
+        if place.finished:
+            report(f"{folder.path}: stopped early after {place.epoch} epochs, for good")
+            return place
+        if place.epoch >= config.epochs:
             report(f"{folder.path}: finished after {place.epoch} epochs; --epochs takes it further")
             return place
         if config.epochs != stored["settings"]["epochs"]:

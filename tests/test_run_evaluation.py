@@ -8,6 +8,7 @@ import pytest
 import pyro_textvae as tv
 from pyro_textvae.cli.main import main
 from pyro_textvae.config import TrainConfig
+from pyro_textvae.errors import UserError
 from pyro_textvae.run_evaluation import evaluate
 from pyro_textvae.runs import train
 
@@ -83,6 +84,16 @@ def test_other_text_is_scored_in_the_runs_own_ids(tmp_path):
     other = evaluate(run, data=str(folder), num_samples=50, device="cpu")
     assert other["nll"] == pytest.approx(own["nll"], rel=1e-9)
     assert other["num_tokens"] == own["num_tokens"]
+
+
+def test_no_sentence_of_other_text_is_left_out_in_silence(tmp_path):
+    for name in ("train", "valid", "test"):
+        (tmp_path / f"{name}.txt").write_text("a cat sat\na dog sat\na a a a a a a\n")
+    changes = {"data": str(tmp_path), "num_sentences": None, "max_length": 5}
+    run = run_of(tmp_path / "run", **changes)
+    assert evaluate(run, num_samples=2, device="cpu")["num_left_out"] == 1
+    with pytest.raises(UserError, match="sentence of 8 tokens, the model was built for 4"):
+        evaluate(run, data=str(tmp_path), num_samples=2, device="cpu")
 
 
 def test_language_model_is_its_own_bound(tmp_path):

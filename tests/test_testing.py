@@ -80,8 +80,29 @@ def test_model_that_breaks_the_contract_is_caught(model, message):
         check_model(model(**parts()))
 
 
-def test_model_that_keeps_it_passes():
-    check_model(SentenceVAE(**parts()))
+class CountsItsWords(SentenceVAE):
+    """Sound: a second observed site and a deterministic one beside the text."""
+
+    def forward(self, tokens=None, *, size=None):
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            z = pyro.sample("z", self.prior())
+            rate = pyro.deterministic("rate", (1.0 + z.square().sum(-1)))
+            length = None if tokens is None else (tokens > 2).sum(-1).to(z.dtype)
+            pyro.sample("length", dist.Poisson(rate), obs=length)
+            return pyro.sample("x", self.decoder(z), obs=tokens)
+
+
+@pytest.mark.parametrize("model", [SentenceVAE, CountsItsWords])
+def test_model_that_keeps_it_passes(model):
+    check_model(model(**parts()))
+
+
+@pytest.mark.parametrize("max_length", [1, 2, 3])
+def test_model_of_short_sentences_passes(max_length):
+    decoder = LSTMDecoder(
+        vocab_size=9, embedding_dim=4, hidden_dim=5, latent_dim=2, max_length=max_length
+    )
+    check_model(SentenceVAE(prior=StandardNormal(2), decoder=decoder))
 
 
 class EncodesPads(LSTMEncoder):

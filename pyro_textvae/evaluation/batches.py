@@ -15,7 +15,7 @@ from torch import Tensor, nn
 @contextmanager
 def evaluation_mode(model: nn.Module, guide: nn.Module, seed: int) -> Iterator[None]:
     """No dropout, no gradients, float32, random numbers from ``seed``; all undone afterwards."""
-    training = [(module, module.training) for module in (model, guide)]
+    training = [(m, m.training) for root in (model, guide) for m in root.modules()]
     state = pyro.util.get_rng_state()
     cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
@@ -26,7 +26,7 @@ def evaluation_mode(model: nn.Module, guide: nn.Module, seed: int) -> Iterator[N
             yield
     finally:
         for module, was_training in training:
-            module.train(was_training)
+            module.training = was_training
         pyro.util.set_rng_state(state)
         if cuda_states:
             torch.cuda.set_rng_state_all(cuda_states)

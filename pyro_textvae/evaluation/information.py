@@ -20,6 +20,7 @@ ACTIVE_VARIANCE = 0.01
 """A unit is active when its posterior mean varies by more than this over the sentences."""
 
 _ROWS_AT_ONCE = 1024
+_PAIRS_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ def information(
             for name, site in latent_sites(trace):
                 posteriors.setdefault(name, []).append(site["fn"])
                 draws.setdefault(name, []).append(site["value"])
+        if not count:
+            raise ValueError("there is no batch to take the information of")
         variances = [_variance_of_means(fns) for fns in posteriors.values()]
         unit_variance = torch.cat(variances) if variances else torch.zeros(0)
         included = left_out = None
@@ -98,17 +101,26 @@ def latent_sites(trace: poutine.Trace) -> list[tuple[str, Any]]:
     ]
 
 
+def posterior_mean(fn: Any) -> Tensor:
+    """Mean of a posterior; of 100 draws where it has no formula, as for a flow."""
+    try:
+        return fn.mean
+    except NotImplementedError:
+        return fn.sample((100,)).mean(0)
+
+
 def _variance_of_means(fns: list[Any]) -> Tensor:
-    means = torch.cat([fn.mean.double().cpu().reshape(*fn.batch_shape, -1) for fn in fns])
-    return means.var(0, correction=0)
+    means = [posterior_mean(fn).double().cpu().reshape(*fn.batch_shape, -1) for fn in fns]
+    return torch.cat(means).var(0, correction=0)
 
 
 def _mutual_information(fns: list[Any], z: Tensor) -> tuple[float, float]:
     """I_N and its leave-one-out form, from the posterior and one draw of each sentence."""
     count = len(z)
+    rows_at_once = max(1, min(_ROWS_AT_ONCE, _PAIRS_AT_ONCE // count))
     own, aggregate, others = [], [], []
-    for start in range(0, count, _ROWS_AT_ONCE):
-        rows = z[start : start + _ROWS_AT_ONCE]
+    for start in range(0, count, rows_at_once):
+        rows = z[start : start + rows_at_once]
         log_q = torch.cat([_pairwise_log_prob(fn, rows) for fn in fns], 1)  # (rows, N)
         itself = torch.arange(start, start + len(rows), device=log_q.device).unsqueeze(1)
         own.append(log_q.gather(1, itself).squeeze(1))

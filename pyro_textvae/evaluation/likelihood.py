@@ -32,7 +32,8 @@ class LogLikelihood:
     ess
         Effective sample size of the K weights.
     khat
-        Pareto shape of the weights' tail; NaN where K is below 100, -inf for constant weights.
+        Pareto shape of the weights' tail; NaN where K is below 100, -inf for weights that are
+        constant to the precision of the model.
     elbo
         The evidence lower bound: ``reconstruction - kl``.
     reconstruction
@@ -164,6 +165,7 @@ class _Sums:
         self.log_sum = self.log_sum_of_squares = torch.tensor(-torch.inf, dtype=torch.float64)
         self.reconstruction = self.kl = torch.zeros((), dtype=torch.float64)
         self.largest: Tensor | None = None
+        self.rounding = torch.zeros((), dtype=torch.float64)
 
     def add(self, terms: PerDatumTerms) -> None:
         """Take in one chunk of draws."""
@@ -183,6 +185,9 @@ class _Sums:
         self.kl = self.kl + terms.total_kl.double().cpu().mean(0) * size
         if self.num_samples >= SMALLEST_SAMPLE:
             pool = weights if self.largest is None else torch.cat([self.largest, weights])
+            # A log-weight is a difference of sums of this size, in the precision of the model.
+            unit = 64 * torch.finfo(terms.log_weights.dtype).eps
+            self.rounding = unit * likelihood.abs().amax(0).clamp(min=1.0)
             self.largest = pool.topk(min(len(pool), tail_size(self.num_samples) + 1), 0).values
 
     def result(self) -> dict[str, Tensor]:
@@ -194,6 +199,8 @@ class _Sums:
         khat = torch.full_like(log_px, math.nan)
         if self.largest is not None:
             khat = pareto_khat(self.largest)
+            spread = self.largest[0] - self.largest[-1]
+            khat = khat.masked_fill(spread <= self.rounding, -math.inf)
         standard_error = (excess * k / max(k - 1, 1)).sqrt()
         if self.constant:
             standard_error = torch.zeros_like(log_px)

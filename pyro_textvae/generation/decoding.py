@@ -16,7 +16,7 @@ from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.distributions.autoregressive_categorical import draw_class, likeliest_class
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.batches import device_of, evaluation_mode, to_device
-from pyro_textvae.evaluation.information import latent_sites
+from pyro_textvae.evaluation.information import latent_sites, posterior_mean
 from pyro_textvae.special_tokens import FIRST_EMITTED, UNK
 
 Method = Literal["ancestral", "greedy"]
@@ -86,12 +86,12 @@ def encode(
     """
     with evaluation_mode(guide, guide, seed):
         trace = poutine.trace(guide).get_trace(**to_device(batch, guide))
-    sites = latent_sites(trace)
-    if not sites:
-        raise UserError(
-            "the model has no latent, so there is nothing to encode: use a model with a latent"
-        )
-    return {name: site["fn"].mean if mean else site["value"] for name, site in sites}
+        sites = latent_sites(trace)
+        if not sites:
+            raise UserError(
+                "the model has no latent, so there is nothing to encode: use a model with a latent"
+            )
+        return {n: posterior_mean(site["fn"]) if mean else site["value"] for n, site in sites}
 
 
 def reconstruct(

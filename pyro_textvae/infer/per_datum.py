@@ -31,7 +31,8 @@ class PerDatumTerms:
         log q(z_k | x) - log p(z_k) of each latent site at its draw.
     kl
         KL(q(z | x), p(z)) of each latent site: the closed form where one is registered with
-        PyTorch, otherwise ``log_ratio``.
+        PyTorch and the guide draws all the latents that come before the site in the model before
+        it too, as the closed form needs; otherwise ``log_ratio``.
     scale
         What the programs' plates and ``poutine.scale`` multiply every sentence by. It is in none
         of the other fields: it belongs outside of any logarithm of a mean.
@@ -139,7 +140,9 @@ def read_terms(model_trace: Trace, guide_trace: Trace) -> PerDatumTerms:
     """Sort the log-probabilities of a pair of traces by sentence; see :class:`PerDatumELBO`."""
     scale: Tensor | float | None = None
     log_likelihood: Tensor | float = 0.0
-    log_ratio, kl = {}, {}
+    log_ratio: dict[str, Tensor] = {}
+    kl: dict[str, Tensor] = {}
+    guide_order = [name for name, _ in _random_sites(guide_trace)]
     for name, site in _random_sites(model_trace):
         scale = _common_scale(name, site, scale)
         log_prob = _by_datum(name, site, site["unscaled_log_prob"])
@@ -153,12 +156,14 @@ def read_terms(model_trace: Trace, guide_trace: Trace) -> PerDatumTerms:
                 f"the guide of latent site {name!r} is not reparameterised, so its gradient would "
                 "be lost: train it with pyro.infer.Trace_ELBO"
             )
+        parents_drawn = set(log_ratio) <= set(guide_order[: guide_order.index(name)])
         log_ratio[name] = _by_datum(name, guide_site, guide_site["unscaled_log_prob"]) - log_prob
-        try:
-            closed_form = kl_divergence(guide_site["fn"], site["fn"])
-        except NotImplementedError:
-            kl[name] = log_ratio[name]
-        else:
+        kl[name] = log_ratio[name]
+        if parents_drawn:
+            try:
+                closed_form = kl_divergence(guide_site["fn"], site["fn"])
+            except NotImplementedError:
+                continue
             kl[name] = _by_datum(name, guide_site, closed_form)
     shape = torch.broadcast_shapes(
         *(value.shape for value in (*log_ratio.values(), torch.as_tensor(log_likelihood)))

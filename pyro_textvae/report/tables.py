@@ -22,6 +22,9 @@ def evaluation_table(result: dict[str, Any]) -> str:
         ("sentences", f"{result['num_sentences']:,}"),
         ("tokens, <eos> counted", f"{result['num_tokens']:,}"),
     ]
+    for name, what in (("num_left_out", "left out as too long"), ("num_cut", "of them cut short")):
+        if result[name]:
+            lines.append((what, f"{result[name]:,}"))
     if result["latent_dim"] == 0:
         lines.append(("nll", f"{number('nll')} nats per sentence, exact: there is no latent"))
     else:

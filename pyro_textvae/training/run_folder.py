@@ -73,8 +73,8 @@ class RunFolder:
             self.environment,
         )
 
-    def create(self, *, overwrite: bool) -> None:
-        """Make the folder.
+    def create(self, settings: dict[str, Any], *, overwrite: bool) -> None:
+        """Make the folder, with config.yaml in it before anything else: by it a run is known.
 
         :raises UserError: when it holds anything, unless it is a run and ``overwrite`` is set.
         """
@@ -89,7 +89,9 @@ class RunFolder:
                     f"--resume {self.path} to go on with it, or another --out"
                 )
             self._remove_own_files()
-        self.state.parent.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_settings(settings)
+        self.state.parent.mkdir(exist_ok=True)
 
     def _remove_own_files(self) -> None:
         """Remove what a run writes, and nothing that a person may have put beside it."""
@@ -107,6 +109,11 @@ class RunFolder:
 
         :raises UserError: when this is no run, or the file is damaged.
         """
+        if self.config_yaml.is_file() and not self.config_json.is_file():
+            raise UserError(
+                f"{self.path} was stopped before its training began: train it again with "
+                f"--config {self.config_yaml} --out {self.path} --overwrite"
+            )
         if not self.config_json.is_file():
             missing = "no such folder" if not self.path.exists() else "it has no config.json"
             raise UserError(f"{self.path} is not a run ({missing}): give a folder made by train")
@@ -125,11 +132,15 @@ class RunFolder:
                 f"{self.config_json} is damaged ({error}): train the run again"
             ) from error
 
-    def write_config(self, settings: dict[str, Any], built: dict[str, Any]) -> None:
-        """Write config.yaml, config.json and environment.json."""
+    def write_settings(self, settings: dict[str, Any]) -> None:
+        """Write config.yaml."""
         import yaml
 
         write_text(self.config_yaml, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+
+    def write_config(self, settings: dict[str, Any], built: dict[str, Any]) -> None:
+        """Write config.yaml, environment.json and config.json."""
+        self.write_settings(settings)
         write_json(self.environment, describe_environment())
         write_json(self.config_json, {"format": FORMAT, "settings": settings, **built})
 

@@ -84,6 +84,28 @@ def test_posteriors_of_another_family_take_the_plain_density():
     assert result.mutual_information == pytest.approx(math.log(9), abs=1e-12)
 
 
+def test_posterior_without_a_formula_for_its_mean_is_averaged():
+    class FlowGuide(PyroModule):
+        def forward(self, tokens):
+            with pyro.plate("data", len(tokens)):
+                loc = (tokens[:, :1] - 3.0).expand(-1, 2)
+                base = dist.Normal(loc, torch.full_like(loc, 0.01))
+                shift = dist.transforms.AffineTransform(5.0, 1.0)
+                flow = dist.TransformedDistribution(base, [shift]).to_event(1)
+                pyro.sample("z", flow)
+
+    result = information(FlowGuide(), FlowGuide(), batches_of(30, 8))
+    assert result.active_units == 2
+    variance = torch.arange(30.0).var(correction=0).item()
+    assert result.unit_variance.tolist() == pytest.approx([variance] * 2, rel=1e-3)
+    assert result.mutual_information == pytest.approx(math.log(30), abs=1e-6)
+
+
+def test_no_batch_is_refused():
+    with pytest.raises(ValueError, match="no batch"):
+        information(EmptyGuide(), EmptyGuide(), [])
+
+
 def test_active_units_are_counted_by_the_variance_of_their_means():
     loc = torch.zeros(1000, 3).double()
     loc[:, 0] = torch.linspace(-1, 1, 1000)

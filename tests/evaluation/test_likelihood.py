@@ -127,6 +127,31 @@ def test_model_without_latents_is_exact_from_one_pass(tokens):
     torch.testing.assert_close(result.elbo, result.log_px)
 
 
+def test_posterior_collapse_in_float32_is_no_heavy_tail(pair, tokens):
+    """Weights that differ by rounding alone have no tail to speak of."""
+    model, guide = pair
+    model.float()
+    guide.float()
+    with torch.no_grad():
+        for part in (model.decoder.initial_cell, guide.loc, guide.log_variance):
+            part.weight.mul_(1e-6)
+            part.bias.mul_(1e-6)
+        model.decoder.lstm.weight_ih_l0[:, 4:].mul_(1e-6)
+    many = {"tokens": tokens.repeat(20, 1)}
+    result = log_likelihood(model, guide, [many], num_samples=400)
+    assert (result.standard_error < 1e-5).all()
+    assert (result.khat == -math.inf).all()
+
+
+def test_modes_of_all_parts_are_given_back(pair, tokens):
+    model, guide = pair
+    model.train()
+    model.decoder.lstm.eval()
+    log_likelihood(model, guide, [{"tokens": tokens}], num_samples=2)
+    assert model.decoder.training
+    assert not model.decoder.lstm.training
+
+
 def test_few_draws_have_no_khat_and_one_has_no_error(pair, tokens):
     model, guide = pair
     assert log_likelihood(model, guide, [{"tokens": tokens}], num_samples=99).khat.isnan().all()

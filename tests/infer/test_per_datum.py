@@ -253,6 +253,35 @@ def test_guide_without_reparameterisation_is_refused_in_training():
         BetaELBO()(tiny_model(), Discrete())(tokens=SENTENCES)
 
 
+@pytest.mark.parametrize("order", ["model's", "reversed"])
+def test_kl_of_two_latents_is_right_in_whatever_order_the_guide_draws_them(order):
+    """p(a) p(b | a), both unit steps; q(a, b) is the prior itself, so every KL adds up to zero.
+
+    Drawn as q(b) q(a | b), the closed form of each factor would not be its share of the KL.
+    """
+
+    class Model(PyroModule):
+        def forward(self, tokens):
+            with pyro.plate("data", len(tokens)):
+                a = pyro.sample("a", dist.Normal(torch.zeros(len(tokens)), 1.0))
+                pyro.sample("b", dist.Normal(a, 1.0))
+
+    class Guide(PyroModule):
+        def forward(self, tokens):
+            if order == "model's":
+                return Model.forward(self, tokens)
+            with pyro.plate("data", len(tokens)):
+                b = pyro.sample("b", dist.Normal(torch.zeros(len(tokens)), 2.0**0.5))
+                return pyro.sample("a", dist.Normal(b / 2, 0.5**0.5))
+
+    terms = BetaELBO(num_particles=20_000).terms(Model(), Guide(), tokens=torch.zeros(3, 1))
+    assert terms.log_weights.abs().max() < 1e-4
+    # 60,000 draws, 4.5 standard errors: below 0.02 nats. Closed forms alone would be far off.
+    kl = terms.total_kl.flatten().double()
+    assert abs(kl.mean().item()) <= 4.5 * kl.std().item() / len(kl) ** 0.5 + 1e-6
+    assert kl.std() < 1.0
+
+
 def test_schedule_advances_by_hand_and_survives_saving():
     objective = BetaELBO(LinearSchedule(4, start=0.2))
     weights = []

@@ -10,6 +10,8 @@ RESULT = {
     "split": "test",
     "num_sentences": 3761,
     "num_tokens": 82430,
+    "num_left_out": 0,
+    "num_cut": 0,
     "num_samples": 100,
     "nll": 111.0168,
     "nll_standard_error": 0.0123,
@@ -65,6 +67,11 @@ def test_khat_is_left_open_for_few_draws(khat, shown):
 def test_heavy_tails_are_said_to_be_no_good():
     assert "raise --num-samples" in rows(khat_above_0_7=0.26)["khat above 0.7"]
     assert "raise" not in rows(khat_above_0_7=0.25)["khat above 0.7"]
+
+
+def test_sentences_left_out_are_counted():
+    assert "left out as too long" not in rows()
+    assert rows(num_left_out=62)["left out as too long"].strip() == "62"
 
 
 def test_what_is_not_known_is_a_dash():

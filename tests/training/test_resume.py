@@ -14,7 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from pyro_textvae.config import TrainConfig
+from pyro_textvae.errors import UserError
 from pyro_textvae.runs import resume, train
+from pyro_textvae.training import RunFolder
 
 SETTINGS = {
     "data": "grammar",
@@ -122,6 +124,30 @@ def test_finished_run_says_so_and_stays(tmp_path):
     resume(tmp_path / "run", report=lines.append)
     assert "finished after 1 epochs" in lines[0]
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_folder_killed_before_anything_ran_can_be_started_again(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create(TrainConfig(**SETTINGS).to_dict(), overwrite=False)
+    with pytest.raises(UserError, match="stopped before its training began: train it again"):
+        resume(folder.path)
+    train(
+        TrainConfig(**SETTINGS | {"epochs": 1}),
+        folder.path,
+        overwrite=True,
+        report=lambda line: None,
+    )
+    assert folder.weights.is_file()
+
+
+def test_early_stopped_run_stays_stopped(tmp_path):
+    hopeless = {"learning_rate": 0.9, "patience": 1, "max_decays": 1, "kl_epochs": 0.01}
+    config = TrainConfig(**SETTINGS | hopeless | {"epochs": 40})
+    progress = train(config, tmp_path / "run", report=lambda line: None)
+    assert progress.finished
+    lines = []
+    assert resume(tmp_path / "run", epochs=60, report=lines.append) == progress
+    assert "stopped early" in lines[0]
 
 
 def test_metrics_hold_what_a_plot_needs(undisturbed):
