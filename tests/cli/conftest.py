@@ -112,7 +112,7 @@ def succeeds(cli):
 
 
 @pytest.fixture
-def refused(cli):
+def check_refused(cli):
     """Call the command line and see it refuse: one line, and every path argument left as it was."""
 
     def call(pattern, *arguments):

@@ -78,17 +78,17 @@ def write_model(tmp_path):
         ),
     ],
 )
-def test_file_without_a_usable_class(refused, train, write_model, text, message):
-    refused(message, *train, "--model", write_model(text))
+def test_file_without_a_usable_class(check_refused, train, write_model, text, message):
+    check_refused(message, *train, "--model", write_model(text))
 
 
-def test_file_that_is_not_there(refused, train):
-    refused(r"there is no file nowhere\.py", *train, "--model", "nowhere.py:MyModel")
+def test_file_that_is_not_there(check_refused, train):
+    check_refused(r"there is no file nowhere\.py", *train, "--model", "nowhere.py:MyModel")
 
 
-def test_file_with_two_classes_and_none_named(refused, train, tmp_path):
+def test_file_with_two_classes_and_none_named(check_refused, train, tmp_path):
     (tmp_path / "two.py").write_text("class One:\n    pass\n\n\nclass Two:\n    pass\n")
-    refused(
+    check_refused(
         r"two\.py must define one public class, found One, Two: say which", *train, "--model=two.py"
     )
 
@@ -119,8 +119,8 @@ def test_file_with_two_classes_and_none_named(refused, train, tmp_path):
         pytest.param("        {}['a']\n" + IN_PLATE, r"KeyError: 'a'", id="error of its own"),
     ],
 )
-def test_model_that_breaks_the_contract(refused, train, write_model, forward, message, guide):
-    refused(message, *train, "--model", write_model(forward=forward), *guide)
+def test_model_that_breaks_the_contract(check_refused, train, write_model, forward, message, guide):
+    check_refused(message, *train, "--model", write_model(forward=forward), *guide)
 
 
 def test_loss_that_is_not_finite(cli, succeeds, train, write_model, new, tmp_path):

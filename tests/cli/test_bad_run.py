@@ -24,58 +24,62 @@ def edit_json(path, change):
 
 
 @pytest.mark.parametrize("command", READERS, ids=" ".join)
-def test_folder_that_is_no_run(refused, tmp_path, command):
+def test_folder_that_is_no_run(check_refused, tmp_path, command):
     other = write_corpus(tmp_path / "other")
     (tmp_path / "empty").mkdir()
     mend = "give a folder made by train"
-    refused(rf"other is not a run \(it has no config\.json\): {mend}", *command, other)
-    refused(rf"empty is not a run \(it has no config\.json\): {mend}", *command, tmp_path / "empty")
-    refused(rf"nowhere is not a run \(no such folder\): {mend}", *command, tmp_path / "nowhere")
-    refused(rf"train\.txt is not a run .*: {mend}", *command, other / "train.txt")
+    check_refused(rf"other is not a run \(it has no config\.json\): {mend}", *command, other)
+    check_refused(
+        rf"empty is not a run \(it has no config\.json\): {mend}", *command, tmp_path / "empty"
+    )
+    check_refused(
+        rf"nowhere is not a run \(no such folder\): {mend}", *command, tmp_path / "nowhere"
+    )
+    check_refused(rf"train\.txt is not a run .*: {mend}", *command, other / "train.txt")
 
 
 @pytest.mark.parametrize("command", ["evaluate", "sample", "reconstruct", "interpolate"])
-def test_no_run_named(refused, command):
-    refused(rf"{command} needs a run folder: pyro-textvae {command} RUN", command)
+def test_no_run_named(check_refused, command):
+    check_refused(rf"{command} needs a run folder: pyro-textvae {command} RUN", command)
 
 
 @pytest.mark.parametrize("command", READERS[:4], ids=" ".join)
-def test_weights_cut_short(refused, run_copy, command):
+def test_weights_cut_short(check_refused, run_copy, command):
     cut_short(run_copy / "model.safetensors")
-    refused(r"model\.safetensors is damaged .*: train the run again", *command, run_copy)
+    check_refused(r"model\.safetensors is damaged .*: train the run again", *command, run_copy)
 
 
-def test_weights_missing(refused, run_copy):
+def test_weights_missing(check_refused, run_copy):
     (run_copy / "model.safetensors").unlink()
-    refused(r"has no model\.safetensors: .*; go on with train --resume", "sample", run_copy)
+    check_refused(r"has no model\.safetensors: .*; go on with train --resume", "sample", run_copy)
 
 
-def test_weights_of_another_model(refused, run_copy, language_model_run):
+def test_weights_of_another_model(check_refused, run_copy, language_model_run):
     shutil.copy(language_model_run / "model.safetensors", run_copy)
-    refused(
+    check_refused(
         r"copy/model\.safetensors belongs to another model(?!.*torch\.Size).*: put .* back",
         *("sample", run_copy),
     )
 
 
 @pytest.mark.parametrize("length", [0, 10, 1000])
-def test_state_cut_short(refused, run_copy, length):
+def test_state_cut_short(check_refused, run_copy, length):
     state = run_copy / "state" / "last.pt"
     state.write_bytes(state.read_bytes()[:length])
-    refused(
+    check_refused(
         r"state/last\.pt is damaged .*: .*train again with --overwrite",
         *("train", "--resume", run_copy, "--epochs", "2"),
     )
 
 
-def test_state_of_something_else(refused, run_copy):
+def test_state_of_something_else(check_refused, run_copy):
     torch.save({"weights": torch.zeros(2)}, run_copy / "state" / "last.pt")
-    refused(r"state/last\.pt .*--overwrite", "train", "--resume", run_copy, "--epochs", "2")
+    check_refused(r"state/last\.pt .*--overwrite", "train", "--resume", run_copy, "--epochs", "2")
 
 
-def test_state_of_another_model(refused, run_copy, language_model_run):
+def test_state_of_another_model(check_refused, run_copy, language_model_run):
     shutil.copy(language_model_run / "state" / "last.pt", run_copy / "state")
-    refused(r"state/last\.pt .*--overwrite", "train", "--resume", run_copy, "--epochs", "2")
+    check_refused(r"state/last\.pt .*--overwrite", "train", "--resume", run_copy, "--epochs", "2")
 
 
 @pytest.mark.parametrize("command", READERS, ids=" ".join)
@@ -92,42 +96,42 @@ def test_state_of_another_model(refused, run_copy, language_model_run):
     ],
     ids=["cut", "empty", "list", "bare", "binary", "unknown setting", "no sizes"],
 )
-def test_config_json_damaged(refused, run_copy, command, damage):
+def test_config_json_damaged(check_refused, run_copy, command, damage):
     damage(run_copy / "config.json")
-    refused(r"copy/config\.json is damaged .*: train the run again", *command, run_copy)
+    check_refused(r"copy/config\.json is damaged .*: train the run again", *command, run_copy)
 
 
-def test_config_json_of_another_version(refused, run_copy):
+def test_config_json_of_another_version(check_refused, run_copy):
     edit_json(run_copy / "config.json", lambda content: content.update(format=7))
-    refused(r"config\.json has format 7, this version reads 1", "sample", run_copy)
+    check_refused(r"config\.json has format 7, this version reads 1", "sample", run_copy)
 
 
 @pytest.mark.parametrize("command", READERS[:4], ids=" ".join)
-def test_tokenizer_of_another_run(refused, succeeds, train, new, run_copy, tmp_path, command):
+def test_tokenizer_of_another_run(check_refused, succeeds, train, new, run_copy, tmp_path, command):
     other = write_corpus(tmp_path / "other", train="all other words\nin this text\n")
     succeeds(*train, "--data", other)
     shutil.copy(new / "tokenizer.json", run_copy)
-    refused(
+    check_refused(
         r"copy/tokenizer\.json does not belong to the model .*put the run's own .* back",
         *(*command, run_copy),
     )
 
 
 @pytest.mark.parametrize("command", READERS[:4], ids=" ".join)
-def test_tokenizer_cut_short_or_missing(refused, run_copy, command):
+def test_tokenizer_cut_short_or_missing(check_refused, run_copy, command):
     cut_short(run_copy / "tokenizer.json")
-    refused(r"copy/tokenizer\.json' is .* cut short: .*put .* back", *command, run_copy)
+    check_refused(r"copy/tokenizer\.json' is .* cut short: .*put .* back", *command, run_copy)
     (run_copy / "tokenizer.json").unlink()
-    refused(r"cannot read .*copy/tokenizer\.json': No such file", *command, run_copy)
+    check_refused(r"cannot read .*copy/tokenizer\.json': No such file", *command, run_copy)
 
 
 @pytest.mark.parametrize("command", ["reconstruct", "interpolate"])
-def test_run_without_a_latent(refused, language_model_run, command):
-    refused(r"no latent, .*: use a model with a latent", command, language_model_run)
+def test_run_without_a_latent(check_refused, language_model_run, command):
+    check_refused(r"no latent, .*: use a model with a latent", command, language_model_run)
 
 
-def test_out_on_a_run(refused, succeeds, train, run_copy):
-    refused(
+def test_out_on_a_run(check_refused, succeeds, train, run_copy):
+    check_refused(
         r"copy already holds a run: give --overwrite .*, --resume \S+copy .*, or another --out",
         *(*train, "--out", run_copy),
     )
@@ -139,12 +143,14 @@ def test_out_on_a_run(refused, succeeds, train, run_copy):
 
 
 @pytest.mark.parametrize("flags", [[], ["--overwrite"]])
-def test_out_on_what_is_no_run(refused, train, tmp_path, flags):
+def test_out_on_what_is_no_run(check_refused, train, tmp_path, flags):
     other = write_corpus(tmp_path / "other")
-    refused(r"other is not empty and not a run: choose another", *train, "--out", other, *flags)
+    check_refused(
+        r"other is not empty and not a run: choose another", *train, "--out", other, *flags
+    )
     file = other / "train.txt"
-    refused(r"train\.txt is a file: choose another --out", *train, "--out", file, *flags)
-    refused(r"train\.txt.*: Not a directory", *train, "--out", file / "run", *flags)
+    check_refused(r"train\.txt is a file: choose another --out", *train, "--out", file, *flags)
+    check_refused(r"train\.txt.*: Not a directory", *train, "--out", file / "run", *flags)
 
 
 def test_overwrite_removes_only_what_a_run_wrote(succeeds, train, run_copy, tmp_path):
@@ -158,18 +164,18 @@ def test_overwrite_removes_only_what_a_run_wrote(succeeds, train, run_copy, tmp_
     assert (run_copy / "notes.md").read_text() == "mine"
 
 
-def test_evaluate_does_not_write_over_the_run(refused, run_copy):
-    refused(
+def test_evaluate_does_not_write_over_the_run(check_refused, run_copy):
+    check_refused(
         r"--out .*config\.json is a file of the run itself",
         *("evaluate", run_copy, "--out", run_copy / "config.json"),
     )
 
 
-def test_refused_settings_leave_the_run_to_overwrite_alone(refused, train, run_copy):
+def test_refused_settings_leave_the_run_to_overwrite_alone(check_refused, train, run_copy):
     overwrite = [*train, "--out", run_copy, "--overwrite"]
-    refused(r"no such corpus", *overwrite, "--data", "nowhere")
-    refused(r"no decoder 'lstmm'", *overwrite, "--decoder", "lstmm")
-    refused(r"latent sites are z, the guide's none", *overwrite, "--guide", "empty")
+    check_refused(r"no such corpus", *overwrite, "--data", "nowhere")
+    check_refused(r"no decoder 'lstmm'", *overwrite, "--decoder", "lstmm")
+    check_refused(r"latent sites are z, the guide's none", *overwrite, "--guide", "empty")
 
 
 @pytest.mark.parametrize(
@@ -182,13 +188,13 @@ def test_refused_settings_leave_the_run_to_overwrite_alone(refused, train, run_c
         (["--options.num_layers", "2"], "options"),
     ],
 )
-def test_resume_with_another_setting(refused, run, flags, name):
-    refused(
+def test_resume_with_another_setting(check_refused, run, flags, name):
+    check_refused(
         rf"takes its settings from the run, so {name}.* cannot be given: only --epochs and",
         *("train", "--resume", run, "--epochs", "2", *flags),
     )
 
 
 @pytest.mark.parametrize("epochs", ["0", "-4"])
-def test_resume_to_no_epoch(refused, run, epochs):
-    refused(r"epochs must be at least 1", "train", "--resume", run, "--epochs", epochs)
+def test_resume_to_no_epoch(check_refused, run, epochs):
+    check_refused(r"epochs must be at least 1", "train", "--resume", run, "--epochs", epochs)

@@ -21,8 +21,8 @@ import torch
         (["train", "--epochs"], r"--epochs: expected one argument \(see .*--help\)"),
     ],
 )
-def test_unknown_command_or_flag(refused, arguments, message):
-    refused(message, *arguments)
+def test_unknown_command_or_flag(check_refused, arguments, message):
+    check_refused(message, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_unknown_command_or_flag(refused, arguments, message):
         ("--options [1]", r"--options must be dict, got '\[1\]'"),
     ],
 )
-def test_bad_value_for_train(refused, train, flags, message):
-    refused(message, *train, *flags.split())
+def test_bad_value_for_train(check_refused, train, flags, message):
+    check_refused(message, *train, *flags.split())
 
 
 @pytest.mark.parametrize(
@@ -85,22 +85,24 @@ def test_bad_value_for_train(refused, train, flags, message):
         ("interpolate", "--seed -1", r"seed must .*, got -1"),
     ],
 )
-def test_bad_value_for_a_run(refused, run, command, flags, message):
-    refused(message, command, run, *flags.split())
+def test_bad_value_for_a_run(check_refused, run, command, flags, message):
+    check_refused(message, command, run, *flags.split())
 
 
 @pytest.mark.parametrize("device", ["tpu9", "cuda:99", "meta"])
-def test_device_that_does_not_exist(refused, train, run, device):
+def test_device_that_does_not_exist(check_refused, train, run, device):
     message = rf"device '{device}' does not exist here: one of auto, cpu"
-    refused(message, *train, "--device", device)
-    refused(message, "sample", run, "--device", device)
-    refused(message, "train", "--resume", run, "--epochs", "2", "--device", device)
+    check_refused(message, *train, "--device", device)
+    check_refused(message, "sample", run, "--device", device)
+    check_refused(message, "train", "--resume", run, "--epochs", "2", "--device", device)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("command", ["sample", "evaluate"])
-def test_cuda_without_a_gpu(refused, run, command):
-    refused(r"device 'cuda' does not exist here: one of auto, cpu", command, run, "--device=cuda")
+def test_cuda_without_a_gpu(check_refused, run, command):
+    check_refused(
+        r"device 'cuda' does not exist here: one of auto, cpu", command, run, "--device=cuda"
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,22 +128,22 @@ def test_cuda_without_a_gpu(refused, run, command):
         ("learning_rate: .inf\n", r"learning_rate must be .*, got inf"),
     ],
 )
-def test_bad_configuration_file(refused, train, tmp_path, text, message):
+def test_bad_configuration_file(check_refused, train, tmp_path, text, message):
     path = tmp_path / "settings.yaml"
     path.write_text(text)
-    refused(message, *train, "--config", path)
+    check_refused(message, *train, "--config", path)
 
 
-def test_configuration_file_that_cannot_be_read(refused, train, tmp_path):
+def test_configuration_file_that_cannot_be_read(check_refused, train, tmp_path):
     mend = "give a YAML file of settings"
-    refused(rf"--config nowhere\.yaml: .*; {mend}", *train, "--config", "nowhere.yaml")
-    refused(rf"--config \S+: Is a directory; {mend}", *train, f"--config={tmp_path}")
+    check_refused(rf"--config nowhere\.yaml: .*; {mend}", *train, "--config", "nowhere.yaml")
+    check_refused(rf"--config \S+: Is a directory; {mend}", *train, f"--config={tmp_path}")
     (tmp_path / "latin.yaml").write_bytes(b"data: na\xefve\n")
-    refused(r"latin\.yaml is not UTF-8 text: write one", *train, "--config", "latin.yaml")
+    check_refused(r"latin\.yaml is not UTF-8 text: write one", *train, "--config", "latin.yaml")
 
 
-def test_configuration_of_another_command(refused, run):
-    refused(
+def test_configuration_of_another_command(check_refused, run):
+    check_refused(
         r"sample has no setting 'data', which \S+config\.yaml gives",
         *("sample", run, "--config", run / "config.yaml"),
     )
@@ -158,11 +160,11 @@ def test_configuration_of_another_command(refused, run):
         ("objective", "beta_elb", "beta_elbo"),
     ],
 )
-def test_unknown_name(refused, train, kind, name, near):
-    refused(
+def test_unknown_name(check_refused, train, kind, name, near):
+    check_refused(
         rf"no {kind} '{name}'; did you mean '{near}'\? Known: .*{near}", *train, f"--{kind}", name
     )
-    refused(rf"no {kind} 'zzz'; known: .*{near}", *train, f"--{kind}", "zzz")
+    check_refused(rf"no {kind} 'zzz'; known: .*{near}", *train, f"--{kind}", "zzz")
 
 
 @pytest.mark.parametrize(
@@ -188,5 +190,5 @@ def test_unknown_name(refused, train, kind, name, near):
         (["--options", '{"num_layers": 0}'], r"num_layers must be at least 1, got 0"),
     ],
 )
-def test_part_that_does_not_fit(refused, train, flags, message):
-    refused(message, *train, *flags)
+def test_part_that_does_not_fit(check_refused, train, flags, message):
+    check_refused(message, *train, *flags)

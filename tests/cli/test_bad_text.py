@@ -39,10 +39,10 @@ SENTENCES = b"".join(b"sentence number %d of many\n" % i for i in range(100))
         ),
     ],
 )
-def test_bad_file(refused, train, tmp_path, content, message):
+def test_bad_file(check_refused, train, tmp_path, content, message):
     path = tmp_path / "text.txt"
     path.write_bytes(content)
-    refused(message, *train, "--data", path)
+    check_refused(message, *train, "--data", path)
 
 
 @pytest.mark.parametrize(
@@ -54,27 +54,27 @@ def test_bad_file(refused, train, tmp_path, content, message):
         ("nltk:nope", r"NLTK has no corpus reader named 'nope'; try brown, treebank"),
     ],
 )
-def test_unknown_corpus(refused, train, data, message):
-    refused(message, *train, "--data", data)
+def test_unknown_corpus(check_refused, train, data, message):
+    check_refused(message, *train, "--data", data)
 
 
 @pytest.mark.parametrize("split", ["train", "valid", "test"])
-def test_split_missing_in_a_folder(refused, train, tmp_path, split):
+def test_split_missing_in_a_folder(check_refused, train, tmp_path, split):
     folder = write_corpus(tmp_path / "toy")
     (folder / f"{split}.txt").unlink()
-    refused(rf"toy' has no {split} file; add {split}\.txt", *train, "--data", folder)
+    check_refused(rf"toy' has no {split} file; add {split}\.txt", *train, "--data", folder)
 
 
-def test_evaluate_text_longer_than_the_model(refused, run, tmp_path):
+def test_evaluate_text_longer_than_the_model(check_refused, run, tmp_path):
     folder = write_corpus(tmp_path / "longer", test="the cat " * 9 + "\n")
-    refused(
+    check_refused(
         r"longer has a sentence of 19 tokens, the model was built for 7: train it .*max_length",
         *("evaluate", run, "--data", folder),
     )
 
 
-def test_evaluate_unknown_text(refused, run):
-    refused(r"no such corpus: 'nowhere'; give", "evaluate", run, "--data", "nowhere")
+def test_evaluate_unknown_text(check_refused, run):
+    check_refused(r"no such corpus: 'nowhere'; give", "evaluate", run, "--data", "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -91,17 +91,21 @@ def test_evaluate_unknown_text(refused, run):
     ],
     ids=["changed", "gone"],
 )
-def test_corpus_of_a_run_has_changed(succeeds, refused, new, tmp_path, command, spoil, message):
+def test_corpus_of_a_run_has_changed(
+    succeeds, check_refused, new, tmp_path, command, spoil, message
+):
     folder = write_corpus(tmp_path / "toy")
     succeeds("train", "--data", folder, *TINY, "--out", new)
     spoil(folder)
-    refused(message, *command, new)
+    check_refused(message, *command, new)
 
 
-def test_interpolate_with_one_test_sentence(succeeds, refused, new, tmp_path):
+def test_interpolate_with_one_test_sentence(succeeds, check_refused, new, tmp_path):
     folder = write_corpus(tmp_path / "toy", test="the cat sat\n")
     succeeds("train", "--data", folder, *TINY, "--out", new)
-    refused(r"test split of \S+new has one sentence .*: give --start and --end", "interpolate", new)
+    check_refused(
+        r"test split of \S+new has one sentence .*: give --start and --end", "interpolate", new
+    )
     succeeds("interpolate", new, "--start", "the cat sat", "--end", "the dog ran")
 
 
@@ -113,5 +117,5 @@ def test_interpolate_with_one_test_sentence(succeeds, refused, new, tmp_path):
         ("interpolate", ["--start", "the cat", "--end", ""]),
     ],
 )
-def test_sentence_without_a_word(refused, run, command, flags):
-    refused(r"the sentence ' ?' is empty: give at least one word", command, run, *flags)
+def test_sentence_without_a_word(check_refused, run, command, flags):
+    check_refused(r"the sentence ' ?' is empty: give at least one word", command, run, *flags)
