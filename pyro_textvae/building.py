@@ -18,7 +18,6 @@ from pyro_textvae.config import TrainConfig
 from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation.batches import evaluation_mode
-from pyro_textvae.evaluation.information import latent_sites
 from pyro_textvae.infer import (
     ConstantSchedule,
     CyclicalSchedule,
@@ -26,6 +25,7 @@ from pyro_textvae.infer import (
     LinearSchedule,
     LogisticSchedule,
 )
+from pyro_textvae.infer.sites import latent_sites
 from pyro_textvae.training import batch_limits
 
 PARTS = {"prior": "priors", "decoder": "decoders", "encoder": "encoders"}

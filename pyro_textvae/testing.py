@@ -18,8 +18,8 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from pyro_textvae.errors import UserError, in_one_line
-from pyro_textvae.evaluation.information import latent_sites
 from pyro_textvae.infer import PerDatumELBO
+from pyro_textvae.infer.sites import latent_sites, random_sites
 from pyro_textvae.special_tokens import EOS, PAD
 
 _SIZE = 5
@@ -155,22 +155,12 @@ def _posterior(guide: nn.Module, tokens: Tensor, latents: dict[str, Tensor]) -> 
 
 def _sum_sites(trace: poutine.Trace, size: int) -> Tensor:
     trace.compute_log_prob()
-    nodes: Any = trace.nodes
-    parts = [
-        site["log_prob"]
-        for site in nodes.values()
-        if site["type"] == "sample" and type(site["fn"]).__name__ != "_Subsample"
-    ]
-    return torch.stack([part.expand(size) for part in parts]).sum(0)
+    parts = [site["log_prob"].expand(size) for _, site in random_sites(trace)]
+    return torch.stack(parts).sum(0)
 
 
 def _check_sites(trace: poutine.Trace, what: str, size: int) -> None:
-    nodes: Any = trace.nodes
-    for name, site in nodes.items():
-        if site["type"] != "sample" or type(site["fn"]).__name__ == "_Subsample":
-            continue
-        if site["infer"].get("_deterministic"):
-            continue
+    for name, site in random_sites(trace):
         frames = {frame.name: frame for frame in site["cond_indep_stack"]}
         if "data" not in frames or not frames["data"].vectorized:
             raise ContractError(
@@ -238,15 +228,7 @@ def _check_particles(model: nn.Module, tokens: Tensor) -> None:
         latents = {name: value[particle] for name, value in drawn[0].items() if value.shape[0] == 3}
         trace = poutine.trace(poutine.condition(model, data=latents)).get_trace(tokens=tokens)
         trace.compute_log_prob()
-        nodes: Any = trace.nodes
-        observed = sum(
-            site["log_prob"]
-            for name, site in nodes.items()
-            if site["type"] == "sample"
-            and name not in names
-            and type(site["fn"]).__name__ != "_Subsample"
-            and not site["infer"].get("_deterministic")
-        )
+        observed = sum(s["log_prob"] for name, s in random_sites(trace) if name not in names)
         _demand_close(terms.log_likelihood[particle], observed, "particles differ from a loop")
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from pyro_textvae.evaluation.batches import evaluation_mode, to_device
+from pyro_textvae.infer.sites import latent_sites
 
 ACTIVE_VARIANCE = 0.01
 """A unit is active when its posterior mean varies by more than this over the sentences."""
@@ -86,19 +87,6 @@ def information(
         unit_variance=unit_variance,
         num_sentences=count,
     )
-
-
-def latent_sites(trace: poutine.Trace) -> list[tuple[str, Any]]:
-    """Unobserved random sites of a trace, in order."""
-    nodes: Any = trace.nodes
-    return [
-        (name, site)
-        for name, site in nodes.items()
-        if site["type"] == "sample"
-        and not site["is_observed"]
-        and not site["infer"].get("_deterministic")
-        and type(site["fn"]).__name__ != "_Subsample"
-    ]
 
 
 def posterior_mean(fn: Any) -> Tensor:

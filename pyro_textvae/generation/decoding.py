@@ -16,7 +16,8 @@ from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.distributions.autoregressive_categorical import draw_class, likeliest_class
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.batches import device_of, evaluation_mode, to_device
-from pyro_textvae.evaluation.information import latent_sites, posterior_mean
+from pyro_textvae.evaluation.information import posterior_mean
+from pyro_textvae.infer.sites import latent_sites
 from pyro_textvae.special_tokens import FIRST_EMITTED, UNK
 
 Method = Literal["ancestral", "greedy"]

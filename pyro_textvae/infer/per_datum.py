@@ -17,6 +17,8 @@ from pyro.poutine import Trace
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
+from pyro_textvae.infer.sites import random_sites
+
 DATA_PLATE = "data"
 PARTICLE_PLATE = "num_particles_vectorized"
 
@@ -142,8 +144,8 @@ def read_terms(model_trace: Trace, guide_trace: Trace) -> PerDatumTerms:
     log_likelihood: Tensor | float = 0.0
     log_ratio: dict[str, Tensor] = {}
     kl: dict[str, Tensor] = {}
-    guide_order = [name for name, _ in _random_sites(guide_trace)]
-    for name, site in _random_sites(model_trace):
+    guide_order = [name for name, _ in random_sites(guide_trace)]
+    for name, site in random_sites(model_trace):
         scale = _common_scale(name, site, scale)
         log_prob = _by_datum(name, site, site["unscaled_log_prob"])
         if site["is_observed"]:
@@ -174,15 +176,6 @@ def read_terms(model_trace: Trace, guide_trace: Trace) -> PerDatumTerms:
         kl={name: value.expand(shape) for name, value in kl.items()},
         scale=1.0 if scale is None else scale,
     )
-
-
-def _random_sites(trace: Trace) -> list[tuple[str, Any]]:
-    nodes: Any = trace.nodes
-    return [
-        (name, site)
-        for name, site in nodes.items()
-        if site["type"] == "sample" and not site["infer"].get("_deterministic")
-    ]
 
 
 def _by_datum(name: str, site: Any, value: Tensor) -> Tensor:

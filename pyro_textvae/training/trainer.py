@@ -195,11 +195,12 @@ class Trainer:
         loss.backward()
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
-        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-            raise TrainingError(self._describe_breakdown(batch, loss.item()))
+        value = loss.item()
+        if not (math.isfinite(value) and math.isfinite(norm.item())):
+            raise TrainingError(self._describe_breakdown(batch, value))
         nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip_norm, norm)
         self.optimizer.step()
-        sums = {"loss": loss.item() * size}
+        sums = {"loss": value * size}
         terms = self.objective.latest if isinstance(self.objective, PerDatumELBO) else None
         if terms is not None:
             sums["reconstruction"] = -terms.log_likelihood.mean(0).sum().item()

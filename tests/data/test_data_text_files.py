@@ -138,7 +138,7 @@ def test_a_given_tokenizer_is_used_as_it_is(folder, one_file):
         load_corpus(one_file, tokenizer=tokenizer, min_count=2)
 
 
-def refuse(match, source, **options):
+def check_refused(match, source, **options):
     with pytest.raises(UserError, match=match) as caught:
         load_corpus(source, **options)
     assert "\n" not in str(caught.value)
@@ -163,21 +163,21 @@ def refuse(match, source, **options):
     ],
 )
 def test_bad_options(folder, options, match):
-    refuse(match, folder, **options)
+    check_refused(match, folder, **options)
 
 
 def test_bad_paths_and_folders(folder, tmp_path):
-    refuse("no such corpus: .*nowhere", tmp_path / "nowhere")
-    refuse("source '' is not a name or a path", "")
-    refuse("source 3 is not a name or a path", 3)
-    refuse("cannot read 'aaa.*too long", "a" * 5000)
+    check_refused("no such corpus: .*nowhere", tmp_path / "nowhere")
+    check_refused("source '' is not a name or a path", "")
+    check_refused("source 3 is not a name or a path", 3)
+    check_refused("cannot read 'aaa.*too long", "a" * 5000)
     (tmp_path / "text.doc").write_text("words")
-    refuse("text.doc' is not a .txt, .tsv or .jsonl file", tmp_path / "text.doc")
+    check_refused("text.doc' is not a .txt, .tsv or .jsonl file", tmp_path / "text.doc")
     (folder / "dev.tsv").write_text("words\n")
-    refuse("two files for valid: dev.tsv and valid.txt", folder)
+    check_refused("two files for valid: dev.tsv and valid.txt", folder)
     (folder / "dev.tsv").unlink()
     (folder / "valid.txt").unlink()
-    refuse("has no valid file", folder)
+    check_refused("has no valid file", folder)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_bad_paths_and_folders(folder, tmp_path):
 )
 def test_bad_text(folder, content, match):
     (folder / "train.txt").write_bytes(content)
-    refuse(match, folder)
+    check_refused(match, folder)
 
 
 def test_a_line_of_10_000_tokens_is_accepted_and_a_longer_one_can_be_cut(folder):
@@ -215,7 +215,7 @@ def test_a_line_of_10_000_tokens_is_accepted_and_a_longer_one_can_be_cut(folder)
 def test_bad_jsonl(tmp_path, content, match):
     path = tmp_path / "rows.jsonl"
     path.write_text(content)
-    refuse(match, path)
+    check_refused(match, path)
 
 
 @pytest.mark.parametrize(
@@ -230,15 +230,15 @@ def test_bad_jsonl(tmp_path, content, match):
 def test_bad_tsv(tmp_path, content, options, match):
     path = tmp_path / "rows.tsv"
     path.write_text(content)
-    refuse(match, path, **options)
+    check_refused(match, path, **options)
 
 
 def test_too_few_sentences_to_split(tmp_path):
     path = tmp_path / "few.txt"
     path.write_text("only one sentence\n")
-    refuse("holds one single sentence", path)
+    check_refused("holds one single sentence", path)
     path.write_text("only two\nsentences here\n")
-    refuse("split of few.txt is empty: 2 sentences are too few", path)
+    check_refused("split of few.txt is empty: 2 sentences are too few", path)
 
 
 def test_unknown_split_name(folder):
