@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Find a model, guide, prior, decoder, encoder or objective by its name, and build it."""
+"""Find a model, guide, prior, decoder, encoder, objective or proposal by its name; build it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ FOLDERS = {
     "decoders": "pyro_textvae.nn.decoders",
     "encoders": "pyro_textvae.nn.encoders",
     "objectives": "pyro_textvae.infer.objectives",
+    "proposals": "pyro_textvae.evaluation.proposals",
 }
 """Every kind and its folder: a file there is a member by existing."""
 

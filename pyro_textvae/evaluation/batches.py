@@ -14,17 +14,24 @@ from torch import Tensor, nn
 
 @contextmanager
 def evaluation_mode(model: nn.Module, guide: nn.Module, seed: int) -> Iterator[None]:
-    """No dropout, no gradients, float32, random numbers from ``seed``; all undone afterwards."""
+    """No dropout, no gradients, no autocast, no TF32, random numbers from ``seed``.
+
+    All is undone afterwards.
+    """
     training = [(m, m.training) for root in (model, guide) for m in root.modules()]
+    matrix_products, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    tf32 = matrix_products.allow_tf32, cudnn.allow_tf32
     state = pyro.util.get_rng_state()
     cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
         model.eval()
         guide.eval()
         pyro.set_rng_seed(seed)
+        matrix_products.allow_tf32 = cudnn.allow_tf32 = False
         with torch.no_grad(), torch.autocast(device_of(model).type, enabled=False):
             yield
     finally:
+        matrix_products.allow_tf32, cudnn.allow_tf32 = tf32
         for module, was_training in training:
             module.training = was_training
         pyro.util.set_rng_state(state)

@@ -4,101 +4,37 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
 
-import pyro
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from pyro_textvae.distributions import sentence_mask
-from pyro_textvae.evaluation.batches import evaluation_mode, in_corpus_order, to_device
-from pyro_textvae.evaluation.pareto import SMALLEST_SAMPLE, pareto_khat, tail_size
-from pyro_textvae.evaluation.units import bits, perplexity
-from pyro_textvae.infer import PerDatumELBO, PerDatumTerms
+from pyro_textvae.evaluation.batches import device_of, evaluation_mode, in_corpus_order
+from pyro_textvae.evaluation.partial_results import PartialResults
+from pyro_textvae.evaluation.posteriors import Posteriors
+from pyro_textvae.evaluation.processes import gather, rank_and_size
+from pyro_textvae.evaluation.proposal import Proposal
+from pyro_textvae.evaluation.proposals import GuideProposal
+from pyro_textvae.evaluation.running_weights import (
+    RunningWeights,
+    boundaries,
+    num_blocks,
+    summarise,
+)
+from pyro_textvae.evaluation.sampling import Block, Sampler
+from pyro_textvae.evaluation.sentence_likelihoods import LogLikelihood
+from pyro_textvae.evaluation.sentences import sentence_key, single_sentences
+from pyro_textvae.evaluation.target import Target
 
-
-@dataclass(frozen=True)
-class LogLikelihood:
-    """Estimates for each sentence, in corpus order; float64, nats, shapes ``(num_sentences,)``.
-
-    log_px
-        log (1/K) sum_k p(x, z_k) / q(z_k | x): in expectation a lower bound of log p(x).
-    standard_error
-        Monte Carlo standard error of ``log_px`` (delta method).
-    ess
-        Effective sample size of the K weights.
-    khat
-        Pareto shape of the weights' tail; NaN where K is below 100, -inf for weights that are
-        constant to the precision of the model.
-    elbo
-        The evidence lower bound: ``reconstruction - kl``.
-    reconstruction
-        E_q log p(x | z), by the same K draws.
-    kl
-        KL(q(z | x), p(z)), in closed form where one is registered.
-    tokens
-        Number of tokens of each sentence, ``<eos>`` counted.
-    """
-
-    log_px: Tensor
-    standard_error: Tensor
-    ess: Tensor
-    khat: Tensor
-    reconstruction: Tensor
-    kl: Tensor
-    tokens: Tensor
-    num_samples: int
-
-    @cached_property
-    def elbo(self) -> Tensor:
-        """Evidence lower bound of each sentence."""
-        return self.reconstruction - self.kl
-
-    @cached_property
-    def num_sentences(self) -> int:
-        """Number of sentences."""
-        return len(self.log_px)
-
-    @cached_property
-    def num_tokens(self) -> int:
-        """Number of tokens, one ``<eos>`` a sentence counted."""
-        return int(self.tokens.sum())
-
-    @cached_property
-    def nll(self) -> float:
-        """Negative log-likelihood, nats per sentence."""
-        return -self.log_px.mean().item()
-
-    @cached_property
-    def nll_standard_error(self) -> float:
-        """Monte Carlo standard error of ``nll``: the noise of the K draws on these sentences."""
-        return self.standard_error.square().sum().sqrt().item() / self.num_sentences
-
-    @cached_property
-    def nll_sampling_error(self) -> float:
-        """Standard error of ``nll`` over sentences: what another test set of this size would do."""
-        if self.num_sentences < 2:
-            return math.nan
-        return self.log_px.std().item() / math.sqrt(self.num_sentences)
-
-    @cached_property
-    def ppl(self) -> float:
-        """Perplexity: exp(total nll / total tokens)."""
-        return perplexity(-self.log_px.sum().item(), self.num_tokens)
-
-    @cached_property
-    def ppl_elbo(self) -> float:
-        """The same from the evidence lower bound: an upper bound of the perplexity."""
-        return perplexity(-self.elbo.sum().item(), self.num_tokens)
-
-    @cached_property
-    def bits_per_word(self) -> float:
-        """Bits per token; with a word tokenizer a token is a word or an ``<eos>``."""
-        return bits(-self.log_px.sum().item(), self.num_tokens)
+_TOKENS_ON_CPU = 16384
+_BYTES_PER_TOKEN = 2**16
 
 
 def log_likelihood(
@@ -108,109 +44,217 @@ def log_likelihood(
     num_samples: int = 1000,
     seed: int = 0,
     *,
-    max_tokens: int = 16384,
+    proposal: Proposal | None = None,
+    quasi_random: bool = False,
+    target_standard_error: float | None = None,
+    most_rounds: int = 10,
+    max_tokens: int | None = None,
+    partial: str | Path | None = None,
     progress: bool = False,
 ) -> LogLikelihood:
-    """Estimate log p(x) of every sentence with ``num_samples`` draws from the guide.
+    """Estimate log p(x) of every sentence with ``num_samples`` draws of its latents.
 
-    The draws come in chunks of at most ``max_tokens`` tokens, reduced on the way in float64, so
-    memory does not grow with ``num_samples``. Modules are put in evaluation mode for the while, and
-    the state of the random generators is left as it was.
+    The random numbers of a sentence depend on ``seed`` and the sentence alone, so it gets the same
+    estimate in any batch, with any ``max_tokens``, in any number of processes. Under
+    ``torch.distributed`` each process takes every so many-th batch, and all return all rows.
+    Modules are put in evaluation mode for the while, autocast and TF32 are off, and the state of
+    the random generators is left as it was.
 
     Source: Burda et al. (2016), Importance Weighted Autoencoders, equation 8.
 
     :param batches: dicts with the batch first; those of ``corpus.batches`` know their place in the
         split, others are taken as they come.
-    :raises ValueError: for ``num_samples`` below 1, or no batch at all.
+    :param proposal: where the draws come from; the guide by default.
+    :param quasi_random: randomised quasi-Monte Carlo; needs a Gaussian posterior.
+    :param target_standard_error: go on with further rounds of ``num_samples`` draws for each
+        sentence whose standard error is above this, ``most_rounds`` in all. A sentence that stops
+        early tends to be one whose error was underestimated: expect a small bias downwards.
+    :param max_tokens: tokens decoded at once; by default what suits the device.
+    :param partial: a file that keeps the sentences that are done: the same call takes them up.
+    :raises ValueError: for ``num_samples`` below 1, no batch at all, a model in half precision, or
+        latent sites that model and guide do not share.
     """
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    rows: list[dict[str, Tensor]] = []
-    indices = []
+    if most_rounds < 1:
+        raise ValueError(f"most_rounds must be at least 1, got {most_rounds}")
+    if target_standard_error is not None and not target_standard_error > 0:
+        raise ValueError(f"target_standard_error must be positive, got {target_standard_error}")
+    _check_precision(model)
+    notes = []
+    if torch.is_autocast_enabled(device_of(model).type):
+        notes.append("autocast was on and was switched off: likelihoods are in full precision")
+    settings = _Settings(
+        num_samples=num_samples,
+        seed=seed,
+        proposal=proposal or GuideProposal(),
+        quasi_random=quasi_random,
+        target_standard_error=target_standard_error,
+        most_rounds=1 if target_standard_error is None else most_rounds,
+        max_tokens=max_tokens or _suitable_tokens(device_of(model)),
+    )
+    kept = PartialResults(partial, settings.identity(model, guide)) if partial else None
+    rank, size = rank_and_size()
+    rows: list[tuple[int, dict[str, Tensor], Tensor | None]] = []
+    exact = False
     done = total = 0.0
     with (
         evaluation_mode(model, guide, seed),
         tqdm(
-            batches, disable=None if progress else True, desc="log-likelihood", leave=False
+            batches,
+            disable=None if progress and rank == 0 else True,
+            desc="log-likelihood",
+            leave=False,
         ) as bar,
     ):
         for number, batch in enumerate(bar):
-            tokens = batch["tokens"]
-            pyro.set_rng_seed((seed + 7919 * number) % 2**31)
-            particles = max(1, min(num_samples, max_tokens // max(tokens.numel(), 1)))
-            sums = _Sums(num_samples)
-            while sums.count < num_samples:
-                size = min(particles, num_samples - sums.count)
-                sums.add(PerDatumELBO(size).terms(model, guide, **to_device(batch, model)))
-            row = sums.result() | {"tokens": sentence_mask(tokens).sum(-1).cpu()}
-            rows.append(row)
-            indices.append(getattr(batch, "indices", None))
-            done += row["log_px"].sum().item()
-            total += len(tokens)
+            if number == 0:
+                first = Posteriors(model, guide, batch, seed)
+                exact = not first.names
+                notes += filter(None, [settings.proposal.falls_back(first)])
+            if number % size != rank:
+                continue
+            keys = [sentence_key(sentence) for sentence in single_sentences(batch)]
+            columns = kept.columns(keys) if kept else None
+            if columns is None:
+                columns = _score(model, guide, batch, settings)
+                columns["keys"] = torch.tensor(keys)
+                if kept:
+                    kept.add(keys, columns)
+            rows.append((number, columns, getattr(batch, "indices", None)))
+            done += columns["log_px"].sum().item()
+            total += len(keys)
             bar.set_postfix_str(f"nll {-done / total:.3f}")
+    rows = sorted(gather(rows), key=lambda row: row[0])
     if not rows:
-        raise ValueError("there is no batch to score")
-    columns = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
-    columns = in_corpus_order(columns, indices)
-    return LogLikelihood(num_samples=num_samples, **columns)
+        raise ValueError("there is no batch to score: the split is empty")
+    columns = {name: torch.cat([row[name] for _, row, _ in rows]) for name in rows[0][1]}
+    columns = in_corpus_order(columns, [indices for _, _, indices in rows])
+    return LogLikelihood(
+        **columns,
+        num_samples=num_samples,
+        seed=seed,
+        proposal=settings.proposal.describe() | {"quasi_random": quasi_random},
+        exact=exact,
+        notes=tuple(notes),
+    )
 
 
-class _Sums:
-    """Running sums over the draws of one batch, float64, all shapes ``(N,)``."""
+@dataclass(frozen=True)
+class _Settings:
+    """What an estimate depends on, and how much is decoded at once."""
 
-    def __init__(self, num_samples: int) -> None:
-        self.num_samples = num_samples
-        self.count = 0
-        self.constant = False
-        self.log_sum = self.log_sum_of_squares = torch.tensor(-torch.inf, dtype=torch.float64)
-        self.reconstruction = self.kl = torch.zeros((), dtype=torch.float64)
-        self.largest: Tensor | None = None
-        self.rounding = torch.zeros((), dtype=torch.float64)
+    num_samples: int
+    seed: int
+    proposal: Proposal
+    quasi_random: bool
+    target_standard_error: float | None
+    most_rounds: int
+    max_tokens: int
 
-    def add(self, terms: PerDatumTerms) -> None:
-        """Take in one chunk of draws."""
-        weights = terms.log_weights.double().cpu()
-        likelihood = terms.log_likelihood.double().cpu()
-        # Without a latent every draw is the same number: one is enough.
-        self.constant = not terms.log_ratio
-        size = self.num_samples if self.constant else len(weights)
-        if self.constant:
-            weights, likelihood = (value[:1].expand(size, -1) for value in (weights, likelihood))
-        self.count += size
-        self.log_sum = torch.logaddexp(self.log_sum, weights.logsumexp(0))
-        self.log_sum_of_squares = torch.logaddexp(
-            self.log_sum_of_squares, (2 * weights).logsumexp(0)
-        )
-        self.reconstruction = self.reconstruction + likelihood.sum(0)
-        self.kl = self.kl + terms.total_kl.double().cpu().mean(0) * size
-        if self.num_samples >= SMALLEST_SAMPLE:
-            pool = weights if self.largest is None else torch.cat([self.largest, weights])
-            # A log-weight is a difference of sums of this size, in the precision of the model.
-            unit = 64 * torch.finfo(terms.log_weights.dtype).eps
-            self.rounding = unit * likelihood.abs().amax(0).clamp(min=1.0)
-            self.largest = pool.topk(min(len(pool), tail_size(self.num_samples) + 1), 0).values
-
-    def result(self) -> dict[str, Tensor]:
-        """The columns of :class:`LogLikelihood`."""
-        k = self.num_samples
-        log_px = self.log_sum - math.log(k)
-        sum_of_squares = (self.log_sum_of_squares - 2 * self.log_sum).exp()  # of softmax weights
-        excess = (sum_of_squares - 1.0 / k).clamp(min=0.0)
-        khat = torch.full_like(log_px, math.nan)
-        if self.largest is not None:
-            khat = pareto_khat(self.largest)
-            spread = self.largest[0] - self.largest[-1]
-            khat = khat.masked_fill(spread <= self.rounding, -math.inf)
-        standard_error = (excess * k / max(k - 1, 1)).sqrt()
-        if self.constant:
-            standard_error = torch.zeros_like(log_px)
-        elif k == 1:
-            standard_error = torch.full_like(log_px, math.nan)
-        return {
-            "log_px": log_px,
-            "standard_error": standard_error,
-            "ess": 1.0 / sum_of_squares,
-            "khat": khat,
-            "reconstruction": self.reconstruction / k,
-            "kl": self.kl / k,
+    def identity(self, model: nn.Module, guide: nn.Module) -> str:
+        """A hash of all that a sentence's numbers depend on besides the sentence."""
+        settings = {
+            name: value
+            for name, value in vars(self).items()
+            if name not in ("proposal", "max_tokens")
         }
+        digest = hashlib.sha256(
+            json.dumps([settings, self.proposal.describe(), str(model), str(guide)]).encode()
+        )
+        for module in (model, guide):
+            for name, value in module.state_dict().items():
+                digest.update(name.encode())
+                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def _score(
+    model: nn.Module, guide: nn.Module, batch: Mapping[str, Tensor], settings: _Settings
+) -> dict[str, Tensor]:
+    """The columns of :class:`LogLikelihood` for one batch."""
+    target = Target(model, batch, max_tokens=settings.max_tokens)
+    posteriors = Posteriors(model, guide, batch, settings.seed)
+    tokens = sentence_mask(batch["tokens"]).sum(-1).cpu()
+    if not posteriors.names:
+        return _exact(target, settings.num_samples) | {"tokens": tokens}
+    sampler = settings.proposal.start(
+        target, posteriors, settings.num_samples, quasi_random=settings.quasi_random
+    )
+    whole, left = target, sampler
+    rounds: list[tuple[Tensor, RunningWeights]] = []
+    chosen = torch.arange(len(tokens))
+    cost = torch.zeros(len(tokens), dtype=torch.long)
+    found: dict[str, Tensor] = {}
+    for number in range(settings.most_rounds):
+        if number:
+            target = whole.rows(chosen)
+            left = sampler.rows(target, posteriors.rows(chosen), chosen)
+        rounds.append((chosen, _draw_round(left, settings, number)))
+        cost[chosen] += target.evaluations // len(chosen)
+        own = [one.rows(torch.isin(rows, chosen).nonzero().squeeze(1)) for rows, one in rounds]
+        summary = summarise(own, independent=not settings.quasi_random)
+        summary["num_draws"] = torch.full_like(chosen, settings.num_samples * (number + 1))
+        for name, value in summary.items():
+            if name not in found:
+                found[name] = value.new_zeros((len(tokens), *value.shape[1:]))
+            found[name][chosen] = value
+        if settings.target_standard_error is None:
+            break
+        error = summary["standard_error"]
+        chosen = chosen[~(error <= settings.target_standard_error)]
+        if not len(chosen):
+            break
+    sampled_kl = found.pop("sampled_kl")
+    return found | {
+        "kl": sampled_kl if posteriors.kl is None else posteriors.kl,
+        "tokens": tokens,
+        "decoder_evaluations": cost,
+    }
+
+
+def _draw_round(sampler: Sampler, settings: _Settings, number: int) -> RunningWeights:
+    total = settings.num_samples
+    weights = RunningWeights(total, total * settings.most_rounds)
+    blocks = num_blocks(total, independent=not settings.quasi_random)
+    for block, (start, stop) in enumerate(pairwise(boundaries(total, blocks))):
+        weights.add(sampler.scored(Block(start, stop, total, block, number)))
+    return weights
+
+
+def _exact(target: Target, num_samples: int) -> dict[str, Tensor]:
+    """Without a latent one pass is the likelihood itself."""
+    log_px = target.exact().double().cpu()
+    zero = torch.zeros_like(log_px)
+    nothing = log_px.new_zeros((len(log_px), 0))
+    return {
+        "log_px": log_px,
+        "standard_error": zero,
+        "ess": torch.full_like(log_px, num_samples),
+        "khat": torch.full_like(log_px, -torch.inf),
+        "largest_weight": zero,
+        "doubling": zero,
+        "half_doubling": zero,
+        "curve": nothing,
+        "curve_error": nothing,
+        "reconstruction": log_px,
+        "kl": zero,
+        "num_draws": torch.zeros_like(log_px, dtype=torch.long),
+        "decoder_evaluations": torch.ones_like(log_px, dtype=torch.long),
+    }
+
+
+def _check_precision(model: nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        if parameter.dtype in (torch.float16, torch.bfloat16):
+            raise ValueError(
+                f"parameter {name} of the model is {parameter.dtype}: its rounding is as large as "
+                "what is estimated; call model.float() first"
+            )
+
+
+def _suitable_tokens(device: torch.device) -> int:
+    """As many tokens as keep the device busy, and its memory free."""
+    if device.type != "cuda":
+        return _TOKENS_ON_CPU
+    return torch.cuda.get_device_properties(device).total_memory // _BYTES_PER_TOKEN

@@ -143,11 +143,9 @@ def read_terms(model_trace: Trace, guide_trace: Trace) -> PerDatumTerms:
     scale: Tensor | float | None = None
     log_likelihood: Tensor | float = 0.0
     log_ratio: dict[str, Tensor] = {}
-    kl: dict[str, Tensor] = {}
-    guide_order = [name for name, _ in random_sites(guide_trace)]
     for name, site in random_sites(model_trace):
         scale = _common_scale(name, site, scale)
-        log_prob = _by_datum(name, site, site["unscaled_log_prob"])
+        log_prob = by_datum(name, site, site["unscaled_log_prob"])
         if site["is_observed"]:
             log_likelihood = log_likelihood + log_prob
             continue
@@ -158,15 +156,8 @@ def read_terms(model_trace: Trace, guide_trace: Trace) -> PerDatumTerms:
                 f"the guide of latent site {name!r} is not reparameterised, so its gradient would "
                 "be lost: train it with pyro.infer.Trace_ELBO"
             )
-        parents_drawn = set(log_ratio) <= set(guide_order[: guide_order.index(name)])
-        log_ratio[name] = _by_datum(name, guide_site, guide_site["unscaled_log_prob"]) - log_prob
-        kl[name] = log_ratio[name]
-        if parents_drawn:
-            try:
-                closed_form = kl_divergence(guide_site["fn"], site["fn"])
-            except NotImplementedError:
-                continue
-            kl[name] = _by_datum(name, guide_site, closed_form)
+        log_ratio[name] = by_datum(name, guide_site, guide_site["unscaled_log_prob"]) - log_prob
+    kl = log_ratio | closed_form_kl(model_trace, guide_trace)
     shape = torch.broadcast_shapes(
         *(value.shape for value in (*log_ratio.values(), torch.as_tensor(log_likelihood)))
     )
@@ -178,8 +169,36 @@ def read_terms(model_trace: Trace, guide_trace: Trace) -> PerDatumTerms:
     )
 
 
-def _by_datum(name: str, site: Any, value: Tensor) -> Tensor:
-    """Mask ``value`` and sum it to ``(K, N)``."""
+def closed_form_kl(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+    """KL(q(z | x), p(z)) of the latent sites that have a closed form, ``(K, N)`` or ``(1, N)``.
+
+    A site has one when it is registered with PyTorch and the guide draws all the latents that come
+    before the site in the model before it too: only then is its mean over the draws the KL.
+    """
+    kl: dict[str, Tensor] = {}
+    guide_order = [name for name, _ in random_sites(guide_trace)]
+    seen: set[str] = set()
+    for name, site in random_sites(model_trace):
+        if name not in guide_order:
+            continue
+        guide_site: Any = guide_trace.nodes[name]
+        parents_drawn = seen <= set(guide_order[: guide_order.index(name)])
+        seen.add(name)
+        if not parents_drawn:
+            continue
+        try:
+            closed_form = kl_divergence(guide_site["fn"], site["fn"])
+        except NotImplementedError:
+            continue
+        kl[name] = by_datum(name, guide_site, closed_form)
+    return kl
+
+
+def by_datum(name: str, site: Any, value: Tensor) -> Tensor:
+    """Mask a site's ``value`` and sum it to ``(K, N)``; ``(1, N)`` without a plate of particles.
+
+    :raises ValueError: with the site's name, for a site outside the plate ``"data"``.
+    """
     frames = {frame.name: frame for frame in site["cond_indep_stack"] if frame.vectorized}
     if DATA_PLATE not in frames:
         raise ValueError(

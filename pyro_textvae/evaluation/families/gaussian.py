@@ -1,0 +1,127 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Gaussians around a guide's Gaussian posteriors, diagonal in each posterior's own units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Independent, MultivariateNormal, Normal
+
+from pyro_textvae.evaluation.families.family import Family, effective_number, seeded_generators
+
+
+class GaussianFamily(Family):
+    """z = origin + scale_tril u with u ~ N(loc, diag(scale)^2); the guide itself is (0, 1).
+
+    :param origin: the guide's mean, ``(N, D)``.
+    :param scale_tril: the guide's scale, ``(N, D)`` where diagonal, else ``(N, D, D)``.
+    :param loc: ``(N, D)``, in the guide's units.
+    :param log_scale: ``(N, D)``, likewise.
+    """
+
+    def __init__(self, origin: Tensor, scale_tril: Tensor, loc: Tensor, log_scale: Tensor) -> None:
+        self.origin = origin
+        self.scale_tril = scale_tril
+        self.loc = loc
+        self.log_scale = log_scale
+
+    @classmethod
+    def of(cls, posterior: Any) -> GaussianFamily | None:
+        """The family of a diagonal or full-covariance Gaussian."""
+        if isinstance(posterior, MultivariateNormal):
+            origin, scale_tril = posterior.loc, posterior.scale_tril
+        elif (
+            isinstance(posterior, Independent)
+            and isinstance(posterior.base_dist, Normal)
+            and len(posterior.event_shape) == 1
+        ):
+            origin, scale_tril = posterior.base_dist.loc, posterior.base_dist.scale
+        else:
+            return None
+        return cls(origin, scale_tril, torch.zeros_like(origin), torch.zeros_like(origin))
+
+    def sample(
+        self, count: int, seeds: Sequence[int], *, quasi_random: bool = False, paired: bool = False
+    ) -> Tensor:
+        """``(count, N, D)``; see :class:`Family`."""
+        draw = _quasi_normal if quasi_random else _normal
+        if paired:
+            half = draw((count + 1) // 2, self.origin, seeds)
+            noise = torch.stack([half, -half], 1).flatten(0, 1)[:count]
+        else:
+            noise = draw(count, self.origin, seeds)
+        u = self.loc + self.log_scale.exp() * noise
+        if self.scale_tril.dim() == 2:
+            return self.origin + self.scale_tril * u
+        return self.origin + (self.scale_tril @ u.unsqueeze(-1)).squeeze(-1)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """``(K, N)`` for ``z`` ``(K, N, D)``."""
+        diagonal = self.scale_tril
+        if diagonal.dim() == 3:
+            diagonal = diagonal.diagonal(dim1=-2, dim2=-1)
+        log_volume = diagonal.log().sum(-1)
+        noise = (self._in_guide_units(z) - self.loc) * (-self.log_scale).exp()
+        constant = 0.5 * math.log(2 * math.pi)
+        return -(0.5 * noise.square() + self.log_scale + constant).sum(-1) - log_volume
+
+    def widened(self, factor: float) -> GaussianFamily:
+        """The same with its scale multiplied by ``factor``."""
+        return self._member([self.loc, self.log_scale + math.log(factor)])
+
+    def fitted(self, z: Tensor, weights: Tensor, strength: float) -> GaussianFamily:
+        """Mean and variances of the weighted draws, drawn towards this member's."""
+        u = self._in_guide_units(z)
+        weights = weights.to(u.dtype)
+        number = effective_number(weights)
+        mean = (weights.unsqueeze(-1) * u).sum(0)
+        variance = (weights.unsqueeze(-1) * (u - mean).square()).sum(0)
+        loc = (number * mean + strength * self.loc) / (number + strength)
+        own = (2 * self.log_scale).exp() + (self.loc - loc).square()
+        variance = (number * (variance + (mean - loc).square()) + strength * own) / (
+            number + strength
+        )
+        return self._member([loc, 0.5 * variance.log()])
+
+    def variational(self) -> tuple[list[Tensor], Callable[[list[Tensor]], GaussianFamily]]:
+        """Mean and log scale, in the guide's units."""
+        return [self.loc, self.log_scale], self._member
+
+    def rows(self, chosen: Tensor) -> GaussianFamily:
+        """Those of some of the sentences."""
+        parts = (self.origin, self.scale_tril, self.loc, self.log_scale)
+        return GaussianFamily(*(part[chosen] for part in parts))
+
+    def _in_guide_units(self, z: Tensor) -> Tensor:
+        shifted = z - self.origin
+        if self.scale_tril.dim() == 2:
+            return shifted / self.scale_tril
+        tril = self.scale_tril.expand(*shifted.shape, shifted.shape[-1])
+        return torch.linalg.solve_triangular(tril, shifted.unsqueeze(-1), upper=False).squeeze(-1)
+
+    def _member(self, parameters: list[Tensor]) -> GaussianFamily:
+        return GaussianFamily(self.origin, self.scale_tril, *parameters)
+
+
+def _normal(count: int, like: Tensor, seeds: Sequence[int]) -> Tensor:
+    shape = (count, like.shape[-1])
+    options: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
+    generators = seeded_generators(seeds, like.device)
+    return torch.stack([torch.randn(shape, generator=g, **options) for g in generators], 1)
+
+
+def _quasi_normal(count: int, like: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Normal draws from a scrambled Sobol sequence, one scramble a sentence (Owen, 1995)."""
+    dim = like.shape[-1]
+    columns = []
+    for seed in seeds:
+        engine = torch.quasirandom.SobolEngine(dim, scramble=True, seed=seed % 2**31)
+        columns.append(engine.draw(count, dtype=torch.float64))
+    uniform = torch.stack(columns, 1).to(like.device)
+    # The engine's grid is of 2**-30: half a step keeps it off 0, where the quantile is infinite.
+    return torch.special.ndtri(uniform * (1 - 2.0**-30) + 2.0**-31).to(like.dtype)

@@ -1,0 +1,10 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Proposals for importance-weighted likelihoods, one a file."""
+
+from pyro_textvae.evaluation.proposals.adaptive import AdaptiveProposal
+from pyro_textvae.evaluation.proposals.guide import GuideProposal
+from pyro_textvae.evaluation.proposals.refined import RefinedProposal
+from pyro_textvae.evaluation.proposals.widened import WidenedProposal
+
+__all__ = ["AdaptiveProposal", "GuideProposal", "RefinedProposal", "WidenedProposal"]

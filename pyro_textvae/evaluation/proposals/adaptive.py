@@ -1,0 +1,92 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Draws from distributions fitted to the weights of earlier draws."""
+
+from __future__ import annotations
+
+from pyro_textvae.evaluation.families import Family
+from pyro_textvae.evaluation.posteriors import Posteriors
+from pyro_textvae.evaluation.proposal import Proposal
+from pyro_textvae.evaluation.sampling import JoinedSampler, MixtureSampler, Sampler
+from pyro_textvae.evaluation.target import Target
+
+
+class AdaptiveProposal(Proposal):
+    """A first round from the guide, a second from what the weights of the first say.
+
+    Moments are matched, then widened; the draws of both rounds are weighted by the balance
+    heuristic, so none is wasted. A distribution that was fitted to a draw must not weight that
+    draw, or the estimate of p(x) is biased. So the sentences' draws are in two halves, and each
+    half goes on with what was fitted to the other: the mean weight is unbiased exactly.
+
+    Source: Cappe et al. (2004), Population Monte Carlo; Veach and Guibas (1995), section 3.2, for
+    the weights.
+
+    :param first_share: share of the draws that the first round takes, at most ``most_first``.
+    :param most_first: draws of the first round, at most.
+    :param factor: what the fitted scale is multiplied by.
+    :param strength: how many draws the guide counts for in the fit, against the effective number.
+    """
+
+    def __init__(
+        self,
+        first_share: float = 0.5,
+        most_first: int = 512,
+        factor: float = 1.15,
+        strength: float = 5.0,
+    ) -> None:
+        if not 0 < first_share < 1:
+            raise ValueError(f"first_share must lie in (0, 1), got {first_share}")
+        if most_first < 2:
+            raise ValueError(f"most_first must be at least 2, got {most_first}")
+        if not 0 < factor < float("inf"):
+            raise ValueError(f"factor must be positive and finite, got {factor}")
+        if not 0 <= strength < float("inf"):
+            raise ValueError(f"strength must be finite and not negative, got {strength}")
+        self.first_share = first_share
+        self.most_first = most_first
+        self.factor = factor
+        self.strength = strength
+
+    def sampler(
+        self,
+        target: Target,
+        posteriors: Posteriors,
+        guide: Family,
+        num_samples: int,
+        *,
+        quasi_random: bool,
+    ) -> Sampler:
+        """See :class:`Proposal`."""
+        first = min(int(self.first_share * num_samples), self.most_first) // 2
+        halves = (num_samples - num_samples // 2, num_samples // 2)
+        if first < 1:
+            components = [(guide, num_samples)]
+            return MixtureSampler(target, posteriors, components, guide, quasi_random=quasi_random)
+        made, fits = [], []
+        for half in ("one", "other"):
+            seeds = posteriors.seeds("first round", half)
+            z = guide.sample(first, seeds, quasi_random=quasi_random)
+            scores = target({posteriors.site: z})
+            weights = (scores.total.double() - guide.log_prob(z).double()).softmax(0)
+            weights = weights.nan_to_num(1.0 / first)  # where no draw was possible
+            made.append((z, scores))
+            fits.append(guide.fitted(z, weights, self.strength).widened(self.factor))
+        parts = [
+            (
+                MixtureSampler(
+                    target,
+                    posteriors,
+                    [(guide, first), (fit, count - first)],
+                    guide,
+                    quasi_random=quasi_random,
+                    made=own,
+                    purpose=purpose,
+                ),
+                count,
+            )
+            for own, fit, count, purpose in zip(
+                made, reversed(fits), halves, ("one", "other"), strict=True
+            )
+        ]
+        return JoinedSampler(parts)

@@ -1,0 +1,103 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Draws from the guide's posterior after further optimisation, sentence by sentence."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pyro_textvae.evaluation.families import Family
+from pyro_textvae.evaluation.posteriors import Posteriors
+from pyro_textvae.evaluation.proposal import Proposal
+from pyro_textvae.evaluation.sampling import MixtureSampler, Sampler
+from pyro_textvae.evaluation.target import Target
+
+
+class RefinedProposal(Proposal):
+    """The guide after ``steps`` of Adam on each sentence's own bound, then widened.
+
+    A share of the draws comes from the guide itself, weighted by the balance heuristic: no weight
+    can then exceed the guide's own by more than the inverse of that share. The draws of the
+    optimisation are not among those that are weighted, so the estimate of p(x) stays unbiased.
+
+    Source: Kim et al. (2018), Semi-Amortized Variational Autoencoders, for the refinement;
+    Roeder et al. (2017), Sticking the Landing, for its gradient; Hesterberg (1995) for the
+    defensive share.
+
+    :param steps: of Adam, its rate falling linearly to zero from ``learning_rate``.
+    :param step_draws: draws of the latents for each step.
+    :param learning_rate: in units of the posterior's standard deviation.
+    :param factor: what the scale is multiplied by afterwards.
+    :param guide_share: of the draws.
+    """
+
+    def __init__(
+        self,
+        steps: int = 15,
+        step_draws: int = 4,
+        learning_rate: float = 0.1,
+        factor: float = 1.05,
+        guide_share: float = 0.1,
+    ) -> None:
+        if steps < 1 or step_draws < 1:
+            raise ValueError(
+                f"steps and step_draws must be at least 1, got {steps} and {step_draws}"
+            )
+        if not 0 <= guide_share < 1:
+            raise ValueError(f"guide_share must lie in [0, 1), got {guide_share}")
+        for name, value in (("learning_rate", learning_rate), ("factor", factor)):
+            if not 0 < value < float("inf"):
+                raise ValueError(f"{name} must be positive and finite, got {value}")
+        self.steps = steps
+        self.step_draws = step_draws
+        self.learning_rate = learning_rate
+        self.factor = factor
+        self.guide_share = guide_share
+
+    def sampler(
+        self,
+        target: Target,
+        posteriors: Posteriors,
+        guide: Family,
+        num_samples: int,
+        *,
+        quasi_random: bool,
+    ) -> Sampler:
+        """See :class:`Proposal`."""
+        best = self.refine(target, posteriors, guide).widened(self.factor)
+        from_guide = int(self.guide_share * num_samples)
+        components = [(best, num_samples - from_guide), (guide, from_guide)]
+        return MixtureSampler(target, posteriors, components, guide, quasi_random=quasi_random)
+
+    def refine(self, target: Target, posteriors: Posteriors, guide: Family) -> Family:
+        """The member of the guide's family with the best bound that the steps find."""
+        leaves, member = guide.variational()
+        leaves = [leaf.detach().clone().requires_grad_() for leaf in leaves]
+        optimizer = torch.optim.Adam(leaves, lr=self.learning_rate)
+        for step in range(self.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate * (1 - step / self.steps)
+            seeds = posteriors.seeds("refine", step)
+            optimizer.zero_grad()
+            with torch.enable_grad():
+                z = member(leaves).sample(self.step_draws, seeds, paired=True)
+            held = member([leaf.detach() for leaf in leaves])
+            gradient = _bound_gradient(target, posteriors.site, held, z.detach())
+            # The gradient reaches the parameters through z alone: near the optimum its noise is 0.
+            z.backward(-gradient / self.step_draws)
+            for leaf in leaves:
+                assert leaf.grad is not None
+                leaf.grad.nan_to_num_(0.0, 0.0, 0.0)
+            optimizer.step()
+        return member([leaf.detach() for leaf in leaves])
+
+
+def _bound_gradient(target: Target, site: str, family: Family, z: Tensor) -> Tensor:
+    """Gradient of log p(x, z) - log q(z) with respect to z, the parameters of q held."""
+    _, gradients = target.gradient({site: z})
+    with torch.enable_grad():
+        leaf = z.requires_grad_()
+        log_q = family.log_prob(leaf).sum()
+        (of_log_q,) = torch.autograd.grad(log_q, leaf)
+    return gradients[site] - of_log_q

@@ -1,0 +1,57 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The sentences of a batch one by one, and random numbers that belong to a sentence alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from pyro_textvae.special_tokens import PAD
+
+
+def single_sentences(batch: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """Each sentence as a batch of one, without its padding: the same in whatever batch it was."""
+    count = len(batch["tokens"])
+    return [
+        {name: _without_padding(value[row : row + 1]) for name, value in batch.items()}
+        for row in range(count)
+    ]
+
+
+def batch_of(sentences: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """One batch of single sentences, rows of ids padded on the right to the longest."""
+    return {name: _stacked([sentence[name] for sentence in sentences]) for name in sentences[0]}
+
+
+def sentence_key(sentence: Mapping[str, Tensor]) -> int:
+    """A number of 63 bits made of what a sentence says, and of nothing else."""
+    digest = hashlib.sha256()
+    for name in sorted(sentence):
+        value = sentence[name].cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
+        digest.update(value.numpy().tobytes())
+    return int.from_bytes(digest.digest()[:8], "big") >> 1
+
+
+def seed_of(*parts: int | str) -> int:
+    """A seed of 63 bits from all of ``parts``."""
+    digest = hashlib.sha256(" ".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _without_padding(value: Tensor) -> Tensor:
+    if value.dim() < 2 or value.is_floating_point():
+        return value
+    real = (value != PAD).any(0).nonzero()
+    return value[:, : int(real[-1]) + 1 if len(real) else 1]
+
+
+def _stacked(rows: list[Tensor]) -> Tensor:
+    if rows[0].dim() < 2 or rows[0].is_floating_point():
+        return torch.cat(rows)
+    return pad_sequence([row[0] for row in rows], batch_first=True, padding_value=PAD)
