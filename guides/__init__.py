@@ -9,5 +9,6 @@ __path__ = [os.path.realpath(path) for path in __path__]
 
 from pyro_textvae.guides.empty import EmptyGuide
 from pyro_textvae.guides.gaussian import GaussianGuide
+from pyro_textvae.guides.power_spherical import PowerSphericalGuide
 
-__all__ = ["EmptyGuide", "GaussianGuide"]
+__all__ = ["EmptyGuide", "GaussianGuide", "PowerSphericalGuide"]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import PerDatumELBO
 from pyro_textvae.infer.sites import latent_sites, random_sites
+from pyro_textvae.infer.supports import share_support, support_of
 from pyro_textvae.special_tokens import EOS, PAD
 
 _SIZE = 5
@@ -98,8 +99,9 @@ def check_pair(
 ) -> None:
     """Run an objective once over a pair, and check that it can train: quick, before a long run.
 
-    :raises ContractError: for latent sites that differ between model and guide, sites outside the
-        plate ``"data"``, an objective that refuses the pair, or a loss without a gradient.
+    :raises ContractError: for latent sites that differ between model and guide in name, event shape
+        or support, sites outside the plate ``"data"``, an objective that refuses the pair, or a
+        loss without a gradient.
     """
     from pyro_textvae.evaluation.batches import to_device
 
@@ -188,6 +190,13 @@ def _check_same_latents(model_trace: poutine.Trace, guide_trace: poutine.Trace) 
             raise ContractError(
                 f"latent site {name!r} has event shape {tuple(own.event_shape)} in the model and "
                 f"{tuple(other.event_shape)} in the guide"
+            )
+        if not share_support(own, other):
+            raise ContractError(
+                f"latent site {name!r} has support {support_of(own)} in the model and "
+                f"{support_of(other)} in the guide, so one draws where the other has no density: "
+                "pair a prior and a guide of one support, such as --prior uniform_sphere with "
+                "--guide power_spherical, or --prior standard_normal with --guide gaussian"
             )
 
 

@@ -8,7 +8,7 @@ import torch
 from pyro_textvae import zoo
 from pyro_textvae.building import build_pair
 from pyro_textvae.config import TrainConfig
-from pyro_textvae.testing import check_guide, check_model
+from pyro_textvae.testing import ContractError, check_guide, check_model
 
 SIZES = {"vocab_size": 11, "max_length": 9}
 
@@ -31,8 +31,18 @@ def test_model(name):
 
 @pytest.mark.parametrize("name", zoo.names("guides"))
 def test_guide(name):
-    model, guide = build("language_model" if name == "empty" else "sentence_vae", name)
-    check_guide(guide, model)
+    """With a prior of the guide's own support: it must keep the contract with at least one."""
+    refused = []
+    for prior in zoo.names("priors"):
+        model, guide = build(
+            "language_model" if name == "empty" else "sentence_vae", name, prior=prior
+        )
+        try:
+            check_guide(guide, model)
+        except ContractError as error:
+            refused.append(str(error))
+    assert len(refused) < len(zoo.names("priors")), refused
+    assert all(" has support " in reason for reason in refused), refused
 
 
 @pytest.mark.parametrize("kind", ["prior", "decoder"])

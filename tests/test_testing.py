@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shipped contract fires on programs that break it."""
 
+from functools import partial
+
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -9,11 +11,11 @@ import torch
 from pyro.nn import PyroModule
 from torch import nn
 
-from pyro_textvae.guides import GaussianGuide
+from pyro_textvae.guides import GaussianGuide, PowerSphericalGuide
 from pyro_textvae.infer import BetaELBO
 from pyro_textvae.models import SentenceVAE
 from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
-from pyro_textvae.priors import StandardNormal
+from pyro_textvae.priors import StandardNormal, UniformSphere
 from pyro_textvae.testing import ContractError, check_guide, check_model, check_pair
 
 
@@ -59,9 +61,9 @@ class ScoresPads(SentenceVAE):
             return pyro.sample("x", self.decoder(z), obs=tokens)
 
 
-def parts():
+def parts(prior=StandardNormal):
     decoder = LSTMDecoder(vocab_size=9, embedding_dim=4, hidden_dim=5, latent_dim=2, max_length=10)
-    return {"prior": StandardNormal(2), "decoder": decoder}
+    return {"prior": prior(2), "decoder": decoder}
 
 
 @pytest.mark.parametrize(
@@ -141,6 +143,55 @@ def guide_of(encoder_class, guide_class=GaussianGuide, latent_dim=2):
 def test_guide_that_breaks_the_contract_is_caught(guide, message):
     with pytest.raises(ContractError, match=message):
         check_guide(guide(), SentenceVAE(**parts()))
+
+
+WRONG_SUPPORTS = [
+    (UniformSphere, GaussianGuide, "'z' has support Sphere in the model and Real in the guide"),
+    (StandardNormal, PowerSphericalGuide, "'z' has support Real in the model and Sphere in the"),
+]
+
+
+@pytest.mark.parametrize(("prior", "guide", "message"), WRONG_SUPPORTS)
+def test_guide_that_draws_where_the_prior_has_no_density_is_caught(prior, guide, message):
+    model, guide = SentenceVAE(**parts(prior)), guide_of(LSTMEncoder, guide)
+    with pytest.raises(ContractError, match=message + ".*--prior uniform_sphere"):
+        check_guide(guide, model)
+    with pytest.raises(ContractError, match=message):
+        check_pair(model, guide, BetaELBO(), {"tokens": torch.tensor([[3, 2]])})
+
+
+class GammaPrior(nn.Module):
+    def forward(self):
+        return dist.Gamma(torch.ones(2), torch.ones(2)).to_event(1)
+
+
+class LogNormalGuide(GaussianGuide):
+    family = dist.LogNormal
+
+    def forward(self, tokens, *, size=None):
+        with pyro.plate("data", len(tokens)):
+            features = self.encoder(tokens)
+            loc, scale = self.loc(features), self.log_variance(features).exp()
+            pyro.sample("z", self.family(loc, scale).to_event(1))
+
+
+class WithoutSupport(dist.LogNormal):
+    @property
+    def support(self):
+        raise NotImplementedError
+
+
+class UnknownGuide(LogNormalGuide):
+    family = partial(WithoutSupport, validate_args=False)
+
+
+@pytest.mark.parametrize("guide", [LogNormalGuide, UnknownGuide])
+def test_supports_of_two_names_that_cover_each_other_pass(guide):
+    model = SentenceVAE(**parts() | {"prior": GammaPrior()})
+    batch = {"tokens": torch.tensor([[3, 2]])}
+    check_pair(model, guide_of(LSTMEncoder, guide), BetaELBO(), batch)
+    with pytest.raises(ContractError, match="GreaterThanEq.* in the model and Real in the guide"):
+        check_pair(model, guide_of(LSTMEncoder), BetaELBO(), batch)
 
 
 def test_pair_without_parameters_cannot_train():

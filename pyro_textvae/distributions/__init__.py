@@ -6,5 +6,7 @@ from pyro_textvae.distributions.autoregressive_categorical import (
     AutoregressiveCategorical,
     sentence_mask,
 )
+from pyro_textvae.distributions.hyperspherical_uniform import HypersphericalUniform
+from pyro_textvae.distributions.power_spherical import PowerSpherical
 
-__all__ = ["AutoregressiveCategorical", "sentence_mask"]
+__all__ = ["AutoregressiveCategorical", "HypersphericalUniform", "PowerSpherical", "sentence_mask"]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.distributions.autoregressive_categorical import draw_class, likeliest_class
+from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere, unit_vector
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.batches import device_of, evaluation_mode, to_device
 from pyro_textvae.evaluation.information import posterior_mean
@@ -81,18 +82,23 @@ def sample(
 def encode(
     guide: nn.Module, batch: Mapping[str, Tensor], *, mean: bool = True, seed: int = 0
 ) -> dict[str, Tensor]:
-    """Latents of the sentences of a batch: posterior means, or draws.
+    """Latents of the sentences of a batch: posterior means, see :func:`posterior_point`, or draws.
 
     :raises UserError: when the guide has no latent.
     """
     with evaluation_mode(guide, guide, seed):
-        trace = poutine.trace(guide).get_trace(**to_device(batch, guide))
-        sites = latent_sites(trace)
-        if not sites:
-            raise UserError(
-                "the model has no latent, so there is nothing to encode: use a model with a latent"
-            )
-        return {n: posterior_mean(site["fn"]) if mean else site["value"] for n, site in sites}
+        sites = _latent_sites(guide, batch)
+        return {n: posterior_point(site["fn"]) if mean else site["value"] for n, site in sites}
+
+
+def posterior_point(fn: Any) -> Tensor:
+    """The one latent that stands for a posterior: its mean, on a sphere its mean direction.
+
+    ``batch_shape + event_shape``. The mean over a sphere lies inside it, where no decoder was
+    trained.
+    """
+    mean = posterior_mean(fn)
+    return unit_vector(mean) if lies_on_sphere(fn) else mean
 
 
 def reconstruct(
@@ -106,7 +112,7 @@ def reconstruct(
 ) -> Tensor:
     """Decode each sentence again from its latent, ids ``(N, max_length)``.
 
-    With ``"greedy"`` the latent is the posterior mean; with ``"ancestral"`` a draw.
+    With ``"greedy"`` the latent is the :func:`posterior_point`; with ``"ancestral"`` a draw.
     """
     latents = encode(guide, batch, mean=method == "greedy", seed=seed)
     return sample(
@@ -124,7 +130,7 @@ def interpolate(
     seed: int = 0,
     unknown: bool = True,
 ) -> Tensor:
-    """Decode along the straight line between the latents of two sentences.
+    """Decode along the line between the latents of two sentences: on a sphere, the shorter arc.
 
     :param ends: a batch of two sentences.
     :param steps: points on the line, both ends counted.
@@ -135,10 +141,24 @@ def interpolate(
         raise ValueError(f"steps must be at least 2, got {steps}")
     if len(ends["tokens"]) != 2:
         raise ValueError(f"interpolation needs two sentences, got {len(ends['tokens'])}")
-    latents = encode(guide, ends, seed=seed)
     share = torch.linspace(0.0, 1.0, steps, device=device_of(model))
-    line = {
-        name: torch.stack([torch.lerp(value[0], value[1], weight) for weight in share])
-        for name, value in latents.items()
-    }
+    with evaluation_mode(guide, guide, seed):
+        line = {name: _line(site["fn"], share) for name, site in _latent_sites(guide, ends)}
     return sample(model, steps, method=method, seed=seed, unknown=unknown, latents=line)
+
+
+def _latent_sites(guide: nn.Module, batch: Mapping[str, Tensor]) -> list[tuple[str, Any]]:
+    sites = latent_sites(poutine.trace(guide).get_trace(**to_device(batch, guide)))
+    if not sites:
+        raise UserError(
+            "the model has no latent, so there is nothing to encode: use a model with a latent"
+        )
+    return sites
+
+
+def _line(fn: Any, share: Tensor) -> Tensor:
+    """Points between the two posteriors of ``fn``, ``(len(share), *event_shape)``."""
+    start, end = posterior_point(fn)
+    if lies_on_sphere(fn):
+        return great_circle(start, end, share)
+    return torch.stack([torch.lerp(start, end, weight) for weight in share])

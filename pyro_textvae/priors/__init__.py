@@ -3,5 +3,6 @@
 """Priors p(z), one a file; called with nothing, each returns a distribution."""
 
 from pyro_textvae.priors.standard_normal import StandardNormal
+from pyro_textvae.priors.uniform_sphere import UniformSphere
 
-__all__ = ["StandardNormal"]
+__all__ = ["StandardNormal", "UniformSphere"]

@@ -1,5 +1,7 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
+import math
+
 import pyro
 import pytest
 import torch
@@ -7,8 +9,21 @@ import torch
 from pyro_textvae.distributions import sentence_mask
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import encode, interpolate, reconstruct, sample
-from pyro_textvae.guides import EmptyGuide
+from pyro_textvae.guides import EmptyGuide, PowerSphericalGuide
+from pyro_textvae.models import SentenceVAE
+from pyro_textvae.priors import UniformSphere
 from pyro_textvae.special_tokens import EOS, UNK
+
+
+@pytest.fixture
+def spherical_pair(pair):
+    """The pair on a circle, and every latent that its decoder is given."""
+    model, guide = pair
+    model = SentenceVAE(prior=UniformSphere(2).double(), decoder=model.decoder).eval()
+    guide = PowerSphericalGuide(encoder=guide.encoder, latent_dim=2).double().eval()
+    seen = []
+    model.decoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    return model, guide, seen
 
 
 def test_samples_repeat_with_their_seed(pair):
@@ -72,6 +87,33 @@ def test_interpolation_runs_from_one_end_to_the_other(pair, tokens):
     line = torch.stack([mean[0] + (mean[1] - mean[0]) * step / 4 for step in range(5)])
     assert torch.equal(rows, model.decoder(line).greedy())
     assert not torch.equal(rows[0], rows[-1])
+
+
+def test_posterior_point_of_a_sphere_is_on_it(spherical_pair, tokens):
+    """The mean direction; a mean would be at about half the length."""
+    model, guide, seen = spherical_pair
+    loc = torch.nn.functional.normalize(guide.loc(guide.encoder(tokens)), dim=-1).detach()
+    torch.testing.assert_close(encode(guide, {"tokens": tokens})["z"], loc)
+    reconstruct(model, guide, {"tokens": tokens})
+    torch.testing.assert_close(seen[0], loc)
+    drawn = encode(guide, {"tokens": tokens}, mean=False)["z"]
+    torch.testing.assert_close(drawn.norm(dim=-1), torch.ones(4).double())
+    assert not torch.allclose(drawn, loc)
+
+
+class Given(torch.nn.Module):
+    def forward(self, features):
+        return torch.tensor([[2.0, 0.0], [-1.0, 3.0]], dtype=features.dtype)
+
+
+def test_interpolation_on_a_sphere_goes_round_it(spherical_pair, tokens):
+    """In equal angles; a straight line would come within 0.6 of the centre."""
+    model, guide, seen = spherical_pair
+    guide.loc = Given()
+    rows = interpolate(model, guide, {"tokens": tokens[[0, 2]]}, steps=5)
+    angle = torch.linspace(0.0, 1.0, 5).double() * (math.pi - math.atan(3))
+    torch.testing.assert_close(seen[0], torch.stack([angle.cos(), angle.sin()], -1))
+    assert rows.shape == (5, 6)
 
 
 def test_parameters_and_modes_are_left_alone(pair):

@@ -1,0 +1,27 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Where the distributions of a latent have their draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def share_support(own: Any, other: Any) -> bool:
+    """Whether each of two distributions has draws of the other in its support.
+
+    Draws decide, for supports of two names may still do, as of a log-normal and a gamma.
+    """
+    if support_of(own) == support_of(other) or None in (support_of(own), support_of(other)):
+        return True
+    drawn = ((own, other.sample()), (other, own.sample()))
+    return all(bool(fn.support.check(value).all()) for fn, value in drawn)
+
+
+def support_of(fn: Any) -> str | None:
+    """The support of one coordinate, in words; None for a distribution that does not say."""
+    try:
+        support = fn.support
+    except NotImplementedError:
+        return None
+    return repr(getattr(support, "base_constraint", support)).removesuffix("()")
