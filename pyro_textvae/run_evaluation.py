@@ -4,18 +4,39 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pyro_textvae.config import TrainConfig
-from pyro_textvae.data import Corpus
-from pyro_textvae.errors import UserError
-from pyro_textvae.evaluation import information, log_likelihood
-from pyro_textvae.evaluation.units import bits, perplexity
+from pyro_textvae.data import Batch, Corpus, Tokenizer
+from pyro_textvae.errors import UserError, in_one_line
+from pyro_textvae.evaluation import LogLikelihood, information, log_likelihood
+from pyro_textvae.evaluation.processes import rank_and_size
+from pyro_textvae.evaluation.proposal import Proposal
+from pyro_textvae.evaluation.units import UNITS, bits, perplexity
+from pyro_textvae.run_check import check
 from pyro_textvae.runs import load_corpus_of, load_run, load_run_corpus
 from pyro_textvae.training import RunFolder
 from pyro_textvae.training.run_folder import describe_environment
+
+# The likelihood's own, which are of the same sentences and by more draws.
+_KNOWN_ALREADY = ("kl", "num_sentences", "num_draws")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Every number about a run on a split, and the sentences' own.
+
+    ``result`` goes into ``evaluation.json``: plain values in the units of the README, nats per
+    sentence; ``likelihood`` has the estimates of each sentence, in corpus order.
+    """
+
+    result: dict[str, Any]
+    likelihood: LogLikelihood
 
 
 def evaluate(
@@ -25,14 +46,22 @@ def evaluate(
     data: str | None = None,
     text_column: str | None = None,
     num_samples: int = 100,
+    proposal: Proposal | None = None,
+    quasi_random: bool = False,
+    target_standard_error: float | None = None,
+    most_rounds: int = 10,
     batch_size: int = 32,
-    max_tokens: int = 16384,
+    max_tokens: int | None = None,
     seed: int = 0,
     device: str = "auto",
-) -> dict[str, Any]:
-    """Every number about a run on a split, in the units of the README; nats per sentence.
+    partial: Path | None = None,
+    checked: bool = False,
+) -> Evaluation:
+    """Every number about a run on a split.
 
     :param data: other text, read with the run's tokenizer; its fingerprint is in the result.
+    :param partial: a file that keeps finished sentences, so that a stopped evaluation goes on.
+    :param checked: whether to check the likelihood by annealing too, on some of the sentences.
     :raises UserError: when the run, the text or a sentence's length does not fit.
     """
     model, guide, tokenizer = load_run(path, device=device)
@@ -41,46 +70,63 @@ def evaluate(
     if data is None:
         corpus = load_run_corpus(RunFolder(path))
     else:
-        # Nothing is left out: a likelihood of the short sentences alone would look too good.
-        other = replace(
-            settings,
-            data=data,
-            text_column=text_column,
-            num_sentences=None,
-            max_length=None,
-            truncate=False,
+        corpus = _other_corpus(data, text_column, settings, tokenizer, stored["sizes"])
+    try:
+        likelihood = log_likelihood(
+            model,
+            guide,
+            corpus.batches(split, batch_size, shuffle=False),
+            num_samples,
+            seed,
+            proposal=proposal,
+            quasi_random=quasi_random,
+            target_standard_error=target_standard_error,
+            most_rounds=most_rounds,
+            max_tokens=max_tokens,
+            partial=partial,
+            progress=True,
         )
-        corpus = load_corpus_of(other, tokenizer)
-        if corpus.max_length > stored["sizes"]["max_length"]:
-            raise UserError(
-                f"{data} has a sentence of {corpus.max_length} tokens, the model was built for "
-                f"{stored['sizes']['max_length']}: train it with a larger max_length, or leave "
-                "such sentences out of the text"
-            )
-    likelihood = log_likelihood(
-        model,
-        guide,
-        corpus.batches(split, batch_size, shuffle=False),
-        num_samples,
-        seed,
-        max_tokens=max_tokens,
-        progress=True,
-    )
-    known = information(model, guide, corpus.batches(split, batch_size, shuffle=False), seed)
-    khat = likelihood.khat
-    words, characters = _raw_counts(corpus, split)
-    total_nll = -likelihood.log_px.sum().item()
-    return {
+    except ValueError as error:
+        raise UserError(f"{path} cannot be scored: {in_one_line(error)}") from error
+    rank, _ = rank_and_size()
+    if rank > 0:
+        return Evaluation({}, likelihood)
+
+    def batches() -> Iterator[Batch]:
+        return corpus.batches(split, batch_size, shuffle=False)
+
+    known = information(model, guide, batches(), seed).to_dict()
+    result = {
         "run": str(path),
         "model": stored["specs"]["model"],
         "guide": stored["specs"]["guide"],
         "data": data or settings.data,
         "split": split,
-        "units": "nats per sentence, summed over its tokens; <eos> counted, <bos> and <pad> not",
-        "num_sentences": likelihood.num_sentences,
-        "num_tokens": likelihood.num_tokens,
+        "units": UNITS,
         "num_left_out": corpus.summary()[split]["dropped_too_long"],
         "num_cut": corpus.summary()[split]["truncated"],
+        **_of_likelihood(likelihood, *_raw_counts(corpus, split)),
+        **{name: value for name, value in known.items() if name not in _KNOWN_ALREADY},
+        "latent_dim": len(known["unit_variance"]),
+        "corpus_fingerprint": corpus.fingerprint,
+        "seed": seed,
+        "environment": describe_environment(),
+    }
+    if checked:
+        result["check"] = check(
+            model, guide, batches(), likelihood, seed=seed, max_tokens=max_tokens
+        )
+        result["proposals"] = result["check"].pop("proposals", [])
+    result["evaluation_id"] = _identity(result, likelihood)
+    return Evaluation(result, likelihood)
+
+
+def _of_likelihood(likelihood: LogLikelihood, words: int, characters: int | None) -> dict[str, Any]:
+    total_nll = -likelihood.log_px.sum().item()
+    return {
+        "num_sentences": likelihood.num_sentences,
+        "num_tokens": likelihood.num_tokens,
+        "exact": likelihood.exact,
         "nll": likelihood.nll,
         "nll_standard_error": likelihood.nll_standard_error,
         "nll_sampling_error": likelihood.nll_sampling_error,
@@ -92,18 +138,57 @@ def evaluate(
         "bits_per_word": bits(total_nll, words),
         "ppl_per_word": perplexity(total_nll, words),
         "bits_per_character": bits(total_nll, characters) if characters else None,
-        "mutual_information": known.mutual_information,
-        "mutual_information_upper": known.mutual_information_upper,
-        "mutual_information_ceiling": known.mutual_information_ceiling,
-        "active_units": known.active_units,
-        "latent_dim": len(known.unit_variance),
-        "num_samples": num_samples,
+        "num_samples": likelihood.num_samples,
+        "proposal": likelihood.proposal["name"],
+        "proposal_settings": {k: v for k, v in likelihood.proposal.items() if k != "name"},
+        "mean_draws": likelihood.num_draws.double().mean().item(),
+        "decoder_evaluations": int(likelihood.decoder_evaluations.sum()),
         "median_ess": likelihood.ess.median().item(),
-        "khat_above_0_7": None if khat.isnan().all() else (khat > 0.7).double().mean().item(),
-        "corpus_fingerprint": corpus.fingerprint,
-        "seed": seed,
-        "environment": describe_environment(),
+        "khat_above_0_7": likelihood.khat_above_0_7,
+        "flagged_sentences": int(likelihood.flagged.sum()),
+        "doubling_increment": likelihood.doubling_increment,
+        "doubling_ratio": likelihood.doubling_ratio,
+        "remaining_bias": likelihood.remaining_bias,
+        "curve": likelihood.growth,
+        "warnings": likelihood.warnings,
+        "notes": list(likelihood.notes),
     }
+
+
+def _other_corpus(
+    data: str,
+    text_column: str | None,
+    settings: TrainConfig,
+    tokenizer: Tokenizer,
+    sizes: dict[str, int],
+) -> Corpus:
+    """Other text in the run's ids.
+
+    Nothing is left out: a likelihood of the short sentences alone would look too good.
+    """
+    other = replace(
+        settings,
+        data=data,
+        text_column=text_column,
+        num_sentences=None,
+        max_length=None,
+        truncate=False,
+    )
+    corpus = load_corpus_of(other, tokenizer)
+    if corpus.max_length > sizes["max_length"]:
+        raise UserError(
+            f"{data} has a sentence of {corpus.max_length} tokens, the model was built for "
+            f"{sizes['max_length']}: train it with a larger max_length, or leave such sentences "
+            "out of the text"
+        )
+    return corpus
+
+
+def _identity(result: dict[str, Any], likelihood: LogLikelihood) -> str:
+    """A name for these very numbers, by which the sentences' file is known to belong to them."""
+    digest = hashlib.sha256(json.dumps(result, sort_keys=True, default=str).encode())
+    digest.update(likelihood.log_px.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _raw_counts(corpus: Corpus, split: str) -> tuple[int, int | None]:

@@ -22,6 +22,7 @@ EXPORTING = {
     "decoders": PACKAGE / "nn" / "decoders",
     "encoders": PACKAGE / "nn" / "encoders",
     "objectives": PACKAGE / "infer" / "objectives",
+    "proposals": PACKAGE / "evaluation" / "proposals",
 }
 
 

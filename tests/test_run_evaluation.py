@@ -55,7 +55,7 @@ def test_evaluation_file_holds_what_outside_programs_read(tmp_path, capsys):
 @pytest.mark.parametrize("tokenizer", ["character", "bpe"])
 def test_subword_models_are_counted_in_words_and_characters_of_the_raw_text(tmp_path, tokenizer):
     run = run_of(tmp_path / "run", tokenizer=tokenizer, vocab_size=None)
-    found = evaluate(run, num_samples=2, device="cpu")
+    found = evaluate(run, num_samples=2, device="cpu").result
     words = tv.load_corpus("grammar", num_sentences=400)
     texts = [words.tokenizer.decode(row.tolist()) for row in words.test]
     total = found["nll"] * found["num_sentences"]
@@ -68,7 +68,7 @@ def test_subword_models_are_counted_in_words_and_characters_of_the_raw_text(tmp_
 
 
 def test_word_models_say_nothing_of_characters(tmp_path):
-    found = evaluate(run_of(tmp_path / "run"), num_samples=2, device="cpu")
+    found = evaluate(run_of(tmp_path / "run"), num_samples=2, device="cpu").result
     assert found["bits_per_character"] is None
 
 
@@ -80,8 +80,8 @@ def test_other_text_is_scored_in_the_runs_own_ids(tmp_path):
     for name in ("train", "valid", "test"):
         rows = [corpus.tokenizer.decode(row.tolist()) for row in getattr(corpus, name)]
         (folder / f"{name}.txt").write_text("\n".join(rows))
-    own = evaluate(run, num_samples=50, device="cpu")
-    other = evaluate(run, data=str(folder), num_samples=50, device="cpu")
+    own = evaluate(run, num_samples=50, device="cpu").result
+    other = evaluate(run, data=str(folder), num_samples=50, device="cpu").result
     assert other["nll"] == pytest.approx(own["nll"], rel=1e-9)
     assert other["num_tokens"] == own["num_tokens"]
 
@@ -91,14 +91,14 @@ def test_no_sentence_of_other_text_is_left_out_in_silence(tmp_path):
         (tmp_path / f"{name}.txt").write_text("a cat sat\na dog sat\na a a a a a a\n")
     changes = {"data": str(tmp_path), "num_sentences": None, "max_length": 5}
     run = run_of(tmp_path / "run", **changes)
-    assert evaluate(run, num_samples=2, device="cpu")["num_left_out"] == 1
+    assert evaluate(run, num_samples=2, device="cpu").result["num_left_out"] == 1
     with pytest.raises(UserError, match="sentence of 8 tokens, the model was built for 4"):
         evaluate(run, data=str(tmp_path), num_samples=2, device="cpu")
 
 
 def test_language_model_is_its_own_bound(tmp_path):
     run = run_of(tmp_path / "run", model="language_model")
-    found = evaluate(run, num_samples=10, device="cpu")
+    found = evaluate(run, num_samples=10, device="cpu").result
     assert found["nll"] == pytest.approx(found["elbo"], rel=1e-12)
     assert found["kl"] == 0
     assert found["nll_standard_error"] == 0

@@ -18,6 +18,8 @@ COMMANDS = {
     "sample": "draw sentences from a run",
     "reconstruct": "decode sentences again from their latents",
     "interpolate": "walk between the latents of two sentences",
+    "compare": "paired differences of the nll between runs on the same sentences",
+    "report": "one HTML page on one run or several, with its pictures",
 }
 
 

@@ -2,7 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Numbers about a trained pair: likelihood, information, units."""
 
+from pyro_textvae.evaluation.comparison import Comparison, compare
 from pyro_textvae.evaluation.information import Information, information
-from pyro_textvae.evaluation.likelihood import LogLikelihood, log_likelihood
+from pyro_textvae.evaluation.likelihood import log_likelihood
+from pyro_textvae.evaluation.sentence_likelihoods import LogLikelihood
 
-__all__ = ["Information", "LogLikelihood", "information", "log_likelihood"]
+__all__ = [
+    "Comparison",
+    "Information",
+    "LogLikelihood",
+    "compare",
+    "information",
+    "log_likelihood",
+]

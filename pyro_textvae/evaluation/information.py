@@ -6,48 +6,101 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from pyro import poutine
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal
 
-from pyro_textvae.evaluation.batches import evaluation_mode, to_device
-from pyro_textvae.infer.sites import latent_sites
+from pyro_textvae.evaluation.batches import evaluation_mode
+from pyro_textvae.evaluation.elbo_surgery import ElboSurgery, elbo_surgery
+from pyro_textvae.evaluation.split_latents import SplitLatents
 
 ACTIVE_VARIANCE = 0.01
 """A unit is active when its posterior mean varies by more than this over the sentences."""
 
-_ROWS_AT_ONCE = 1024
-_PAIRS_AT_ONCE = 2**24
+BORDERLINE_VARIANCE = (0.007, 0.014)
+"""Within these the count of active units hangs on the choice of the line."""
+
+_PAIRS = 2**26
+_MOST_DRAWS = 16
 
 
 @dataclass(frozen=True)
 class Information:
-    """What the latents carry, over all sentences of a split; nats.
+    """What the latents carry, over all N sentences of a split; nats per sentence.
 
+    Where there is one latent site, the KL has three parts that add up::
+
+        sampled_kl   = mutual_information + aggregate_kl
+        aggregate_kl = total_correlation + dimensionwise_kl
+
+    to rounding error, whatever the number of draws. Their standard errors are those of the draws,
+    the sentences being given: the draws are independent, and q_N does not depend on them. A part
+    that differs between sentences counts as noise, which makes the errors somewhat too large.
+
+    kl
+        Mean KL(q(z | x), p(z)), summed over latent sites; in closed form where one is registered
+        with PyTorch, else from the draws. 0 without a latent.
+    kl_per_dimension
+        Its terms ``(D,)``, sites one after the other. None unless posterior and prior of every
+        site are products over the dimensions with a closed form: otherwise no such terms exist
+        (the prior of one dimension depends on the others), or only noisy ones.
+    sampled_kl
+        Mean of log q(z | x) - log p(z) over the draws, with the control variates of
+        :func:`pyro_textvae.evaluation.elbo_surgery.elbo_surgery`: equal to ``kl`` where that is in
+        closed form, to the precision of the guide. This and all below is None without a latent, or
+        with more than one latent site: whether the posterior of one site depends on the draw of
+        another cannot be seen from outside, so the density of all for another sentence is unknown.
     mutual_information
-        I_N = E log q(z | x) - log (1/N) sum_n q(z | x_n) over the N sentences of the split and one
-        draw for each: a lower bound of the mutual information under the corpus. None without a
-        latent, or with more than one latent site.
+        I_N = E log q(z | x) - log q_N(z) with q_N(z) = (1/N) sum_n q(z | x_n): the mutual
+        information of z and the number of the sentence. A lower bound of that under the population
+        that the sentences are from; never above ``kl``, but for noise.
     mutual_information_upper
-        The same with each draw's own sentence left out of the mean: an upper bound.
+        The same with each draw's own sentence left out of the mean: an upper bound. None with one
+        sentence.
     mutual_information_ceiling
         ln N: ``mutual_information`` cannot exceed it, whatever the truth.
+    aggregate_kl
+        KL(q_N, p) of the aggregate posterior to the prior. None when the prior differs between
+        sentences.
+    total_correlation
+        KL(q_N(z), prod_j q_N(z_j)). None when left out, or when the posteriors are no products
+        over the dimensions.
+    dimensionwise_kl
+        sum_j KL(q_N(z_j), p(z_j)). None likewise, and when the prior is no product.
     active_units
         Number of latent dimensions whose posterior mean has a variance above 0.01.
+    borderline_units
+        The dimensions with a variance from 0.007 to 0.014, whether counted or not.
     unit_variance
         That variance for every dimension, sites one after the other.
+    num_draws
+        Draws of z for each sentence.
     """
 
+    kl: float
+    kl_per_dimension: Tensor | None
+    sampled_kl: float | None
     mutual_information: float | None
+    mutual_information_standard_error: float | None
     mutual_information_upper: float | None
     mutual_information_ceiling: float
+    aggregate_kl: float | None
+    aggregate_kl_standard_error: float | None
+    total_correlation: float | None
+    total_correlation_standard_error: float | None
+    dimensionwise_kl: float | None
+    dimensionwise_kl_standard_error: float | None
     active_units: int
+    borderline_units: list[int]
     unit_variance: Tensor
     num_sentences: int
+    num_draws: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain numbers and lists; None for what is missing or not finite."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
 
 def information(
@@ -55,38 +108,38 @@ def information(
     guide: nn.Module,
     batches: Iterable[Mapping[str, Tensor]],
     seed: int = 0,
+    *,
+    num_draws: int | None = None,
+    total_correlation: bool = True,
 ) -> Information:
-    """Mutual information on the whole split, with its ceiling, and active units.
+    """Mutual information on the whole split, the other parts of the KL, and active units.
+
+    The decoder is not run. Time grows as N^2 ``num_draws``.
 
     Source: Hoffman and Johnson (2016), ELBO surgery, for the aggregate over the full data set (a
     mini-batch of B sentences could not show more than ln B); Burda et al. (2016) for active units.
+
+    :param num_draws: draws of z for each sentence. By default as many as make 2^26 pairs of a draw
+        and a sentence, a second or two: from 16 for small splits to one for N above 5,800.
+    :param total_correlation: whether to find total correlation and dimension-wise KL too.
+    :raises ValueError: without a batch, for ``num_draws`` below 1, or when a latent site of the
+        guide is none of the model's.
     """
-    posteriors: dict[str, list[Any]] = {}
-    draws: dict[str, list[Tensor]] = {}
-    count = 0
+    if num_draws is not None and num_draws < 1:
+        raise ValueError(f"num_draws must be at least 1, got {num_draws}")
     with evaluation_mode(model, guide, seed):
-        for batch in batches:
-            trace = poutine.trace(guide).get_trace(**to_device(batch, model))
-            count += len(batch["tokens"])
-            for name, site in latent_sites(trace):
-                posteriors.setdefault(name, []).append(site["fn"])
-                draws.setdefault(name, []).append(site["value"])
+        latents = SplitLatents(model, guide, batches)
+        count = latents.num_sentences
         if not count:
             raise ValueError("there is no batch to take the information of")
-        variances = [_variance_of_means(fns) for fns in posteriors.values()]
-        unit_variance = torch.cat(variances) if variances else torch.zeros(0)
-        included = left_out = None
-        if len(posteriors) == 1:
-            (name,) = posteriors
-            included, left_out = _mutual_information(posteriors[name], torch.cat(draws[name]))
-    return Information(
-        mutual_information=included,
-        mutual_information_upper=left_out,
-        mutual_information_ceiling=math.log(count),
-        active_units=int((unit_variance > ACTIVE_VARIANCE).sum()),
-        unit_variance=unit_variance,
-        num_sentences=count,
-    )
+        only = latents.only
+        if only is None:
+            return _information(latents, None, 1 if latents.sites else 0)
+        draws = num_draws or max(1, min(_MOST_DRAWS, _PAIRS // count**2))
+        surgery = elbo_surgery(
+            only.posteriors, only.draw(draws), total_correlation=total_correlation
+        )
+        return _information(latents, surgery, draws)
 
 
 def posterior_mean(fn: Any) -> Tensor:
@@ -97,43 +150,40 @@ def posterior_mean(fn: Any) -> Tensor:
         return fn.sample((100,)).mean(0)
 
 
-def _variance_of_means(fns: list[Any]) -> Tensor:
-    means = [posterior_mean(fn).double().cpu().reshape(*fn.batch_shape, -1) for fn in fns]
-    return torch.cat(means).var(0, correction=0)
-
-
-def _mutual_information(fns: list[Any], z: Tensor) -> tuple[float, float]:
-    """I_N and its leave-one-out form, from the posterior and one draw of each sentence."""
-    count = len(z)
-    rows_at_once = max(1, min(_ROWS_AT_ONCE, _PAIRS_AT_ONCE // count))
-    own, aggregate, others = [], [], []
-    for start in range(0, count, rows_at_once):
-        rows = z[start : start + rows_at_once]
-        log_q = torch.cat([_pairwise_log_prob(fn, rows) for fn in fns], 1)  # (rows, N)
-        itself = torch.arange(start, start + len(rows), device=log_q.device).unsqueeze(1)
-        own.append(log_q.gather(1, itself).squeeze(1))
-        aggregate.append(log_q.logsumexp(1) - math.log(count))
-        others.append(
-            log_q.scatter(1, itself, -torch.inf).logsumexp(1) - math.log(max(count - 1, 1))
-        )
-    log_own = torch.cat(own)
-    return (
-        (log_own - torch.cat(aggregate)).mean().item(),
-        (log_own - torch.cat(others)).mean().item(),
+def _information(latents: SplitLatents, surgery: ElboSurgery | None, num_draws: int) -> Information:
+    sites = list(latents.sites.values())
+    kl = sum(site.kl.mean().item() for site in sites)
+    if surgery is not None and not all(site.has_closed_form for site in sites):
+        kl = surgery.sampled_kl
+    per_dimension = [site.kl_per_dimension for site in sites]
+    known = [part.mean(0).cpu() for part in per_dimension if part is not None]
+    variance = torch.cat(
+        [_variance_of_means(site.posteriors) for site in sites] or [torch.zeros(0)]
+    )
+    low, high = BORDERLINE_VARIANCE
+    borderline = ((variance >= low) & (variance <= high)).nonzero().squeeze(1)
+    parts = [field.name for field in fields(ElboSurgery)]
+    return Information(
+        kl=float(kl),
+        kl_per_dimension=torch.cat(known) if known and len(known) == len(sites) else None,
+        mutual_information_ceiling=math.log(latents.num_sentences),
+        active_units=int((variance > ACTIVE_VARIANCE).sum()),
+        borderline_units=borderline.tolist(),
+        unit_variance=variance,
+        num_sentences=latents.num_sentences,
+        num_draws=num_draws,
+        **{name: None if surgery is None else getattr(surgery, name) for name in parts},
     )
 
 
-def _pairwise_log_prob(fn: Any, z: Tensor) -> Tensor:
-    """log q(z_s | x_n) in float64, ``(S, N)``."""
-    if isinstance(fn, Independent) and isinstance(fn.base_dist, Normal) and z.dim() == 2:
-        # Squares multiplied out, by matrix products: in float32 they would cancel.
-        loc, scale, z = fn.base_dist.loc.double(), fn.base_dist.scale.double(), z.double()
-        precision = scale.square().reciprocal()
-        square = (
-            z.square() @ precision.T
-            - 2 * z @ (precision * loc).T
-            + (precision * loc.square()).sum(-1)
-        )
-        normaliser = scale.log().sum(-1) + 0.5 * loc.shape[-1] * math.log(2 * math.pi)
-        return -0.5 * square - normaliser
-    return fn.log_prob(z.unsqueeze(1)).double()
+def _variance_of_means(posteriors: list[Any]) -> Tensor:
+    means = [posterior_mean(fn).double().reshape(*fn.batch_shape, -1) for fn in posteriors]
+    return torch.cat(means).var(0, correction=0).cpu()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return [_plain(number) for number in value.tolist()]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

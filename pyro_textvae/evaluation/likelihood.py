@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from pyro_textvae.distributions import sentence_mask
 from pyro_textvae.evaluation.batches import device_of, evaluation_mode, in_corpus_order
+from pyro_textvae.evaluation.families import GaussianFamily
 from pyro_textvae.evaluation.partial_results import PartialResults
 from pyro_textvae.evaluation.posteriors import Posteriors
 from pyro_textvae.evaluation.processes import gather, rank_and_size
@@ -31,10 +32,7 @@ from pyro_textvae.evaluation.running_weights import (
 from pyro_textvae.evaluation.sampling import Block, Sampler
 from pyro_textvae.evaluation.sentence_likelihoods import LogLikelihood
 from pyro_textvae.evaluation.sentences import sentence_key, single_sentences
-from pyro_textvae.evaluation.target import Target
-
-_TOKENS_ON_CPU = 16384
-_BYTES_PER_TOKEN = 2**16
+from pyro_textvae.evaluation.target import Target, suitable_tokens
 
 
 def log_likelihood(
@@ -71,8 +69,9 @@ def log_likelihood(
         early tends to be one whose error was underestimated: expect a small bias downwards.
     :param max_tokens: tokens decoded at once; by default what suits the device.
     :param partial: a file that keeps the sentences that are done: the same call takes them up.
-    :raises ValueError: for ``num_samples`` below 1, no batch at all, a model in half precision, or
-        latent sites that model and guide do not share.
+    :raises ValueError: for ``num_samples`` below 1, no batch at all, a model in half precision,
+        latent sites or supports that model and guide do not share, or ``quasi_random`` with a
+        posterior that is not Gaussian.
     """
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
@@ -91,7 +90,7 @@ def log_likelihood(
         quasi_random=quasi_random,
         target_standard_error=target_standard_error,
         most_rounds=1 if target_standard_error is None else most_rounds,
-        max_tokens=max_tokens or _suitable_tokens(device_of(model)),
+        max_tokens=max_tokens or suitable_tokens(model),
     )
     kept = PartialResults(partial, settings.identity(model, guide)) if partial else None
     rank, size = rank_and_size()
@@ -111,7 +110,12 @@ def log_likelihood(
             if number == 0:
                 first = Posteriors(model, guide, batch, seed)
                 exact = not first.names
-                notes += filter(None, [settings.proposal.falls_back(first)])
+                if quasi_random and not (exact or isinstance(first.family, GaussianFamily)):
+                    raise ValueError(
+                        "quasi-random draws need one latent with a Gaussian posterior, and the "
+                        f"guide has {first.describe()}: leave quasi_random off"
+                    )
+                notes += filter(None, [None if exact else settings.proposal.falls_back(first)])
             if number % size != rank:
                 continue
             keys = [sentence_key(sentence) for sentence in single_sentences(batch)]
@@ -251,10 +255,3 @@ def _check_precision(model: nn.Module) -> None:
                 f"parameter {name} of the model is {parameter.dtype}: its rounding is as large as "
                 "what is estimated; call model.float() first"
             )
-
-
-def _suitable_tokens(device: torch.device) -> int:
-    """As many tokens as keep the device busy, and its memory free."""
-    if device.type != "cuda":
-        return _TOKENS_ON_CPU
-    return torch.cuda.get_device_properties(device).total_memory // _BYTES_PER_TOKEN

@@ -18,6 +18,7 @@ from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFa
 from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
 from pyro_textvae.infer.per_datum import PARTICLE_PLATE, by_datum, closed_form_kl
 from pyro_textvae.infer.sites import latent_sites, random_sites
+from pyro_textvae.infer.supports import share_support, support_of
 
 FAMILIES: tuple[type[Family], ...] = (GaussianFamily, SphericalFamily)
 
@@ -28,7 +29,8 @@ class Posteriors:
     The encoder is run once for all the draws of a sentence where there is one latent site of a
     known family; for any other guide once for each block of draws, sentence by sentence.
 
-    :raises ValueError: when model and guide do not have the same latent sites.
+    :raises ValueError: when model and guide do not have the same latent sites, or one draws where
+        the other has no density.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Posteriors:
             for name, site in latent_sites(guide_trace)
         }
         """Posterior and prior of each latent site, of ``batch_shape`` ``(N,)``."""
+        _check_same_supports(self.distributions)
         self.family = self._find_family(dict(random_sites(guide_trace)))
 
     @property
@@ -121,4 +124,14 @@ def _check_same_sites(of_guide: list[str], of_model: list[str]) -> None:
             raise ValueError(
                 f"latent site {name!r} of the model is not drawn by the guide (it draws "
                 f"{', '.join(of_guide) or 'none'}): give the guide a sample site of that name"
+            )
+
+
+def _check_same_supports(distributions: Mapping[str, tuple[Any, Any]]) -> None:
+    for name, (posterior, prior) in distributions.items():
+        if not share_support(posterior, prior):
+            raise ValueError(
+                f"latent site {name!r} has support {support_of(prior)} in the model and "
+                f"{support_of(posterior)} in the guide, so one draws where the other has no "
+                "density: train a prior and a guide of one support"
             )

@@ -19,6 +19,8 @@ from pyro_textvae.infer.sites import random_sites
 Latents = Mapping[str, Tensor]
 """Values of the latent sites by name, each ``(K, N, *event)``: K draws for each of N sentences."""
 
+_TOKENS_ON_CPU = 16384
+_BYTES_PER_TOKEN = 2**16
 # The logits of every token are kept for the backward pass, not those of a chunk at a time.
 _GRADIENT_SHARE = 8
 
@@ -131,6 +133,14 @@ class Target:
                     "a sample site of that name"
                 )
         return JointLogProb(log_likelihood.expand(shape), log_prior.expand(shape))
+
+
+def suitable_tokens(model: nn.Module) -> int:
+    """As many tokens at once as keep the model's device busy, and its memory free."""
+    device = device_of(model)
+    if device.type != "cuda":
+        return _TOKENS_ON_CPU
+    return torch.cuda.get_device_properties(device).total_memory // _BYTES_PER_TOKEN
 
 
 def _pieces(count: int, size: int) -> Iterator[slice]:

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import math
 
+UNITS = "nats per sentence, summed over its tokens; <eos> counted, <bos> and <pad> not"
+"""What every result file says of its numbers."""
+
 
 def perplexity(total_nll: float, count: int) -> float:
     """exp(nats / count); with count = words + one ``<eos>`` a sentence, the usual perplexity."""

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables of a run."""
 
+from pyro_textvae.report.comparison_table import comparison_table
 from pyro_textvae.report.tables import evaluation_table
 
-__all__ = ["evaluation_table"]
+__all__ = ["comparison_table", "evaluation_table"]

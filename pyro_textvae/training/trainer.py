@@ -19,7 +19,7 @@ from tqdm import tqdm
 from pyro_textvae.config import TrainConfig
 from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError
-from pyro_textvae.evaluation import LogLikelihood, log_likelihood
+from pyro_textvae.evaluation import LogLikelihood, information, log_likelihood
 from pyro_textvae.evaluation.batches import to_device
 from pyro_textvae.infer import PerDatumELBO
 from pyro_textvae.training.metrics import MetricsFile, RunningMean
@@ -231,6 +231,7 @@ class Trainer:
             valid_elbo=elbo,
             valid_reconstruction=-result.reconstruction.mean().item(),
             valid_kl=result.kl.mean().item(),
+            valid_mutual_information=self._mutual_information(),
             learning_rate=self.learning_rate,
             best=improved,
             **self._schedule(),
@@ -255,6 +256,14 @@ class Trainer:
     def _validate(self) -> LogLikelihood:
         batches = self.corpus.batches("valid", self.config.batch_size, shuffle=False)
         return log_likelihood(self.model, self.guide, batches, num_samples=1, seed=VALIDATION_SEED)
+
+    def _mutual_information(self) -> float | None:
+        """Of the validation split, at most the log of its number of sentences; None without z."""
+        batches = self.corpus.batches("valid", self.config.batch_size, shuffle=False)
+        known = information(
+            self.model, self.guide, batches, VALIDATION_SEED, total_correlation=False
+        )
+        return known.mutual_information
 
     def _patience_starts(self) -> float:
         """Epoch before which a worse bound may be the schedule's doing."""

@@ -1,134 +1,285 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
+import json
 import math
+import subprocess
+import sys
 
 import pyro
 import pyro.distributions as dist
 import pytest
 import torch
 from pyro.nn import PyroModule
+from torch.distributions import kl_divergence
 
 from pyro_textvae.evaluation import information
-from pyro_textvae.evaluation.information import _pairwise_log_prob
 from pyro_textvae.guides import EmptyGuide
-
-
-class TableGuide(PyroModule):
-    """The posterior of the sentence that starts with id n + 3 is N(loc[n], scale)."""
-
-    def __init__(self, loc, scale, family=dist.Normal):
-        super().__init__()
-        self.register_buffer("loc", loc)
-        self.scale = scale
-        self.family = family
-
-    def forward(self, tokens):
-        with pyro.plate("data", len(tokens)):
-            loc = self.loc[tokens[:, 0] - 3]
-            pyro.sample("z", self.family(loc, torch.full_like(loc, self.scale)).to_event(1))
-
-
-def batches_of(count, size):
-    tokens = torch.stack([torch.arange(count) + 3, torch.full((count,), 2)], 1)
-    return [{"tokens": part} for part in tokens.split(size)]
+from tests.evaluation.table_pair import Table, batches_of, standard_normal, table_guide
 
 
 def test_well_separated_posteriors_reach_the_ceiling():
-    guide = TableGuide(torch.tensor([[-1e3], [0.0], [1e3]]).double(), 0.5)
-    result = information(guide, guide, batches_of(3, 2))
+    guide = table_guide(torch.tensor([[-1e3], [0.0], [1e3]]).double(), 0.5)
+    result = information(standard_normal(1), guide, batches_of(3, 2))
     assert result.mutual_information == pytest.approx(math.log(3), abs=1e-12)
     assert result.mutual_information_ceiling == pytest.approx(math.log(3))
     assert result.num_sentences == 3
+    assert result.num_draws == 16
 
 
 def test_equal_posteriors_know_nothing():
-    guide = TableGuide(torch.zeros(50, 4).double(), 1.0)
-    result = information(guide, guide, batches_of(50, 7))
-    assert result.mutual_information == pytest.approx(0.0, abs=1e-12)
-    assert result.mutual_information_upper == pytest.approx(0.0, abs=1e-12)
+    guide = table_guide(torch.zeros(50, 4).double(), 1.0)
+    result = information(standard_normal(4), guide, batches_of(50, 7))
+    for part in ("kl", "mutual_information", "mutual_information_upper", "aggregate_kl"):
+        assert getattr(result, part) == pytest.approx(0.0, abs=1e-12), part
+    assert result.total_correlation == pytest.approx(0.0, abs=1e-12)
     assert result.active_units == 0
 
 
 def test_gaussian_channel_has_its_closed_form_between_the_two_estimates():
-    """loc ~ N(0, s^2) in 2 dimensions, z = loc + N(0, 1): I = log(1 + s^2) nats."""
-    count, spread = 4000, 1.2
-    loc = spread * torch.randn(count, 2, generator=torch.Generator().manual_seed(1)).double()
-    result = information(TableGuide(loc, 1.0), TableGuide(loc, 1.0), batches_of(count, 500))
-    truth = math.log(1 + spread**2)
-    # Spread of log q(z|x) - log q(z) is below 1 nat: 0.07 is 4.5 standard errors at N = 4000.
-    assert result.mutual_information == pytest.approx(truth, abs=0.07)
-    assert result.mutual_information < result.mutual_information_upper
-    assert result.mutual_information_upper == pytest.approx(truth, abs=0.08)
+    """loc ~ N(0, s^2) in 8 dimensions, z = loc + N(0, 1): I = 4 log(1 + s^2) = 5 nats.
+
+    With 300 sentences the two bounds are half a nat and more apart, each known to 0.02 over 12
+    samples of sentences.
+    """
+    count, dim, truth = 300, 8, 5.0
+    spread = math.sqrt(math.exp(truth / 4) - 1)
+    generator = torch.Generator().manual_seed(1)
+    results = []
+    for seed in range(12):
+        loc = spread * torch.randn(count, dim, generator=generator).double()
+        guide, model = table_guide(loc, 1.0), standard_normal(dim)
+        results.append(
+            information(model, guide, batches_of(count), seed, num_draws=1, total_correlation=False)
+        )
+    included = torch.tensor([result.mutual_information for result in results])
+    left_out = torch.tensor([result.mutual_information_upper for result in results])
+    assert (included + 4.5 * included.std() / math.sqrt(12)).mean() < truth
+    assert (left_out - 4.5 * left_out.std() / math.sqrt(12)).mean() > truth
+    assert (left_out > included).all()
+    # Away from the ceiling of ln 300 = 5.7 both close in on the truth.
+    assert included.mean() > truth - 0.7
+    assert left_out.mean() < truth + 1.5
+
+
+@pytest.mark.parametrize("spread", [0.1, 0.5, 2.0, 30.0])
+def test_information_stays_between_nothing_its_ceiling_and_its_upper_bound(spread):
+    loc = spread * torch.randn(200, 3, generator=torch.Generator().manual_seed(2)).double()
+    result = information(standard_normal(3), table_guide(loc, 0.8), batches_of(200, 50))
+    error = 4 * result.mutual_information_standard_error
+    assert -error < result.mutual_information < min(result.kl, math.log(200)) + error
+    assert result.mutual_information_upper >= result.mutual_information
 
 
 def test_mini_batches_do_not_cap_the_information():
-    """With 3000 separated posteriors a batch of 10 could show no more than ln 10."""
-    loc = 100.0 * torch.arange(3000.0).double().unsqueeze(1)
-    guide = TableGuide(loc, 0.1)
-    result = information(guide, guide, batches_of(3000, 10))
-    assert result.mutual_information == pytest.approx(math.log(3000), abs=1e-9)
+    """With 1000 separated posteriors a batch of 10 could show no more than ln 10."""
+    loc = 100.0 * torch.arange(1000.0).double().unsqueeze(1)
+    result = information(standard_normal(1), table_guide(loc, 0.1), batches_of(1000, 10))
+    assert result.mutual_information == pytest.approx(math.log(1000), abs=1e-9)
 
 
-def test_matrix_products_agree_with_the_plain_density():
-    fn = dist.Normal(torch.randn(40, 3).double(), torch.rand(40, 3).double() + 0.1).to_event(1)
-    z = fn.sample()
-    torch.testing.assert_close(
-        _pairwise_log_prob(fn, z), fn.log_prob(z.unsqueeze(1)), rtol=1e-10, atol=1e-10
-    )
+def test_posterior_without_formulas_is_taken_from_its_draws():
+    """A flow that only shifts: all but its formulas is a Gaussian's."""
 
+    def flow(rows):
+        base = dist.Normal(0.5 * rows.double().unsqueeze(1).expand(-1, 2) - 8, 0.7)
+        shift = dist.transforms.AffineTransform(5.0, 1.0)
+        return dist.TransformedDistribution(base, [shift]).to_event(1)
 
-def test_posteriors_of_another_family_take_the_plain_density():
-    loc = 1e3 * torch.arange(9.0).double().unsqueeze(1)
-    guide = TableGuide(loc, 0.7, dist.Laplace)
-    result = information(guide, guide, batches_of(9, 4))
-    assert result.mutual_information == pytest.approx(math.log(9), abs=1e-12)
+    def same(rows):
+        return dist.Normal(0.5 * rows.double().unsqueeze(1).expand(-1, 2) - 3, 0.7).to_event(1)
 
-
-def test_posterior_without_a_formula_for_its_mean_is_averaged():
-    class FlowGuide(PyroModule):
-        def forward(self, tokens):
-            with pyro.plate("data", len(tokens)):
-                loc = (tokens[:, :1] - 3.0).expand(-1, 2)
-                base = dist.Normal(loc, torch.full_like(loc, 0.01))
-                shift = dist.transforms.AffineTransform(5.0, 1.0)
-                flow = dist.TransformedDistribution(base, [shift]).to_event(1)
-                pyro.sample("z", flow)
-
-    result = information(FlowGuide(), FlowGuide(), batches_of(30, 8))
+    model = standard_normal(2)
+    result = information(model, Table(flow), batches_of(30, 8), num_draws=300)
+    expected = information(model, Table(same), batches_of(30, 8), num_draws=300)
+    assert result.kl == result.sampled_kl
+    assert result.kl_per_dimension is None
+    # 9000 draws of log q - log p, which varies by 8 nats around its mean.
+    assert result.kl == pytest.approx(expected.kl, abs=4.5 * 8 / math.sqrt(9000))
+    for part in ("mutual_information", "aggregate_kl", "total_correlation", "dimensionwise_kl"):
+        errors = (getattr(r, f"{part}_standard_error") for r in (result, expected))
+        gap = getattr(result, part) - getattr(expected, part)
+        assert abs(gap) < 4.5 * math.hypot(*errors), part
     assert result.active_units == 2
-    variance = torch.arange(30.0).var(correction=0).item()
-    assert result.unit_variance.tolist() == pytest.approx([variance] * 2, rel=1e-3)
-    assert result.mutual_information == pytest.approx(math.log(30), abs=1e-6)
+    # The mean of 100 draws has a variance of its own, of 0.005.
+    assert result.unit_variance.tolist() == pytest.approx([18.73] * 2, rel=0.05)
 
 
-def test_no_batch_is_refused():
+def test_a_latent_class_has_the_information_of_its_table():
+    probs = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]]).double()
+    guide = Table(lambda rows: dist.Categorical(probs[rows]))
+    model = Table(lambda rows: dist.Categorical(torch.ones(3).double()))
+    result = information(model, guide, batches_of(3, 2), num_draws=500)
+    mixture = probs.mean(0)
+    truth = (probs * (probs / mixture).log()).sum(1).mean().item()
+    error = 4.5 * result.mutual_information_standard_error
+    assert result.mutual_information == pytest.approx(truth, abs=error)
+    aggregate = (mixture * (mixture * 3).log()).sum().item()
+    error = 4.5 * result.aggregate_kl_standard_error
+    assert result.aggregate_kl == pytest.approx(aggregate, abs=error)
+    assert result.total_correlation is None
+
+
+def test_a_real_pair_has_all_its_numbers_on_the_same_seed(pair, tokens):
+    model, guide = pair
+    first = information(model, guide, [{"tokens": tokens}])
+    again = information(model, guide, [{"tokens": tokens}])
+    assert first.to_dict() == again.to_dict()
+    assert first.to_dict() != information(model, guide, [{"tokens": tokens}], seed=1).to_dict()
+    parts = first.mutual_information + first.aggregate_kl
+    assert parts == pytest.approx(first.kl, abs=1e-9)
+    assert first.kl == pytest.approx(first.kl_per_dimension.sum().item(), abs=1e-12)
+
+
+def test_single_precision_keeps_the_sums():
+    loc = torch.randn(100, 3, generator=torch.Generator().manual_seed(4))
+    result = information(standard_normal(3, torch.float32), table_guide(loc, 0.5), batches_of(100))
+    parts = result.mutual_information + result.aggregate_kl
+    assert parts == pytest.approx(result.sampled_kl, abs=1e-9)
+    assert result.sampled_kl == pytest.approx(result.kl, abs=1e-5)
+
+
+@pytest.mark.parametrize("family", [dist.Normal, dist.Laplace])
+def test_kl_of_each_dimension_is_in_closed_form(family):
+    loc = torch.tensor([[0.3, -1.0], [2.0, 0.1], [0.0, 0.4]]).double()
+    result = information(standard_normal(2), table_guide(loc, 0.6, family), batches_of(3, 2))
+    expected = kl_divergence(
+        family(loc, torch.full_like(loc, 0.6)), dist.Normal(torch.zeros(2).double(), 1.0)
+    )
+    assert result.kl_per_dimension.tolist() == pytest.approx(expected.mean(0).tolist(), abs=1e-12)
+    assert result.kl == pytest.approx(expected.sum(1).mean().item(), abs=1e-12)
+
+
+def test_total_correlation_can_be_left_out_without_a_change_to_the_rest():
+    loc = torch.randn(60, 3, generator=torch.Generator().manual_seed(4)).double()
+    model, guide = standard_normal(3), table_guide(loc, 0.5)
+    whole = information(model, guide, batches_of(60)).to_dict()
+    cheap = information(model, guide, batches_of(60), total_correlation=False).to_dict()
+    absent = {name for name, value in cheap.items() if value != whole[name]}
+    names = {"total_correlation", "dimensionwise_kl"}
+    assert absent == names | {f"{name}_standard_error" for name in names}
+    assert all(cheap[name] is None for name in absent)
+
+
+def test_nothing_to_read_is_refused():
     with pytest.raises(ValueError, match="no batch"):
         information(EmptyGuide(), EmptyGuide(), [])
+    with pytest.raises(ValueError, match="num_draws must be at least 1, got 0"):
+        information(EmptyGuide(), EmptyGuide(), batches_of(5), num_draws=0)
 
 
-def test_active_units_are_counted_by_the_variance_of_their_means():
-    loc = torch.zeros(1000, 3).double()
-    loc[:, 0] = torch.linspace(-1, 1, 1000)
-    loc[:, 2] = torch.linspace(-0.1, 0.1, 1000)  # variance 0.0033: below the line of 0.01
-    guide = TableGuide(loc, 1.0)
-    result = information(guide, guide, batches_of(1000, 100))
-    assert result.active_units == 1
-    assert result.unit_variance.tolist() == pytest.approx([1 / 3, 0, 1 / 300], rel=0.01)
+def test_a_site_that_the_model_lacks_is_named():
+    guide = table_guide(torch.zeros(5, 2), 1.0)
+    model = Table(lambda rows: dist.Normal(torch.zeros(2), 1.0).to_event(1), name="code")
+    with pytest.raises(ValueError, match=r"latent site 'z' is not a latent of the model \(it has"):
+        information(model, guide, batches_of(5))
+
+
+def test_active_and_borderline_units_are_told_by_the_variance_of_their_means():
+    loc = torch.zeros(1000, 5).double()
+    for column, variance in [(0, 1 / 3), (2, 1 / 300), (3, 0.012), (4, 0.008)]:
+        loc[:, column] = torch.linspace(-1, 1, 1000) * math.sqrt(3 * variance)
+    # A large mean takes the digits of a variance that is the difference of two squares.
+    result = information(standard_normal(5), table_guide(loc + 1e7, 1.0), batches_of(1000, 100))
+    assert result.active_units == 2
+    assert result.borderline_units == [3, 4]
+    expected = [1 / 3, 0, 1 / 300, 0.012, 0.008]
+    assert result.unit_variance.tolist() == pytest.approx(expected, rel=0.01)
 
 
 def test_without_latents_there_is_no_information():
     result = information(EmptyGuide(), EmptyGuide(), batches_of(5, 5))
-    assert result.mutual_information is None
-    assert result.active_units == 0
+    assert result.mutual_information is result.aggregate_kl is result.kl_per_dimension is None
+    assert (result.kl, result.num_draws, result.active_units) == (0.0, 0, 0)
 
 
-def test_two_latent_sites_have_no_single_number():
+def test_two_latent_sites_have_a_kl_but_no_single_information():
     class TwoSites(PyroModule):
+        def __init__(self, loc):
+            super().__init__()
+            self.loc = loc
+
         def forward(self, tokens):
             with pyro.plate("data", len(tokens)):
                 for name in ("z_1", "z_2"):
-                    pyro.sample(name, dist.Normal(torch.zeros(2), torch.ones(2)).to_event(1))
+                    pyro.sample(name, dist.Normal(self.loc * torch.ones(2), 1.0).to_event(1))
 
-    result = information(TwoSites(), TwoSites(), batches_of(5, 5))
-    assert result.mutual_information is None
+    result = information(TwoSites(0.0), TwoSites(3.0), batches_of(5, 2))
+    assert result.kl == pytest.approx(2 * 2 * 4.5)
+    assert result.kl_per_dimension.tolist() == pytest.approx([4.5] * 4)
+    assert result.sampled_kl is result.mutual_information is result.total_correlation is None
     assert len(result.unit_variance) == 4
+
+
+def test_second_site_without_a_formula_takes_its_kl_from_one_draw():
+    class Sites(PyroModule):
+        def __init__(self, second):
+            super().__init__()
+            self.second = second
+
+        def forward(self, tokens):
+            standard = dist.Normal(torch.zeros(2).double(), 1.0)
+            with pyro.plate("data", len(tokens)):
+                pyro.sample("z_1", standard.to_event(1))
+                pyro.sample("z_2", self.second(standard).to_event(1))
+
+    shift = dist.transforms.AffineTransform(3.0, 1.0)
+    model = Sites(lambda base: base)
+    guide = Sites(lambda base: dist.TransformedDistribution(base, [shift]))
+    result = information(model, guide, batches_of(400))
+    # log q - log p is 3 u + 4.5 for each of two standard normal u, and there are 400 draws.
+    assert result.kl == pytest.approx(9.0, abs=4.5 * 3 * math.sqrt(2 / 400))
+    assert result.kl_per_dimension is None
+    assert result.num_draws == 1
+
+
+def test_masked_sentences_are_left_out_of_the_kl():
+    mask = torch.tensor([True, False, True])
+    inner = [standard_normal(2), table_guide(torch.full((3, 2), 3.0).double(), 1.0)]
+    model, guide = (pyro.poutine.mask(program, mask) for program in inner)
+    result = information(*map(_AsModule, (model, guide)), batches_of(3))
+    assert result.kl == pytest.approx(2 * 9.0 / 3)
+    assert result.mutual_information is result.kl_per_dimension is None
+
+
+class _AsModule(PyroModule):
+    def __init__(self, program):
+        super().__init__()
+        self.program = program
+
+    def forward(self, tokens):
+        return self.program(tokens=tokens)
+
+
+def test_plain_values_are_fit_for_a_file():
+    loc = torch.tensor([[0.5, 0.1]]).double()
+    single = information(standard_normal(2), table_guide(loc, 0.9), batches_of(1)).to_dict()
+    assert single["mutual_information"] == pytest.approx(0.0, abs=1e-12)
+    assert single["mutual_information_upper"] is None
+    assert single["unit_variance"] == [0.0, 0.0]
+    text = json.dumps(single, allow_nan=False)
+    assert json.loads(text)["num_sentences"] == 1
+    once = information(standard_normal(2), table_guide(loc, 0.9), batches_of(1), num_draws=1)
+    assert math.isnan(once.mutual_information_standard_error)
+    assert once.to_dict()["mutual_information_standard_error"] is None
+
+
+@pytest.mark.slow
+def test_large_splits_fit_into_a_gigabyte():
+    script = """
+import resource, torch
+from pyro_textvae.evaluation import information
+from tests.evaluation.table_pair import batches_of, standard_normal, table_guide
+torch.set_num_threads(1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+loc = torch.randn(8192, 32)
+result = information(
+    standard_normal(32, torch.float32), table_guide(loc, 0.7), batches_of(8192, 32)
+)
+assert result.total_correlation is not None
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    unit = 1024 if sys.platform != "darwin" else 1
+    assert int(done.stdout) * unit < 1e9

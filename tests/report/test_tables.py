@@ -13,8 +13,15 @@ RESULT = {
     "num_left_out": 0,
     "num_cut": 0,
     "num_samples": 100,
+    "proposal": "guide",
+    "decoder_evaluations": 376_100,
+    "median_ess": 41.25,
+    "flagged_sentences": 1234,
+    "doubling_increment": 0.0125,
+    "remaining_bias": 0.02,
     "nll": 111.0168,
     "nll_standard_error": 0.0123,
+    "nll_sampling_error": 0.9125,
     "elbo": 112.5,
     "reconstruction": 110.0,
     "kl": 2.5,
@@ -23,27 +30,43 @@ RESULT = {
     "bits_per_word": 7.3078,
     "bits_per_character": None,
     "mutual_information": 1.25,
+    "mutual_information_standard_error": 0.004,
+    "mutual_information_upper": 1.5,
     "mutual_information_ceiling": 8.232,
+    "aggregate_kl": 1.255,
+    "aggregate_kl_standard_error": 0.01,
+    "total_correlation": None,
     "active_units": 3,
+    "borderline_units": [],
     "latent_dim": 32,
     "khat_above_0_7": 0.125,
+    "warnings": [],
+    "notes": [],
 }
 
 
 def rows(**changes):
     title, *lines = evaluation_table(RESULT | changes).splitlines()
     assert title == "runs/a on grammar, test split"
-    return dict(line.strip().split("  ", 1) for line in lines)
+    named = [line.strip().split("  ", 1) for line in lines]
+    return dict(row for row in named if len(row) == 2)
 
 
 def test_every_number_has_its_unit_and_the_columns_line_up():
     table = {name: value.strip() for name, value in rows().items()}
     assert table["nll, K = 100"] == "111.017 +- 0.012 (Monte Carlo) nats per sentence"
+    assert table["over sentences"] == "+- 0.912 (another test set)"
+    assert table["draws"] == "from the guide proposal, 100 decoder evaluations a sentence"
+    assert table["effective sample size"] == "median 41.2; 1,234 sentences rest on few draws"
+    assert table["last doubling of K"] == "-0.013 nats, about 0.020 more to come"
     assert table["elbo"] == "112.500 nats per sentence (an upper bound of the nll)"
     assert table["perplexity"] == "158.43 (from the elbo 169.60)"
-    assert table["mutual information"] == "1.250 nats, cannot exceed ln N = 8.232"
+    assert table["mutual information"] == "1.250 +- 0.004 nats, cannot exceed ln N = 8.232"
+    assert table["its upper bound"] == "1.500"
+    assert table["kl of the aggregate"] == "1.255 +- 0.010"
     assert table["active units"] == "3 of 32"
     assert table["khat above 0.7"] == "12.5 % of sentences"
+    assert "total correlation" not in table
     starts = {
         line.index(value.strip())
         for line, value in zip(
@@ -64,9 +87,43 @@ def test_khat_is_left_open_for_few_draws(khat, shown):
     assert shown in rows(khat_above_0_7=khat)["khat above 0.7"]
 
 
-def test_heavy_tails_are_said_to_be_no_good():
-    assert "raise --num-samples" in rows(khat_above_0_7=0.26)["khat above 0.7"]
-    assert "raise" not in rows(khat_above_0_7=0.25)["khat above 0.7"]
+def test_warnings_and_notes_stand_below_the_table_with_the_mend():
+    text = evaluation_table(RESULT | {"warnings": ["heavy tails"], "notes": ["autocast was on"]})
+    *_, warning, mend, note = text.splitlines()
+    assert warning == "  warning: heavy tails"
+    assert "--proposal refined" in mend
+    assert note == "  note: autocast was on"
+    assert "warning" not in evaluation_table(RESULT)
+
+
+def test_borderline_units_are_named():
+    assert rows(borderline_units=[4, 17])["active units"].strip() == "3 of 32; borderline: 4, 17"
+
+
+CHECK = {
+    "annealing": {
+        "random": {"mean": 0.05, "standard_error": 0.01, "num_sentences": 50, "warns": True},
+        "worst": {"mean": -0.5, "standard_error": 0.1, "num_sentences": 20}
+        | {"warns": False, "annealing_falls_short": True},
+    },
+    "bidirectional": {"num_sentences": 24, "lower": -50.1, "upper": -50.0, "gap": 0.1}
+    | {"gap_standard_error": 0.02},
+    "gaps": {"amortisation_gap": 0.3, "amortisation_gap_standard_error": 0.05}
+    | {"approximation_gap": 0.7},
+    "left_out": ["no reason"],
+}
+
+
+def test_check_is_shown_with_what_it_warns_of():
+    table = rows(check=CHECK)
+    assert table["annealing, 50 at random"].strip() == "log p(x) +0.050 +- 0.010 above the nll's"
+    assert "from -50.100 to -50.000, gap +0.100" in table["sandwich, 24 simulated"]
+    assert table["amortisation gap"].strip() == "0.300 +- 0.050"
+    assert table["approximation gap"].strip() == "0.700"
+    text = evaluation_table(RESULT | {"check": CHECK})
+    assert "warning: annealing finds the nll too high on the sentences at random" in text
+    assert "warning: annealing was too short to check the sentences of the worst khat" in text
+    assert "not checked: no reason" in text
 
 
 def test_sentences_left_out_are_counted():

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from pyro_textvae.config import TrainConfig
 from pyro_textvae.data import load_corpus
-from pyro_textvae.evaluation import log_likelihood
+from pyro_textvae.evaluation import information, log_likelihood
 from pyro_textvae.runs import load_run, train
 from pyro_textvae.training import RunFolder, TrainingError
 from pyro_textvae.training.trainer import VALIDATION_SEED
@@ -64,6 +64,26 @@ def test_loss_is_per_sentence_and_validation_unweighted(tmp_path):
     )
     assert row["valid_elbo"] == pytest.approx(-result.elbo.mean().item(), rel=1e-9)
     assert row["valid_kl"] == pytest.approx(result.kl.mean().item(), rel=1e-9)
+
+
+def test_mutual_information_of_the_validation_split_is_recorded(tmp_path):
+    free = {"kl_schedule": "constant", "kl_weight": 0.0, "learning_rate": 0.03, "keep": "last"}
+    train(TrainConfig(**SMALL | free), tmp_path / "run", report=quiet)
+    row = metrics_of(tmp_path / "run")[-1]
+    model, guide, _ = load_run(tmp_path / "run")
+    corpus = load_corpus("grammar", num_sentences=500)
+    batches = corpus.batches("valid", 16, shuffle=False)
+    known = information(model, guide, batches, VALIDATION_SEED)
+    # The same draws of the same weights, in the same process.
+    assert row["valid_mutual_information"] == pytest.approx(known.mutual_information, rel=1e-9)
+    assert row["valid_mutual_information"] <= known.mutual_information_ceiling
+
+
+def test_language_model_has_no_mutual_information(tmp_path):
+    config = TrainConfig(**SMALL | {"model": "language_model", "epochs": 1})
+    train(config, tmp_path / "run", report=quiet)
+    (row,) = metrics_of(tmp_path / "run")
+    assert row["valid_mutual_information"] is None
 
 
 def test_weights_kept_are_those_of_the_best_bound(tmp_path):

@@ -1,0 +1,75 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""``pyro-textvae compare``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+
+from pyro_textvae.cli.parsing import parse
+from pyro_textvae.errors import UserError
+
+
+@dataclass
+class CompareOptions:
+    """Differences of the nll between runs on the same sentences, each with an interval.
+
+    Args:
+        runs: folders made by train and evaluated; they may come first, without the flag.
+        num_resamples: resamples of the sentences for an interval.
+        seed: of the resamples.
+        out: JSON file to write; by default none.
+
+    """
+
+    runs: list[str] = field(default_factory=list)
+    num_resamples: int = 10_000
+    seed: int = 0
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_resamples < 1000:
+            raise UserError(f"num_resamples must be at least 1000, got {self.num_resamples}")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed must lie in [0, 2**32), got {self.seed}")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print what each run has, how the runs differ, and what to beware of."""
+    runs = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
+    flags = list(arguments[len(runs) :])
+    if runs:
+        flags = [f"--runs={json.dumps(runs)}", *flags]
+    options, _ = parse(CompareOptions, "compare", flags)
+    from pyro_textvae.report import comparison_table
+    from pyro_textvae.run_comparison import compare_runs
+    from pyro_textvae.training.files import write_json
+
+    out = Path(options.out) if options.out else None
+    if out is not None:
+        _check_out(out, options.runs)
+    result = compare_runs(options.runs, num_resamples=options.num_resamples, seed=options.seed)
+    print(comparison_table(result))
+    if out is not None:
+        write_json(out, result)
+        print(f"written to {out}")
+
+
+def _check_out(out: Path, runs: Sequence[str]) -> None:
+    """Refuse to write where the runs keep their own files, or where nothing can be written."""
+    from pyro_textvae.sentence_table import sentence_table_path
+    from pyro_textvae.training import RunFolder
+
+    for run in runs:
+        folder = RunFolder(run)
+        own = (*folder.of_training, folder.evaluation, sentence_table_path(folder.evaluation))
+        if out.resolve() in [path.resolve() for path in own]:
+            raise UserError(f"--out {out} is a file of the run itself: choose another name")
+    if not out.parent.is_dir():
+        raise UserError(f"there is no folder {out.parent} to write {out.name} into: make it first")
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder: give the name of a file")

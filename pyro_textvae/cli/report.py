@@ -1,0 +1,47 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""``pyro-textvae report``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pyro_textvae.cli.parsing import parse
+from pyro_textvae.errors import UserError
+
+
+@dataclass
+class ReportOptions:
+    """One HTML page on one run or several, with its pictures as PNGs beside it.
+
+    Args:
+        runs: folders made by train; may come first, without the flag.
+        out: folder to write into; by default report, in the run where there is one alone.
+        seed: of the samples, of the sentences shown, and of t-SNE.
+        device: auto, cpu, cuda, or cuda:N.
+
+    """
+
+    runs: list[str] = field(default_factory=list)
+    out: str | None = None
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed must lie in [0, 2**32), got {self.seed}")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the report and say where it is."""
+    given = list(arguments)
+    flags = next((i for i, text in enumerate(given) if text.startswith("-")), len(given))
+    if flags:
+        given[:flags] = ["--runs", json.dumps(given[:flags])]
+    options, _ = parse(ReportOptions, "report", given)
+    from pyro_textvae.report.run_report import write_report
+
+    page = write_report(options.runs, options.out, seed=options.seed, device=options.device)
+    print(f"written to {page}, with its pictures beside it")

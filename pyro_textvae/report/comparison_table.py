@@ -1,0 +1,130 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""A comparison of runs as text that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+FEWEST_SENTENCES = 30
+"""With fewer, an interval from resampling is noticeably too narrow."""
+_BEST = "*"
+_LEFT = "<"
+_RIGHT = ">"
+
+
+def comparison_table(result: dict[str, Any]) -> str:
+    """A row for each run, a row and a verdict for each pair, and what to beware of."""
+    runs, pairs = result["runs"], result["pairs"]
+    title = (
+        f"{len(runs)} runs on {runs[0]['data']}, {result['split']} split: "
+        f"{result['num_sentences']:,} sentences, {result['num_tokens']:,} tokens, "
+        "nats per sentence"
+    )
+    lines = [title, *_run_rows(runs, result["best"])]
+    if result["best"] is not None:
+        lines.append(f"  {_BEST} better than every other run by its interval")
+    level = f"{100 * result['bootstrap']['level']:.0f} %"
+    resamples = result["bootstrap"]["num_resamples"]
+    lines += [
+        "",
+        f"nll of a minus nll of b, sentence by sentence; each {level} interval from {resamples:,} "
+        "resamples of the sentences",
+        *_pair_rows(pairs, level),
+        "",
+        *(f"  {pair['a']} and {pair['b']}: {pair['verdict']}" for pair in pairs),
+    ]
+    cautions = _cautions(result)
+    if cautions:
+        lines += ["", *(f"  caution: {caution}" for caution in cautions)]
+    return "\n".join(lines)
+
+
+def _run_rows(runs: Sequence[dict[str, Any]], best: str | None) -> list[str]:
+    rows = [("run", "nll", "", "", "elbo", "kl", "ppl", "K", "proposal")]
+    for run in runs:
+        exact = run["exact"]
+        rows.append(
+            (
+                run["run"],
+                _number(run["nll"]),
+                "exact" if exact else f"+- {_number(run['nll_standard_error'])}",
+                _BEST if run["run"] == best else "",
+                "-" if exact else _number(run["elbo"]),
+                "-" if exact else _number(run["kl"]),
+                _number(run["ppl"], 2),
+                "-" if exact else _draws(run),
+                "-" if exact else str(run["proposal"]),
+            )
+        )
+    return _aligned(rows, "<><<>>>><")
+
+
+def _pair_rows(pairs: Sequence[dict[str, Any]], level: str) -> list[str]:
+    rows = [("a", "b", "difference", f"{level} interval", "Monte Carlo", "a better")]
+    for pair in pairs:
+        low, high = pair["interval"]
+        rows.append(
+            (
+                pair["a"],
+                pair["b"],
+                f"{pair['difference']:+.3f}",
+                f"[{low:+.3f}, {high:+.3f}]",
+                f"+- {pair['monte_carlo_error']:.3f}",
+                f"{100 * pair['share_better']:.1f} %",
+            )
+        )
+    return _aligned(rows, "<<>>>>")
+
+
+def _aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
+    """Columns two spaces apart, each flush with its side."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  "
+        + "  ".join(
+            f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _cautions(result: dict[str, Any]) -> list[str]:
+    estimated = [run for run in result["runs"] if not run["exact"]]
+    cautions = []
+    for run in estimated:
+        if run["khat_above_0_7"] is None:
+            cautions.append(
+                f"{run['run']} has too few draws to tell how far its nll is too high: "
+                "evaluate it with --num-samples 100 or more"
+            )
+        if run["warnings"]:
+            cautions.append(
+                f"{run['run']}: {'; '.join(run['warnings'])}; what speaks against it may be that "
+                "bias, which no interval holds: raise --num-samples"
+            )
+    ways = {(_draws(run), str(run["proposal"])) for run in estimated}
+    if len(ways) > 1:
+        described = "; ".join(
+            f"{run['run']} by {_draws(run)} draws, proposal {run['proposal']}" for run in estimated
+        )
+        cautions.append(
+            f"the runs were scored in different ways ({described}), so their bias differs: "
+            "evaluate them alike"
+        )
+    if result["num_sentences"] < FEWEST_SENTENCES:
+        cautions.append(
+            f"{result['num_sentences']} sentences are few: the intervals are too narrow; "
+            "compare on more"
+        )
+    return cautions
+
+
+def _draws(run: dict[str, Any]) -> str:
+    least, most = run["num_samples_range"]
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,83 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""What a run says of sentences: their latents, their reconstructions, and samples of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_textvae.errors import UserError
+from pyro_textvae.generation import encode, reconstruct, sample
+from pyro_textvae.report.run_record import RunRecord
+from pyro_textvae.runs import load_run, load_run_corpus
+from pyro_textvae.training import RunFolder
+
+_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class DecodedRun:
+    """Sentences of a split and what the run makes of them; no text where it could not be had.
+
+    latents
+        Posterior means, ``(num_sentences, latent_dim)``, sites one after the other; None for a
+        model without latents.
+    reconstructions
+        Of the first sentences, decoded greedily from their posterior means.
+    samples
+        From the prior, word by word by chance.
+    problem
+        Why there are no samples, or no sentences; one line.
+    """
+
+    split: str
+    sentences: tuple[str, ...] = ()
+    lengths: tuple[int, ...] = ()
+    latents: Tensor | None = None
+    reconstructions: tuple[str, ...] = ()
+    samples: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def decode_run(
+    run: RunRecord, *, seed: int, device: str, num_sentences: int, num_shown: int
+) -> DecodedRun:
+    """Encode ``num_sentences`` of the evaluated split, and decode ``num_shown`` of them again.
+
+    The sentences are the same for the same seed and corpus, whatever the run.
+    """
+    split = (run.evaluation or {}).get("split", "test")
+    try:
+        model, guide, tokenizer = load_run(run.path, device=device)
+        drawn = sample(model, num_shown, seed=seed)
+    except UserError as error:
+        return DecodedRun(split, problem=str(error))
+    samples = tuple(tokenizer.decode(row) for row in drawn.tolist())
+    try:
+        rows = load_run_corpus(RunFolder(run.path)).split(split)
+    except UserError as error:
+        return DecodedRun(split, samples=samples, problem=str(error))
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(rows), generator=generator)[:num_sentences].numpy()
+    sentences = tuple(tokenizer.decode(rows[int(index)].tolist()) for index in chosen)
+    lengths = tuple(rows.lengths[chosen].tolist())
+    latents = []
+    try:
+        for part in np.split(chosen, range(_BATCH_SIZE, len(chosen), _BATCH_SIZE)):
+            means = encode(guide, rows.batch(part), seed=seed)
+            latents.append(torch.cat([mean.flatten(1).cpu() for mean in means.values()], 1))
+    except UserError:
+        return DecodedRun(split, sentences, lengths, samples=samples)
+    decoded = reconstruct(model, guide, rows.batch(chosen[:num_shown]), seed=seed)
+    return DecodedRun(
+        split,
+        sentences,
+        lengths,
+        latents=torch.cat(latents).double(),
+        reconstructions=tuple(tokenizer.decode(row) for row in decoded.tolist()),
+        samples=samples,
+    )

@@ -1,0 +1,160 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""What a run's folder holds of its training and its evaluation."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from pyro_textvae.errors import UserError
+from pyro_textvae.report.blocks import Note
+from pyro_textvae.sentence_table import read_sentence_table, sentence_table_path
+from pyro_textvae.training import RunFolder
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The files of one run, read once; where one is missing or damaged, a note says so.
+
+    name
+        The shortest end of the path that tells the run from the others of the report.
+    number
+        Its place in the report, from 1.
+    epochs
+        The lines of metrics.jsonl that stand for a whole epoch.
+    sentences
+        The columns of evaluation.sentences.jsonl, shapes ``(num_sentences,)``.
+    """
+
+    path: Path
+    name: str
+    number: int
+    config: dict[str, Any]
+    epochs: list[dict[str, Any]]
+    evaluation: dict[str, Any] | None
+    evaluation_note: Note | None
+    sentences: dict[str, Tensor] | None
+    sentences_note: Note | None
+
+    @property
+    def has_latent(self) -> bool:
+        """Whether the model has a latent, as far as the evaluation knows."""
+        return self.evaluation is None or self.evaluation.get("latent_dim") != 0
+
+    def lacks(self, what: str) -> Note:
+        """Why there is no ``what`` in the evaluation, and the command that fills it in."""
+        if self.evaluation_note is not None:
+            return self.evaluation_note
+        if not self.has_latent:
+            return Note(f"{self.name} has no latent, so there is no {what}.", "missing")
+        command = evaluate_command(self.path, self.evaluation)
+        return Note(f"The evaluation of {self.name} holds no {what}.", "missing", command)
+
+
+def read_runs(paths: Sequence[str | Path]) -> list[RunRecord]:
+    """Read the folders of the runs, in this order.
+
+    :raises UserError: when one is no run, or is given twice, or there is none.
+    """
+    folders = [Path(path) for path in paths]
+    if not folders:
+        raise UserError("report needs a run folder: pyro-textvae report RUN [RUN ...]")
+    places = [folder.resolve() for folder in folders]
+    for folder, place in zip(folders, places, strict=True):
+        if places.count(place) > 1:
+            raise UserError(f"the run {folder} is given twice: give every run once")
+    named = zip(folders, _short_names(places), strict=True)
+    return [_read_run(path, name, number) for number, (path, name) in enumerate(named, 1)]
+
+
+def evaluate_command(path: Path, evaluation: dict[str, Any] | None) -> str:
+    """What evaluates the run anew, on the split of its last evaluation."""
+    command = f"pyro-textvae evaluate {shlex.quote(str(path))}"
+    if evaluation is None:
+        return command
+    if evaluation.get("split", "test") != "test":
+        command += f" --split {evaluation['split']}"
+    return f"{command} --num-samples {max(1000, evaluation.get('num_samples') or 0)}"
+
+
+def _read_run(path: Path, name: str, number: int) -> RunRecord:
+    folder = RunFolder(path)
+    config = folder.read_config()
+    evaluation, evaluation_note = _read_evaluation(folder, name)
+    sentences, sentences_note = None, evaluation_note
+    if evaluation is not None:
+        sentences, sentences_note = _read_sentences(folder, name, evaluation)
+    return RunRecord(
+        path=path,
+        name=name,
+        number=number,
+        config=config,
+        epochs=_read_epochs(folder),
+        evaluation=evaluation,
+        evaluation_note=evaluation_note,
+        sentences=sentences,
+        sentences_note=sentences_note,
+    )
+
+
+def _read_epochs(folder: RunFolder) -> list[dict[str, Any]]:
+    if not folder.metrics.is_file():
+        return []
+    rows = []
+    for line in folder.metrics.read_bytes().splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            # A run that is still training, or was killed, may have written half a line.
+            break
+        if isinstance(row, dict) and row.get("kind") == "epoch":
+            rows.append(row)
+    return rows
+
+
+def _read_evaluation(folder: RunFolder, name: str) -> tuple[dict[str, Any] | None, Note | None]:
+    command = evaluate_command(folder.path, None)
+    if not folder.evaluation.is_file():
+        return None, Note(f"{name} has not been evaluated.", "missing", command)
+    try:
+        found = json.loads(folder.evaluation.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if isinstance(found, dict) and isinstance(found.get("nll"), float):
+        return found, None
+    return None, Note(f"The evaluation.json of {name} is damaged.", "missing", command)
+
+
+def _read_sentences(
+    folder: RunFolder, name: str, evaluation: dict[str, Any]
+) -> tuple[dict[str, Tensor] | None, Note | None]:
+    path = sentence_table_path(folder.evaluation)
+    command = evaluate_command(folder.path, evaluation)
+    if not path.is_file():
+        reason = f"The evaluation of {name} kept no numbers of single sentences."
+        return None, Note(reason, "missing", command)
+    try:
+        evaluation_id, columns = read_sentence_table(path)
+    except UserError as error:
+        return None, Note(str(error), "missing", command)
+    if evaluation_id != evaluation.get("evaluation_id"):
+        reason = f"The {path.name} of {name} belongs to another evaluation than evaluation.json."
+        return None, Note(reason, "missing", command)
+    return columns, None
+
+
+def _short_names(places: Sequence[Path]) -> list[str]:
+    """Ends of the paths, just long enough to differ."""
+    longest = max(len(place.parts) for place in places)
+    for size in range(1, longest):
+        names = [Path(*place.parts[-size:]).as_posix() for place in places]
+        if len(set(names)) == len(names):
+            return names
+    return [place.as_posix() for place in places]

@@ -1,0 +1,173 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The independent check of the nll: annealing beside it, and the sandwich on simulated text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pyro_textvae.report.blocks import Block, Note, Picture, Section, Table
+from pyro_textvae.report.canvas import BLUE, DARK, ORANGE, draw
+from pyro_textvae.report.per_run import for_each_run, picture_name
+from pyro_textvae.report.run_record import RunRecord, evaluate_command
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LEAD = (
+    "Annealed importance sampling estimates log p(x) in its own way, from a sample of the "
+    "sentences and from those with the worst k-hat. A mean difference of more than three errors "
+    "and 0.05 nats says that the nll of the evaluation is too high."
+)
+_SANDWICH = (
+    "On text that the model itself wrote, annealing from the guide bounds log p(x) from below, and "
+    "annealing back from the latent that made the text bounds it from above: the gap shows how far "
+    "the annealing itself can be trusted for this decoder."
+)
+_GAPS = "How far the evidence lower bound is from log p(x), and why (Cremer et al., 2018)."
+
+
+def check(runs: Sequence[RunRecord]) -> Section:
+    """Annealed against checked estimates, and the bounds from both sides."""
+
+    def blocks_of(run: RunRecord) -> list[Block]:
+        found = (run.evaluation or {}).get("check")
+        if run.evaluation is None or not run.has_latent:
+            return [run.lacks("check by annealing")]
+        if not found:
+            command = f"{evaluate_command(run.path, run.evaluation)} --check"
+            return [Note(f"The evaluation of {run.name} was not checked.", "missing", command)]
+        blocks: list[Block] = []
+        if found.get("annealing"):
+            blocks += _annealing_blocks(run, found["annealing"], runs)
+        if found.get("bidirectional"):
+            blocks.append(_sandwich_table(found["bidirectional"]))
+        if found.get("gaps"):
+            blocks.append(_gap_table(found["gaps"]))
+        return [*blocks, *(Note(f"{text}.", "missing") for text in found.get("left_out") or ())]
+
+    return Section("Independent check by annealing", "check", for_each_run(runs, blocks_of, _LEAD))
+
+
+def _annealing_blocks(
+    run: RunRecord, found: Mapping[str, Any], runs: Sequence[RunRecord]
+) -> list[Block]:
+    rows = []
+    blocks: list[Block] = []
+    for key, what in (
+        ("random", "sentences drawn at random"),
+        ("worst", "sentences of worst k-hat"),
+    ):
+        part = found.get(key)
+        if part is None:
+            continue
+        difference = f"{part['mean']:+.3f} ± {part['standard_error']:.3f}"
+        rows.append((what, f"{part['num_sentences']}", difference))
+        if part.get("warns"):
+            text = f"Annealing finds a log p(x) that is higher by {difference} nats on the {what}"
+            blocks.append(Note(f"{text}: the nll of the evaluation is too high there.", "warning"))
+        if part.get("annealing_falls_short"):
+            text = f"Annealing finds a lower log p(x) ({difference} nats) on the {what}"
+            blocks.append(Note(f"{text}: it was too short to check anything.", "warning"))
+    headings = ("", "sentences", "annealed minus evaluated log p(x), nats per sentence")
+    table = Table(headings, tuple(rows), _settings(found))
+    pairs = _pairs(found)
+    return [table, *blocks, *([_picture(run, pairs, runs)] if pairs else [])]
+
+
+def _sandwich_table(found: Mapping[str, Any]) -> Table:
+    def bound(key: str) -> str:
+        return f"{found[key]:.3f} ± {found[f'{key}_standard_error']:.3f}"
+
+    rows = (
+        ("lower bound of log p(x)", bound("lower")),
+        ("upper bound of log p(x)", bound("upper")),
+        ("gap", bound("gap")),
+    )
+    headings = (f"{found['num_sentences']} simulated sentences", "nats per sentence")
+    return Table(headings, rows, f"{_SANDWICH} ({_settings(found)})")
+
+
+def _gap_table(found: Mapping[str, Any]) -> Table:
+    rows = []
+    for key, what in (
+        ("inference_gap", "inference gap: log p(x) less the guide's bound"),
+        ("amortisation_gap", "of it, amortisation: the guide's bound against its own best"),
+        ("approximation_gap", "of it, approximation: the best of its family against log p(x)"),
+    ):
+        if found.get(key) is not None:
+            error = found.get(f"{key}_standard_error")
+            noise = "" if error is None else f" ± {error:.3f}"
+            rows.append((what, f"{found[key]:.3f}{noise}"))
+    return Table((f"{found['num_sentences']} sentences", "nats per sentence"), tuple(rows), _GAPS)
+
+
+def _settings(found: Mapping[str, Any]) -> str:
+    names = {
+        "num_chains": "chains",
+        "num_temperatures": "temperatures",
+        "leapfrog_steps": "leapfrog steps",
+        "evaluations": "decoder evaluations",
+    }
+    known = [f"{found[key]:,} {name}" for key, name in names.items() if key in found]
+    return ", ".join([*known, *([f"seed {found['seed']}"] if "seed" in found else [])])
+
+
+def _pairs(found: Mapping[str, Any]) -> list[tuple[float, float, float, bool]]:
+    """Evaluated and annealed nll, error of the latter, and whether drawn at random."""
+    columns = ("checked", "annealed", "annealed_error", "is_random")
+    rows = zip(*(found.get(name) or () for name in columns), strict=True)
+    return [
+        (-checked, -annealed, error or 0.0, is_random)
+        for checked, annealed, error, is_random in rows
+        if checked is not None and annealed is not None
+    ]
+
+
+def _picture(
+    run: RunRecord, pairs: Sequence[tuple[float, float, float, bool]], runs: Sequence[RunRecord]
+) -> Picture:
+    groups = (
+        ("drawn at random", BLUE, "o", [pair for pair in pairs if pair[3]]),
+        ("of worst k-hat only", ORANGE, "^", [pair for pair in pairs if not pair[3]]),
+    )
+
+    def paint(figure: Figure) -> None:
+        left, right = figure.subplots(1, 2)
+        for label, colour, marker, group in groups:
+            if not group:
+                continue
+            evaluated = [pair[0] for pair in group]
+            annealed = [pair[1] for pair in group]
+            errors = [1.96 * pair[2] for pair in group]
+            style = {"color": colour, "marker": marker, "linestyle": "none", "alpha": 0.85}
+            text = f"{label}: {len(group)}"
+            left.plot(evaluated, annealed, label=text, **style)
+            gains = [a - e for a, e in zip(annealed, evaluated, strict=True)]
+            right.errorbar(evaluated, gains, errors, elinewidth=1, **style)
+        ends = [value for pair in pairs for value in pair[:2]]
+        room = 0.04 * (max(ends) - min(ends)) or 1.0
+        span = (min(ends) - room, max(ends) + room)
+        left.plot(span, span, color=DARK, linewidth=1, zorder=1)
+        left.set_xlim(span)
+        left.set_ylim(span)
+        left.set_aspect("equal")
+        left.set_title("both estimates, and where they agree")
+        left.set_xlabel("evaluated nll, nats per sentence")
+        left.set_ylabel("annealed nll, nats per sentence")
+        left.legend()
+        right.axhline(0.0, color=DARK, linewidth=1, zorder=1)
+        right.set_title("their difference, ± 1.96 errors of annealing")
+        right.set_xlabel("evaluated nll, nats per sentence")
+        right.set_ylabel("annealed less evaluated nll, nats")
+
+    mean = math.fsum(pair[1] - pair[0] for pair in pairs) / len(pairs)
+    alt = (
+        f"The nll of {len(pairs)} sentences of {run.name} by annealing against that of the "
+        f"evaluation; annealed less evaluated {mean:+.3f} nats on average."
+    )
+    caption = "Each sentence by both estimates; below the line annealing finds the smaller nll."
+    name = picture_name("annealing-check", run, runs)
+    return draw(name, (940, 430), paint, alt=alt, caption=caption)

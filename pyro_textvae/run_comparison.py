@@ -1,0 +1,246 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Runs against each other on the sentences that all of them were evaluated on."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from pyro_textvae.errors import UserError
+from pyro_textvae.evaluation import Comparison, compare
+from pyro_textvae.evaluation.comparison import LEVEL
+from pyro_textvae.sentence_table import read_sentence_table, sentence_table_path
+from pyro_textvae.training import RunFolder
+from pyro_textvae.training.run_folder import describe_environment
+
+MOST_RUNS_IN_ALL_PAIRS = 3
+"""Of more runs, the first is compared with each of the others."""
+_COPIED = (
+    "model",
+    "guide",
+    "data",
+    "nll",
+    "nll_standard_error",
+    "elbo",
+    "kl",
+    "ppl",
+    "num_samples",
+    "proposal",
+    "exact",
+    "khat_above_0_7",
+    "warnings",
+    "seed",
+    "evaluation_id",
+)
+_SAME = ("units", "corpus_fingerprint", "split", "num_sentences", "num_tokens")
+_NUMBER = (int, float, type(None))
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("nll", "nll_standard_error", "elbo", "kl", "ppl", "khat_above_0_7"), _NUMBER),
+    "exact": (bool,),
+    "warnings": (list,),
+}
+_COUNTS = ("num_tokens", "num_samples")
+_COLUMNS = ("log_px", "standard_error", *_COUNTS)
+
+
+@dataclass(frozen=True)
+class EvaluatedRun:
+    """What the last evaluation of a run found; columns ``(num_sentences,)``, nats."""
+
+    name: str
+    evaluation: dict[str, Any]
+    columns: dict[str, Tensor]
+
+    @cached_property
+    def log_px(self) -> Tensor:
+        """Log-likelihood of each sentence."""
+        return self.columns["log_px"]
+
+    @cached_property
+    def standard_error(self) -> Tensor:
+        """Monte Carlo standard error of ``log_px``."""
+        return self.columns["standard_error"]
+
+    @cached_property
+    def tokens(self) -> Tensor:
+        """Number of tokens of each sentence."""
+        return self.columns["num_tokens"]
+
+
+def compare_runs(
+    paths: Sequence[str | Path], *, num_resamples: int = 10_000, seed: int = 0
+) -> dict[str, Any]:
+    """Every run's numbers, and the paired differences between runs, in nats per sentence.
+
+    All pairs of up to three runs are compared; of more, the first with each of the others.
+    ``best`` is the run of the lowest nll, where its interval against every other excludes a tie.
+
+    :param seed: of the bootstrap over sentences.
+    :raises UserError: when a run is not evaluated, its files are damaged, or the runs were not
+        evaluated on the same sentences.
+    """
+    if len(paths) < 2:
+        raise UserError(
+            f"compare needs at least two runs, got {len(paths)}: pyro-textvae compare RUN RUN"
+        )
+    places = [Path(path).resolve() for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if places.count(place) > 1:
+            raise UserError(f"the run {path} is given twice: give every run once")
+    runs = [_read_run(Path(path)) for path in paths]
+    for other in runs[1:]:
+        _check_same_sentences(runs[0], other)
+    all_pairs = combinations(range(len(runs)), 2)
+    shown = [pair for pair in all_pairs if len(runs) <= MOST_RUNS_IN_ALL_PAIRS or pair[0] == 0]
+    found = {pair: _compare(runs, pair, num_resamples, seed) for pair in shown}
+    first = runs[0].evaluation
+    return {
+        **{name: first[name] for name in _SAME},
+        "runs": [_summary(run) for run in runs],
+        "pairs": [_described(runs, pair, found[pair]) for pair in shown],
+        "best": _best(runs, found, num_resamples, seed),
+        "bootstrap": {
+            "method": "bias-corrected and accelerated, over sentences",
+            "level": LEVEL,
+            "num_resamples": num_resamples,
+            "seed": seed,
+        },
+        "environment": describe_environment(),
+    }
+
+
+def _compare(
+    runs: Sequence[EvaluatedRun], pair: tuple[int, int], num_resamples: int, seed: int
+) -> Comparison:
+    a, b = (runs[place] for place in pair)
+    try:
+        return compare(a, b, num_resamples=num_resamples, seed=seed)
+    except ValueError as error:
+        raise UserError(f"cannot compare a = {a.name} with b = {b.name}: {error}") from error
+
+
+def _described(
+    runs: Sequence[EvaluatedRun], pair: tuple[int, int], comparison: Comparison
+) -> dict[str, Any]:
+    a, b = (runs[place].name for place in pair)
+    return {
+        "a": a,
+        "b": b,
+        "difference": comparison.difference,
+        "interval": list(comparison.interval),
+        "monte_carlo_error": comparison.monte_carlo_error,
+        "share_better": comparison.share_better,
+        "better": {-1: a, 0: None, 1: b}[comparison.sign],
+        "verdict": comparison.verdict(a, b),
+    }
+
+
+def _best(
+    runs: Sequence[EvaluatedRun],
+    found: dict[tuple[int, int], Comparison],
+    num_resamples: int,
+    seed: int,
+) -> str | None:
+    lowest = max(range(len(runs)), key=lambda place: runs[place].log_px.mean().item())
+    for other in range(len(runs)):
+        if other == lowest:
+            continue
+        pair = (min(lowest, other), max(lowest, other))
+        comparison = found.get(pair) or _compare(runs, pair, num_resamples, seed)
+        if comparison.sign != (-1 if lowest == pair[0] else 1):
+            return None
+    return runs[lowest].name
+
+
+def _summary(run: EvaluatedRun) -> dict[str, Any]:
+    draws = run.columns["num_samples"]
+    return {
+        "run": run.name,
+        **{name: run.evaluation[name] for name in _COPIED},
+        "num_samples_range": [int(draws.min()), int(draws.max())],
+    }
+
+
+def _check_same_sentences(a: EvaluatedRun, b: EvaluatedRun) -> None:
+    """Refuse runs whose evaluations differ in what was scored, or in how it is counted."""
+    differing = [name for name in _SAME if a.evaluation[name] != b.evaluation[name]]
+    if not differing:
+        return
+    name = differing[0]
+    values = f"{a.name} has {a.evaluation[name]!r}, {b.name} has {b.evaluation[name]!r}"
+    evaluate = _evaluate_command(b.name)
+    reason, mend = {
+        "units": ("in different units", f"evaluate both with one version, {evaluate}"),
+        "corpus_fingerprint": (
+            "on different text or with different tokenizers",
+            "train both on one corpus with one tokenizer, or score both on one text with "
+            "pyro-textvae evaluate RUN --data TEXT",
+        ),
+        "split": ("on different splits", f"{evaluate} --split {a.evaluation['split']}"),
+        "num_sentences": ("on different numbers of sentences", f"evaluate both anew, {evaluate}"),
+        "num_tokens": ("on different numbers of tokens", f"evaluate both anew, {evaluate}"),
+    }[name]
+    raise UserError(f"the runs were scored {reason} ({name}: {values}): {mend}")
+
+
+def _read_run(path: Path) -> EvaluatedRun:
+    folder = RunFolder(path)
+    mend = _evaluate_command(path)
+    if not folder.evaluation.is_file():
+        folder.read_config()
+        raise UserError(f"{path} has not been evaluated: {mend}")
+    evaluation = _read_evaluation(folder.evaluation, mend)
+    table = sentence_table_path(folder.evaluation)
+    if "evaluation_id" not in evaluation or not table.is_file():
+        raise UserError(f"the evaluation of {path} kept no numbers of single sentences: {mend}")
+    for name in (*_SAME, *_COPIED):
+        if name not in evaluation:
+            raise UserError(f"{folder.evaluation} is damaged (it has no {name}): {mend}")
+    for name, kinds in _KINDS.items():
+        if type(evaluation[name]) not in kinds:
+            raise UserError(
+                f"{folder.evaluation} is damaged ({name} is {evaluation[name]!r}): {mend}"
+            )
+    try:
+        evaluation_id, columns = read_sentence_table(table)
+    except UserError as error:
+        raise UserError(f"{error}, {mend}") from error
+    if evaluation_id != evaluation["evaluation_id"]:
+        raise UserError(f"{table} belongs to another evaluation than {folder.evaluation}: {mend}")
+    missing = [name for name in _COLUMNS if name not in columns]
+    if missing:
+        raise UserError(f"{table} is damaged (it has no column {missing[0]}): {mend}")
+    for name in _COUNTS:
+        if columns[name].is_floating_point():
+            raise UserError(f"{table} is damaged ({name} is not a count throughout): {mend}")
+    tokens = columns["num_tokens"]
+    for name, counted in (("num_sentences", len(tokens)), ("num_tokens", int(tokens.sum()))):
+        if counted != evaluation[name]:
+            raise UserError(
+                f"{table} is damaged (its {name} is {counted}, {folder.evaluation.name} has "
+                f"{evaluation[name]}): {mend}"
+            )
+    return EvaluatedRun(str(path), evaluation, columns)
+
+
+def _read_evaluation(path: Path, mend: str) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path} is damaged (not JSON): {mend}") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is damaged (not a JSON object): {mend}")
+    return found
+
+
+def _evaluate_command(path: str | Path) -> str:
+    return f"pyro-textvae evaluate {shlex.quote(str(path))}"

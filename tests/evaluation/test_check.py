@@ -1,0 +1,241 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+import json
+import math
+from dataclasses import replace
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro.nn import PyroModule
+
+from pyro_textvae.data import Batch
+from pyro_textvae.evaluation import annealed_sentences, log_likelihood
+from pyro_textvae.evaluation.annealing import AnnealingSettings
+from pyro_textvae.evaluation.check import Difference, check_with_annealing
+from pyro_textvae.guides import EmptyGuide
+from pyro_textvae.models import LanguageModel
+from pyro_textvae.nn import LSTMDecoder
+from tests.quadrature import log_px_by_quadrature
+
+QUICK = AnnealingSettings(num_chains=16, num_temperatures=10, leapfrog_steps=2)
+TINY = AnnealingSettings(num_chains=2, num_temperatures=2, leapfrog_steps=1)
+
+
+@pytest.fixture
+def split(tokens):
+    """The four sentences six times over, in two batches that are not in corpus order."""
+    rows = tokens.repeat(6, 1)
+    order = torch.randperm(24, generator=torch.Generator().manual_seed(5))
+    return [Batch(rows[part], part) for part in order.split(16)]
+
+
+@pytest.fixture
+def exact(pair, tokens):
+    """log p(x) of the twenty-four, on a 161 x 161 grid."""
+    return log_px_by_quadrature(pair[0].decoder, tokens, 2).repeat(6)
+
+
+@pytest.fixture
+def scored(pair, split):
+    return log_likelihood(*pair, split, num_samples=500)
+
+
+@pytest.fixture
+def checked(pair, split, scored):
+    return check_with_annealing(*pair, split, scored, num_random=10, num_worst=4, settings=QUICK)
+
+
+def test_annealed_sentences_are_those_of_the_split_in_its_order(exact, checked):
+    """Each within 4.5 of its own standard errors of the truth; lengths and places mixed."""
+    exact = exact[checked.indices]
+    assert ((checked.annealed - exact) / checked.annealed_error).abs().max() < 4.5
+    assert checked.annealed_error.max() < 0.2
+    assert exact.std() > 1.0  # so that a mistaken place could not pass
+
+
+def test_a_right_estimate_raises_no_warning(checked, scored):
+    assert not checked.random.warns
+    assert not checked.worst.warns
+    assert not checked.random.annealing_falls_short
+    assert torch.equal(checked.checked, scored.log_px[checked.indices])
+    assert torch.equal(checked.elbo, scored.elbo[checked.indices])
+
+
+@pytest.mark.parametrize(("shift", "warns"), [(-0.5, True), (0.5, False)])
+def test_an_estimate_half_a_nat_off_is_found_out(pair, split, scored, shift, warns):
+    wrong = replace(scored, log_px=scored.log_px + shift)
+    result = check_with_annealing(*pair, split, wrong, num_random=10, num_worst=4, settings=QUICK)
+    for difference in (result.random, result.worst):
+        assert difference.warns == warns
+        assert difference.annealing_falls_short != warns
+        assert abs(difference.mean + shift) < 4.5 * difference.standard_error
+
+
+def test_too_narrow_a_guide_is_found_out(pair):
+    """Its 200 draws miss much of the posterior, which draws from the guide as it was do not."""
+    model, guide = pair
+    rows = torch.randint(3, 7, (16, 5), generator=torch.Generator().manual_seed(0))
+    rows[:, -1] = 2
+    batches = [{"tokens": rows}]
+    better = log_likelihood(model, guide, batches, num_samples=1000)
+    with torch.no_grad():
+        guide.log_variance.weight.zero_()
+        guide.log_variance.bias.fill_(2 * math.log(0.15))
+    scored = log_likelihood(model, guide, batches, num_samples=200)
+    assert better.nll < scored.nll - 0.5
+    settings = AnnealingSettings(num_chains=16, num_temperatures=30, leapfrog_steps=3)
+    result = check_with_annealing(model, guide, batches, scored, settings=settings)
+    assert result.random.warns
+    against_better = check_with_annealing(model, guide, batches, better, settings=settings)
+    assert not against_better.random.warns
+
+
+def test_random_sentences_are_as_many_as_asked_and_change_with_the_seed(pair, split, scored):
+    def choose(seed):
+        return check_with_annealing(
+            *pair, split, scored, num_random=10, num_worst=1, settings=TINY, seed=seed
+        )
+
+    one, other = choose(0), choose(1)
+    assert one.is_random.sum() == 10
+    assert one.indices.tolist() == sorted(set(one.indices.tolist()))
+    assert one.indices.tolist() != other.indices.tolist()
+    assert torch.equal(choose(0).annealed, one.annealed)
+
+
+@pytest.mark.parametrize("has_khat", [True, False])
+def test_worst_sentences_are_those_of_the_highest_khat_or_the_lowest_ess(
+    pair, split, scored, has_khat
+):
+    khat = torch.linspace(-1.0, 0.9, 24).double().roll(7)
+    khat[3] = -math.inf
+    ess = torch.linspace(5.0, 90.0, 24).double().roll(2)
+    khat = khat if has_khat else torch.full_like(khat, math.nan)
+    known = replace(scored, khat=khat, ess=ess)
+    result = check_with_annealing(*pair, split, known, num_random=1, num_worst=3, settings=TINY)
+    expected = [4, 5, 6] if has_khat else [2, 3, 4]
+    assert result.indices[result.is_worst].tolist() == expected
+
+
+def test_a_split_smaller_than_asked_for_is_checked_whole(pair, tokens):
+    batches = [{"tokens": tokens}]
+    scored = log_likelihood(*pair, batches, num_samples=1)
+    result = check_with_annealing(*pair, batches, scored, settings=TINY)
+    assert result.indices.tolist() == [0, 1, 2, 3]
+    assert result.is_random.all()
+    assert result.is_worst.all()
+    assert math.isfinite(result.random.standard_error)  # a single draw has no error to add
+
+
+def test_summary_is_made_of_its_columns_and_can_be_written(checked):
+    summary = json.loads(json.dumps(checked.to_dict(), allow_nan=False))
+    chosen = checked.is_random
+    count = int(chosen.sum())
+    difference = (checked.annealed - checked.checked)[chosen]
+    variance = (checked.annealed_error**2)[chosen].sum()
+    # Equal sentences have equal draws in the estimate that is checked, so their errors add up.
+    for key in checked.keys.unique():
+        variance += checked.checked_error[chosen & (checked.keys == key)].sum() ** 2
+    assert len(checked.keys[chosen].unique()) == 4
+    assert summary["random"]["mean"] == pytest.approx(difference.sum().item() / count)
+    assert summary["random"]["standard_error"] == pytest.approx(variance.sqrt().item() / count)
+    assert summary["random"]["num_sentences"] == count == 10
+    assert summary["worst"]["num_sentences"] == 4
+    gap = (checked.annealed - checked.elbo)[chosen].mean().item()
+    assert summary["inference_gap"] == pytest.approx(gap)
+    assert gap > 0.0
+    assert summary["num_temperatures"] == 10
+    assert summary["seed"] == 0
+
+
+def test_evaluations_are_counted(checked):
+    """A gradient counts as three: the start of each run, and two a transition for each chain."""
+    pilot = 4 * (1 + 2 * QUICK.pilot_transitions)
+    run = 16 * (1 + 2 * QUICK.transitions)
+    assert checked.evaluations == 3 * (pilot + run) * len(checked.indices)
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "warns", "falls_short"),
+    [
+        (0.06, 0.019, True, False),
+        (0.06, 0.021, False, False),
+        (0.04, 0.001, False, False),
+        (-0.06, 0.019, False, True),
+        (-0.06, 0.021, False, False),
+    ],
+)
+def test_warning_needs_three_errors_and_a_twentieth_of_a_nat(mean, error, warns, falls_short):
+    difference = Difference(mean, error, 10)
+    assert difference.warns == warns
+    assert difference.annealing_falls_short == falls_short
+
+
+def test_progress_bar_ends_where_it_said(pair, split, scored, monkeypatch):
+    bars = []
+
+    class Bar:
+        def __init__(self, total, disable, **options):
+            self.total, self.done, self.disable = total, 0, disable
+            bars.append(self)
+
+        def update(self, count):
+            self.done += count
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            return None
+
+    monkeypatch.setattr(annealed_sentences, "tqdm", Bar)
+    for progress in (True, False):
+        check_with_annealing(*pair, split, scored, settings=TINY, progress=progress)
+    assert [bar.disable for bar in bars] == [None, True]
+    assert [bar.done for bar in bars] == [bar.total for bar in bars] == [24 * (24 + 1)] * 2
+
+
+class SphereGuide(PyroModule):
+    """A posterior on the circle."""
+
+    def forward(self, tokens, *, size=None):
+        with pyro.plate("data", len(tokens)):
+            pyro.sample("z", dist.ProjectedNormal(torch.ones(len(tokens), 2).double()))
+
+
+class TwoLatents(PyroModule):
+    """A model, and its own guide, of two latents."""
+
+    def forward(self, tokens=None, *, size=None):
+        with pyro.plate("data", len(tokens)):
+            for name in ("z_1", "z_2"):
+                pyro.sample(name, dist.Normal(torch.zeros(2), 1.0).to_event(1))
+
+
+def test_latents_that_annealing_cannot_move_are_refused_by_name(pair, tokens):
+    batches = [{"tokens": tokens}]
+    scored = log_likelihood(*pair, batches, num_samples=2)
+    with pytest.raises(ValueError, match=r"site 'z' has support Sphere.*one latent in R\^D"):
+        check_with_annealing(pair[0], SphereGuide(), batches, scored)
+    with pytest.raises(ValueError, match=r"one latent in R\^D, and the model has sites z_1, z_2"):
+        check_with_annealing(TwoLatents(), TwoLatents(), batches, scored)
+    plain = LanguageModel(
+        decoder=LSTMDecoder(vocab_size=7, embedding_dim=4, hidden_dim=5, latent_dim=0, max_length=6)
+    )
+    with pytest.raises(ValueError, match="its likelihood is exact"):
+        check_with_annealing(plain, EmptyGuide(), batches, scored)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_random": 0}, "num_random must be at least 1, got 0"),
+        ({"num_worst": 0}, "num_worst must be at least 1, got 0"),
+        ({"batches": []}, "the batches have 0 sentences and the likelihood 24"),
+    ],
+)
+def test_nothing_to_check_is_refused(pair, split, scored, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        check_with_annealing(*pair, **{"batches": split, "likelihood": scored} | arguments)

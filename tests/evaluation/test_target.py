@@ -1,0 +1,211 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro.nn import PyroModule
+from torch import nn
+
+from pyro_textvae.evaluation.target import Target
+from pyro_textvae.models import LanguageModel
+from pyro_textvae.nn import LSTMDecoder
+
+SMALLEST = {"rtol": 0, "atol": 1e-12}
+"""Rounding of float64 in sums of this size: a thousand times machine precision."""
+
+
+@pytest.fixture
+def z():
+    return torch.randn(5, 4, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def direct(model, tokens, z):
+    """log p(x | z) and log p(z), without Pyro."""
+    prior = torch.distributions.Normal(torch.zeros(2).double(), 1.0).log_prob(z).sum(-1)
+    return model.decoder(z).log_prob(tokens), prior
+
+
+class TwoLatents(PyroModule):
+    """z_1 of two dimensions, z_2 a number around their sum, three numbers x around both."""
+
+    def __init__(self):
+        super().__init__("model")
+        self.weight = nn.Parameter(torch.tensor([0.5, -1.0, 2.0]).double())
+
+    def forward(self, tokens=None, source=None, *, size=None):
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            zero = torch.zeros(2).double()
+            first = pyro.sample("z_1", dist.Normal(zero, 1.0).to_event(1))
+            second = pyro.sample("z_2", dist.Normal(first.sum(-1), 0.5))
+            mean = self.weight * second.unsqueeze(-1) + first[..., :1] + source
+            return pyro.sample("x", dist.Normal(mean, 0.7).to_event(1), obs=tokens)
+
+
+@pytest.fixture
+def two_latents():
+    """Model, batch of three, draws of both latents, and what log p(x, z) is."""
+    generator = torch.Generator().manual_seed(2)
+
+    def randn(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    model = TwoLatents()
+    batch = {"tokens": randn(3, 3), "source": randn(3, 1)}
+    latents = {"z_1": randn(4, 3, 2), "z_2": randn(4, 3)}
+
+    def log_joint(z_1, z_2):
+        normal = torch.distributions.Normal
+        prior = normal(0.0, 1.0).log_prob(z_1).sum(-1) + normal(z_1.sum(-1), 0.5).log_prob(z_2)
+        mean = model.weight.detach() * z_2.unsqueeze(-1) + z_1[..., :1] + batch["source"]
+        return normal(mean, 0.7).log_prob(batch["tokens"]).sum(-1), prior
+
+    return model, batch, latents, log_joint
+
+
+@pytest.mark.parametrize("max_tokens", [1, 7, 10**6])
+def test_scores_are_those_of_decoder_and_prior_in_pieces_of_any_size(pair, tokens, z, max_tokens):
+    model, _ = pair
+    scores = Target(model, {"tokens": tokens}, max_tokens=max_tokens)({"z": z})
+    log_likelihood, log_prior = direct(model, tokens, z)
+    torch.testing.assert_close(scores.log_likelihood, log_likelihood.detach(), **SMALLEST)
+    torch.testing.assert_close(scores.log_prior, log_prior, **SMALLEST)
+    torch.testing.assert_close(scores.total, (log_likelihood + log_prior).detach(), **SMALLEST)
+    assert not scores.log_likelihood.requires_grad
+
+
+@pytest.mark.parametrize("max_tokens", [1, 7, 60, 10**6])
+def test_gradient_is_that_of_the_direct_formula_in_pieces_of_any_size(pair, tokens, z, max_tokens):
+    model, _ = pair
+    leaf = z.clone().requires_grad_()
+    expected = sum(direct(model, tokens, leaf))
+    (expected_gradient,) = torch.autograd.grad(expected.sum(), leaf)
+    with torch.no_grad():
+        total, gradients = Target(model, {"tokens": tokens}, max_tokens=max_tokens).gradient(
+            {"z": z}
+        )
+    torch.testing.assert_close(total, expected.detach(), **SMALLEST)
+    torch.testing.assert_close(gradients["z"], expected_gradient, **SMALLEST)
+    assert not total.requires_grad
+    assert not z.requires_grad
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_gradient_is_the_slope_of_the_scores(pair, tokens, z):
+    """Central differences: a step of 1e-5 is off by 1e-10 from curvature, 1e-10 from rounding."""
+    model, _ = pair
+    target = Target(model, {"tokens": tokens})
+    _, gradients = target.gradient({"z": z})
+    for dim in range(2):
+        step = torch.zeros(2).double()
+        step[dim] = 1e-5
+        rise = target({"z": z + step}).total - target({"z": z - step}).total
+        torch.testing.assert_close(gradients["z"][..., dim], rise / 2e-5, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("max_tokens", [1, 10**6])
+def test_two_latent_sites_and_a_second_field(two_latents, max_tokens):
+    model, batch, latents, log_joint = two_latents
+    target = Target(model, batch, max_tokens=max_tokens)
+    scores = target(latents)
+    log_likelihood, log_prior = log_joint(**latents)
+    torch.testing.assert_close(scores.log_likelihood, log_likelihood, **SMALLEST)
+    torch.testing.assert_close(scores.log_prior, log_prior, **SMALLEST)
+    leaves = {name: value.clone().requires_grad_() for name, value in latents.items()}
+    expected = torch.autograd.grad(sum(log_joint(**leaves)).sum(), list(leaves.values()))
+    _, gradients = target.gradient({name: latents[name] for name in ("z_2", "z_1")})
+    torch.testing.assert_close(gradients["z_1"], expected[0], **SMALLEST)
+    torch.testing.assert_close(gradients["z_2"], expected[1], **SMALLEST)
+
+
+def test_rows_are_some_of_the_sentences_with_all_their_fields(two_latents):
+    model, batch, latents, _ = two_latents
+    whole = Target(model, batch, max_tokens=5)
+    scores = whole(latents)
+    chosen = torch.tensor([2, 0])
+    rows = whole.rows(chosen)
+    assert rows.evaluations == 0
+    assert rows.max_tokens == 5
+    found = rows({name: value[:, chosen] for name, value in latents.items()})
+    torch.testing.assert_close(found.total, scores.total[:, chosen], **SMALLEST)
+
+
+def test_evaluations_are_sentences_scored_and_a_gradient_is_three(pair, tokens, z):
+    target = Target(pair[0], {"tokens": tokens}, max_tokens=7)
+    assert target.evaluations == 0
+    target({"z": z})
+    assert target.evaluations == 5 * 4
+    target.gradient({"z": z[:2]})
+    assert target.evaluations == 5 * 4 + 3 * 2 * 4
+
+
+@pytest.mark.parametrize("max_tokens", [1, 23, 60, 200])
+def test_no_call_of_the_decoder_is_wider_than_the_budget(pair, tokens, z, max_tokens, monkeypatch):
+    """Five tokens a sentence, padding counted; one sentence is the least there can be."""
+    model, _ = pair
+    calls = []
+    plain = model.decoder.token_log_prob
+
+    def recorded(ids, mask, context):
+        calls.append(context.shape[:-1].numel() * ids.shape[-1])
+        return plain(ids, mask, context)
+
+    monkeypatch.setattr(model.decoder, "token_log_prob", recorded)
+    target = Target(model, {"tokens": tokens}, max_tokens=max_tokens)
+    target({"z": z})
+    assert max(calls) <= max(max_tokens, 5)
+    assert sum(calls) == 5 * 4 * 5
+    # Where the budget holds all the sentences, no more calls are made than it asks for.
+    if max_tokens >= 20:
+        assert len(calls) == -(-5 // (max_tokens // 20))
+    calls.clear()
+    target.gradient({"z": z})
+    assert max(calls) <= max(max_tokens // 8, 5)
+    assert sum(calls) == 5 * 4 * 5
+
+
+@pytest.mark.parametrize("max_tokens", [1, 10**6])
+def test_model_without_latents_is_scored_exactly_in_one_pass(tokens, max_tokens):
+    decoder = LSTMDecoder(
+        vocab_size=7, embedding_dim=4, hidden_dim=5, latent_dim=0, max_length=6
+    ).double()
+    target = Target(LanguageModel(decoder=decoder), {"tokens": tokens}, max_tokens=max_tokens)
+    torch.testing.assert_close(target.exact(), decoder().log_prob(tokens).detach(), **SMALLEST)
+    assert target.evaluations == 4
+
+
+def test_latent_without_a_value_is_named(pair, tokens, two_latents):
+    with pytest.raises(ValueError, match="latent site 'z' of the model is not drawn by the guide"):
+        Target(pair[0], {"tokens": tokens}).exact()
+    model, batch, latents, _ = two_latents
+    with pytest.raises(ValueError, match="latent site 'z_2' of the model"):
+        Target(model, batch)({"z_1": latents["z_1"]})
+
+
+def test_masked_sentences_count_for_nothing(pair, tokens, z):
+    model, _ = pair
+    mask = torch.tensor([True, False, True, False])
+
+    class Masked(PyroModule):
+        def __init__(self):
+            super().__init__("model")
+            self.model = model
+
+        def forward(self, tokens=None, *, size=None):
+            with pyro.poutine.mask(mask=mask):
+                return self.model(tokens, size=size)
+
+    plain = Target(model, {"tokens": tokens})({"z": z})
+    found = Target(Masked(), {"tokens": tokens})({"z": z})
+    torch.testing.assert_close(found.log_likelihood, plain.log_likelihood * mask, **SMALLEST)
+    torch.testing.assert_close(found.log_prior, plain.log_prior * mask, **SMALLEST)
+
+
+def test_scores_keep_the_precision_of_the_model(pair, tokens, z):
+    model, _ = pair
+    exact = Target(model, {"tokens": tokens})({"z": z}).total
+    target = Target(model.float(), {"tokens": tokens})
+    scores = target({"z": z.float()})
+    assert {value.dtype for value in scores} == {torch.float32}
+    assert target.gradient({"z": z.float()})[1]["z"].dtype == torch.float32
+    torch.testing.assert_close(scores.total.double(), exact, rtol=1e-5, atol=0)

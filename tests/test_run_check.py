@@ -1,0 +1,76 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+import json
+import math
+
+import pytest
+import torch
+
+from pyro_textvae.evaluation import log_likelihood
+from pyro_textvae.evaluation.annealing import AnnealingSettings
+from pyro_textvae.guides import EmptyGuide
+from pyro_textvae.models import LanguageModel
+from pyro_textvae.nn import LSTMDecoder
+from pyro_textvae.run_check import check
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Annealing of a few temperatures: what it finds is not the point here."""
+    for place in ("check", "bidirectional_check"):
+        monkeypatch.setattr(
+            f"pyro_textvae.evaluation.{place}.AnnealingSettings",
+            lambda: AnnealingSettings(num_chains=2, num_temperatures=10, leapfrog_steps=1),
+        )
+
+
+def test_check_has_all_its_parts_in_plain_values(pair, tokens, short):
+    batches = [{"tokens": tokens}]
+    likelihood = log_likelihood(*pair, batches, 200)
+    found = check(*pair, batches, likelihood, seed=0, max_tokens=None, progress=False)
+    json.dumps(found)
+    assert found["left_out"] == []
+    assert found["annealing"]["random"]["num_sentences"] == 4
+    assert found["annealing"]["checked"] == likelihood.log_px.tolist()
+    assert found["bidirectional"]["num_sentences"] == 24
+    gaps = found["gaps"]
+    whole = gaps["amortisation_gap"] + gaps["approximation_gap"]
+    assert whole == pytest.approx(found["annealing"]["inference_gap"])
+    names = [row["proposal"] for row in found["proposals"]]
+    assert names == ["guide", "widened", "adaptive", "refined"]
+    guide, *_, refined = found["proposals"]
+    assert guide["nll"] == pytest.approx(likelihood.nll)
+    assert guide["decoder_evaluations"] == 4 * 200
+    assert refined["decoder_evaluations"] == 4 * (200 + 15 * 4 * 3)
+    error = math.hypot(guide["nll_standard_error"], refined["nll_standard_error"])
+    assert abs(refined["nll"] - guide["nll"]) < 4.5 * error
+
+
+def test_exact_likelihood_needs_no_check(tokens):
+    decoder = LSTMDecoder(vocab_size=7, embedding_dim=4, hidden_dim=5, latent_dim=0, max_length=6)
+    model = LanguageModel(decoder=decoder)
+    batches = [{"tokens": tokens}]
+    likelihood = log_likelihood(model, EmptyGuide(), batches, 5)
+    found = check(model, EmptyGuide(), batches, likelihood, seed=0, max_tokens=None)
+    assert list(found) == ["left_out"]
+    assert "exact" in found["left_out"][0]
+
+
+def test_latent_that_annealing_cannot_move_is_said_and_the_rest_is_done(tokens, short):
+    from pyro_textvae.guides import PowerSphericalGuide
+    from pyro_textvae.models import SentenceVAE
+    from pyro_textvae.nn import LSTMEncoder
+    from pyro_textvae.priors import UniformSphere
+
+    decoder = LSTMDecoder(vocab_size=7, embedding_dim=4, hidden_dim=5, latent_dim=3, max_length=6)
+    model = SentenceVAE(prior=UniformSphere(3), decoder=decoder).eval()
+    encoder = LSTMEncoder(vocab_size=7, embedding_dim=3, hidden_dim=8)
+    guide = PowerSphericalGuide(encoder=encoder, latent_dim=3).eval()
+    batches = [{"tokens": tokens}]
+    likelihood = log_likelihood(model, guide, batches, 50)
+    found = check(model, guide, batches, likelihood, seed=0, max_tokens=None, progress=False)
+    assert "annealing" not in found
+    assert "R^D" in found["left_out"][0]
+    assert found["gaps"]["num_sentences"] == 4
+    assert len(found["proposals"]) == 4
+    assert torch.tensor([row["nll"] for row in found["proposals"]]).isfinite().all()
