@@ -6,9 +6,11 @@ import math
 import pytest
 
 import pyro_textvae as tv
+from pyro_textvae import zoo
 from pyro_textvae.cli.main import main
 from pyro_textvae.config import TrainConfig
 from pyro_textvae.errors import UserError
+from pyro_textvae.evaluation.partial_results import PartialResults
 from pyro_textvae.run_evaluation import evaluate
 from pyro_textvae.runs import train
 
@@ -104,3 +106,62 @@ def test_language_model_is_its_own_bound(tmp_path):
     assert found["nll_standard_error"] == 0
     assert found["mutual_information"] is None
     assert found["latent_dim"] == 0
+
+
+def spherical(folder):
+    return run_of(folder, prior="uniform_sphere", guide="power_spherical", latent_dim=3)
+
+
+def test_quasi_random_draws_on_the_sphere_are_refused_in_one_line(tmp_path):
+    with pytest.raises(UserError, match="kind PowerSpherical at 'z': leave quasi_random off"):
+        evaluate(spherical(tmp_path / "run"), num_samples=4, quasi_random=True, device="cpu")
+
+
+def test_every_proposal_scores_a_spherical_run(tmp_path):
+    run = spherical(tmp_path / "run")
+    found = {
+        name: evaluate(
+            run, num_samples=64, device="cpu", proposal=zoo.load("proposals", name)()
+        ).result
+        for name in zoo.names("proposals")
+    }
+    guide = found["guide"]
+    for name, result in found.items():
+        assert result["proposal"] == name
+        assert result["notes"] == []
+        error = math.hypot(guide["nll_standard_error"], result["nll_standard_error"])
+        assert abs(result["nll"] - guide["nll"]) < 4.5 * error + 0.05  # bias of few draws
+
+
+def test_model_without_latents_says_that_draws_play_no_part(tmp_path, capsys):
+    run = run_of(tmp_path / "run", model="language_model")
+    assert main(["evaluate", str(run), "--num-samples", "7", "--check", "--report", "false"]) == 0
+    printed = capsys.readouterr().out
+    assert "exact: there is no latent" in printed
+    assert "not checked: there is no latent" in printed
+    assert "K = 7" not in printed
+    assert json.loads((run / "evaluation.json").read_text())["exact"] is True
+
+
+def test_stopped_evaluation_says_where_it_goes_on(tmp_path, capsys, monkeypatch):
+    run = run_of(tmp_path / "run")
+    arguments = ["evaluate", str(run), "--num-samples", "20", "--batch-size", "8"]
+    arguments += ["--report", "false"]
+    assert main(arguments) == 0
+    whole = json.loads((run / "evaluation.json").read_text())
+    assert not list(run.glob("*.partial.*"))
+
+    def stop(self, keys, columns, calls=[], plain=PartialResults.add):  # noqa: B006
+        calls.append(keys)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        plain(self, keys, columns)
+
+    monkeypatch.setattr(PartialResults, "add", stop)
+    assert main(arguments) == 130
+    assert "the same command goes on" in capsys.readouterr().out
+    assert len((run / "evaluation.partial.0").read_text().splitlines()) == 1 + 2 * 8
+    monkeypatch.undo()
+    assert main(arguments) == 0
+    assert json.loads((run / "evaluation.json").read_text()) == whole
+    assert not list(run.glob("*.partial.*"))

@@ -5,17 +5,14 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyro_textvae.cli.run_options import RunOptions, check_split, parse_with_run
 from pyro_textvae.errors import UserError
-
-if TYPE_CHECKING:
-    from pyro_textvae.evaluation.proposal import Proposal
-    from pyro_textvae.training import RunFolder
 
 
 @dataclass
@@ -78,7 +75,8 @@ def main(arguments: Sequence[str]) -> None:
     from pyro_textvae.training.files import write_json
 
     folder = RunFolder(options.run)
-    out = _free_place(options, folder)
+    out = Path(options.out) if options.out else folder.evaluation
+    _check_place(options, out, folder.of_training)
     partial = out.with_suffix(".partial")
     with joined_processes():
         rank, _ = rank_and_size()
@@ -105,7 +103,8 @@ def main(arguments: Sequence[str]) -> None:
             raise
     if rank > 0:
         return
-    write_json(out, _plain(found.result))
+    command = shlex.join(["pyro-textvae", "evaluate", *arguments])
+    write_json(out, _plain({"command": command, **found.result}))
     write_sentence_table(
         sentence_table_path(out),
         found.result["evaluation_id"],
@@ -129,22 +128,17 @@ def _write_report(options: EvaluateOptions) -> None:
     print(f"pictures in {page}")
 
 
-def _free_place(options: EvaluateOptions, folder: RunFolder) -> Path:
-    """Where to write.
-
-    :raises UserError: when nothing can be written there, or what is there is the run itself.
-    """
-    out = Path(options.out) if options.out else folder.evaluation
-    if out.resolve() in [path.resolve() for path in folder.of_training]:
+def _check_place(options: EvaluateOptions, out: Path, of_training: Sequence[Path]) -> None:
+    """Refuse a place where nothing can be written, or where the run itself is."""
+    if out.resolve() in [path.resolve() for path in of_training]:
         raise UserError(f"--out {out} is a file of the run itself: choose another name")
     if options.out and not out.parent.is_dir():
         raise UserError(f"there is no folder {out.parent} to write {out.name} into: make it first")
     if out.is_dir():
         raise UserError(f"--out {out} is a folder: give the name of a file")
-    return out
 
 
-def _proposal(options: EvaluateOptions) -> Proposal:
+def _proposal(options: EvaluateOptions) -> Any:
     """The proposal of the settings.
 
     :raises UserError: for an option that it does not take.
@@ -152,9 +146,7 @@ def _proposal(options: EvaluateOptions) -> Proposal:
     from pyro_textvae import zoo
 
     used: set[str] = set()
-    built: Proposal = zoo.build(
-        zoo.load("proposals", options.proposal), options.proposal_options, used
-    )
+    built = zoo.build(zoo.load("proposals", options.proposal), options.proposal_options, used)
     unknown = sorted(set(options.proposal_options) - used)
     if unknown:
         takes = ", ".join(name for name in vars(built)) or "none"

@@ -13,7 +13,7 @@ from pyro_textvae.errors import UserError
 
 @dataclass
 class InterpolateOptions(DecodingOptions):
-    """Walk in a straight line between the latents of two sentences.
+    """Walk between the latents of two sentences; on a sphere, along the shorter arc.
 
     Args:
         start: the first sentence; by default one of the test split.

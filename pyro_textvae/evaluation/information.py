@@ -49,9 +49,9 @@ class Information:
     sampled_kl
         Mean of log q(z | x) - log p(z) over the draws, with the control variates of
         :func:`pyro_textvae.evaluation.elbo_surgery.elbo_surgery`: equal to ``kl`` where that is in
-        closed form, to the precision of the guide. This and all below is None without a latent, or
-        with more than one latent site: whether the posterior of one site depends on the draw of
-        another cannot be seen from outside, so the density of all for another sentence is unknown.
+        closed form, to the precision of the guide. This and its parts are None without a latent,
+        and with more than one latent site: whether the posterior of one site depends on the draw
+        of another cannot be seen from outside, so no density under another sentence is known.
     mutual_information
         I_N = E log q(z | x) - log q_N(z) with q_N(z) = (1/N) sum_n q(z | x_n): the mutual
         information of z and the number of the sentence. A lower bound of that under the population
@@ -76,7 +76,7 @@ class Information:
     unit_variance
         That variance for every dimension, sites one after the other.
     num_draws
-        Draws of z for each sentence.
+        Draws of z for each sentence; 0 without a latent.
     """
 
     kl: float

@@ -47,7 +47,7 @@ def _number(result: Mapping[str, Any], name: str, digits: int = 3, error: str = 
     value, noise = result.get(name), result.get(error)
     if value is None or not math.isfinite(value):
         return "-"
-    shown = f"{value:.{digits}f}"
+    shown = f"{value:z.{digits}f}"
     return shown if noise is None or not math.isfinite(noise) else f"{shown} +- {noise:.{digits}f}"
 
 

@@ -44,8 +44,10 @@ class RunFolder:
         Everything that a resumed run needs.
     environment.json
         Versions, machine, commit.
-    evaluation.json
-        What evaluate found.
+    evaluation.json, evaluation.sentences.jsonl
+        What evaluate found, in all and of every sentence.
+    report/
+        The pictures of report.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -59,6 +61,7 @@ class RunFolder:
         self.state = self.path / "state" / "last.pt"
         self.environment = self.path / "environment.json"
         self.evaluation = self.path / "evaluation.json"
+        self.sentences = self.path / "evaluation.sentences.jsonl"
 
     @property
     def of_training(self) -> tuple[Path, ...]:
@@ -95,9 +98,10 @@ class RunFolder:
 
     def _remove_own_files(self) -> None:
         """Remove what a run writes, and nothing that a person may have put beside it."""
-        for path in (self.path / "state", self.path / "source"):
+        for path in (self.path / "state", self.path / "source", self.path / "report"):
             shutil.rmtree(path, ignore_errors=True)
-        for path in (*self.of_training, self.evaluation):
+        partial = self.path.glob("evaluation.partial.*")
+        for path in (*self.of_training, self.evaluation, self.sentences, *partial):
             path.unlink(missing_ok=True)
 
     def is_run(self) -> bool:

@@ -10,7 +10,7 @@ import torch
     ("arguments", "message"),
     [
         (["trian"], r"no command 'trian'; did you mean train\?"),
-        (["zzz"], r"no command 'zzz' \(one of train, evaluate, sample, reconstruct, interpolate\)"),
+        (["zzz"], r"no command 'zzz' \(one of train, evaluate, sample, .*report\)"),
         (["--overwrite"], r"no command '--overwrite' \(one of train"),
         (["train", "--hiden-dim", "4"], r"no setting --hiden-dim; did you mean --hidden-dim\?"),
         (["train", "--hiden_dim=4"], r"no setting --hiden-dim; did you mean --hidden-dim\?"),
@@ -71,6 +71,19 @@ def test_bad_value_for_train(check_refused, train, flags, message):
         ("evaluate", "--num-samples x", r"--num-samples must be int, got 'x'"),
         ("evaluate", "--batch-size 0", r"batch_size must be at least 1, got 0"),
         ("evaluate", "--max-tokens 0", r"max_tokens must be at least 1, got 0"),
+        ("evaluate", "--most-rounds 0", r"most_rounds must be at least 1, got 0"),
+        ("evaluate", "--target-standard-error 0", r"target_standard_error must be positive, got 0"),
+        ("evaluate", "--proposal refind", r"no proposal 'refind'; did you mean 'refined'\?"),
+        (
+            "evaluate",
+            '--proposal refined --proposal-options {"setps":5}',
+            r"the refined proposal has no option 'setps'; it takes: steps, step_draws",
+        ),
+        (
+            "evaluate",
+            '--proposal widened --proposal-options {"factor":-1}',
+            r"cannot build WidenedProposal: factor must be positive and finite, got -1",
+        ),
         ("evaluate", "--split nope", r"split must be train, valid or test, got 'nope'"),
         ("evaluate", "--seed -1", r"seed must .*, got -1"),
         ("evaluate", "--out no/such.json", r"no folder no to write such\.json into: make it first"),

@@ -136,6 +136,7 @@ def test_single_precision_keeps_the_sums():
     parts = result.mutual_information + result.aggregate_kl
     assert parts == pytest.approx(result.sampled_kl, abs=1e-9)
     assert result.sampled_kl == pytest.approx(result.kl, abs=1e-5)
+    assert result.unit_variance.dtype == result.kl_per_dimension.dtype == torch.float64
 
 
 @pytest.mark.parametrize("family", [dist.Normal, dist.Laplace])
@@ -259,8 +260,18 @@ def test_plain_values_are_fit_for_a_file():
     text = json.dumps(single, allow_nan=False)
     assert json.loads(text)["num_sentences"] == 1
     once = information(standard_normal(2), table_guide(loc, 0.9), batches_of(1), num_draws=1)
+    assert once.mutual_information_upper is None
     assert math.isnan(once.mutual_information_standard_error)
     assert once.to_dict()["mutual_information_standard_error"] is None
+
+
+def test_posteriors_that_are_points_have_no_upper_bound():
+    loc = torch.arange(6.0).double().reshape(3, 2)
+    guide = Table(lambda rows: dist.Delta(loc[rows]).to_event(1))
+    result = information(standard_normal(2), guide, batches_of(3, 2))
+    assert result.mutual_information == pytest.approx(math.log(3), abs=1e-12)
+    assert result.mutual_information_upper == math.inf
+    assert result.to_dict()["mutual_information_upper"] is None
 
 
 @pytest.mark.slow

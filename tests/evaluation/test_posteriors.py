@@ -139,13 +139,15 @@ def test_kl_is_left_open_where_a_site_has_no_closed_form(pair, tokens):
         ),
         (lambda x: dist.Laplace(x, 1.0).to_event(1), type(None)),
         (lambda x: dist.StudentT(torch.tensor(5.0).double(), x, 1.0).to_event(1), type(None)),
-        (lambda x: dist.LogNormal(x, 1.0).to_event(1), type(None)),
         (flow, type(None)),
         (lambda x: gaussian(x).mask(x[:, 0] > 0.2), type(None)),
     ],
 )
 def test_family_is_found_for_gaussians_and_spheres_alone(pair, tokens, make, family):
-    posteriors = Posteriors(pair[0], OneLatent(make), {"tokens": tokens}, 0)
+    model, _ = pair
+    if family is SphericalFamily:
+        model = SentenceVAE(prior=UniformSphere(2).double(), decoder=model.decoder)
+    posteriors = Posteriors(model, OneLatent(make), {"tokens": tokens}, 0)
     assert type(posteriors.family) is family
     if posteriors.family is not None:
         z = torch.nn.functional.normalize(torch.randn(3, 4, 2).double(), dim=-1)
@@ -221,6 +223,13 @@ def test_latents_of_one_side_alone_are_named(tokens, pair):
         Posteriors(TwoLatents(("z", "z_2")), OneLatent(gaussian), batch, 0)
     with pytest.raises(ValueError, match=r"it draws none\): give the guide a sample site"):
         Posteriors(pair[0], EmptyGuide(), batch, 0)
+
+
+def test_another_support_than_the_priors_is_refused(pair, tokens):
+    """A vector is no unit vector, and the area of a sphere no volume."""
+    model = SentenceVAE(prior=UniformSphere(2).double(), decoder=pair[0].decoder)
+    with pytest.raises(ValueError, match="latent site 'z' has support .* in the model and .* in "):
+        Posteriors(model, pair[1], {"tokens": tokens}, 0)
 
 
 def test_model_without_latents_has_no_posterior(tokens):

@@ -45,7 +45,9 @@ def test_two_processes_write_the_numbers_of_one(tmp_path, proposal):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("nll, K = 120") == 1
-        found.append((json.loads(out.read_text()), (tmp_path / f"{name}.sentences.jsonl")))
+        result = json.loads(out.read_text())
+        assert result.pop("command").startswith("pyro-textvae evaluate")
+        found.append((result, tmp_path / f"{name}.sentences.jsonl"))
     (one, one_rows), (two, two_rows) = found
     assert one == two
     assert one_rows.read_bytes() == two_rows.read_bytes()
