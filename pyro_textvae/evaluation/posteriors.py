@@ -12,6 +12,7 @@ import pyro
 import torch
 from pyro import poutine
 from torch import Tensor, nn
+from torch.distributions import Independent
 
 from pyro_textvae.evaluation.batches import to_device
 from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFamily
@@ -48,9 +49,10 @@ class Posteriors:
         _check_same_sites(self.names, [name for name, _ in latent_sites(model_trace)])
         closed_form = closed_form_kl(model_trace, guide_trace)
         self.kl: Tensor | None = None
-        """KL(q(z | x), p(z)) of each sentence ``(N,)``, where all sites have a closed form."""
-        if self.names and set(closed_form) == set(self.names):
-            kl = torch.stack([value.squeeze(0).double() for value in closed_form.values()]).sum(0)
+        """KL(q(z | x), p(z)) of each sentence ``(N,)``, where one site has a closed form."""
+        # With several sites, that of one may depend on the draw of another.
+        if len(self.names) == 1 and self.site in closed_form:
+            kl = closed_form[self.site].squeeze(0).double()
             self.kl = kl.expand(len(self.keys)).cpu()
         self.distributions = {
             name: (site["fn"], dict(random_sites(model_trace))[name]["fn"])
@@ -100,8 +102,9 @@ class Posteriors:
         """The kind of posterior, in words."""
         if len(self.names) != 1:
             return f"{len(self.names)} latent sites ({', '.join(self.names)})"
-        posterior = self.distributions[self.site][0]
-        kind: Any = getattr(posterior, "base_dist", posterior)
+        kind = self.distributions[self.site][0]
+        while isinstance(kind, Independent):
+            kind = kind.base_dist
         return f"a posterior of the kind {type(kind).__name__} at {self.site!r}"
 
     def _find_family(self, sites: Mapping[str, Any]) -> Family | None:

@@ -28,10 +28,6 @@ class Block(NamedTuple):
     """The number of the block in the round."""
     round: int
 
-    def part(self, count: int) -> tuple[int, int]:
-        """The share of this block in ``count`` draws that are spread over the whole round."""
-        return count * self.start // self.total, count * self.stop // self.total
-
 
 class Sampler(ABC):
     """Where the draws of a batch come from.
@@ -104,12 +100,14 @@ class MixtureSampler(Sampler):
         self.quasi_random = quasi_random
         self.made = made
         self.purpose = purpose
+        self._spread = _Spread([count for _, count in self.components])
 
     def scored(self, block: Block) -> Scored:
         """See :class:`Sampler`."""
         values, joints = [], []
-        for number, (family, count) in enumerate(self.components):
-            start, stop = block.part(count)
+        places, order = self._spread.of(block)
+        for number, (family, _) in enumerate(self.components):
+            start, stop = places[number]
             if start == stop:
                 continue
             if number == 0 and block.round == 0 and self.made is not None:
@@ -121,7 +119,6 @@ class MixtureSampler(Sampler):
             z = family.sample(stop - start, seeds, quasi_random=self.quasi_random)
             values.append(z)
             joints.append(self.target({self.posteriors.site: z}))
-        order = _spread([len(value) for value in values])
         z = torch.cat(values)[order]
         joint = JointLogProb(*(torch.cat(column)[order] for column in zip(*joints, strict=True)))
         log_guide = self.guide.log_prob(z)
@@ -162,15 +159,15 @@ class JoinedSampler(Sampler):
 
     def __init__(self, parts: Sequence[tuple[Sampler, int]]) -> None:
         self.parts = parts
+        self._spread = _Spread([count for _, count in parts])
 
     def scored(self, block: Block) -> Scored:
         """See :class:`Sampler`."""
         found = []
-        for sampler, count in self.parts:
-            start, stop = block.part(count)
+        places, order = self._spread.of(block)
+        for (sampler, count), (start, stop) in zip(self.parts, places, strict=True):
             if start < stop:
                 found.append(sampler.scored(Block(start, stop, count, block.number, block.round)))
-        order = _spread([len(part.log_prior) for part in found])
         return Scored.cat(found).rows(order)
 
     def rows(self, target: Target, posteriors: Posteriors, chosen: Tensor) -> JoinedSampler:
@@ -180,10 +177,25 @@ class JoinedSampler(Sampler):
         )
 
 
-def _spread(counts: Sequence[int]) -> Tensor:
-    """The order that spreads groups of draws evenly: any stretch of it holds its share of each."""
-    places = [(torch.arange(count) + 0.5) / max(count, 1) for count in counts]
-    return torch.cat(places).argsort(stable=True)
+class _Spread:
+    """Groups of draws in one order that spreads each evenly over a round.
+
+    Any stretch of it holds its share of every group: parts of the draws are like the whole.
+    """
+
+    def __init__(self, counts: Sequence[int]) -> None:
+        places = torch.cat([(torch.arange(count) + 0.5) / max(count, 1) for count in counts])
+        groups = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        self._groups = groups[places.argsort(stable=True)]
+        self._count = len(counts)
+
+    def of(self, block: Block) -> tuple[list[tuple[int, int]], Tensor]:
+        """Which draws of each group a block has, and where they go, one group after the other."""
+        before = self._groups[: block.start].bincount(minlength=self._count)
+        own = self._groups[block.start : block.stop]
+        after = before + own.bincount(minlength=self._count)
+        order = own.argsort(stable=True).argsort()
+        return list(zip(before.tolist(), after.tolist(), strict=True)), order
 
 
 def _scored(joint: JointLogProb, log_proposal: Tensor, log_guide: Tensor) -> Scored:

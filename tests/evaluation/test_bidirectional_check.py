@@ -14,6 +14,8 @@ from pyro_textvae.evaluation.annealing import AnnealingSettings
 from pyro_textvae.evaluation.batches import evaluation_mode
 from pyro_textvae.evaluation.bidirectional_check import bidirectional_check
 from pyro_textvae.evaluation.sentences import seed_of
+from pyro_textvae.models import SentenceVAE
+from pyro_textvae.priors import UniformSphere
 from pyro_textvae.special_tokens import EOS, FIRST_EMITTED
 from tests.evaluation.linear_gaussian import LinearGaussian
 from tests.quadrature import log_px_by_quadrature
@@ -153,5 +155,6 @@ def test_bad_requests_are_refused(pair):
 
     with pytest.raises(ValueError, match="size must be at least 2, got 1"):
         bidirectional_check(*pair, 1)
+    on_sphere = SentenceVAE(prior=UniformSphere(2), decoder=pair[0].decoder).double()
     with pytest.raises(ValueError, match=r"site 'z' has support Sphere.*one latent in R\^D"):
-        bidirectional_check(pair[0], SphereGuide(), 2)
+        bidirectional_check(on_sphere, SphereGuide(), 2)

@@ -43,7 +43,8 @@ def test_keys_differ_wherever_sentences_do(tokens, source):
         *keys(tokens=tokens, labels=labels),
         *keys(tokens=tokens, labels=labels + 4),
         *keys(tokens=torch.tensor([[4, 5, 2]]), source=torch.tensor([[6, 2]])),
-        *keys(tokens=torch.tensor([[4, 5]]), source=torch.tensor([[2, 6, 2]])),
+        *keys(tokens=torch.tensor([[5, 2]]), source=torch.tensor([[6, 2, 4]])),
+        *keys(tokens=tokens, question=source),
         *keys(tokens=torch.tensor([[4, 0, 2]])),
         *keys(tokens=torch.tensor([[0, 4, 2]])),
     ]

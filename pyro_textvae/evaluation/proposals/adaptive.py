@@ -41,8 +41,8 @@ class AdaptiveProposal(Proposal):
             raise ValueError(f"most_first must be at least 2, got {most_first}")
         if not 0 < factor < float("inf"):
             raise ValueError(f"factor must be positive and finite, got {factor}")
-        if not 0 <= strength < float("inf"):
-            raise ValueError(f"strength must be finite and not negative, got {strength}")
+        if not 0 < strength < float("inf"):
+            raise ValueError(f"strength must be positive and finite, got {strength}")
         self.first_share = first_share
         self.most_first = most_first
         self.factor = factor
