@@ -324,6 +324,25 @@ def test_hard_sentences_get_more_rounds_and_less_error():
     assert ((result.log_px - torch.tensor(LOG_PX_1D)).abs() < 4.5 * result.standard_error).all()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("scale", "target", "largest"), [(1.0, 0.05, 0.0), (0.7, 0.1, 0.05)])
+def test_bias_of_stopping_at_a_target_is_what_the_readme_says(scale, target, largest):
+    """Mean error over 150 seeds and 4 sentences: measured -0.0007 and -0.029, errors 0.0005, 0.003.
+
+    A fixed number of draws as large as the mean has -0.008 of its own in the second case.
+    """
+    model, guide = tiny_pair(scale)
+    batch = [{"tokens": SENTENCES}]
+    errors = torch.stack(
+        [
+            log_likelihood(model, guide, batch, 50, seed, target_standard_error=target).log_px
+            for seed in range(150)
+        ]
+    ) - torch.tensor(LOG_PX_1D)
+    noise = errors.std().item() / math.sqrt(errors.numel())
+    assert -largest - 4.5 * noise < errors.mean().item() < 4.5 * noise
+
+
 def test_autocast_is_switched_off_and_said_so(pair, tokens):
     model, guide = (module.float() for module in pair)
     plain = log_likelihood(model, guide, [{"tokens": tokens}], 10)
