@@ -5,12 +5,55 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from torch import Tensor
 
 from pyro_textvae.evaluation.families import Family
 from pyro_textvae.evaluation.posteriors import Posteriors
-from pyro_textvae.evaluation.sampling import GuideSampler, Sampler
-from pyro_textvae.evaluation.target import Target
+from pyro_textvae.evaluation.sampling import GuideSampler, MixtureSampler, Sampler
+from pyro_textvae.evaluation.target import JointLogProb, Target
+
+
+@dataclass(frozen=True)
+class ProposalTask:
+    """What a proposal is made for.
+
+    target, posteriors
+        Of the sentences of a batch.
+    guide
+        The guide's posterior of each.
+    num_samples
+        Draws in a round for each.
+    quasi_random
+        Whether they come from a low-discrepancy sequence.
+    """
+
+    target: Target
+    posteriors: Posteriors
+    guide: Family
+    num_samples: int
+    quasi_random: bool
+
+    def mixture(
+        self,
+        components: Sequence[tuple[Family, int]],
+        *,
+        made: tuple[Tensor, JointLogProb] | None = None,
+        purpose: str = "",
+    ) -> MixtureSampler:
+        """Draws from these distributions, so many from each; see :class:`MixtureSampler`."""
+        return MixtureSampler(
+            self.target,
+            self.posteriors,
+            components,
+            self.guide,
+            quasi_random=self.quasi_random,
+            made=made,
+            purpose=purpose,
+        )
 
 
 class Proposal(ABC):
@@ -21,25 +64,14 @@ class Proposal(ABC):
     """
 
     @abstractmethod
-    def sampler(
-        self,
-        target: Target,
-        posteriors: Posteriors,
-        guide: Family,
-        num_samples: int,
-        *,
-        quasi_random: bool,
-    ) -> Sampler:
-        """What makes the draws of a batch.
-
-        :param guide: the guide's posterior.
-        :param num_samples: draws in a round for each sentence.
-        """
+    def sampler(self, task: ProposalTask) -> Sampler:
+        """What makes the draws of a batch."""
 
     @property
     def name(self) -> str:
-        """The name it is asked for by."""
-        return type(self).__module__.rpartition(".")[2]
+        """The name it is asked for by: its file's in the catalogue, else its class's."""
+        package, _, file = type(self).__module__.rpartition(".")
+        return file if package == "pyro_textvae.evaluation.proposals" else type(self).__name__
 
     def describe(self) -> dict[str, Any]:
         """Name and settings, for a result file."""
@@ -57,7 +89,7 @@ class Proposal(ABC):
         if posteriors.family is None:
             return GuideSampler(target, posteriors)
         return self.sampler(
-            target, posteriors, posteriors.family, num_samples, quasi_random=quasi_random
+            ProposalTask(target, posteriors, posteriors.family, num_samples, quasi_random)
         )
 
     def falls_back(self, posteriors: Posteriors) -> str | None:

@@ -238,13 +238,11 @@ def test_proposal_of_ones_own_is_a_file(pair, tokens, tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text(
         "from pyro_textvae.evaluation.proposal import Proposal\n"
-        "from pyro_textvae.evaluation.sampling import MixtureSampler\n"
         "class Twice(Proposal):\n"
         "    def __init__(self, factor=2.0):\n"
         "        self.factor = factor\n"
-        "    def sampler(self, target, posteriors, guide, num_samples, *, quasi_random):\n"
-        "        components = [(guide.widened(self.factor), num_samples)]\n"
-        "        return MixtureSampler(target, posteriors, components, guide)\n"
+        "    def sampler(self, task):\n"
+        "        return task.mixture([(task.guide.widened(self.factor), task.num_samples)])\n"
     )
     made = zoo.build(zoo.load("proposals", f"{mine}:Twice"), {"factor": 1.3})
     batches = [{"tokens": tokens}]
@@ -252,3 +250,4 @@ def test_proposal_of_ones_own_is_a_file(pair, tokens, tmp_path):
     expected = log_likelihood(*pair, batches, num_samples=50, proposal=WidenedProposal(1.3))
     assert torch.equal(result.log_px, expected.log_px)
     assert result.proposal["factor"] == 1.3
+    assert result.proposal["name"] == "Twice"

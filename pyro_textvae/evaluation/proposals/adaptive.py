@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
-from pyro_textvae.evaluation.families import Family
-from pyro_textvae.evaluation.posteriors import Posteriors
-from pyro_textvae.evaluation.proposal import Proposal
-from pyro_textvae.evaluation.sampling import JoinedSampler, MixtureSampler, Sampler
-from pyro_textvae.evaluation.target import Target
+from pyro_textvae.evaluation.proposal import Proposal, ProposalTask
+from pyro_textvae.evaluation.sampling import JoinedSampler, Sampler
 
 
 class AdaptiveProposal(Proposal):
@@ -48,45 +45,30 @@ class AdaptiveProposal(Proposal):
         self.factor = factor
         self.strength = strength
 
-    def sampler(
-        self,
-        target: Target,
-        posteriors: Posteriors,
-        guide: Family,
-        num_samples: int,
-        *,
-        quasi_random: bool,
-    ) -> Sampler:
+    def sampler(self, task: ProposalTask) -> Sampler:
         """See :class:`Proposal`."""
-        first = min(int(self.first_share * num_samples), self.most_first) // 2
-        halves = (num_samples - num_samples // 2, num_samples // 2)
+        first = min(int(self.first_share * task.num_samples), self.most_first) // 2
         if first < 1:
-            components = [(guide, num_samples)]
-            return MixtureSampler(target, posteriors, components, guide, quasi_random=quasi_random)
+            return task.mixture([(task.guide, task.num_samples)])
         made, fits = [], []
         for half in ("one", "other"):
-            seeds = posteriors.seeds("first round", half)
-            z = guide.sample(first, seeds, quasi_random=quasi_random)
-            scores = target({posteriors.site: z})
-            weights = (scores.total.double() - guide.log_prob(z).double()).softmax(0)
+            seeds = task.posteriors.seeds("first round", half)
+            z = task.guide.sample(first, seeds, quasi_random=task.quasi_random)
+            scores = task.target({task.posteriors.site: z})
+            weights = (scores.total.double() - task.guide.log_prob(z).double()).softmax(0)
             weights = weights.nan_to_num(1.0 / first)  # where no draw was possible
             made.append((z, scores))
-            fits.append(guide.fitted(z, weights, self.strength).widened(self.factor))
-        parts = [
-            (
-                MixtureSampler(
-                    target,
-                    posteriors,
-                    [(guide, first), (fit, count - first)],
-                    guide,
-                    quasi_random=quasi_random,
-                    made=own,
-                    purpose=purpose,
-                ),
-                count,
-            )
-            for own, fit, count, purpose in zip(
-                made, reversed(fits), halves, ("one", "other"), strict=True
-            )
-        ]
-        return JoinedSampler(parts)
+            fits.append(task.guide.fitted(z, weights, self.strength).widened(self.factor))
+        counts = (task.num_samples - task.num_samples // 2, task.num_samples // 2)
+        halves = zip(made, reversed(fits), counts, ("one", "other"), strict=True)
+        return JoinedSampler(
+            [
+                (
+                    task.mixture(
+                        [(task.guide, first), (fit, count - first)], made=own, purpose=purpose
+                    ),
+                    count,
+                )
+                for own, fit, count, purpose in halves
+            ]
+        )

@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
-from pyro_textvae.evaluation.families import Family
-from pyro_textvae.evaluation.posteriors import Posteriors
-from pyro_textvae.evaluation.proposal import Proposal
-from pyro_textvae.evaluation.sampling import MixtureSampler, Sampler
-from pyro_textvae.evaluation.target import Target
+from pyro_textvae.evaluation.proposal import Proposal, ProposalTask
+from pyro_textvae.evaluation.sampling import Sampler
 
 
 class GuideProposal(Proposal):
@@ -17,15 +14,6 @@ class GuideProposal(Proposal):
     Source: Burda et al. (2016), Importance Weighted Autoencoders, equation 8.
     """
 
-    def sampler(
-        self,
-        target: Target,
-        posteriors: Posteriors,
-        guide: Family,
-        num_samples: int,
-        *,
-        quasi_random: bool,
-    ) -> Sampler:
+    def sampler(self, task: ProposalTask) -> Sampler:
         """See :class:`Proposal`."""
-        components = [(guide, num_samples)]
-        return MixtureSampler(target, posteriors, components, guide, quasi_random=quasi_random)
+        return task.mixture([(task.guide, task.num_samples)])

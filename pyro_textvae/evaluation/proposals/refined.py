@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pyro_textvae.evaluation.families import Family
 from pyro_textvae.evaluation.posteriors import Posteriors
-from pyro_textvae.evaluation.proposal import Proposal
-from pyro_textvae.evaluation.sampling import MixtureSampler, Sampler
+from pyro_textvae.evaluation.proposal import Proposal, ProposalTask
+from pyro_textvae.evaluation.sampling import Sampler
 from pyro_textvae.evaluation.target import Target
 
 
@@ -55,20 +55,11 @@ class RefinedProposal(Proposal):
         self.factor = factor
         self.guide_share = guide_share
 
-    def sampler(
-        self,
-        target: Target,
-        posteriors: Posteriors,
-        guide: Family,
-        num_samples: int,
-        *,
-        quasi_random: bool,
-    ) -> Sampler:
+    def sampler(self, task: ProposalTask) -> Sampler:
         """See :class:`Proposal`."""
-        best = self.refine(target, posteriors, guide).widened(self.factor)
-        from_guide = int(self.guide_share * num_samples)
-        components = [(best, num_samples - from_guide), (guide, from_guide)]
-        return MixtureSampler(target, posteriors, components, guide, quasi_random=quasi_random)
+        best = self.refine(task.target, task.posteriors, task.guide).widened(self.factor)
+        from_guide = int(self.guide_share * task.num_samples)
+        return task.mixture([(best, task.num_samples - from_guide), (task.guide, from_guide)])
 
     def refine(self, target: Target, posteriors: Posteriors, guide: Family) -> Family:
         """The member of the guide's family with the best bound that the steps find."""

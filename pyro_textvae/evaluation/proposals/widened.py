@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
-from pyro_textvae.evaluation.families import Family
-from pyro_textvae.evaluation.posteriors import Posteriors
-from pyro_textvae.evaluation.proposal import Proposal
-from pyro_textvae.evaluation.sampling import MixtureSampler, Sampler
-from pyro_textvae.evaluation.target import Target
+from pyro_textvae.evaluation.proposal import Proposal, ProposalTask
+from pyro_textvae.evaluation.sampling import Sampler
 
 
 class WidenedProposal(Proposal):
@@ -25,15 +22,6 @@ class WidenedProposal(Proposal):
             raise ValueError(f"factor must be positive and finite, got {factor}")
         self.factor = factor
 
-    def sampler(
-        self,
-        target: Target,
-        posteriors: Posteriors,
-        guide: Family,
-        num_samples: int,
-        *,
-        quasi_random: bool,
-    ) -> Sampler:
+    def sampler(self, task: ProposalTask) -> Sampler:
         """See :class:`Proposal`."""
-        components = [(guide.widened(self.factor), num_samples)]
-        return MixtureSampler(target, posteriors, components, guide, quasi_random=quasi_random)
+        return task.mixture([(task.guide.widened(self.factor), task.num_samples)])
