@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import glob
 import math
 import shlex
 from collections.abc import Sequence
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str]) -> None:
         found.result["evaluation_id"],
         found.likelihood.sentence_columns(),
     )
-    for file in out.parent.glob(f"{partial.name}.*"):
+    for file in out.parent.glob(f"{glob.escape(partial.name)}.*"):
         file.unlink()
     print(evaluation_table(found.result))
     print(f"written to {out}")
@@ -136,6 +137,9 @@ def _check_place(options: EvaluateOptions, out: Path, of_training: Sequence[Path
         raise UserError(f"there is no folder {out.parent} to write {out.name} into: make it first")
     if out.is_dir():
         raise UserError(f"--out {out} is a folder: give the name of a file")
+    if out.suffix != ".json":
+        # What lies beside it is named after it.
+        raise UserError(f"--out {out} must end in .json")
 
 
 def _proposal(options: EvaluateOptions) -> Any:
@@ -144,9 +148,16 @@ def _proposal(options: EvaluateOptions) -> Any:
     :raises UserError: for an option that it does not take.
     """
     from pyro_textvae import zoo
+    from pyro_textvae.evaluation.proposal import Proposal
 
     used: set[str] = set()
-    built = zoo.build(zoo.load("proposals", options.proposal), options.proposal_options, used)
+    found = zoo.load("proposals", options.proposal)
+    if not issubclass(found, Proposal):
+        raise UserError(
+            f"{options.proposal} is no proposal: derive it from "
+            "pyro_textvae.evaluation.proposal.Proposal"
+        )
+    built = zoo.build(found, options.proposal_options, used)
     unknown = sorted(set(options.proposal_options) - used)
     if unknown:
         takes = ", ".join(name for name in vars(built)) or "none"

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pyro_textvae.evaluation.batches import evaluation_mode
 from pyro_textvae.evaluation.posteriors import Posteriors
 from pyro_textvae.evaluation.proposals import RefinedProposal
+from pyro_textvae.evaluation.sentence_likelihoods import error_of_mean
 from pyro_textvae.evaluation.sentences import batch_of
 from pyro_textvae.evaluation.target import Target
 
@@ -31,12 +32,15 @@ class AmortisationGap:
         estimate from below of the amortisation gap: optimisation stops before the best member.
     standard_error
         Monte Carlo error of ``gap``.
+    keys
+        A number made of each sentence.
     evaluations
         Decoder evaluations in all, a gradient counted as three.
     """
 
     gap: Tensor
     standard_error: Tensor
+    keys: Tensor
     evaluations: int
 
     @cached_property
@@ -46,8 +50,8 @@ class AmortisationGap:
 
     @cached_property
     def mean_standard_error(self) -> float:
-        """Monte Carlo error of ``mean``."""
-        return self.standard_error.norm().item() / len(self.gap)
+        """Monte Carlo error of ``mean``; equal sentences share their draws."""
+        return error_of_mean(self.standard_error, self.keys)
 
     def to_dict(self) -> dict[str, Any]:
         """The summary for a result file; nats per sentence."""
@@ -82,7 +86,7 @@ def amortisation_gap(
     refined = RefinedProposal(steps=steps, step_draws=step_draws)
     lengths = torch.tensor([sentence["tokens"].shape[1] for sentence in sentences])
     order = lengths.argsort(stable=True)
-    gaps, errors = [], []
+    gaps, errors, keys = [], [], []
     evaluations = 0
     with evaluation_mode(model, guide, seed):
         for rows in order.split(_SENTENCES_AT_ONCE):
@@ -103,6 +107,12 @@ def amortisation_gap(
             gain = bounds[0] - bounds[1]
             gaps.append(gain.mean(0))
             errors.append(gain.std(0) / math.sqrt(num_draws))
+            keys.append(torch.tensor(posteriors.keys))
             evaluations += target.evaluations
     back = order.argsort()
-    return AmortisationGap(torch.cat(gaps)[back], torch.cat(errors)[back], evaluations)
+    return AmortisationGap(
+        gap=torch.cat(gaps)[back],
+        standard_error=torch.cat(errors)[back],
+        keys=torch.cat(keys)[back],
+        evaluations=evaluations,
+    )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pyro
 import torch
@@ -19,24 +20,47 @@ def evaluation_mode(model: nn.Module, guide: nn.Module, seed: int) -> Iterator[N
     All is undone afterwards.
     """
     training = [(m, m.training) for root in (model, guide) for m in root.modules()]
-    matrix_products, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    tf32 = matrix_products.allow_tf32, cudnn.allow_tf32
     state = pyro.util.get_rng_state()
     cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
         model.eval()
         guide.eval()
         pyro.set_rng_seed(seed)
-        matrix_products.allow_tf32 = cudnn.allow_tf32 = False
-        with torch.no_grad(), torch.autocast(device_of(model).type, enabled=False):
+        with (
+            torch.no_grad(),
+            torch.autocast(device_of(model).type, enabled=False),
+            _without_tf32(),
+        ):
             yield
     finally:
-        matrix_products.allow_tf32, cudnn.allow_tf32 = tf32
         for module, was_training in training:
             module.training = was_training
         pyro.util.set_rng_state(state)
         if cuda_states:
             torch.cuda.set_rng_state_all(cuda_states)
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    """Matrix products and recurrent networks in full float32 on the GPU."""
+    backends: Any = torch.backends
+    name: str
+    off: str | bool
+    # PyTorch 2.9 gave the settings other names, and asking for the older ones may raise there.
+    if hasattr(backends.cuda.matmul, "fp32_precision"):
+        name, off = "fp32_precision", "ieee"
+        kernels = [backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn]
+    else:
+        name, off = "allow_tf32", False
+        kernels = [backends.cuda.matmul, backends.cudnn]
+    before = [getattr(kernel, name) for kernel in kernels]
+    try:
+        for kernel in kernels:
+            setattr(kernel, name, off)
+        yield
+    finally:
+        for kernel, value in zip(kernels, before, strict=True):
+            setattr(kernel, name, value)
 
 
 def device_of(module: nn.Module) -> torch.device:

@@ -93,16 +93,14 @@ class HamiltonianTransitions:
         start = torch.randn_like(state.z)
         momentum = start + 0.5 * size * self._force(state, beta)
         new = state
-        finite = torch.ones_like(state.log_ratio, dtype=torch.bool)
         for remaining in reversed(range(self._leapfrog_steps)):
             z = new.z + size * torch.einsum("nij,cnj->cni", self._units, momentum)
-            # A trajectory that leaves the numbers is refused; it goes on from the start meanwhile.
-            finite = finite & z.isfinite().all(-1)
-            new = self.state(torch.where(finite.unsqueeze(-1), z, state.z))
+            # Where z left the numbers, its momentum is so large, or none, that the end is refused.
+            new = self.state(torch.where(z.isfinite().all(-1, keepdim=True), z, state.z))
             momentum = momentum + (1.0 if remaining else 0.5) * size * self._force(new, beta)
         kinetic = 0.5 * (start.double().square() - momentum.double().square()).sum(-1)
         log_probability = new.log_path(beta) - state.log_path(beta) + kinetic
-        probability = log_probability.clamp(max=0.0).exp().nan_to_num(0.0) * finite
+        probability = log_probability.clamp(max=0.0).exp().nan_to_num(0.0)
         return state.replaced(new, torch.rand_like(probability) < probability), probability
 
     def _force(self, state: ChainState, beta: float) -> Tensor:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,7 +66,7 @@ class PartialResults:
             file.unlink(missing_ok=True)
 
     def _files(self) -> list[Path]:
-        return sorted(self._path.parent.glob(f"{self._path.name}.[0-9]*"))
+        return sorted(self._path.parent.glob(f"{glob.escape(self._path.name)}.[0-9]*"))
 
     def _read_header(self, file: Path) -> bool:
         try:

@@ -20,6 +20,8 @@ def joined_processes() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     # Rows are gathered as Python objects, from the CPU.
     torch.distributed.init_process_group("gloo")
     try:

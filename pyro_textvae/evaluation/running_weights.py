@@ -193,8 +193,9 @@ def summarise(rounds: Sequence[RunningWeights], *, independent: bool = True) -> 
     }
     for name in ("standard_error", "ess", "largest_weight"):
         columns[name] = columns[name].where(possible, math.nan)
-    parts = [_parts(groups, counts, number) for number in (1, 2, 4) if len(groups) % number == 0]
-    means = [part.mean(0) for part in parts]
+    means = [
+        _mean_of_parts(groups, counts, number) for number in (1, 2, 4) if len(groups) % number == 0
+    ]
     missing = torch.full_like(log_sum, math.nan)
     columns["doubling"] = means[0] - means[1] if len(means) > 1 else missing
     columns["half_doubling"] = means[1] - means[2] if len(means) > 2 else missing
@@ -202,7 +203,7 @@ def summarise(rounds: Sequence[RunningWeights], *, independent: bool = True) -> 
     number = len(groups)
     while number >= len(rounds):
         estimates = _parts(groups, counts, number)
-        curve.append(estimates.mean(0))
+        curve.append(_mean_of_parts(groups, counts, number))
         error = columns["standard_error"]
         errors.append(estimates.std(0) / math.sqrt(number) if number > 1 else error)
         if number % 2:
@@ -222,6 +223,12 @@ def _parts(groups: Tensor, counts: Tensor, number: int) -> Tensor:
     """Log-mean-exp of equal parts of the draws, ``(number, N)``."""
     log_sums = groups.reshape(number, -1, groups.shape[-1]).logsumexp(1)
     return log_sums - counts.reshape(number, -1).sum(1, keepdim=True).log()
+
+
+def _mean_of_parts(groups: Tensor, counts: Tensor, number: int) -> Tensor:
+    """Mean of their estimates, by their numbers of draws: never above that of larger parts."""
+    shares = counts.reshape(number, -1).sum(1, keepdim=True) / counts.sum()
+    return (shares * _parts(groups, counts, number)).sum(0)
 
 
 def _error_between(groups: Tensor, counts: Tensor, number: int) -> Tensor:

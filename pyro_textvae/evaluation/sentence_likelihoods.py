@@ -53,7 +53,8 @@ class LogLikelihood:
     elbo
         The evidence lower bound of the guide: ``reconstruction - kl``.
     reconstruction
-        E_q log p(x | z) under the guide, by the same draws.
+        E_q log p(x | z) under the guide, by the same draws; those of another proposal weigh as
+        much as the guide makes them, which for a few draws is biased upwards.
     kl
         KL(q(z | x), p(z)) of the guide, in closed form where one is registered.
     tokens
@@ -140,17 +141,21 @@ class LogLikelihood:
 
     @cached_property
     def khat_above_0_7(self) -> float | None:
-        """Share of sentences whose weights have too heavy a tail; None where K is below 100."""
+        """Share of sentences whose weights have too heavy a tail; None where K is below 100.
+
+        Sentences without a k-hat, for their few draws, do not count.
+        """
         if self.khat.isnan().all():
             return None
-        return (self.khat > HEAVY_TAIL).double().mean().item()
+        known = self.khat[~self.khat.isnan()]
+        return (known > HEAVY_TAIL).double().mean().item()
 
     @cached_property
     def flagged(self) -> Tensor:
         """Sentences whose own estimate rests on few draws: ESS below 50, or a weight above 0.2."""
         if self.exact:
             return torch.zeros_like(self.ess, dtype=torch.bool)
-        return (self.ess < SMALLEST_ESS) | (self.largest_weight > LARGEST_WEIGHT)
+        return ~(self.ess >= SMALLEST_ESS) | (self.largest_weight > LARGEST_WEIGHT)
 
     @cached_property
     def doubling_increment(self) -> float:
@@ -229,7 +234,11 @@ class LogLikelihood:
         }
 
     def _error_of_mean(self, errors: Tensor) -> float:
-        """Standard error of a mean over sentences; equal sentences share their draws."""
-        _, group = self.keys.unique(return_inverse=True)
-        sums = torch.zeros(int(group.max()) + 1, dtype=torch.float64).index_add(0, group, errors)
-        return sums.norm().item() / self.num_sentences
+        return error_of_mean(errors, self.keys)
+
+
+def error_of_mean(errors: Tensor, keys: Tensor) -> float:
+    """Standard error of a mean over sentences; those of equal ``keys`` share their draws."""
+    _, group = keys.unique(return_inverse=True)
+    sums = torch.zeros(int(group.max()) + 1, dtype=errors.dtype).index_add(0, group, errors)
+    return sums.norm().item() / len(errors)

@@ -15,11 +15,13 @@ from pyro_textvae.special_tokens import PAD
 
 
 def single_sentences(batch: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
-    """Each sentence as a batch of one, without its padding: the same in whatever batch it was."""
-    count = len(batch["tokens"])
+    """Each sentence as a batch of one, without its padding: the same in whatever batch it was.
+
+    Integer keywords of two dimensions are rows of ids, padded on the right; all others stay whole.
+    """
     return [
         {name: _without_padding(value[row : row + 1]) for name, value in batch.items()}
-        for row in range(count)
+        for row in range(len(batch["tokens"]))
     ]
 
 
@@ -45,13 +47,17 @@ def seed_of(*parts: int | str) -> int:
 
 
 def _without_padding(value: Tensor) -> Tensor:
-    if value.dim() < 2 or value.is_floating_point():
+    if not _is_ids(value):
         return value
     real = (value != PAD).any(0).nonzero()
     return value[:, : int(real[-1]) + 1 if len(real) else 1]
 
 
 def _stacked(rows: list[Tensor]) -> Tensor:
-    if rows[0].dim() < 2 or rows[0].is_floating_point():
+    if not _is_ids(rows[0]):
         return torch.cat(rows)
     return pad_sequence([row[0] for row in rows], batch_first=True, padding_value=PAD)
+
+
+def _is_ids(value: Tensor) -> bool:
+    return value.dim() == 2 and not value.is_floating_point()

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pyro
@@ -81,8 +83,7 @@ class Target:
 
         def differentiate(part: Latents, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
             leaves = {name: value.detach().requires_grad_() for name, value in part.items()}
-            # cuDNN has no backward pass for a recurrent network in evaluation mode.
-            with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+            with torch.enable_grad(), _without_cudnn():
                 total = self._score(leaves, batch).total
                 grads = torch.autograd.grad(total.sum(), list(leaves.values()))
             return total.detach(), *grads
@@ -135,12 +136,25 @@ class Target:
         return JointLogProb(log_likelihood.expand(shape), log_prior.expand(shape))
 
 
+@contextmanager
+def _without_cudnn() -> Iterator[None]:
+    """It has no backward pass for a recurrent network in evaluation mode."""
+    enabled = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.enabled = enabled
+
+
 def suitable_tokens(model: nn.Module) -> int:
     """As many tokens at once as keep the model's device busy, and its memory free."""
     device = device_of(model)
     if device.type != "cuda":
         return _TOKENS_ON_CPU
-    return torch.cuda.get_device_properties(device).total_memory // _BYTES_PER_TOKEN
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    sharing = -(-processes // torch.cuda.device_count())
+    return torch.cuda.get_device_properties(device).total_memory // _BYTES_PER_TOKEN // sharing
 
 
 def _pieces(count: int, size: int) -> Iterator[slice]:

@@ -62,3 +62,10 @@ def test_posterior_of_another_family_is_refused():
         ValueError, match="has a posterior of the kind Laplace at 'z': leave it out"
     ):
         amortisation_gap(standard_normal(3, torch.float32), guide, sentences)
+
+
+def test_equal_sentences_share_their_noise_and_the_error_of_the_mean_knows(pair, tokens):
+    sentences = single_sentences({"tokens": tokens[[2, 2, 2, 2]]})
+    gap = amortisation_gap(*pair, sentences, steps=2, num_draws=8)
+    torch.testing.assert_close(gap.gap, gap.gap[:1].expand(4))
+    assert gap.mean_standard_error == pytest.approx(gap.standard_error[0].item())

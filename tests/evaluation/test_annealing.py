@@ -161,6 +161,24 @@ def test_chains_do_not_stand_still_where_a_trajectory_lasts_half_a_period():
     assert abs(both.corrcoef()[0, 1]) < 4.5 / math.sqrt(4000)
 
 
+def test_steps_are_in_the_units_of_a_full_covariance():
+    """Scales of 0.01 and 10 and a correlation of 0.99: all one to the transitions.
+
+    In those units every density here is a standard normal, where three leapfrogs of 0.5 accept
+    all but a few.
+    """
+    model = LinearGaussian(2)
+    _, x = model.simulate(1)
+    scale_tril = torch.tensor([[[10.0, 0.0], [0.0099, 0.0014]]]).double()
+    posterior = dist.MultivariateNormal(torch.ones(1, 2).double(), scale_tril=scale_tril)
+    transitions = HamiltonianTransitions(
+        Target(model, {"tokens": x}), posterior, "z", leapfrog_steps=3
+    )
+    state = transitions.state(posterior.sample((1000,)))
+    _, probability = transitions.move(state, 0.0, torch.tensor([0.5]).double())
+    assert probability.mean() > 0.95
+
+
 def test_state_of_a_refused_proposal_is_the_old_one():
     """A step that leaves the numbers is refused for its own chain, and the others move."""
     model = LinearGaussian(2)

@@ -12,7 +12,7 @@ from pyro.nn import PyroModule
 
 from pyro_textvae.data import Batch
 from pyro_textvae.evaluation import annealed_sentences, log_likelihood
-from pyro_textvae.evaluation.annealing import AnnealingSettings
+from pyro_textvae.evaluation.annealing import AnnealedEstimate, AnnealingSettings
 from pyro_textvae.evaluation.check import Difference, check_with_annealing
 from pyro_textvae.guides import EmptyGuide
 from pyro_textvae.models import LanguageModel, SentenceVAE
@@ -54,6 +54,24 @@ def test_annealed_sentences_are_those_of_the_split_in_its_order(exact, checked):
     assert ((checked.annealed - exact) / checked.annealed_error).abs().max() < 4.5
     assert checked.annealed_error.max() < 0.2
     assert exact.std() > 1.0  # so that a mistaken place could not pass
+
+
+def test_parts_come_back_by_place():
+    parts = [
+        (
+            torch.tensor(rows),
+            AnnealedEstimate(
+                log_weights=torch.tensor([rows, rows]).double(),
+                acceptance=torch.tensor(rows) / 10,
+                is_upper_bound=True,
+            ),
+        )
+        for rows in ([3, 0], [1, 4, 2])
+    ]
+    whole = annealed_sentences.in_order(parts)
+    torch.testing.assert_close(whole.log_px, torch.arange(5).double())
+    torch.testing.assert_close(whole.acceptance, torch.arange(5) / 10)
+    assert whole.is_upper_bound
 
 
 def test_a_right_estimate_raises_no_warning(checked, scored):

@@ -376,3 +376,26 @@ def test_latents_that_the_guide_leaves_out_are_refused(pair, tokens):
     model, _ = pair
     with pytest.raises(ValueError, match="latent site 'z' of the model is not drawn by the guide"):
         log_likelihood(model, EmptyGuide(), [{"tokens": tokens}], 5)
+
+
+def test_precision_of_the_user_is_given_back(pair, tokens):
+    """By PyTorch's present name for it; the older one raises once this is set."""
+    kernel = torch.backends.cuda.matmul
+    before = kernel.fp32_precision
+    model, guide = pair
+    seen = []
+    model.decoder.register_forward_hook(lambda *call: seen.append(kernel.fp32_precision))
+    try:
+        kernel.fp32_precision = "tf32"
+        log_likelihood(model, guide, [{"tokens": tokens}], 3)
+        assert set(seen) == {"ieee"}
+        assert kernel.fp32_precision == "tf32"
+    finally:
+        kernel.fp32_precision = before
+
+
+@pytest.mark.parametrize("count", [3, 5, 9, 30])
+def test_doubling_is_never_negative_though_the_halves_are_unequal(pair, tokens, count):
+    result = log_likelihood(*pair, [{"tokens": tokens}], count)
+    assert (result.doubling >= -1e-12).all()
+    torch.testing.assert_close(result.curve[:, -1], result.log_px)

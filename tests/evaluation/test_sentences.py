@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
+from pyro_textvae.evaluation.sentences import (
+    batch_of,
+    seed_of,
+    sentence_key,
+    single_sentences,
+)
 
 
 def keys(**fields):
@@ -101,3 +106,20 @@ def test_single_sentences_are_batches_of_one_without_padding(tokens, source):
 def test_row_of_padding_alone_keeps_a_column():
     (found,) = single_sentences({"tokens": torch.zeros(1, 4, dtype=torch.long)})
     assert found["tokens"].tolist() == [[0]]
+
+
+def test_keywords_of_another_kind_than_ids_keep_their_shape():
+    batch = {
+        "tokens": torch.tensor([[4, 2, 0], [5, 6, 2]]),
+        "weights": torch.zeros(2, 3),
+        "tags": torch.zeros(2, 3, 4, dtype=torch.long),
+        "labels": torch.tensor([1, 0]),
+    }
+    first, second = single_sentences(batch)
+    assert first["tokens"].tolist() == [[4, 2]]
+    assert first["weights"].shape == (1, 3)
+    assert first["tags"].shape == (1, 3, 4)
+    assert first["labels"].tolist() == [1]
+    again = batch_of([first, second])
+    for name, value in batch.items():
+        assert torch.equal(again[name], value)

@@ -58,7 +58,7 @@ class GaussianFamily(Family):
         u = self.loc + self.log_scale.exp() * noise
         if self.scale_tril.dim() == 2:
             return self.origin + self.scale_tril * u
-        return self.origin + (self.scale_tril @ u.unsqueeze(-1)).squeeze(-1)
+        return self.origin + torch.einsum("nij,knj->kni", self.scale_tril, u)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """``(K, N)`` for ``z`` ``(K, N, D)``."""
@@ -101,8 +101,11 @@ class GaussianFamily(Family):
         shifted = z - self.origin
         if self.scale_tril.dim() == 2:
             return shifted / self.scale_tril
-        tril = self.scale_tril.expand(*shifted.shape, shifted.shape[-1])
-        return torch.linalg.solve_triangular(tril, shifted.unsqueeze(-1), upper=False).squeeze(-1)
+        # The draws are the columns of one system a sentence: no copy of its scale for each.
+        columns = torch.linalg.solve_triangular(
+            self.scale_tril, shifted.permute(1, 2, 0), upper=False
+        )
+        return columns.permute(2, 0, 1)
 
     def _member(self, parameters: list[Tensor]) -> GaussianFamily:
         return GaussianFamily(self.origin, self.scale_tril, *parameters)

@@ -34,8 +34,8 @@ class AdaptiveProposal(Proposal):
     ) -> None:
         if not 0 < first_share < 1:
             raise ValueError(f"first_share must lie in (0, 1), got {first_share}")
-        if most_first < 2:
-            raise ValueError(f"most_first must be at least 2, got {most_first}")
+        if not isinstance(most_first, int) or most_first < 2:
+            raise ValueError(f"most_first must be a whole number of at least 2, got {most_first}")
         if not 0 < factor < float("inf"):
             raise ValueError(f"factor must be positive and finite, got {factor}")
         if not 0 < strength < float("inf"):

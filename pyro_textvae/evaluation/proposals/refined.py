@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -40,10 +42,9 @@ class RefinedProposal(Proposal):
         factor: float = 1.05,
         guide_share: float = 0.1,
     ) -> None:
-        if steps < 1 or step_draws < 1:
-            raise ValueError(
-                f"steps and step_draws must be at least 1, got {steps} and {step_draws}"
-            )
+        for what, number in (("steps", steps), ("step_draws", step_draws)):
+            if not isinstance(number, int) or number < 1:
+                raise ValueError(f"{what} must be a whole number of at least 1, got {number}")
         if not 0 <= guide_share < 1:
             raise ValueError(f"guide_share must lie in [0, 1), got {guide_share}")
         for name, value in (("learning_rate", learning_rate), ("factor", factor)):
@@ -58,7 +59,7 @@ class RefinedProposal(Proposal):
     def sampler(self, task: ProposalTask) -> Sampler:
         """See :class:`Proposal`."""
         best = self.refine(task.target, task.posteriors, task.guide).widened(self.factor)
-        from_guide = int(self.guide_share * task.num_samples)
+        from_guide = min(math.ceil(self.guide_share * task.num_samples), task.num_samples - 1)
         return task.mixture([(best, task.num_samples - from_guide), (task.guide, from_guide)])
 
     def refine(self, target: Target, posteriors: Posteriors, guide: Family) -> Family:
