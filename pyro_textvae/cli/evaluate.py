@@ -123,7 +123,10 @@ def _write_report(options: EvaluateOptions) -> None:
     from pyro_textvae.report.run_report import is_drawable, write_report
 
     if not is_drawable():
-        print("for its pictures: pip install 'pyro-textvae[viz]', then pyro-textvae report RUN")
+        print(
+            "for its pictures: pip install 'pyro-textvae[viz]', then pyro-textvae report "
+            f"{options.run}"
+        )
         return
     page = write_report([options.run], seed=options.seed, device=options.device)
     print(f"pictures in {page}")

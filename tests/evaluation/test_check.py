@@ -56,6 +56,14 @@ def test_annealed_sentences_are_those_of_the_split_in_its_order(exact, checked):
     assert exact.std() > 1.0  # so that a mistaken place could not pass
 
 
+def test_sentences_annealed_apart_have_numbers_of_their_own(pair, tokens):
+    """Thirty-two of one sentence are annealed sixteen at a time; no two may share their chains."""
+    batches = [{"tokens": tokens[:1].repeat(32, 1)}]
+    scored = log_likelihood(*pair, batches, num_samples=2)
+    result = check_with_annealing(*pair, batches, scored, settings=TINY)
+    assert len(result.annealed.unique()) == 32
+
+
 def test_parts_come_back_by_place():
     parts = [
         (
