@@ -54,15 +54,24 @@ def replicates(tokens: Tensor, count: int = 1) -> dict[str, Tensor]:
 
 def posterior_moments(decoder: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of p(z | x) under a standard normal prior of two dimensions."""
-    points = torch.linspace(-6.0, 6.0, 49, dtype=torch.float64)
-    grid = torch.cartesian_prod(points, points)
-    with torch.no_grad():
-        log_joint = -0.5 * grid.square().sum(-1, keepdim=True) + decoder(
-            grid.unsqueeze(1)
-        ).log_prob(tokens)
+    grid, log_joint = _on_grid(decoder, tokens)
     shares = log_joint.softmax(0).T  # (N, grid)
     loc = shares @ grid
     return loc, (shares @ grid.square() - loc.square()).sqrt()
+
+
+def quick_log_px(decoder: nn.Module, tokens: Tensor) -> Tensor:
+    """log p(x) of each sentence under that prior, on a grid of 49 x 49, right to 1e-7."""
+    _, log_joint = _on_grid(decoder, tokens)
+    return log_joint.logsumexp(0) + math.log(0.25**2 / (2 * math.pi))
+
+
+def _on_grid(decoder: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    points = torch.linspace(-6.0, 6.0, 49, dtype=torch.float64)
+    grid = torch.cartesian_prod(points, points)
+    with torch.no_grad():
+        log_likelihood = decoder(grid.unsqueeze(1)).log_prob(tokens)
+    return grid, log_likelihood - 0.5 * grid.square().sum(-1, keepdim=True)
 
 
 def circle(count: int = 2000) -> Tensor:
