@@ -16,8 +16,8 @@ from torch.distributions import kl_divergence
 from pyro_textvae.evaluation.aggregate_posterior import independent_factors
 from pyro_textvae.evaluation.batches import to_device
 from pyro_textvae.evaluation.elbo_surgery import LatentDraws, resolution_of
-from pyro_textvae.infer.per_datum import by_datum, closed_form_kl
 from pyro_textvae.infer.sites import latent_sites, random_sites
+from pyro_textvae.infer.terms import by_datum, closed_form_kl
 
 
 class SplitLatents:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pyro
@@ -14,9 +13,9 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from pyro_textvae.evaluation.batches import device_of, to_device
-from pyro_textvae.infer.per_datum import PARTICLE_PLATE, by_datum
+from pyro_textvae.evaluation.batches import device_of, to_device, without_cudnn
 from pyro_textvae.infer.sites import random_sites
+from pyro_textvae.infer.terms import PARTICLE_PLATE, by_datum
 
 Latents = Mapping[str, Tensor]
 """Values of the latent sites by name, each ``(K, N, *event)``: K draws for each of N sentences."""
@@ -83,7 +82,7 @@ class Target:
 
         def differentiate(part: Latents, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
             leaves = {name: value.detach().requires_grad_() for name, value in part.items()}
-            with torch.enable_grad(), _without_cudnn():
+            with torch.enable_grad(), without_cudnn():
                 total = self._score(leaves, batch).total
                 grads = torch.autograd.grad(total.sum(), list(leaves.values()))
             return total.detach(), *grads
@@ -134,17 +133,6 @@ class Target:
                     "a sample site of that name"
                 )
         return JointLogProb(log_likelihood.expand(shape), log_prior.expand(shape))
-
-
-@contextmanager
-def _without_cudnn() -> Iterator[None]:
-    """It has no backward pass for a recurrent network in evaluation mode."""
-    enabled = torch.backends.cudnn.enabled
-    torch.backends.cudnn.enabled = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.enabled = enabled
 
 
 def suitable_tokens(model: nn.Module) -> int:

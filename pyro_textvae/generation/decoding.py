@@ -95,8 +95,10 @@ def posterior_point(fn: Any) -> Tensor:
     """The one latent that stands for a posterior: its mean, on a sphere its mean direction.
 
     ``batch_shape + event_shape``. The mean over a sphere lies inside it, where no decoder was
-    trained.
+    trained; a discrete latent is at its likeliest value, for it takes no value between.
     """
+    if _is_discrete(fn):
+        return fn.mode
     mean = posterior_mean(fn)
     return unit_vector(mean) if lies_on_sphere(fn) else mean
 
@@ -161,4 +163,11 @@ def _line(fn: Any, share: Tensor) -> Tensor:
     start, end = posterior_point(fn)
     if lies_on_sphere(fn):
         return great_circle(start, end, share)
+    if _is_discrete(fn):
+        return torch.stack([start if weight < 0.5 else end for weight in share])
     return torch.stack([torch.lerp(start, end, weight) for weight in share])
+
+
+def _is_discrete(fn: Any) -> bool:
+    support = getattr(fn, "support", None)
+    return support is not None and support.is_discrete

@@ -44,6 +44,27 @@ class LinearSchedule(KLSchedule):
         return self.start + (self.end - self.start) * min(step / self.num_steps, 1.0)
 
 
+class ZeroThenLinearSchedule(KLSchedule):
+    """Zero for ``num_zero_steps``, then a straight line up to ``end`` at ``num_steps``.
+
+    The first part is an autoencoder's, so that z is of use before it has a price.
+    """
+
+    def __init__(self, num_steps: int, num_zero_steps: int, end: float = 1.0) -> None:
+        super().__init__(end)
+        self.num_steps = _checked_steps(num_steps)
+        if not 0 <= num_zero_steps < num_steps:
+            raise ValueError(
+                f"num_zero_steps must lie in [0, num_steps = {num_steps}), got {num_zero_steps}"
+            )
+        self.num_zero_steps = num_zero_steps
+
+    def __call__(self, step: int) -> float:
+        """The weight at ``step``."""
+        since = (step - self.num_zero_steps) / (self.num_steps - self.num_zero_steps)
+        return self.end * min(max(since, 0.0), 1.0)
+
+
 class LogisticSchedule(KLSchedule):
     """A logistic curve through ``end / 2`` at half of ``num_steps``; 0.99 ``end`` at ``num_steps``.
 

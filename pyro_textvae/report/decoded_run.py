@@ -69,7 +69,9 @@ def decode_run(
     try:
         for part in np.split(chosen, range(_BATCH_SIZE, len(chosen), _BATCH_SIZE)):
             means = encode(guide, rows.batch(part), seed=seed)
-            latents.append(torch.cat([mean.flatten(1).cpu() for mean in means.values()], 1))
+            latents.append(
+                torch.cat([mean.reshape(len(mean), -1).cpu() for mean in means.values()], 1)
+            )
     except UserError:
         return DecodedRun(split, sentences, lengths, samples=samples)
     decoded = reconstruct(model, guide, rows.batch(chosen[:num_shown]), seed=seed)

@@ -139,3 +139,29 @@ def test_parameters_and_modes_are_left_alone(pair):
 def test_bad_calls_are_refused(pair, tokens, call, error, message):
     with pytest.raises(error, match=message):
         call(*pair, tokens)
+
+
+def test_discrete_latent_stands_at_its_likeliest_value_and_walks_in_one_jump(pair, tokens):
+    model, guide = pair
+
+    class Named(torch.nn.Module):
+        """A latent y among three, likeliest at the first token of the sentence less 4."""
+
+        def forward(self, tokens, *, size=None):
+            with pyro.plate("data", len(tokens)):
+                likeliest = torch.nn.functional.one_hot((tokens[:, 0] - 4).clamp(min=0), 3)
+                pyro.sample("y", pyro.distributions.Categorical(logits=3.0 * likeliest))
+
+    seen = []
+
+    class Switch(torch.nn.Module):
+        def forward(self, tokens=None, *, size=None):
+            with pyro.plate("data", size):
+                y = pyro.sample("y", pyro.distributions.Categorical(torch.ones(3)))
+                seen.append(y)
+                z = torch.stack([y.double(), y.double()], -1)
+                return pyro.sample("x", model.decoder(z))
+
+    assert encode(Named(), {"tokens": tokens})["y"].tolist() == [0, 0, 2, 1]
+    interpolate(Switch(), Named(), {"tokens": tokens[2:]}, steps=5)
+    assert seen[0].tolist() == [2, 2, 1, 1, 1]

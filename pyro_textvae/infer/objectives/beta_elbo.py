@@ -8,8 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
+from pyro_textvae.infer.constraint import KLConstraint
 from pyro_textvae.infer.kl_schedules import ConstantSchedule, KLSchedule
-from pyro_textvae.infer.per_datum import PerDatumELBO, PerDatumTerms
+from pyro_textvae.infer.per_datum import PerDatumELBO
+from pyro_textvae.infer.terms import PerDatumTerms
 
 
 class BetaELBO(PerDatumELBO):
@@ -32,20 +34,24 @@ class BetaELBO(PerDatumELBO):
         num_particles: int = 1,
         *,
         vectorize_particles: bool = True,
+        constraint: KLConstraint | None = None,
     ) -> None:
-        super().__init__(num_particles, vectorize_particles=vectorize_particles)
+        super().__init__(
+            num_particles, vectorize_particles=vectorize_particles, constraint=constraint
+        )
         if not isinstance(kl_weight, KLSchedule):
             kl_weight = ConstantSchedule(kl_weight)
         self.schedule = kl_weight
         self.step = 0
 
     @property
-    def kl_weight(self) -> float:
+    def kl_weight(self) -> float:  # type: ignore[override]
         """beta at the present step."""
         return self.schedule(self.step)
 
     def advance(self) -> None:
         """Move the schedule on by one training step."""
+        super().advance()
         self.step += 1
 
     def bound(self, terms: PerDatumTerms) -> Tensor:
@@ -54,8 +60,9 @@ class BetaELBO(PerDatumELBO):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
-        return {"step": self.step}
+        return {"step": self.step, **super().state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up where ``state_dict`` left off."""
         self.step = int(state["step"])
+        super().load_state_dict(state)

@@ -1,0 +1,75 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""How the guide's draws reach the model: with their gradient, without it, or with it in hand."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from enum import Enum
+from typing import Any
+
+from pyro import poutine
+from pyro.infer.util import is_validation_enabled
+from pyro.poutine import Trace
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import prune_subsample_sites
+from pyro.util import check_model_guide_match, check_site_shape
+from torch import Tensor
+
+from pyro_textvae.infer.sites import latent_sites, random_sites
+
+
+class Draws(Enum):
+    """How the gradient of a bound comes back to the guide.
+
+    CONNECTED
+        Through the draws and through log q, as autograd has it.
+    CUT
+        As the estimator says, by :mod:`pyro_textvae.infer.cut_graph`.
+    DETACHED
+        Through log q alone: the draws are numbers, so that they may be discrete too.
+    """
+
+    CONNECTED = "connected"
+    CUT = "cut"
+    DETACHED = "detached"
+
+
+def trace_pair(
+    model: Any, guide: Any, args: tuple, kwargs: dict, max_plate_nesting: int, draws: Draws
+) -> tuple[Trace, Trace, dict[str, Tensor]]:
+    """Run guide and model, and return their traces and the guide's own draws.
+
+    With ``Draws.CUT`` the model sees a view of each draw, at which a hook can be set, and log q is
+    taken at a leaf: the gradients of log p, of log q in the draw, and of log q in the guide's own
+    parameters can then be told apart, for any number of latents that depend on each other.
+    """
+    with _Detach() if draws is Draws.DETACHED else nullcontext():
+        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+    found = {name: site["value"] for name, site in latent_sites(guide_trace)}
+    seen = guide_trace
+    if draws is Draws.CUT:
+        seen = guide_trace.copy()
+        for name, draw in found.items():
+            site: Any = guide_trace.nodes[name]
+            leaf = draw.detach().requires_grad_(draw.requires_grad)
+            seen.nodes[name] = {**site, "value": draw.view_as(draw)}
+            guide_trace.nodes[name] = {**site, "value": leaf}
+    model_trace = poutine.trace(poutine.replay(model, trace=seen)).get_trace(*args, **kwargs)
+    validated = is_validation_enabled()
+    if validated:
+        check_model_guide_match(model_trace, guide_trace, max_plate_nesting)
+    model_trace, guide_trace = (prune_subsample_sites(t) for t in (model_trace, guide_trace))
+    for trace in (model_trace, guide_trace):
+        trace.compute_log_prob()
+        for _, site in random_sites(trace) if validated else ():
+            check_site_shape(site, max_plate_nesting)
+    return model_trace, guide_trace, found
+
+
+class _Detach(Messenger):
+    """Cuts every draw from the parameters of its distribution, for the program that drew it too."""
+
+    def _pyro_post_sample(self, message: Any) -> None:
+        if not message["is_observed"] and isinstance(message["value"], Tensor):
+            message["value"] = message["value"].detach()

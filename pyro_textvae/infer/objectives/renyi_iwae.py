@@ -1,0 +1,60 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The variational Renyi bound."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+from pyro_textvae.infer.cut_graph import doubly_reparameterised
+from pyro_textvae.infer.draws import Draws
+from pyro_textvae.infer.objectives.iwae import log_mean_exp
+from pyro_textvae.infer.per_datum import PerDatumELBO
+from pyro_textvae.infer.terms import PerDatumTerms
+
+
+class RenyiIWAE(PerDatumELBO):
+    """E 1/(1 - alpha) log (1/K) sum_k w_k^(1 - alpha), for each sentence, in nats.
+
+    alpha = 0 is IWAE, alpha -> 1 the evidence lower bound, 0 < alpha < 1 between them: a lower
+    bound of log p(x). With alpha < 0 it bounds log p(x) from neither side at a given K.
+
+    Source: Li & Turner (2016), equation 8; Tucker et al. (2019), appendix, for the doubly
+    reparameterised gradient.
+
+    :param alpha: any number but 1.
+    :param doubly_reparameterised: weight the guide's gradient through the draws by
+        alpha W + (1 - alpha) W^2 instead of differentiating the bound.
+    """
+
+    def __init__(
+        self,
+        num_particles: int = 8,
+        alpha: float = 0.5,
+        *,
+        doubly_reparameterised: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(num_particles, **options)
+        if not math.isfinite(alpha):
+            raise ValueError(f"alpha must be finite, got {alpha}")
+        if alpha == 1:
+            raise ValueError("alpha must not be 1, where the bound is the ELBO: use BetaELBO")
+        self.alpha = alpha
+        self.draws = Draws.CUT if doubly_reparameterised else Draws.CONNECTED
+
+    def bound(self, terms: PerDatumTerms) -> Tensor:
+        """The bound of each sentence, (N,)."""
+        return log_mean_exp((1 - self.alpha) * terms.log_weights) / (1 - self.alpha)
+
+    def surrogate(self, terms: PerDatumTerms) -> Tensor:
+        """The bound, or what has its doubly reparameterised gradient."""
+        if self.draws is Draws.CONNECTED:
+            return self.bound(terms)
+        weights = ((1 - self.alpha) * terms.log_weights.detach()).softmax(0)
+        return doubly_reparameterised(
+            terms, weights, factor=self.alpha + (1 - self.alpha) * weights
+        )

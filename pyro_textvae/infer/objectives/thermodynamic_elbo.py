@@ -1,0 +1,71 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The thermodynamic bound: a Riemann sum of the path from guide to posterior."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_textvae.infer.draws import Draws
+from pyro_textvae.infer.per_datum import PerDatumELBO
+from pyro_textvae.infer.terms import PerDatumTerms
+
+
+class ThermodynamicELBO(PerDatumELBO):
+    """sum_j (beta_(j+1) - beta_j) E_(pi_beta_j) log p(x, z) / q(z | x), for each sentence.
+
+    pi_beta is proportional to p(x, z)^beta q(z | x)^(1 - beta), and the expectations are over the
+    same K draws, weighted. The left sum: a lower bound of log p(x), and the evidence lower bound
+    with a single beta of 0. Bound and gradient are self-normalised, so both have a bias of order
+    1/K. Latents may be discrete: the gradient is a covariance of log q, and the draws are numbers.
+
+    Source: Masrani et al. (2019), equations 9 and 12.
+
+    :param betas: the left ends of the intervals, from 0 upwards and below 1; by default 0 and four
+        more, evenly spaced in log10 from 0.01.
+    :raises ValueError: for betas that do not begin with 0, do not rise, or reach 1.
+    """
+
+    draws = Draws.DETACHED
+    takes_discrete_latents = True
+
+    def __init__(
+        self, num_particles: int = 16, betas: Sequence[float] | None = None, **options: Any
+    ) -> None:
+        super().__init__(num_particles, **options)
+        if betas is None:
+            betas = [0.0, *torch.logspace(-2, 0, 5)[:-1].tolist()]
+        rising = all(low < high for low, high in zip(betas, [*betas[1:], 1.0], strict=True))
+        if not betas or betas[0] != 0 or not rising or not all(map(math.isfinite, betas)):
+            raise ValueError(f"betas must rise from 0 and stay below 1, got {list(betas)}")
+        self.betas = [float(beta) for beta in betas]
+
+    def bound(self, terms: PerDatumTerms) -> Tensor:
+        """The bound of each sentence, (N,)."""
+        log_weights = terms.log_weights
+        means = [((beta * log_weights).softmax(0) * log_weights).sum(0) for beta in self.betas]
+        return sum(
+            (width * mean for width, mean in zip(self._widths(), means, strict=True)),
+            torch.zeros_like(log_weights[0]),
+        )
+
+    def surrogate(self, terms: PerDatumTerms) -> Tensor:
+        """What has the covariance gradient."""
+        log_weights = terms.log_weights
+        numbers = log_weights.detach()
+        surrogate = torch.zeros_like(numbers[0])
+        for width, beta in zip(self._widths(), self.betas, strict=True):
+            weights = (beta * numbers).softmax(0)
+            centred = weights * (numbers - (weights * numbers).sum(0))
+            log_path = beta * terms.log_joint + (1 - beta) * terms.log_guide
+            surrogate = surrogate + width * (weights * log_weights + centred * log_path).sum(0)
+        return surrogate
+
+    def _widths(self) -> list[float]:
+        ends = [*self.betas[1:], 1.0]
+        return [high - low for low, high in zip(self.betas, ends, strict=True)]

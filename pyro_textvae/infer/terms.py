@@ -1,0 +1,283 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The terms of a bound, sentence by sentence, from the traces of a model and a guide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from pyro.distributions.util import scale_and_mask
+from pyro.poutine import Trace
+from torch import Tensor
+from torch.distributions import Independent, kl_divergence
+
+from pyro_textvae.infer.sites import random_sites
+
+DATA_PLATE = "data"
+PARTICLE_PLATE = "num_particles_vectorized"
+
+
+@dataclass(frozen=True)
+class LatentSite:
+    """One latent of one pass: how it was drawn, and what guide and model say of the draw.
+
+    prior, posterior
+        The distributions of model and guide at the site.
+    draw, seen_by_model
+        The guide's draw, with whatever gradient the guide gave it, and what the model took for it.
+    log_prior, log_posterior
+        log p and log q of the draw, ``(K, N)`` nats.
+    node
+        The guide's site, for sorting other quantities of the site by sentence.
+    """
+
+    name: str
+    prior: Any
+    posterior: Any
+    draw: Tensor
+    seen_by_model: Tensor
+    log_prior: Tensor
+    log_posterior: Tensor
+    node: Any
+
+    @property
+    def is_reparameterised(self) -> bool:
+        """Whether the draw carries a gradient to the guide."""
+        return bool(self.posterior.has_rsample)
+
+    def kl_per_dimension(self) -> Tensor:
+        """KL(q(z_j | x), p(z_j)) of every dimension, ``(K, N, D)`` or ``(1, N, D)`` nats.
+
+        :raises ValueError: when guide and prior are not independent over the dimensions of a
+            vector, or their KL has no closed form.
+        """
+        sides = (self.posterior, self.prior)
+        if not all(isinstance(fn, Independent) and len(fn.event_shape) == 1 for fn in sides):
+            raise ValueError(
+                f"the KL of site {self.name!r} has no value for each dimension ({_kind(sides[0])} "
+                f"against {_kind(sides[1])}): constrain the whole site, such as with "
+                "free_bits_per_site"
+            )
+        try:
+            kl = kl_divergence(self.posterior.base_dist, self.prior.base_dist)
+        except NotImplementedError as error:
+            raise ValueError(
+                f"the KL of site {self.name!r} has no closed form for each dimension "
+                f"({_kind(self.posterior.base_dist)} against {_kind(self.prior.base_dist)}): "
+                "constrain the whole site, such as with free_bits_per_site"
+            ) from error
+        columns = [by_datum(self.name, self.node, kl[..., j]) for j in range(kl.shape[-1])]
+        return torch.stack(columns, -1)
+
+
+@dataclass(frozen=True)
+class PerDatumTerms:
+    """What one pass of guide and model says about each sentence; nats, shapes ``(K, N)``.
+
+    log_likelihood
+        log p(x | z_k), summed over the observed sites.
+    log_ratio
+        log q(z_k | x) - log p(z_k) of each latent site at its draw.
+    kl
+        KL(q(z | x), p(z)) of each latent site: the closed form where one is registered with
+        PyTorch and the guide draws all the latents that come before the site in the model before
+        it too, as the closed form needs; otherwise ``log_ratio``.
+    scale
+        What the programs' plates and ``poutine.scale`` multiply every sentence by. It is in none
+        of the other fields: it belongs outside of any logarithm of a mean.
+    passes
+        The latent sites of each pass, in the guide's order: one pass where particles are
+        vectorised, K in a loop.
+    closed_form
+        The sites whose ``kl`` is the closed form.
+    """
+
+    log_likelihood: Tensor
+    log_ratio: dict[str, Tensor]
+    kl: dict[str, Tensor]
+    scale: Tensor | float
+    passes: tuple[tuple[LatentSite, ...], ...] = ()
+    closed_form: frozenset[str] = field(default_factory=frozenset)
+
+    @cached_property
+    def log_weights(self) -> Tensor:
+        """log p(x, z_k) - log q(z_k | x), ``(K, N)``."""
+        return self.log_likelihood - sum(self.log_ratio.values())
+
+    @cached_property
+    def log_joint(self) -> Tensor:
+        """log p(x, z_k), ``(K, N)``."""
+        return self.log_likelihood + self._over_sites("log_prior")
+
+    @cached_property
+    def log_guide(self) -> Tensor:
+        """log q(z_k | x), ``(K, N)``."""
+        return torch.zeros_like(self.log_likelihood) + self._over_sites("log_posterior")
+
+    @cached_property
+    def total_kl(self) -> Tensor:
+        """``kl`` summed over sites, ``(K, N)``."""
+        return torch.zeros_like(self.log_likelihood) + sum(self.kl.values())
+
+    def detached(self) -> PerDatumTerms:
+        """The numbers alone, without gradients and distributions."""
+        return replace(
+            self,
+            log_likelihood=self.log_likelihood.detach(),
+            log_ratio={name: value.detach() for name, value in self.log_ratio.items()},
+            kl={name: value.detach() for name, value in self.kl.items()},
+            passes=(),
+        )
+
+    def _over_sites(self, name: str) -> Tensor:
+        rows = [
+            sum((getattr(site, name) for site in sites), torch.zeros(()).to(self.log_likelihood))
+            for sites in self.passes
+        ]
+        return torch.cat([row.expand(-1, self.log_likelihood.shape[1]) for row in rows])
+
+
+def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor]) -> PerDatumTerms:
+    """Sort the log-probabilities of a pair of traces by sentence.
+
+    :param draws: the guide's own draw of each latent site.
+    :raises ValueError: with the site's name, for a sample site outside the plate ``"data"``, for
+        sites of unequal scale, and for latents that only one of the two programs has.
+    """
+    scale: Tensor | float | None = None
+    log_likelihood: Tensor | float = 0.0
+    sites: dict[str, LatentSite] = {}
+    guide_sites = dict(random_sites(guide_trace))
+    for name, site in random_sites(model_trace):
+        scale = _common_scale(name, site, scale)
+        log_prob = by_datum(name, site, site["unscaled_log_prob"])
+        if site["is_observed"]:
+            log_likelihood = log_likelihood + log_prob
+            continue
+        if name not in guide_sites:
+            raise ValueError(f"the guide has no site {name!r} for the model's latent of that name")
+        posterior = guide_sites[name]
+        _common_scale(name, posterior, scale)
+        sites[name] = LatentSite(
+            name=name,
+            prior=site["fn"],
+            posterior=posterior["fn"],
+            draw=draws[name],
+            seen_by_model=site["value"],
+            log_prior=log_prob,
+            log_posterior=by_datum(name, posterior, posterior["unscaled_log_prob"]),
+            node=posterior,
+        )
+    for name, site in guide_sites.items():
+        if name not in sites and not site["is_observed"]:
+            raise ValueError(
+                f"guide site {name!r} is no latent of the model: rename it, or add "
+                f"pyro.sample({name!r}, ...) to the model"
+            )
+    log_ratio = {name: site.log_posterior - site.log_prior for name, site in sites.items()}
+    in_order_of_guide = tuple(sites[name] for name in guide_sites if name in sites)
+    closed_form = closed_form_kl(model_trace, guide_trace)
+    shape = torch.broadcast_shapes(
+        *(value.shape for value in (*log_ratio.values(), torch.as_tensor(log_likelihood)))
+    )
+    return PerDatumTerms(
+        log_likelihood=torch.as_tensor(log_likelihood).expand(shape),
+        log_ratio={name: value.expand(shape) for name, value in log_ratio.items()},
+        kl={name: value.expand(shape) for name, value in (log_ratio | closed_form).items()},
+        scale=1.0 if scale is None else scale,
+        passes=(in_order_of_guide,),
+        closed_form=frozenset(closed_form),
+    )
+
+
+def join_terms(parts: list[PerDatumTerms]) -> PerDatumTerms:
+    """The terms of K passes of one particle each as those of one pass of K."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    return PerDatumTerms(
+        log_likelihood=torch.cat([part.log_likelihood for part in parts]),
+        log_ratio={n: torch.cat([part.log_ratio[n] for part in parts]) for n in first.log_ratio},
+        kl={name: torch.cat([part.kl[name] for part in parts]) for name in first.kl},
+        scale=first.scale,
+        passes=tuple(sites for part in parts for sites in part.passes),
+        closed_form=first.closed_form,
+    )
+
+
+def closed_form_kl(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+    """KL(q(z | x), p(z)) of the latent sites that have a closed form, ``(K, N)`` or ``(1, N)``.
+
+    A site has one when it is registered with PyTorch and the guide draws all the latents that come
+    before the site in the model before it too: only then is its mean over the draws the KL.
+    """
+    kl: dict[str, Tensor] = {}
+    guide_order = [name for name, _ in random_sites(guide_trace)]
+    seen: set[str] = set()
+    for name, site in random_sites(model_trace):
+        if name not in guide_order:
+            continue
+        guide_site: Any = guide_trace.nodes[name]
+        parents_drawn = seen <= set(guide_order[: guide_order.index(name)])
+        seen.add(name)
+        if not parents_drawn:
+            continue
+        try:
+            closed_form = kl_divergence(guide_site["fn"], site["fn"])
+        except NotImplementedError:
+            continue
+        kl[name] = by_datum(name, guide_site, closed_form)
+    return kl
+
+
+def by_datum(name: str, site: Any, value: Tensor) -> Tensor:
+    """Mask a site's ``value`` and sum it to ``(K, N)``; ``(1, N)`` without a plate of particles.
+
+    :raises ValueError: with the site's name, for a site outside the plate ``"data"``.
+    """
+    frames = _frames(name, site)
+    value = scale_and_mask(value, 1.0, site["mask"])
+    value = value.expand(torch.broadcast_shapes(value.shape, site["fn"].batch_shape))
+    kept = [frames[plate].dim for plate in (DATA_PLATE, PARTICLE_PLATE) if plate in frames]
+    others = [dim for dim in range(-value.dim(), 0) if dim not in kept]
+    if others:
+        value = value.sum(others)
+    return value if value.dim() == 2 else value.unsqueeze(0)
+
+
+def over_draw(site: LatentSite, values: Tensor) -> Tensor:
+    """Numbers of each particle and sentence, ``(K, N)``, in a shape that multiplies the draw."""
+    frames = _frames(site.name, site.node)
+    event_dim = len(site.posterior.event_shape)
+    shape = [1] * site.draw.dim()
+    shape[frames[DATA_PLATE].dim - event_dim] = values.shape[1]
+    if PARTICLE_PLATE in frames:
+        shape[frames[PARTICLE_PLATE].dim - event_dim] = values.shape[0]
+    return values.reshape(shape)
+
+
+def _frames(name: str, site: Any) -> dict[str, Any]:
+    frames = {frame.name: frame for frame in site["cond_indep_stack"] if frame.vectorized}
+    if DATA_PLATE not in frames:
+        raise ValueError(
+            f"sample site {name!r} is outside the plate 'data': the bound of each sentence is not "
+            "defined; put the site inside the plate"
+        )
+    return frames
+
+
+def _common_scale(name: str, site: Any, scale: Tensor | float | None) -> Tensor | float:
+    own = torch.as_tensor(site["scale"])
+    if scale is not None and not torch.equal(own, torch.as_tensor(scale)):
+        raise ValueError(
+            f"sample site {name!r} is scaled by {site['scale']} and another by {scale}: give KL "
+            "weights to the objective, not to the model or guide"
+        )
+    return site["scale"]
+
+
+def _kind(fn: Any) -> str:
+    return type(getattr(fn, "base_dist", fn)).__name__
