@@ -35,13 +35,17 @@ class TrainConfig:
         embedding_dropout: dropout on the decoder's input embeddings.
         output_dropout: dropout before the decoder's vocabulary.
         word_dropout: rate at which the decoder's input words become <unk>.
-        options: further keywords of the model, guide, prior, decoder or encoder, as a JSON object.
+        options: further keywords of any part, objective, constraint or procedure, as a JSON object.
         objective: name, or package.module:Class such as pyro.infer:Trace_ELBO.
+        constraint: what stands in the KL's place in training, such as free_bits_per_site.
+        procedure: how training goes besides one step a batch, such as aggressive_encoder.
         num_particles: draws of the latents for each sentence and step.
         kl_schedule: how the weight of the KL term grows (beta_elbo).
         kl_weight: the weight that it arrives at.
         kl_start: the weight that linear and cyclical schedules start from.
         kl_epochs: epochs that the schedule takes.
+        kl_steps: training steps that it takes, instead of kl_epochs.
+        kl_zero: share of them spent at zero before the ramp (zero_then_linear).
         kl_cycles: cycles of the cyclical schedule in those epochs.
         epochs: passes over the training split, at most.
         batch_size: sentences in a batch.
@@ -81,11 +85,17 @@ class TrainConfig:
     word_dropout: float = 0.0
     options: dict[str, Any] = field(default_factory=dict)
     objective: str = "beta_elbo"
+    constraint: str | None = None
+    procedure: str | None = None
     num_particles: int = 1
-    kl_schedule: Literal["constant", "linear", "logistic", "cyclical"] = "linear"
+    kl_schedule: Literal["constant", "linear", "logistic", "cyclical", "zero_then_linear"] = (
+        "linear"
+    )
     kl_weight: float = 1.0
     kl_start: float = 0.1
     kl_epochs: float = 10.0
+    kl_steps: int | None = None
+    kl_zero: float = 0.5
     kl_cycles: int = 4
     epochs: int = 40
     batch_size: int = 32
@@ -108,12 +118,12 @@ class TrainConfig:
         for name in ("kl_weight", "kl_start", "kl_epochs"):
             if math.isinf(getattr(self, name)):
                 raise UserError(f"{name} must be finite, got {getattr(self, name)}")
-        if self.kl_schedule != "constant" and self.kl_epochs <= 0:
+        if self.kl_schedule != "constant" and self.kl_steps is None and self.kl_epochs <= 0:
             raise UserError(
                 f"kl_epochs must be positive with a {self.kl_schedule} schedule, got "
                 f"{self.kl_epochs}: use --kl-schedule constant for none"
             )
-        for name in ("embedding_dropout", "output_dropout", "word_dropout"):
+        for name in ("embedding_dropout", "output_dropout", "word_dropout", "kl_zero"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         for name in ("learning_rate", "clip_norm"):
@@ -131,7 +141,7 @@ class TrainConfig:
 
 _AT_LEAST_ONE = (
     "min_count vocab_size max_length num_sentences embedding_dim hidden_dim num_particles "
-    "kl_cycles epochs batch_size batch_tokens patience log_every checkpoint_every"
+    "kl_cycles kl_steps epochs batch_size batch_tokens patience log_every checkpoint_every"
 ).split()
 
 

@@ -96,32 +96,48 @@ def compare_runs(
     for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:
             raise UserError(f"the run {path} is given twice: give every run once")
-    runs = [_read_run(Path(path)) for path in paths]
+    runs = [read_evaluated_run(Path(path)) for path in paths]
     for other in runs[1:]:
-        _check_same_sentences(runs[0], other)
+        check_same_sentences(runs[0], other)
     all_pairs = combinations(range(len(runs)), 2)
     shown = [pair for pair in all_pairs if len(runs) <= MOST_RUNS_IN_ALL_PAIRS or pair[0] == 0]
     found = {pair: _compare(runs, pair, num_resamples, seed) for pair in shown}
-    first = runs[0].evaluation
     return {
-        **{name: first[name] for name in _SAME},
-        "runs": [_summary(run) for run in runs],
+        **what_was_scored(runs[0]),
+        "runs": [run_summary(run) for run in runs],
         "pairs": [_described(runs, pair, found[pair]) for pair in shown],
         "best": _best(runs, found, num_resamples, seed),
-        "bootstrap": {
-            "method": "bias-corrected and accelerated, over sentences",
-            "level": LEVEL,
-            "num_resamples": num_resamples,
-            "seed": seed,
-        },
+        "bootstrap": describe_bootstrap(num_resamples, seed),
         "environment": describe_environment(),
+    }
+
+
+def what_was_scored(run: EvaluatedRun) -> dict[str, Any]:
+    """What two runs must have in common for their sentences to be compared."""
+    return {name: run.evaluation[name] for name in _SAME}
+
+
+def describe_bootstrap(num_resamples: int, seed: int) -> dict[str, Any]:
+    """How the intervals of a comparison are made."""
+    return {
+        "method": "bias-corrected and accelerated, over sentences",
+        "level": LEVEL,
+        "num_resamples": num_resamples,
+        "seed": seed,
     }
 
 
 def _compare(
     runs: Sequence[EvaluatedRun], pair: tuple[int, int], num_resamples: int, seed: int
 ) -> Comparison:
-    a, b = (runs[place] for place in pair)
+    return compare_two(runs[pair[0]], runs[pair[1]], num_resamples, seed)
+
+
+def compare_two(a: EvaluatedRun, b: EvaluatedRun, num_resamples: int, seed: int) -> Comparison:
+    """The paired difference of two runs.
+
+    :raises UserError: with their names, where sentences differ or have no estimate.
+    """
     try:
         return compare(a, b, num_resamples=num_resamples, seed=seed)
     except ValueError as error:
@@ -131,7 +147,11 @@ def _compare(
 def _described(
     runs: Sequence[EvaluatedRun], pair: tuple[int, int], comparison: Comparison
 ) -> dict[str, Any]:
-    a, b = (runs[place].name for place in pair)
+    return described(runs[pair[0]].name, runs[pair[1]].name, comparison)
+
+
+def described(a: str, b: str, comparison: Comparison) -> dict[str, Any]:
+    """A comparison of programs of these names as plain values."""
     return {
         "a": a,
         "b": b,
@@ -161,7 +181,8 @@ def _best(
     return runs[lowest].name
 
 
-def _summary(run: EvaluatedRun) -> dict[str, Any]:
+def run_summary(run: EvaluatedRun) -> dict[str, Any]:
+    """The numbers of one run, as plain values."""
     draws = run.columns["num_samples"]
     return {
         "run": run.name,
@@ -170,8 +191,11 @@ def _summary(run: EvaluatedRun) -> dict[str, Any]:
     }
 
 
-def _check_same_sentences(a: EvaluatedRun, b: EvaluatedRun) -> None:
-    """Refuse runs whose evaluations differ in what was scored, or in how it is counted."""
+def check_same_sentences(a: EvaluatedRun, b: EvaluatedRun) -> None:
+    """Refuse runs whose evaluations differ in what was scored, or in how it is counted.
+
+    :raises UserError: with what differs, and the mend.
+    """
     differing = [name for name in _SAME if a.evaluation[name] != b.evaluation[name]]
     if not differing:
         return
@@ -192,7 +216,11 @@ def _check_same_sentences(a: EvaluatedRun, b: EvaluatedRun) -> None:
     raise UserError(f"the runs were scored {reason} ({name}: {values}): {mend}")
 
 
-def _read_run(path: Path) -> EvaluatedRun:
+def read_evaluated_run(path: Path) -> EvaluatedRun:
+    """What the last evaluation of a run found, and the numbers of its sentences.
+
+    :raises UserError: when the run is not evaluated, or its files are damaged.
+    """
     folder = RunFolder(path)
     mend = _evaluate_command(path)
     if not folder.evaluation.is_file():

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pyro_textvae import zoo
 from pyro_textvae.config import TrainConfig
 from pyro_textvae.data import Batch, Corpus, Tokenizer
 from pyro_textvae.errors import UserError, in_one_line
@@ -18,9 +21,12 @@ from pyro_textvae.evaluation import LogLikelihood, information, log_likelihood
 from pyro_textvae.evaluation.processes import rank_and_size
 from pyro_textvae.evaluation.proposal import Proposal
 from pyro_textvae.evaluation.units import UNITS, bits, perplexity
+from pyro_textvae.evaluation_config import EvaluationConfig
 from pyro_textvae.run_check import check
 from pyro_textvae.runs import load_corpus_of, load_run, load_run_corpus
+from pyro_textvae.sentence_table import sentence_table_path, write_sentence_table
 from pyro_textvae.training import RunFolder
+from pyro_textvae.training.files import write_json
 from pyro_textvae.training.run_folder import describe_environment
 
 # The likelihood's own, which are of the same sentences and by more draws.
@@ -119,6 +125,79 @@ def evaluate(
         result["proposals"] = result["check"].pop("proposals", [])
     result["evaluation_id"] = _identity(result, likelihood)
     return Evaluation(result, likelihood)
+
+
+def evaluate_with(
+    config: EvaluationConfig, path: str | Path, *, partial: Path | None = None
+) -> Evaluation:
+    """:func:`evaluate` with settings as the command line takes them."""
+    return evaluate(
+        path,
+        split=config.split,
+        data=config.data,
+        text_column=config.text_column,
+        num_samples=config.num_samples,
+        proposal=build_proposal(config),
+        quasi_random=config.quasi_random,
+        target_standard_error=config.target_standard_error,
+        most_rounds=config.most_rounds,
+        batch_size=config.batch_size,
+        max_tokens=config.max_tokens,
+        seed=config.seed,
+        device=config.device,
+        partial=partial,
+        checked=config.check,
+    )
+
+
+def build_proposal(config: EvaluationConfig) -> Proposal:
+    """The proposal of the settings.
+
+    :raises UserError: for one that does not exist, or an option that it does not take.
+    """
+    used: set[str] = set()
+    found = zoo.load("proposals", config.proposal)
+    if not issubclass(found, Proposal):
+        raise UserError(
+            f"{config.proposal} is no proposal: derive it from "
+            "pyro_textvae.evaluation.proposal.Proposal"
+        )
+    built = zoo.build(found, config.proposal_options, used)
+    unknown = sorted(set(config.proposal_options) - used)
+    if unknown:
+        takes = ", ".join(name for name in vars(built)) or "none"
+        raise UserError(
+            f"the {config.proposal} proposal has no option {unknown[0]!r}; it takes: {takes}"
+        )
+    return built
+
+
+def partial_of(out: Path) -> Path:
+    """Where an evaluation keeps its finished sentences until it is over."""
+    return out.with_suffix(".partial")
+
+
+def write_evaluation(out: Path, found: Evaluation, config: EvaluationConfig, command: str) -> None:
+    """Write an evaluation and the table of its sentences; the finished sentences are forgotten."""
+    settings = {"command": command, "settings": config.identity()}
+    write_json(out, plain_json({**settings, **found.result}))
+    write_sentence_table(
+        sentence_table_path(out),
+        found.result["evaluation_id"],
+        found.likelihood.sentence_columns(),
+    )
+    partial = partial_of(out)
+    for file in partial.parent.glob(f"{glob.escape(partial.name)}.*"):
+        file.unlink()
+
+
+def plain_json(value: Any) -> Any:
+    """JSON has no infinities and no NaN: null says that there is no such number."""
+    if isinstance(value, dict):
+        return {name: plain_json(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_json(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _of_likelihood(likelihood: LogLikelihood, words: int, characters: int | None) -> dict[str, Any]:

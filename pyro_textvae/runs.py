@@ -12,7 +12,14 @@ import pyro
 from pyro.infer import ELBO
 from torch import nn
 
-from pyro_textvae.building import PARTS, build_objective, build_pair, find_device
+from pyro_textvae.building import (
+    PARTS,
+    build_objective,
+    build_pair,
+    build_procedure,
+    check_options,
+    find_device,
+)
 from pyro_textvae.config import TrainConfig
 from pyro_textvae.data import Corpus, Tokenizer, load_corpus
 from pyro_textvae.errors import UserError
@@ -37,12 +44,19 @@ def train(
     sizes = {"vocab_size": len(corpus.tokenizer), "max_length": corpus.max_length}
     with pyro.settings.context(module_local_params=True):
         pyro.set_rng_seed(config.seed)
-        model, guide, specs = build_pair(_default_specs(config), config, sizes)
+        used: set[str] = set()
+        model, guide, specs = build_pair(_default_specs(config), config, sizes, used)
         modules = nn.ModuleDict({"model": model, "guide": guide}).to(device)
-        objective = build_objective(config, corpus)
+        objective = build_objective(config, corpus, used)
+        procedure = build_procedure(config, used)
+        check_options(config, specs, used)
         _dry_run(model, guide, objective, corpus)
         sources = _read_sources(specs)
         folder = RunFolder(out)
+        # Before anything is written: a procedure may refuse the pair.
+        trainer = Trainer(
+            model, guide, objective, corpus, config, folder, procedure=procedure, report=report
+        )
         folder.create(config.to_dict(), overwrite=overwrite)
         corpus.tokenizer.save(folder.tokenizer)
         folder.write_config(
@@ -57,7 +71,6 @@ def train(
             },
         )
         report(describe(config, corpus, specs, modules))
-        trainer = Trainer(model, guide, objective, corpus, config, folder, report=report)
         return trainer.fit()
 
 
@@ -85,8 +98,16 @@ def resume(
         pyro.set_rng_seed(config.seed)
         model, guide, _ = build_pair(_stored_specs(stored, folder), config, stored["sizes"])
         nn.ModuleDict({"model": model, "guide": guide}).to(find_device(config.device))
-        objective = build_objective(config, corpus)
-        trainer = Trainer(model, guide, objective, corpus, config, folder, report=report)
+        trainer = Trainer(
+            model,
+            guide,
+            build_objective(config, corpus),
+            corpus,
+            config,
+            folder,
+            procedure=build_procedure(config),
+            report=report,
+        )
         if state is not None:
             try:
                 trainer.restore(state)

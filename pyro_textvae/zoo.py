@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Find a model, guide, prior, decoder, encoder, objective or proposal by its name; build it."""
+"""Find a member of the catalogue, or a class of the user's own, by its name; build it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ FOLDERS = {
     "decoders": "pyro_textvae.nn.decoders",
     "encoders": "pyro_textvae.nn.encoders",
     "objectives": "pyro_textvae.infer.objectives",
+    "constraints": "pyro_textvae.infer.constraints",
     "proposals": "pyro_textvae.evaluation.proposals",
+    "procedures": "pyro_textvae.training.procedures",
 }
 """Every kind and its folder: a file there is a member by existing."""
 

@@ -22,7 +22,9 @@ EXPORTING = {
     "decoders": PACKAGE / "nn" / "decoders",
     "encoders": PACKAGE / "nn" / "encoders",
     "objectives": PACKAGE / "infer" / "objectives",
+    "constraints": PACKAGE / "infer" / "constraints",
     "proposals": PACKAGE / "evaluation" / "proposals",
+    "procedures": PACKAGE / "training" / "procedures",
 }
 
 

@@ -18,13 +18,16 @@ COMMANDS = {
     "sample": "draw sentences from a run",
     "reconstruct": "decode sentences again from their latents",
     "interpolate": "walk between the latents of two sentences",
-    "compare": "paired differences of the nll between runs on the same sentences",
+    "compare": "paired differences of the nll between runs, or a whole grid of them",
     "report": "one HTML page on one run or several, with its pictures",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when it went well, 2 for a mistake that the user can mend."""
+    """Run one command.
+
+    :returns: 0 when it went well, 1 when runs of a grid failed, 2 for a mistake to mend.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(given)
@@ -60,8 +63,7 @@ def _run(given: list[str]) -> int:
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UserError(f"there is no command {command!r}{hint} (one of {', '.join(COMMANDS)})")
     module = importlib.import_module(f"pyro_textvae.cli.{command}")
-    module.main(given[1:])
-    return 0
+    return module.main(given[1:]) or 0
 
 
 def _usage() -> str:

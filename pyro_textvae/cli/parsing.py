@@ -16,6 +16,7 @@ import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
 from pyro_textvae.errors import UserError
+from pyro_textvae.settings import wrong_value
 
 Settings = TypeVar("Settings")
 
@@ -126,22 +127,11 @@ def _check_file(command: str, path: str, known: list[str]) -> None:
 
 
 def _one_line(command: str, message: str) -> str:
+    wrong = wrong_value(message)
+    if wrong:
+        return f"{command}: --{_hyphen(wrong[0])} must be {wrong[1]}, got {wrong[2]!r}"
     text = " ".join(message.split())
-    wrong = re.search(r'Parser key "([\w.]+)": (.*)', text)
-    value = re.search(r"(?:Got|Given) value: (.*)", text)
-    kinds = re.findall(r"Expected an? (.*?)(?=\. Got value:| - | Given value|$)", text)
-    if wrong and value and kinds:
-        kind = " or ".join(_plain_type(kind) for kind in kinds if "NoneType" not in kind)
-        return f"{command}: --{_hyphen(wrong[1])} must be {kind}, got {value[1]!r}"
     return f"{command}: {text} (see pyro-textvae {command} --help)"
-
-
-def _plain_type(kind: str) -> str:
-    """What the parser calls a type, without Python's words for it."""
-    choices = re.fullmatch(r"(?:typing\.)?Literal\[(.*)\]", kind)
-    if choices:
-        return f"one of {choices[1].replace(chr(39), '')}"
-    return re.sub(r"<class '(\w+)'>", r"\1", kind)
 
 
 def _nearest(name: str, known: list[str]) -> str:

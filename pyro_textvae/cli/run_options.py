@@ -33,12 +33,6 @@ class RunOptions:
             raise UserError(f"seed must lie in [0, 2**32), got {self.seed}")
 
 
-def check_split(split: str) -> None:
-    """Refuse a split that no corpus has."""
-    if split not in ("train", "valid", "test"):
-        raise UserError(f"split must be train, valid or test, got {split!r}")
-
-
 @dataclass
 class DecodingOptions(RunOptions):
     """How words are chosen.

@@ -30,6 +30,8 @@ def doubly_reparameterised(terms: PerDatumTerms, weights: Tensor, factor: Tensor
 
     :param weights: ``(K, N)``, constants.
     :param factor: ``(K, N)``, constants: the weights once more for DReG, ones for STL.
+    :raises ValueError: for a guide whose density is the same everywhere, such as a uniform one of
+        which only the bounds are learnt.
     """
     surrogate = (weights * terms.log_joint).sum(0)
     for rows, site in _rows_and_sites(terms):
@@ -56,8 +58,12 @@ def to_the_guide_alone(terms: PerDatumTerms, weights: Tensor, model_weights: Ten
         return surrogate
     seen = [site.seen_by_model for site in sites]
     leaves = [site.node["value"] for site in sites]
-    of_model = torch.autograd.grad((weights * terms.log_joint).sum(), seen, retain_graph=True)
-    of_guide = torch.autograd.grad((weights * terms.log_guide).sum(), leaves, retain_graph=True)
+    of_model, of_guide = (
+        torch.autograd.grad(
+            (weights * log_prob).sum(), places, retain_graph=True, materialize_grads=True
+        )
+        for log_prob, places in ((terms.log_joint, seen), (terms.log_guide, leaves))
+    )
     for site, one, other in zip(sites, of_model, of_guide, strict=True):
         site.seen_by_model.register_hook(torch.zeros_like)
         surrogate = surrogate + _inner_product(site, site.draw, one - other)
@@ -90,6 +96,12 @@ def _gradients_of_log_guide(
             scored, through = torch.autograd.grad(
                 total, places, retain_graph=True, allow_unused=True
             )
+            if scored is None:
+                raise ValueError(
+                    f"the guide of latent site {site.name!r} has the same density everywhere "
+                    f"({type(site.posterior).__name__}), so only its support can move, which a "
+                    "doubly reparameterised gradient does not see: train it with IWAE"
+                )
             if through is not None:
                 for draw, gradient in later:
                     # What reaches this draw through a later one is not its own.

@@ -16,7 +16,7 @@ from pyro.poutine.util import prune_subsample_sites
 from pyro.util import check_model_guide_match, check_site_shape
 from torch import Tensor
 
-from pyro_textvae.infer.sites import latent_sites, random_sites
+from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
 
 
 class Draws(Enum):
@@ -56,6 +56,7 @@ def trace_pair(
             seen.nodes[name] = {**site, "value": draw.view_as(draw)}
             guide_trace.nodes[name] = {**site, "value": leaf}
     model_trace = poutine.trace(poutine.replay(model, trace=seen)).get_trace(*args, **kwargs)
+    check_same_latents(model_trace, guide_trace)
     validated = is_validation_enabled()
     if validated:
         check_model_guide_match(model_trace, guide_trace, max_plate_nesting)

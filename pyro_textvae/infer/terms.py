@@ -134,7 +134,7 @@ class PerDatumTerms:
 
     def _over_sites(self, name: str) -> Tensor:
         rows = [
-            sum((getattr(site, name) for site in sites), torch.zeros(()).to(self.log_likelihood))
+            sum((getattr(site, name) for site in sites), self.log_likelihood.new_zeros(1, 1))
             for sites in self.passes
         ]
         return torch.cat([row.expand(-1, self.log_likelihood.shape[1]) for row in rows])
@@ -144,8 +144,8 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
     """Sort the log-probabilities of a pair of traces by sentence.
 
     :param draws: the guide's own draw of each latent site.
-    :raises ValueError: with the site's name, for a sample site outside the plate ``"data"``, for
-        sites of unequal scale, and for latents that only one of the two programs has.
+    :raises ValueError: with the site's name, for a sample site outside the plate ``"data"``, and
+        for sites of unequal scale.
     """
     scale: Tensor | float | None = None
     log_likelihood: Tensor | float = 0.0
@@ -157,8 +157,6 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
         if site["is_observed"]:
             log_likelihood = log_likelihood + log_prob
             continue
-        if name not in guide_sites:
-            raise ValueError(f"the guide has no site {name!r} for the model's latent of that name")
         posterior = guide_sites[name]
         _common_scale(name, posterior, scale)
         sites[name] = LatentSite(
@@ -171,12 +169,6 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
             log_posterior=by_datum(name, posterior, posterior["unscaled_log_prob"]),
             node=posterior,
         )
-    for name, site in guide_sites.items():
-        if name not in sites and not site["is_observed"]:
-            raise ValueError(
-                f"guide site {name!r} is no latent of the model: rename it, or add "
-                f"pyro.sample({name!r}, ...) to the model"
-            )
     log_ratio = {name: site.log_posterior - site.log_prior for name, site in sites.items()}
     in_order_of_guide = tuple(sites[name] for name in guide_sites if name in sites)
     closed_form = closed_form_kl(model_trace, guide_trace)

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pyro_textvae.report.columns import number, padded
+
 FEWEST_SENTENCES = 30
 """With fewer, an interval from resampling is noticeably too narrow."""
 _BEST = "*"
@@ -48,12 +50,12 @@ def _run_rows(runs: Sequence[dict[str, Any]], best: str | None) -> list[str]:
         rows.append(
             (
                 run["run"],
-                _number(run["nll"]),
-                "exact" if exact else f"+- {_number(run['nll_standard_error'])}",
+                number(run["nll"]),
+                "exact" if exact else f"+- {number(run['nll_standard_error'])}",
                 _BEST if run["run"] == best else "",
-                "-" if exact else _number(run["elbo"]),
-                "-" if exact else _number(run["kl"]),
-                _number(run["ppl"], 2),
+                "-" if exact else number(run["elbo"]),
+                "-" if exact else number(run["kl"]),
+                number(run["ppl"], 2),
                 "-" if exact else _draws(run),
                 "-" if exact else str(run["proposal"]),
             )
@@ -80,14 +82,7 @@ def _pair_rows(pairs: Sequence[dict[str, Any]], level: str) -> list[str]:
 
 def _aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
     """Columns two spaces apart, each flush with its side."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  "
-        + "  ".join(
-            f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
+    return [("  " + "  ".join(row)).rstrip() for row in padded(rows, sides)]
 
 
 def _cautions(result: dict[str, Any]) -> list[str]:
@@ -124,7 +119,3 @@ def _cautions(result: dict[str, Any]) -> list[str]:
 def _draws(run: dict[str, Any]) -> str:
     least, most = run["num_samples_range"]
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"

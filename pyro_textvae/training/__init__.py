@@ -1,8 +1,20 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""The trainer, its checkpoints and its run folder."""
+"""The trainer, its procedures, its checkpoints and its run folder."""
 
+from pyro_textvae.training.breakdown import TrainingError
+from pyro_textvae.training.procedure import Procedure
+from pyro_textvae.training.progress import Progress
 from pyro_textvae.training.run_folder import RunFolder
-from pyro_textvae.training.trainer import Progress, Trainer, TrainingError, batch_limits
+from pyro_textvae.training.trainer import Trainer, batch_limits
+from pyro_textvae.training.validation import Validation
 
-__all__ = ["Progress", "RunFolder", "Trainer", "TrainingError", "batch_limits"]
+__all__ = [
+    "Procedure",
+    "Progress",
+    "RunFolder",
+    "Trainer",
+    "TrainingError",
+    "Validation",
+    "batch_limits",
+]

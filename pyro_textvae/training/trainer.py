@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pyro
 import torch
 from pyro.infer import ELBO
@@ -18,16 +19,17 @@ from tqdm import tqdm
 
 from pyro_textvae.config import TrainConfig
 from pyro_textvae.data import Corpus
-from pyro_textvae.errors import UserError
-from pyro_textvae.evaluation import LogLikelihood, information, log_likelihood
+from pyro_textvae.data.batching import Batch
 from pyro_textvae.evaluation.batches import to_device
 from pyro_textvae.infer import PerDatumELBO
+from pyro_textvae.training.breakdown import broken_bound, broken_step
 from pyro_textvae.training.metrics import MetricsFile, RunningMean
+from pyro_textvae.training.optimizer import new_optimizer
+from pyro_textvae.training.procedure import Procedure
+from pyro_textvae.training.progress import Progress
 from pyro_textvae.training.random_state import get_random_state, set_random_state
 from pyro_textvae.training.run_folder import RunFolder
-
-VALIDATION_SEED = 20_000
-"""Every epoch is validated with the same draws, so that epochs differ by the model alone."""
+from pyro_textvae.training.validation import validate
 
 
 def batch_limits(config: TrainConfig) -> dict[str, Any]:
@@ -35,23 +37,6 @@ def batch_limits(config: TrainConfig) -> dict[str, Any]:
     if config.batch_tokens is not None:
         return {"batch_size": None, "max_tokens": config.batch_tokens}
     return {"batch_size": config.batch_size}
-
-
-class TrainingError(UserError):
-    """Training cannot go on; what was saved before is intact."""
-
-
-@dataclass
-class Progress:
-    """Where a run stands, between two steps."""
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    best_elbo: float = math.inf
-    bad_epochs: int = 0
-    decays: int = 0
-    finished: bool = False
 
 
 class Trainer:
@@ -63,7 +48,10 @@ class Trainer:
 
     :param objective: any ``pyro.infer.ELBO`` with a ``differentiable_loss``; one with ``advance``
         and ``state_dict`` (a KL schedule) is moved on and saved with the run.
+    :param procedure: what is done around the steps; by default nothing.
     :param report: receives one line of text for each epoch.
+    :raises UserError: when the procedure cannot train this pair with these settings. Nothing has
+        been written then.
     """
 
     def __init__(
@@ -75,29 +63,28 @@ class Trainer:
         config: TrainConfig,
         folder: RunFolder,
         *,
+        procedure: Procedure | None = None,
         report: Callable[[str], None] = print,
     ) -> None:
         self.model = model
         self.guide = guide
         self.objective = objective
-        self.loss_module = objective(model, guide)
         self.corpus = corpus
         self.config = config
         self.folder = folder
+        self.procedure = procedure or Procedure()
         self.report = report
         self.modules = nn.ModuleDict({"model": model, "guide": guide})
         self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
-        if config.optimizer == "adam":
-            self.optimizer: torch.optim.Optimizer = torch.optim.Adam(
-                self.parameters, lr=config.learning_rate, fused=True
-            )
-        else:
-            self.optimizer = torch.optim.SGD(self.parameters, lr=config.learning_rate)
+        self.optimizer = new_optimizer(self.parameters, self.config)
         self.progress = Progress()
         self.metrics = MetricsFile(folder.metrics)
         self.timing = MetricsFile(folder.timing)
         self.epoch_mean = RunningMean()
         self.log_mean = RunningMean()
+        self.plan: list[np.ndarray] = []
+        self.procedure.check(self)
+        self._train_on(self.procedure.objective(self))
 
     @property
     def learning_rate(self) -> float:
@@ -110,6 +97,8 @@ class Trainer:
         :raises TrainingError: at a loss or gradient that is not finite, before it touches the
             parameters; the batch, the step and the parameter are named.
         """
+        if self.progress.step == 0:
+            self.procedure.before_training(self)
         if not self.folder.state.exists():
             self.save()
         with pyro.validation_enabled(False):
@@ -118,6 +107,40 @@ class Trainer:
                 self._finish_epoch()
         return self.progress
 
+    def update(
+        self, batch: Mapping[str, Tensor], parameters: list[nn.Parameter] | None = None
+    ) -> float:
+        """Step ``parameters`` down the loss of a batch, and return it, per sentence.
+
+        Neither the KL schedule nor the progress of the run moves on.
+
+        :param parameters: those to step; by default all. The others, and what the optimiser knows
+            of them, stay as they are.
+        :raises TrainingError: when loss or gradient is not finite; nothing is stepped then.
+        """
+        moving = self.parameters if parameters is None else parameters
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss_module(**to_device(batch, self.modules)) / len(batch["tokens"])
+        loss.backward(inputs=parameters)
+        norm = nn.utils.get_total_norm([p.grad for p in moving if p.grad is not None])
+        value = loss.item()
+        if not (math.isfinite(value) and math.isfinite(norm.item())):
+            raise broken_step(self.modules, batch, value, self.progress, self.folder.state)
+        nn.utils.clip_grads_with_norm_(moving, self.config.clip_norm, norm)
+        self.optimizer.step()
+        return value
+
+    def draw_batch(self, generator: torch.Generator) -> Batch:
+        """One of the training batches of this epoch, at random and with replacement."""
+        index = int(torch.randint(len(self.plan), (), generator=generator))
+        return self.corpus.train.batch(self.plan[index])
+
+    def begin_anew(self) -> None:
+        """Forget the optimiser's state, the learning rate, the best bound and the patience."""
+        self.optimizer = new_optimizer(self.parameters, self.config)
+        self.progress.begin_anew()
+        self.log_mean.clear()
+
     def save(self) -> None:
         """Write a checkpoint from which :meth:`restore` goes on bit for bit."""
         self.folder.save_state(
@@ -125,6 +148,7 @@ class Trainer:
                 "modules": self.modules.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "objective": self._objective_state(),
+                "procedure": self.procedure.state_dict(),
                 "progress": asdict(self.progress),
                 "epoch_mean": self.epoch_mean.state_dict(),
                 "log_mean": self.log_mean.state_dict(),
@@ -140,6 +164,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if state["objective"] is not None:
             self.objective.load_state_dict(state["objective"])  # type: ignore[attr-defined]
+        # Checkpoints from before there were procedures have none.
+        self.procedure.load_state_dict(state.get("procedure", {}))
         self.progress = Progress(**state["progress"])
         self.epoch_mean.load_state_dict(state["epoch_mean"])
         self.log_mean.load_state_dict(state["log_mean"])
@@ -149,14 +175,15 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         config, progress = self.config, self.progress
-        plan = self.corpus.plan(
+        self._train_on(self.procedure.objective(self))
+        self.plan = self.corpus.plan(
             "train", seed=config.seed, epoch=progress.epoch, **batch_limits(config)
         )
-        total, first = len(plan), progress.batch
+        total, first = len(self.plan), progress.batch
         self.loss_module.train()
         started, tokens = time.perf_counter(), 0
         with tqdm(
-            map(self.corpus.train.batch, plan[first:]),
+            map(self.corpus.train.batch, self.plan[first:]),
             initial=first,
             total=total,
             disable=None,
@@ -174,7 +201,7 @@ class Trainer:
                         epoch=progress.epoch + 1,
                         step=progress.step,
                         **self.log_mean.means(),
-                        **self._schedule(),
+                        **self._weights(),
                     )
                     bar.set_postfix({k: f"{v:.2f}" for k, v in self.log_mean.means().items()})
                     self.log_mean.clear()
@@ -188,38 +215,26 @@ class Trainer:
             tokens_per_second=round(tokens / max(seconds, 1e-9)),
         )
 
-    def _step(self, batch: dict[str, Tensor]) -> None:
+    def _step(self, batch: Batch) -> None:
+        self.procedure.before_step(self, batch)
         size = len(batch["tokens"])
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss_module(**to_device(batch, self.modules)) / size
-        loss.backward()
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
-        value = loss.item()
-        if not (math.isfinite(value) and math.isfinite(norm.item())):
-            raise TrainingError(self._describe_breakdown(batch, value))
-        nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip_norm, norm)
-        self.optimizer.step()
-        sums = {"loss": value * size}
-        terms = self.objective.latest if isinstance(self.objective, PerDatumELBO) else None
+        sums = {"loss": size * self.update(batch, self.procedure.trainable(self))}
+        objective = self.current_objective
+        terms = objective.latest if isinstance(objective, PerDatumELBO) else None
         if terms is not None:
             sums["reconstruction"] = -terms.log_likelihood.mean(0).sum().item()
             sums["kl"] = terms.total_kl.mean(0).sum().item()
         self.epoch_mean.add(size, **sums)
         self.log_mean.add(size, **sums)
-        if hasattr(self.objective, "advance"):
-            self.objective.advance()
+        if hasattr(objective, "advance"):
+            objective.advance()
 
     def _finish_epoch(self) -> None:
         config, progress = self.config, self.progress
-        result = self._validate()
-        elbo = -result.elbo.mean().item()
-        if not math.isfinite(elbo):
-            raise TrainingError(
-                f"validation bound {elbo} after epoch {progress.epoch + 1}; the last checkpoint is "
-                f"{self.folder.state}: try a smaller --learning-rate or --clip-norm"
-            )
-        improved = elbo < progress.best_elbo
+        validation = validate(self.model, self.guide, self.corpus, config.batch_size)
+        if not math.isfinite(validation.elbo):
+            raise broken_bound(validation.elbo, progress, self.folder.state)
+        improved = validation.elbo < progress.best_elbo
         progress.epoch += 1
         progress.batch = 0
         means = {f"train_{name}": value for name, value in self.epoch_mean.means().items()}
@@ -228,19 +243,17 @@ class Trainer:
             epoch=progress.epoch,
             step=progress.step,
             **means,
-            valid_elbo=elbo,
-            valid_reconstruction=-result.reconstruction.mean().item(),
-            valid_kl=result.kl.mean().item(),
-            valid_mutual_information=self._mutual_information(),
+            **{f"valid_{name}": value for name, value in asdict(validation).items()},
             learning_rate=self.learning_rate,
             best=improved,
-            **self._schedule(),
+            **self._weights(),
+            **self.procedure.describe(),
         )
         self.epoch_mean.clear()
         if improved:
-            progress.best_elbo = elbo
+            progress.best_elbo = validation.elbo
             progress.bad_epochs = 0
-        elif progress.epoch > self._patience_starts():
+        elif self._bound_counts():
             progress.bad_epochs += 1
             if progress.bad_epochs >= config.patience:
                 self._decay()
@@ -248,27 +261,22 @@ class Trainer:
             self.folder.save_weights(self.modules)
         self.report(
             f"epoch {progress.epoch:3d}  train loss {means['train_loss']:8.3f}  "
-            f"valid elbo {elbo:8.3f} = reconstruction {-result.reconstruction.mean().item():8.3f}"
-            f" + kl {result.kl.mean().item():6.3f}" + (" *" if improved else "")
+            f"valid elbo {validation.elbo:8.3f} = reconstruction {validation.reconstruction:8.3f}"
+            f" + kl {validation.kl:6.3f}" + (" *" if improved else "")
         )
+        self.procedure.after_epoch(self, validation)
         self.save()
 
-    def _validate(self) -> LogLikelihood:
-        batches = self.corpus.batches("valid", self.config.batch_size, shuffle=False)
-        return log_likelihood(self.model, self.guide, batches, num_samples=1, seed=VALIDATION_SEED)
+    def _train_on(self, objective: ELBO) -> None:
+        self.current_objective = objective
+        self.loss_module = objective(self.model, self.guide)
 
-    def _mutual_information(self) -> float | None:
-        """Of the validation split, at most the log of its number of sentences; None without z."""
-        batches = self.corpus.batches("valid", self.config.batch_size, shuffle=False)
-        known = information(
-            self.model, self.guide, batches, VALIDATION_SEED, total_correlation=False
-        )
-        return known.mutual_information
-
-    def _patience_starts(self) -> float:
-        """Epoch before which a worse bound may be the schedule's doing."""
-        scheduled = hasattr(self.objective, "advance") and self.config.kl_schedule != "constant"
-        return self.config.kl_epochs if scheduled else 0
+    def _bound_counts(self) -> bool:
+        """Whether a worse bound can be no doing of the KL schedule's or of the procedure's."""
+        if self.current_objective is not self.objective:
+            return False
+        schedule = getattr(self.objective, "schedule", None)
+        return getattr(self.objective, "step", math.inf) > getattr(schedule, "num_steps", 0)
 
     def _decay(self) -> None:
         progress = self.progress
@@ -280,27 +288,12 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] *= self.config.decay
 
-    def _schedule(self) -> dict[str, float]:
-        weight = getattr(self.objective, "kl_weight", None)
-        return {} if weight is None else {"kl_weight": weight}
+    def _weights(self) -> dict[str, float]:
+        """What the objective weighs its terms by at present."""
+        known: dict[str, float] = getattr(self.current_objective, "describe", dict)()
+        weight = getattr(self.current_objective, "kl_weight", None)
+        return known if weight is None else {"kl_weight": weight, **known}
 
     def _objective_state(self) -> dict[str, Any] | None:
         has_state = hasattr(self.objective, "state_dict")
         return self.objective.state_dict() if has_state else None  # type: ignore[attr-defined]
-
-    def _describe_breakdown(self, batch: dict[str, Tensor], loss: float) -> str:
-        progress = self.progress
-        values = {name: p.detach() for name, p in self.modules.named_parameters()}
-        gradients = {
-            f"the gradient of {name}": p.grad
-            for name, p in self.modules.named_parameters()
-            if p.grad is not None
-        }
-        broken = [name for name, v in (values | gradients).items() if not v.isfinite().all()]
-        rows = getattr(batch, "indices", torch.empty(0)).tolist()
-        return (
-            f"loss {loss} at step {progress.step + 1} (epoch {progress.epoch + 1}, batch "
-            f"{progress.batch + 1}, training sentences {rows}); first parameter that is not "
-            f"finite: {(broken or ['none'])[0]}; the last good checkpoint is "
-            f"{self.folder.state}: try a smaller --learning-rate or --clip-norm"
-        )

@@ -7,6 +7,7 @@ from pyro_textvae.infer import (
     CyclicalSchedule,
     LinearSchedule,
     LogisticSchedule,
+    ZeroThenLinearSchedule,
 )
 
 
@@ -37,6 +38,13 @@ def test_cyclical_starts_again_and_ends_at_its_end():
     assert schedule(80) == schedule(1000) == 1.0
 
 
+def test_zero_then_linear_waits_then_climbs():
+    schedule = ZeroThenLinearSchedule(40, num_zero_steps=30, end=0.8)
+    assert [schedule(step) for step in (0, 29, 30)] == [0.0, 0.0, 0.0]
+    assert schedule(35) == pytest.approx(0.4)
+    assert schedule(40) == schedule(10**6) == pytest.approx(0.8)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -44,6 +52,7 @@ def test_cyclical_starts_again_and_ends_at_its_end():
         (lambda: LinearSchedule(0), "steps must be at least 1, got 0"),
         (lambda: LinearSchedule(5, start=float("nan")), "start of the KL weight must be finite"),
         (lambda: CyclicalSchedule(5, num_cycles=0), "cycles must be at least 1, got 0"),
+        (lambda: ZeroThenLinearSchedule(5, 5), r"num_zero_steps must lie in \[0, num_steps = 5\)"),
         (lambda: CyclicalSchedule(5, ramp=0.0), r"ramp must lie in \(0, 1\], got 0.0"),
     ],
 )

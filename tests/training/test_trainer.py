@@ -11,7 +11,7 @@ from pyro_textvae.data import load_corpus
 from pyro_textvae.evaluation import information, log_likelihood
 from pyro_textvae.runs import load_run, train
 from pyro_textvae.training import RunFolder, TrainingError
-from pyro_textvae.training.trainer import VALIDATION_SEED
+from pyro_textvae.training.validation import VALIDATION_SEED
 
 SMALL = {
     "data": "grammar",

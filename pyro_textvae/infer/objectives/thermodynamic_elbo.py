@@ -26,6 +26,7 @@ class ThermodynamicELBO(PerDatumELBO):
 
     Source: Masrani et al. (2019), equations 9 and 12.
 
+    :param num_particles: at least 2, for the covariance.
     :param betas: the left ends of the intervals, from 0 upwards and below 1; by default 0 and four
         more, evenly spaced in log10 from 0.01.
     :raises ValueError: for betas that do not begin with 0, do not rise, or reach 1.
@@ -38,9 +39,14 @@ class ThermodynamicELBO(PerDatumELBO):
         self, num_particles: int = 16, betas: Sequence[float] | None = None, **options: Any
     ) -> None:
         super().__init__(num_particles, **options)
+        if num_particles < 2:
+            raise ValueError(
+                "num_particles must be at least 2, as one draw has no covariance to train the "
+                f"guide by, got {num_particles}"
+            )
         if betas is None:
             betas = [0.0, *torch.logspace(-2, 0, 5)[:-1].tolist()]
-        rising = all(low < high for low, high in zip(betas, [*betas[1:], 1.0], strict=True))
+        rising = all(low < high for low, high in zip(betas, [*betas[1:], 1.0], strict=False))
         if not betas or betas[0] != 0 or not rising or not all(map(math.isfinite, betas)):
             raise ValueError(f"betas must rise from 0 and stay below 1, got {list(betas)}")
         self.betas = [float(beta) for beta in betas]

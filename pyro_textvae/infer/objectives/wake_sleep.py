@@ -21,6 +21,8 @@ class WakeSleep(IWAE):
     is IWAE's.
 
     Source: Bornschein & Bengio (2015), equation 14; Le et al. (2019), section 3.
+
+    :param num_particles: at least 2: the weight of a single draw says nothing.
     """
 
     draws = Draws.DETACHED
@@ -28,6 +30,11 @@ class WakeSleep(IWAE):
 
     def __init__(self, num_particles: int = 16, **options: Any) -> None:
         super().__init__(num_particles, **options)
+        if num_particles < 2:
+            raise ValueError(
+                "num_particles must be at least 2, as the weight of one draw is 1 and trains the "
+                f"guide by noise alone, got {num_particles}"
+            )
 
     def surrogate(self, terms: PerDatumTerms) -> Tensor:
         """What has the two wake gradients."""

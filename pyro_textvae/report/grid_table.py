@@ -1,0 +1,199 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The comparison of a grid as a table: Markdown that also reads as text, and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from pyro_textvae.report.columns import number, padded
+from pyro_textvae.report.comparison_table import FEWEST_SENTENCES
+from pyro_textvae.report.tables import UNTRUSTED_SHARE
+
+_WIDTH = 118
+_BEST = "*"
+# Heading, key of the row, digits after the point, factor.
+_NUMBERS: tuple[tuple[str, str, int, float], ...] = (
+    ("nll", "nll", 3, 1),
+    ("seed sd", "nll_seed_sd", 3, 1),
+    ("elbo", "elbo", 2, 1),
+    ("gap", "gap", 2, 1),
+    ("kl", "kl", 2, 1),
+    ("mi", "mutual_information", 2, 1),
+    ("au", "active_units", 1, 1),
+    ("snr q", "gradient_signal_guide", 2, 1),
+    ("snr p", "gradient_signal_model", 2, 1),
+    ("sec", "seconds", 0, 1),
+    ("tok/s", "tokens_per_second", 0, 1),
+    ("khat %", "khat_above_0_7", 0, 100),
+)
+_OF_DIFFERENCES = (
+    "difference",
+    "low",
+    "high",
+    "monte_carlo_error",
+    "seed_error",
+    "seed_reach",
+    "told_apart",
+)
+
+
+def grid_table(result: dict[str, Any]) -> str:
+    """A row for each cell, then its difference to the best, what they mean, and what failed."""
+    rows = result["rows"]
+    blocks = [_title(result), _numbers(result)]
+    if result["differences"]:
+        blocks += [_differences(result)]
+    blocks.append("\n".join(f"- {line}" for line in _wrapped(_notes(result))))
+    failures = [f"{name}: {reason}" for name, reason in result["failures"].items()]
+    if failures:
+        of_all = sum(row["num_runs"] for row in rows)
+        lines = "\n".join(f"- {line}" for line in _wrapped(failures))
+        blocks.append(f"{len(failures)} of {of_all} runs failed:\n\n{lines}")
+    return "\n\n".join(blocks)
+
+
+def grid_csv(result: dict[str, Any]) -> str:
+    """A line for each cell with all numbers unrounded; empty where there is none."""
+    differences = {each["a"]: each for each in result["differences"]}
+    keys = [key for _, key, _, _ in _NUMBERS]
+    axes = list(result["rows"][0]["members"])
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    header = ["cell", *(f"axis_{axis}" for axis in axes), "finished_runs", "failed_runs", *keys]
+    writer.writerow([*header, *_OF_DIFFERENCES])
+    for row in result["rows"]:
+        own = differences.get(row["cell"], {})
+        low, high = own.get("interval", (None, None))
+        values = {**own, "low": low, "high": high}
+        writer.writerow(
+            [
+                row["cell"],
+                *(row["members"][axis] for axis in axes),
+                len(row["runs"]),
+                len(row["failed"]),
+                *(row[key] for key in keys),
+                *(values.get(name) for name in _OF_DIFFERENCES),
+            ]
+        )
+    return written.getvalue()
+
+
+def _title(result: dict[str, Any]) -> str:
+    seeds = ", ".join(map(str, result["seeds"]))
+    cells = f"{len(result['rows'])} cells, seeds {seeds}"
+    if result["data"] is None:
+        return f"{cells}: no run was finished"
+    return (
+        f"{cells}, on {result['data']}, {result['split']} split: {result['num_sentences']:,} "
+        f"sentences, {result['num_tokens']:,} tokens, nats per sentence"
+    )
+
+
+def _numbers(result: dict[str, Any]) -> str:
+    rows = [("cell", *(heading for heading, *_ in _NUMBERS))]
+    for row in result["rows"]:
+        cells = [
+            number(None if row[key] is None else factor * row[key], digits)
+            for _, key, digits, factor in _NUMBERS
+        ]
+        rows.append((_named(row, result["best"]), *cells))
+    return _markdown(rows, "<" + ">" * len(_NUMBERS))
+
+
+def _named(row: dict[str, Any], best: str | None) -> str:
+    name = row["cell"] + (f" {_BEST}" if row["cell"] == best else "")
+    if not row["failed"]:
+        return name
+    return f"{name} ({len(row['failed'])} of {row['num_runs']} failed)"
+
+
+def _differences(result: dict[str, Any]) -> str:
+    level = f"{100 * result['bootstrap']['level']:.0f} %"
+    best = result["differences"][0]["b"]
+    rows = [
+        (f"nll above {best}", "difference", f"{level} interval", f"seeds, {level}", "told apart")
+    ]
+    for each in result["differences"]:
+        low, high = each["interval"]
+        reach = each["seed_reach"]
+        rows.append(
+            (
+                each["a"],
+                f"{each['difference']:+.3f}",
+                f"[{low:+.3f}, {high:+.3f}]",
+                "-" if reach is None else f"+- {reach:.3f}",
+                "yes" if each["told_apart"] else "no",
+            )
+        )
+    return _markdown(rows, "<>>><")
+
+
+def _markdown(rows: Sequence[Sequence[str]], sides: str) -> str:
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    header, *body = padded(escaped, sides)
+    rule = [
+        "-" * (len(cell) - 1) + (":" if side == ">" else "-")
+        for cell, side in zip(header, sides, strict=True)
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *body))
+
+
+def _notes(result: dict[str, Any]) -> list[str]:
+    seeds_known = any(each["seed_reach"] is not None for each in result["differences"])
+    notes = [
+        "Means over seeds; seed sd is the standard deviation of the nll over them. gap = elbo - "
+        "nll. snr: signal to noise of one draw of the objective's gradient at the end of training, "
+        "of guide (q) and model (p). sec and tok/s: of training. khat %: sentences with k-hat "
+        "above 0.7.",
+    ]
+    if result["differences"]:
+        level = f"{100 * result['bootstrap']['level']:.0f} %"
+        notes.append(
+            f"Each {level} interval is over sentences ({result['bootstrap']['num_resamples']:,} "
+            "resamples), every sentence averaged over the seeds: it does not hold what other seeds "
+            "would do. "
+            + (
+                "The column of the seeds does, from what the seeds do beyond what they do to all "
+                "cells alike, pooled over cells. Told apart needs an interval without a tie, and a "
+                "difference above that of the seeds."
+                if seeds_known
+                else "No two seeds are finished in every cell, so that is not known here."
+            )
+        )
+    if result["best"] is not None:
+        notes.append(f"{_BEST} told apart from every other cell.")
+    elif result["differences"]:
+        notes.append("No cell is told apart from every other.")
+    if result["no_differences"]:
+        notes.append(f"No differences: {result['no_differences']}.")
+    return notes + _cautions(result)
+
+
+def _cautions(result: dict[str, Any]) -> list[str]:
+    runs = [run for row in result["rows"] for run in row["runs"]]
+    cautions = []
+    untrusted = sum((run["khat_above_0_7"] or 0) > UNTRUSTED_SHARE for run in runs)
+    if untrusted:
+        cautions.append(
+            f"Caution: the nll of {untrusted} of {len(runs)} runs may be too high by more than its "
+            f"error (k-hat above 0.7 on more than {100 * UNTRUSTED_SHARE:.0f} % of sentences): "
+            "raise num_samples."
+        )
+    if any(run["khat_above_0_7"] is None and not run["exact"] for run in runs):
+        cautions.append(
+            "Caution: too few draws to tell how far an nll is too high: num_samples of 100 or more."
+        )
+    if runs and result["num_sentences"] < FEWEST_SENTENCES:
+        cautions.append(
+            f"Caution: {result['num_sentences']} sentences are few: the intervals are too narrow."
+        )
+    return cautions
+
+
+def _wrapped(lines: Sequence[str]) -> list[str]:
+    return [textwrap.fill(line, _WIDTH, subsequent_indent="  ") for line in lines]

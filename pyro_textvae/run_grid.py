@@ -1,0 +1,163 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""A grid of runs from one YAML file: trained, evaluated, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pyro_textvae import zoo
+from pyro_textvae.building import build_objective, build_procedure, find_device
+from pyro_textvae.config import TrainConfig
+from pyro_textvae.data import Corpus
+from pyro_textvae.errors import UserError
+from pyro_textvae.grid import Grid, GridRun, read_grid
+from pyro_textvae.grid_comparison import compare_grid
+from pyro_textvae.grid_process import SideBySide
+from pyro_textvae.grid_run import (
+    Report,
+    attempt,
+    gradient_of,
+    is_finished,
+    is_trained,
+    other_setting,
+)
+from pyro_textvae.report import grid_csv, grid_table
+from pyro_textvae.run_evaluation import build_proposal
+from pyro_textvae.runs import load_corpus_of
+from pyro_textvae.training.files import write_json, write_text
+
+_OF_THE_CORPUS = (
+    "data",
+    "tokenizer",
+    "max_length",
+    "min_count",
+    "vocab_size",
+    "truncate",
+    "text_column",
+    "num_sentences",
+)
+_PARTS = {
+    "model": "models",
+    "guide": "guides",
+    "prior": "priors",
+    "decoder": "decoders",
+    "encoder": "encoders",
+}
+
+
+def run_grid(
+    source: str | Path | Mapping[str, Any],
+    *,
+    jobs: int = 1,
+    overwrite: bool = False,
+    num_resamples: int = 10_000,
+    seed: int = 0,
+    command: str | None = None,
+    report: Report = print,
+) -> dict[str, Any]:
+    """Train, evaluate and compare every run of a grid; what is done already is not done again.
+
+    Writes ``table.md``, ``table.csv`` and ``table.json`` into the grid's folder, beside the runs.
+    A run that fails is in ``failures`` of the result, and the others go on.
+
+    :param source: a YAML file, or the mapping that it holds; see the README.
+    :param jobs: runs side by side, each in a process of its own with its share of the cores; with
+        1 they run one after the other in this process.
+    :param overwrite: train runs of other settings anew where they are in the way.
+    :param num_resamples: resamples of the sentences for an interval.
+    :param seed: of the resamples.
+    :param command: kept in ``table.json``.
+    :param report: receives lines of text, at last the table.
+    :returns: what ``table.json`` holds.
+    :raises UserError: for anything wrong that can be seen before the first run starts.
+    """
+    if jobs < 1:
+        raise UserError(f"jobs must be at least 1, got {jobs}")
+    grid = read_grid(source)
+    _check(grid, overwrite)
+    left = [run for run in grid.runs if not is_finished(run, grid.evaluation, grid.gradient_draws)]
+    report(
+        f"{len(grid.runs)} runs of {len(grid.cells)} cells in {grid.out}, "
+        f"{len(grid.runs) - len(left)} of them finished"
+    )
+    try:
+        if jobs == 1:
+            failures = _one_after_the_other(grid, left, overwrite, report)
+        else:
+            failures = SideBySide(grid, jobs, overwrite=overwrite, report=report).attempt_all(left)
+    except KeyboardInterrupt:
+        report(f"stopped; the runs in {grid.out} are kept: the same command goes on from them")
+        raise
+    gradients = {run.name: gradient_of(run) for run in grid.runs} if grid.gradient_draws else {}
+    found = compare_grid(grid, failures, gradients, num_resamples=num_resamples, seed=seed)
+    result = {"command": command, **found}
+    table = grid_table(result)
+    grid.out.mkdir(parents=True, exist_ok=True)
+    write_text(grid.out / "table.md", table + "\n")
+    write_text(grid.out / "table.csv", grid_csv(result))
+    write_json(grid.out / "table.json", result)
+    report(table)
+    report(f"written to {grid.out / 'table.md'}, table.csv and table.json")
+    return result
+
+
+def _one_after_the_other(
+    grid: Grid, runs: Sequence[GridRun], overwrite: bool, report: Report
+) -> dict[str, str]:
+    failures = {}
+    for run in runs:
+        reason = attempt(
+            run,
+            grid.evaluation,
+            grid.gradient_draws,
+            overwrite=overwrite,
+            report=partial(_report_with_name, report, run.name),
+        )
+        if reason is not None:
+            report(f"{run.name}: failed: {reason}")
+            failures[run.name] = reason
+    return failures
+
+
+def _report_with_name(report: Report, name: str, text: str) -> None:
+    for line in text.splitlines():
+        report(f"{name}: {line}")
+
+
+def _check(grid: Grid, overwrite: bool) -> None:
+    """Refuse what would stop a run at its start, before the first one starts."""
+    if grid.out.exists() and not grid.out.is_dir():
+        raise UserError(f"{grid.out} is a file: choose another out")
+    build_proposal(grid.evaluation)
+    corpora: dict[tuple, Corpus] = {}
+    checked: set[str] = set()
+    for run in grid.runs:
+        other = other_setting(run)
+        if other is not None and not overwrite:
+            raise UserError(
+                f"{run.folder} holds a run with {other}: give --overwrite to train it anew, or "
+                "another out"
+            )
+        if run.cell not in checked and (other is not None or not is_trained(run)):
+            checked.add(run.cell)
+            try:
+                _check_settings(run.config, corpora)
+            except UserError as error:
+                raise UserError(f"cell {run.cell}: {error}") from error
+
+
+def _check_settings(config: TrainConfig, corpora: dict[tuple, Corpus]) -> None:
+    find_device(config.device)
+    for part, kind in _PARTS.items():
+        spec = getattr(config, part)
+        if spec is not None:
+            zoo.load(kind, spec)
+    text = tuple(getattr(config, name) for name in _OF_THE_CORPUS)
+    if text not in corpora:
+        corpora[text] = load_corpus_of(config)
+    build_objective(config, corpora[text])
+    build_procedure(config)

@@ -1,0 +1,8 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Training procedures over whatever objective a run has, one a file."""
+
+from pyro_textvae.training.procedures.aggressive_encoder import AggressiveEncoder
+from pyro_textvae.training.procedures.pretrained_encoder import PretrainedEncoder
+
+__all__ = ["AggressiveEncoder", "PretrainedEncoder"]

@@ -1,0 +1,39 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Where a run stands, between two steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass
+class Progress:
+    """Where a run stands, between two steps.
+
+    epoch, batch
+        Epochs done, and batches done of the one under way.
+    step
+        Training steps done, of all epochs.
+    best_elbo
+        Lowest negative bound on the validation split; nats per sentence.
+    bad_epochs, decays
+        Epochs without a better bound since the last decay of the learning rate, and decays.
+    finished
+        Whether training stopped early, for good.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    best_elbo: float = math.inf
+    bad_epochs: int = 0
+    decays: int = 0
+    finished: bool = False
+
+    def begin_anew(self) -> None:
+        """Forget the best bound and the decays."""
+        self.best_elbo = math.inf
+        self.bad_epochs = 0
+        self.decays = 0

@@ -1,0 +1,53 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of a grid in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from tests.test_run_grid import AXES, SETTINGS, grid_in, quietly
+
+
+@pytest.mark.slow
+def test_side_by_side_is_one_after_the_other(tmp_path):
+    expected, _ = quietly(grid_in(tmp_path / "expected", seeds=[0, 1]))
+    axes = {"objective": {**AXES["objective"], "bad": {"options": {"nonsense": 1}}}}
+    settings = SETTINGS | {"guide": "gaussian"}
+    grid = grid_in(tmp_path / "grid", axes=axes, settings=settings, seeds=[0, 1])
+    result, lines = quietly(grid, jobs=2)
+    assert sorted(result["failures"]) == ["bad-seed0", "bad-seed1"]
+    assert result["failures"]["bad-seed0"].startswith("option 'nonsense' is taken by no part")
+    assert any(line.startswith("half-seed1: epoch   1") for line in lines)
+    found = {row["cell"]: row for row in result["rows"]}
+    for row in expected["rows"]:
+        assert found[row["cell"]]["nll"] == pytest.approx(row["nll"], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_interrupted_processes_go_on(tmp_path):
+    """SIGINT as soon as a run has a checkpoint; the same command then finishes."""
+    grid = grid_in(tmp_path / "grid", settings=SETTINGS | {"epochs": 30, "patience": 30})
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(grid))
+    command = [sys.executable, "-m", "pyro_textvae.cli.main", "compare", tmp_path / "grid.yaml"]
+    command += ["--jobs", "2", "--num-resamples", "1000"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("grid/*/model.safetensors")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from them" in out
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert "going on at epoch" in done.stdout
+    assert json.loads((tmp_path / "grid" / "table.json").read_text())["failures"] == {}
