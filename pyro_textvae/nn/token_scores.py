@@ -4,14 +4,10 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyro_textvae.nn.vocabulary_loss import vocabulary_loss
 from pyro_textvae.special_tokens import FIRST_EMITTED
-
-# Rows of logits that stay in a last-level cache: evaluation runs 1.4 to 1.8 times faster so.
-_ROWS_AT_ONCE = 512
 
 
 class TokenScores(nn.Linear):
@@ -25,9 +21,4 @@ class TokenScores(nn.Linear):
 
     def log_prob(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """Log-probability (nats) of ids ``tokens`` ``(M,)`` after ``hidden`` ``(M, H)``."""
-        classes = tokens - FIRST_EMITTED
-        if torch.is_grad_enabled():
-            return -F.cross_entropy(self(hidden), classes, reduction="none")
-        chunks = zip(hidden.split(_ROWS_AT_ONCE), classes.split(_ROWS_AT_ONCE), strict=True)
-        losses = [F.cross_entropy(self(rows), ids, reduction="none") for rows, ids in chunks]
-        return -torch.cat(losses) if losses else hidden.new_zeros(0)
+        return -vocabulary_loss(hidden, self.weight, self.bias, tokens - FIRST_EMITTED)

@@ -1,0 +1,106 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pyro_textvae.nn import vocabulary_loss as module
+from pyro_textvae.nn.vocabulary_loss import vocabulary_loss
+
+
+@pytest.fixture
+def inputs():
+    torch.manual_seed(0)
+    return (
+        torch.randn(23, 5, dtype=torch.float64, requires_grad=True),
+        torch.randn(11, 5, dtype=torch.float64, requires_grad=True),
+        torch.randn(11, dtype=torch.float64, requires_grad=True),
+        torch.randint(0, 11, (23,)),
+    )
+
+
+@pytest.fixture(params=[1, 4, 7, 23, 40], ids="{} rows at once".format)
+def _rows_at_once(request, monkeypatch):
+    """Parts of every kind: one row, uneven, all at once, more than there are."""
+    monkeypatch.setattr(module, "_SCORES_AT_ONCE", 0)
+    monkeypatch.setattr(module, "_FEWEST_ROWS", request.param)
+
+
+def plain(hidden, weight, bias, classes):
+    return F.cross_entropy(F.linear(hidden, weight, bias), classes, reduction="none")
+
+
+@pytest.mark.usefixtures("_rows_at_once")
+def test_values_and_gradients_are_those_of_all_scores_at_once(inputs):
+    upstream = torch.rand(23, dtype=torch.float64)
+    ours, theirs = vocabulary_loss(*inputs), plain(*inputs)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    found = torch.autograd.grad((ours * upstream).sum(), inputs[:3])
+    expected = torch.autograd.grad((theirs * upstream).sum(), inputs[:3])
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.usefixtures("_rows_at_once")
+def test_second_derivatives_are_right(inputs):
+    hidden, weight, bias, classes = inputs
+    assert torch.autograd.gradgradcheck(
+        lambda *values: vocabulary_loss(*values, classes), (hidden, weight, bias)
+    )
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_only_the_gradient_that_is_asked_for_is_computed(inputs, place, monkeypatch):
+    monkeypatch.setattr(module, "_SCORES_AT_ONCE", 0)
+    asked = [value.detach().requires_grad_(i == place) for i, value in enumerate(inputs[:3])]
+    vocabulary_loss(*asked, inputs[3]).sum().backward()
+    expected = torch.autograd.grad(plain(*inputs).sum(), inputs[place])[0]
+    torch.testing.assert_close(asked[place].grad, expected, rtol=1e-12, atol=1e-12)
+    assert all(value.grad is None for i, value in enumerate(asked) if i != place)
+
+
+def test_no_rows_and_no_gradient():
+    weight, bias = torch.randn(11, 5), torch.randn(11)
+    with torch.no_grad():
+        empty = vocabulary_loss(torch.empty(0, 5), weight, bias, torch.empty(0, dtype=torch.long))
+    assert empty.shape == (0,)
+
+
+def test_float32_is_within_its_rounding_of_float64(inputs, monkeypatch):
+    monkeypatch.setattr(module, "_SCORES_AT_ONCE", 0)
+    exact = vocabulary_loss(*inputs)
+    single = vocabulary_loss(*(value.float() for value in inputs[:3]), inputs[3])
+    torch.testing.assert_close(single.double(), exact, rtol=1e-5, atol=1e-6)
+
+
+_PEAK = """
+import resource, sys, torch
+from pyro_textvae.nn.vocabulary_loss import vocabulary_loss
+torch.set_num_threads(1)
+hidden = torch.randn(1500, 32, requires_grad=True)
+weight = torch.randn(30_000, 32, requires_grad=True)
+bias, classes = torch.zeros(30_000), torch.randint(0, 30_000, (1500,))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+if sys.argv[1] == "ours":
+    losses = vocabulary_loss(hidden, weight, bias, classes)
+else:
+    scores = torch.nn.functional.linear(hidden, weight, bias)
+    losses = torch.nn.functional.cross_entropy(scores, classes, reduction="none")
+losses.sum().backward()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_peak_memory_is_far_below_that_of_all_scores():
+    """1,500 x 30,000 scores are 180 MB; the bound of 0.4 leaves room for the allocator."""
+    peak = {
+        kind: int(
+            subprocess.run(
+                [sys.executable, "-c", _PEAK, kind], capture_output=True, text=True, check=True
+            ).stdout
+        )
+        for kind in ("ours", "full")
+    }
+    assert peak["ours"] < 0.4 * peak["full"]
