@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from pyro_textvae import zoo
 from pyro_textvae.cli.main import COMMANDS, main
+from pyro_textvae.grid import read_grid
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+OBJECTIVES = (ROOT / "docs" / "objectives.md").read_text()
 
 
-def block(language, holding):
+def block(language, holding, page=README):
     (found,) = [
-        text for text in re.findall(rf"```{language}\n(.*?)```", README, re.S) if holding in text
+        text for text in re.findall(rf"```{language}\n(.*?)```", page, re.S) if holding in text
     ]
     return found
 
@@ -67,3 +70,25 @@ def test_every_shown_flag_exists(capsys):
     own = re.sub(r"torchrun .* -m ", "", README)  # its flags are not ours
     for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", own)) - {"--help"}:
         assert flag in known, flag
+
+
+@pytest.mark.parametrize("kind", ["objectives", "constraints", "procedures"])
+def test_every_objective_constraint_and_procedure_has_its_row(kind):
+    rows = re.findall(r"^\| `(\w+)` \|", OBJECTIVES, re.M)
+    assert set(zoo.names(kind)) <= set(rows)
+
+
+def test_objective_of_a_readers_own_trains(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(block("python", "# mine.py", OBJECTIVES))
+    (command,) = block("sh", "mine.py:", OBJECTIVES).strip().splitlines()
+    small = "--num-sentences 200 --embedding-dim 4 --hidden-dim 5 --latent-dim 3".split()
+    assert main([*shlex.split(command)[1:], *small]) == 0
+    assert "MedianBound" in capsys.readouterr().out
+
+
+def test_grid_shown_is_a_grid(tmp_path):
+    path = tmp_path / "objectives.yaml"
+    path.write_text(block("yaml", "# objectives.yaml"))
+    assert len(read_grid(path).runs) == 6
+    assert len(read_grid(ROOT / "benchmarks" / "snli_objectives.yaml").runs) == 14
