@@ -7,8 +7,28 @@ import os
 # Debuggers match breakpoints by real path, and this folder is reached through a link.
 __path__ = [os.path.realpath(path) for path in __path__]
 
+from pyro_textvae.guides.delta import DeltaGuide
 from pyro_textvae.guides.empty import EmptyGuide
+from pyro_textvae.guides.full_covariance import FullCovarianceGuide
 from pyro_textvae.guides.gaussian import GaussianGuide
+from pyro_textvae.guides.gaussian_mixture import GaussianMixtureGuide
+from pyro_textvae.guides.inverse_autoregressive_flow import InverseAutoregressiveFlowGuide
+from pyro_textvae.guides.low_rank import LowRankGuide
 from pyro_textvae.guides.power_spherical import PowerSphericalGuide
+from pyro_textvae.guides.product_space import ProductSpaceGuide
+from pyro_textvae.guides.spline_flow import SplineFlowGuide
+from pyro_textvae.guides.von_mises_fisher import VonMisesFisherGuide
 
-__all__ = ["EmptyGuide", "GaussianGuide", "PowerSphericalGuide"]
+__all__ = [
+    "DeltaGuide",
+    "EmptyGuide",
+    "FullCovarianceGuide",
+    "GaussianGuide",
+    "GaussianMixtureGuide",
+    "InverseAutoregressiveFlowGuide",
+    "LowRankGuide",
+    "PowerSphericalGuide",
+    "ProductSpaceGuide",
+    "SplineFlowGuide",
+    "VonMisesFisherGuide",
+]

@@ -30,6 +30,9 @@ class GaussianGuide(PyroModule):
     def forward(self, tokens: Tensor, *, size: int | None = None) -> Tensor:
         """Draw z ``(N, latent_dim)`` for ``tokens`` ``(N, T)``."""
         with pyro.plate("data", len(tokens)):
-            features = self.encoder(tokens)
-            scale = (0.5 * self.log_variance(features)).exp()
-            return pyro.sample("z", dist.Normal(self.loc(features), scale).to_event(1))
+            return pyro.sample("z", self.posterior(self.encoder(tokens)))
+
+    def posterior(self, features: Tensor) -> dist.TorchDistribution:
+        """q(z | x) for the encoder's features ``(..., encoder.output_dim)``."""
+        scale = (0.5 * self.log_variance(features)).exp()
+        return dist.Normal(self.loc(features), scale).to_event(1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 
 import pyro
+import pyro.distributions as dist
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -49,8 +50,10 @@ class PowerSphericalGuide(PyroModule):
     def forward(self, tokens: Tensor, *, size: int | None = None) -> Tensor:
         """Draw z ``(N, latent_dim)`` for ``tokens`` ``(N, T)``."""
         with pyro.plate("data", len(tokens)):
-            features = self.encoder(tokens)
-            loc = unit_vector(self.loc(features))
-            concentration = softplus(self.concentration(features)).squeeze(-1)
-            posterior = PowerSpherical(loc, concentration + _SMALLEST_CONCENTRATION)
-            return pyro.sample("z", posterior)
+            return pyro.sample("z", self.posterior(self.encoder(tokens)))
+
+    def posterior(self, features: Tensor) -> dist.TorchDistribution:
+        """q(z | x) for the encoder's features ``(..., encoder.output_dim)``."""
+        loc = unit_vector(self.loc(features))
+        concentration = softplus(self.concentration(features)).squeeze(-1)
+        return PowerSpherical(loc, concentration + _SMALLEST_CONCENTRATION)

@@ -66,9 +66,14 @@ def build_pair(
     model = _build_with_parts(model_class, specs, values, used)
     guide_spec = specs["guide"]
     if guide_spec is None:
-        guide_spec = "gaussian" if _has_latents(model) else "empty"
+        guide_spec = "gaussian" if _tied_parts(model) or _has_latents(model) else "empty"
     guide_class = zoo.load("guides", guide_spec)
     guide = _build_with_parts(guide_class, specs, values, used)
+    for part in _tied_parts(model):
+        try:
+            part.tie(guide)
+        except ValueError as error:
+            raise UserError(str(error)) from error
     return model, guide, {**{k: _known(v) for k, v in specs.items() if v}, "guide": guide_spec}
 
 
@@ -190,6 +195,11 @@ def _build_with_parts(
     if not isinstance(module, nn.Module):
         raise UserError(f"{cls.__name__} is no torch.nn.Module: derive it from pyro.nn.PyroModule")
     return module
+
+
+def _tied_parts(model: nn.Module) -> list[Any]:
+    """Parts of the model that are made of the guide, such as a prior of its posteriors."""
+    return [part for part in model.modules() if hasattr(part, "tie")]
 
 
 def _has_latents(model: nn.Module) -> bool:

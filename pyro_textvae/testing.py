@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pyro.infer import ELBO
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
+from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import PerDatumELBO
 from pyro_textvae.infer.sites import latent_sites, random_sites
@@ -150,14 +151,21 @@ def _joint(model: nn.Module, tokens: Tensor, latents: dict[str, Tensor]) -> Tens
 
 
 def _posterior(guide: nn.Module, tokens: Tensor, latents: dict[str, Tensor]) -> Tensor:
-    """log q(z | x) of each sentence at given latents, ``(N,)``."""
+    """log q(z | x) of each sentence at given latents, ``(N,)``; of a point, its coordinates' sum.
+
+    A point has no density, but it has a place.
+    """
     trace = poutine.trace(poutine.condition(guide, data=latents)).get_trace(tokens=tokens)
-    return _sum_sites(trace, len(tokens))
+    points = [(name, site["fn"]) for name, site in random_sites(trace) if is_point_mass(site["fn"])]
+    for name, _ in points:
+        trace.remove_node(name)
+    places = [fn.mean.reshape(len(tokens), -1).sum(-1) for _, fn in points]
+    return _sum_sites(trace, len(tokens), places)
 
 
-def _sum_sites(trace: poutine.Trace, size: int) -> Tensor:
+def _sum_sites(trace: poutine.Trace, size: int, others: Sequence[Tensor] = ()) -> Tensor:
     trace.compute_log_prob()
-    parts = [site["log_prob"].expand(size) for _, site in random_sites(trace)]
+    parts = [site["log_prob"].expand(size) for _, site in random_sites(trace)] + list(others)
     return torch.stack(parts).sum(0)
 
 

@@ -2,11 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Distributions that Pyro lacks, one a file."""
 
+import pyro_textvae.distributions.gaussian_divergence  # noqa: F401  registers a KL
 from pyro_textvae.distributions.autoregressive_categorical import (
     AutoregressiveCategorical,
     sentence_mask,
 )
 from pyro_textvae.distributions.hyperspherical_uniform import HypersphericalUniform
 from pyro_textvae.distributions.power_spherical import PowerSpherical
+from pyro_textvae.distributions.von_mises_fisher import VonMisesFisher
 
-__all__ = ["AutoregressiveCategorical", "HypersphericalUniform", "PowerSpherical", "sentence_mask"]
+__all__ = [
+    "AutoregressiveCategorical",
+    "HypersphericalUniform",
+    "PowerSpherical",
+    "VonMisesFisher",
+    "sentence_mask",
+]

@@ -23,6 +23,8 @@ BORDERLINE_VARIANCE = (0.007, 0.014)
 """Within these the count of active units hangs on the choice of the line."""
 
 _PAIRS = 2**26
+# A pair costs a flow some milliseconds: about half a minute.
+_COSTLY_PAIRS = 2**14
 _MOST_DRAWS = 16
 
 
@@ -120,7 +122,9 @@ def information(
     mini-batch of B sentences could not show more than ln B); Burda et al. (2016) for active units.
 
     :param num_draws: draws of z for each sentence. By default as many as make 2^26 pairs of a draw
-        and a sentence, a second or two: from 16 for small splits to one for N above 5,800.
+        and a sentence, a second or two: from 16 for small splits to one for N above 5,800. A flow
+        that has to be inverted for every pair gets 2^14 pairs: above N = 128 the parts of its KL
+        are left out, unless this is given.
     :param total_correlation: whether to find total correlation and dimension-wise KL too.
     :raises ValueError: without a batch, for ``num_draws`` below 1, or when a latent site of the
         guide is none of the model's.
@@ -135,7 +139,10 @@ def information(
         only = latents.only
         if only is None:
             return _information(latents, None, 1 if latents.sites else 0)
-        draws = num_draws or max(1, min(_MOST_DRAWS, _PAIRS // count**2))
+        if only.is_costly and num_draws is None and count**2 > _COSTLY_PAIRS:
+            return _information(latents, None, 1)
+        pairs = _COSTLY_PAIRS if only.is_costly else _PAIRS
+        draws = num_draws or max(1, min(_MOST_DRAWS, pairs // count**2))
         surgery = elbo_surgery(
             only.posteriors, only.draw(draws), total_correlation=total_correlation
         )

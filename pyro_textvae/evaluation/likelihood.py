@@ -70,8 +70,8 @@ def log_likelihood(
     :param max_tokens: tokens decoded at once; by default what suits the device.
     :param partial: a file that keeps the sentences that are done: the same call takes them up.
     :raises ValueError: for ``num_samples`` below 1, no batch at all, a model in half precision,
-        latent sites or supports that model and guide do not share, or ``quasi_random`` with a
-        posterior that is not Gaussian.
+        latent sites or supports that model and guide do not share, ``quasi_random`` with a
+        posterior that is not Gaussian, or more than one draw from a posterior that is a point.
     """
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
@@ -110,6 +110,7 @@ def log_likelihood(
             if number == 0:
                 first = Posteriors(model, guide, batch, seed)
                 exact = not first.names
+                notes += _on_points(first, num_samples)
                 if quasi_random and not (exact or isinstance(first.family, GaussianFamily)):
                     raise ValueError(
                         "quasi-random draws need one latent with a Gaussian posterior, and the "
@@ -246,6 +247,21 @@ def _exact(target: Target, num_samples: int) -> dict[str, Tensor]:
         "num_draws": torch.zeros_like(log_px, dtype=torch.long),
         "decoder_evaluations": torch.ones_like(log_px, dtype=torch.long),
     }
+
+
+def _on_points(posteriors: Posteriors, num_samples: int) -> list[str]:
+    """What to say of a guide without a density; a run in training is logged by one draw."""
+    if not posteriors.points:
+        return []
+    reason = (
+        f"the guide's posterior at {posteriors.points[0]!r} puts all its mass on one point, so the "
+        "likelihood cannot be estimated"
+    )
+    if num_samples > 1:
+        raise ValueError(
+            f"{reason}: its weights have no meaning; train the model with another guide"
+        )
+    return [f"{reason}: the nll is minus the log of p(x, z) at that point"]
 
 
 def _check_precision(model: nn.Module) -> None:

@@ -14,6 +14,7 @@ from pyro import poutine
 from torch import Tensor, nn
 from torch.distributions import Independent
 
+from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.evaluation.batches import to_device
 from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFamily
 from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
@@ -97,6 +98,11 @@ class Posteriors:
         part._sentences = [self._sentences[row] for row in chosen.tolist()]
         part.keys = [self.keys[row] for row in chosen.tolist()]
         return part
+
+    @property
+    def points(self) -> list[str]:
+        """The latent sites whose posteriors are points: no draw of theirs can be weighted."""
+        return [n for n, (posterior, _) in self.distributions.items() if is_point_mass(posterior)]
 
     def describe(self) -> str:
         """The kind of posterior, in words."""

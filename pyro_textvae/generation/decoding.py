@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.distributions.autoregressive_categorical import draw_class, likeliest_class
+from pyro_textvae.distributions.independent_blocks import IndependentBlocks
 from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere, unit_vector
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.batches import device_of, evaluation_mode, to_device
@@ -99,6 +100,8 @@ def posterior_point(fn: Any) -> Tensor:
     """
     if _is_discrete(fn):
         return fn.mode
+    if isinstance(fn, IndependentBlocks):
+        return torch.cat([posterior_point(block) for block in fn.blocks], -1)
     mean = posterior_mean(fn)
     return unit_vector(mean) if lies_on_sphere(fn) else mean
 
@@ -160,6 +163,8 @@ def _latent_sites(guide: nn.Module, batch: Mapping[str, Tensor]) -> list[tuple[s
 
 def _line(fn: Any, share: Tensor) -> Tensor:
     """Points between the two posteriors of ``fn``, ``(len(share), *event_shape)``."""
+    if isinstance(fn, IndependentBlocks):
+        return torch.cat([_line(block, share) for block in fn.blocks], -1)
     start, end = posterior_point(fn)
     if lies_on_sphere(fn):
         return great_circle(start, end, share)

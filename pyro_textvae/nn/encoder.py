@@ -20,3 +20,16 @@ class Encoder(nn.Module, ABC):
 
         Padding must have no effect.
         """
+
+    def encode_embeddings(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Features ``(N, output_dim)`` of vectors ``(N, T, embedding_dim)`` in the place of words.
+
+        A prior whose components are posteriors of pseudo-inputs asks for it; nothing else does.
+
+        :param mask: true at the places that count, ``(N, T)``, from the left; by default all.
+        :raises ValueError: where an encoder does not say how.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no method encode_embeddings, so it can read words only: "
+            "write one, or choose another encoder"
+        )

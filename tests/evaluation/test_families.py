@@ -298,7 +298,6 @@ def test_precision_of_the_posterior_is_kept(posterior):
         dist.LogNormal(LOC, SCALE).to_event(1),
         dist.ProjectedNormal(LOC),
         dist.VonMises(LOC, SCALE),
-        dist.LowRankMultivariateNormal(LOC, LOC.unsqueeze(-1), SCALE),
     ],
 )
 def test_other_posteriors_are_of_no_family(posterior):

@@ -180,6 +180,17 @@ def test_it_stops_for_good_when_the_mutual_information_falls(
     assert len(said) == (0 if all(aggressive) else 1)
 
 
+def test_it_stops_where_the_mutual_information_is_unknown(tmp_path, monkeypatch):
+    script_information(monkeypatch, [None, None])
+    lines = []
+    trainer = make_trainer(
+        tmp_path, AggressiveEncoder(max_inner_steps=1), epochs=2, report=lines.append
+    )
+    trainer.fit()
+    assert [row["aggressive"] for row in rows_of(trainer)] == [True, False]
+    assert len([line for line in lines if "information of this guide is unknown" in line]) == 1
+
+
 def test_after_it_stopped_steps_are_those_of_ordinary_training(tmp_path, monkeypatch):
     script_information(monkeypatch, [0.5, 0.4, 0.9, 0.1])
     trainer = make_trainer(tmp_path / "aggressive", AggressiveEncoder(max_inner_steps=2), epochs=2)

@@ -10,7 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Independent, MultivariateNormal, Normal
+from torch.distributions import (
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+)
 
 from pyro_textvae.evaluation.families.family import Family, effective_number, seeded_generators
 
@@ -32,8 +37,8 @@ class GaussianFamily(Family):
 
     @classmethod
     def of(cls, posterior: Any) -> GaussianFamily | None:
-        """The family of a diagonal or full-covariance Gaussian."""
-        if isinstance(posterior, MultivariateNormal):
+        """The family of a Gaussian: diagonal, of full covariance, or low rank plus diagonal."""
+        if isinstance(posterior, MultivariateNormal | LowRankMultivariateNormal):
             origin, scale_tril = posterior.loc, posterior.scale_tril
         elif (
             isinstance(posterior, Independent)

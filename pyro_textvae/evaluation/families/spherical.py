@@ -14,6 +14,7 @@ from torch import Tensor
 from pyro_textvae.evaluation.families.family import Family, effective_number
 
 _LARGEST_CONCENTRATION = 1e6
+_SMALLEST_CONCENTRATION = 1 / _LARGEST_CONCENTRATION
 
 
 class SphericalFamily(Family):
@@ -21,7 +22,7 @@ class SphericalFamily(Family):
 
     :param kind: the class of the guide's posteriors.
     :param loc: ``(N, D)``, unit vectors.
-    :param concentration: ``(N,)``, positive.
+    :param concentration: ``(N,)``, not negative.
     """
 
     def __init__(self, kind: type, loc: Tensor, concentration: Tensor) -> None:
@@ -87,13 +88,15 @@ class SphericalFamily(Family):
 
         The log counts double: a step of 1 multiplies the spread by e, as for a Gaussian.
         """
-        unit = self.concentration.rsqrt().unsqueeze(-1)
+        # No spread is wider than the sphere.
+        unit = self.concentration.clamp(min=1.0).rsqrt().unsqueeze(-1)
+        log_concentration_here = self.concentration.clamp(min=_SMALLEST_CONCENTRATION).log()
 
         def member(parameters: list[Tensor]) -> SphericalFamily:
             step, log_scale = parameters
             loc = torch.nn.functional.normalize(self.loc + unit * step, dim=-1)
             largest = math.log(_LARGEST_CONCENTRATION)
-            log_concentration = self.concentration.log() - 2 * log_scale
+            log_concentration = log_concentration_here - 2 * log_scale
             return SphericalFamily(self.kind, loc, log_concentration.clamp(max=largest).exp())
 
         return [torch.zeros_like(self.loc), torch.zeros_like(self.concentration)], member

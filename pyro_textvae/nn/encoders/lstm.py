@@ -36,6 +36,15 @@ class LSTMEncoder(Encoder):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Features ``(N, output_dim)`` of right-padded ``tokens`` ``(N, T)``."""
-        hidden, _ = self.lstm(self.embedding(tokens))
-        last = sentence_mask(tokens).sum(-1) - 1
+        return self.encode_embeddings(self.embedding(tokens), sentence_mask(tokens))
+
+    def encode_embeddings(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Features ``(N, output_dim)`` of vectors ``(N, T, embedding_dim)`` in the place of words.
+
+        :param mask: true at the places that count, ``(N, T)``, from the left; by default all.
+        """
+        hidden, _ = self.lstm(embeddings)
+        if mask is None:
+            return hidden[:, -1]
+        last = mask.sum(-1) - 1
         return hidden.take_along_dim(last[:, None, None], 1).squeeze(1)

@@ -87,7 +87,14 @@ class AggressiveEncoder(Procedure):
     def after_epoch(self, trainer: Trainer, validation: Validation) -> None:
         """Stop for good when the mutual information no longer climbs."""
         self.inner_steps = 0
-        if not self.aggressive or validation.mutual_information is None:
+        if not self.aggressive:
+            return
+        if validation.mutual_information is None:
+            self.aggressive = False
+            trainer.report(
+                "the mutual information of this guide is unknown, and only it could end the inner "
+                "loop: model and guide are stepped together now"
+            )
             return
         if validation.mutual_information < self.mutual_information:
             self.aggressive = False

@@ -1,0 +1,51 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""A posterior of several Gaussians."""
+
+from __future__ import annotations
+
+import pyro
+import pyro.distributions as dist
+from pyro.nn import PyroModule
+from torch import Tensor, nn
+
+from pyro_textvae.distributions.diagonal_gaussian_mixture import DiagonalGaussianMixture
+from pyro_textvae.nn import Encoder
+from pyro_textvae.nn.checks import check_sizes
+
+
+class GaussianMixtureGuide(PyroModule):
+    """q(z | x) = sum_c weight_c(x) N(loc_c(x), diag scale_c(x)^2).
+
+    Logits of the weights, means and log variances are linear in the encoder's features. Draws have
+    gradients to all three. The KL has no closed form: it is sampled.
+
+    Source: Graves (2016), Stochastic backpropagation through mixture density distributions.
+
+    :param encoder: maps tokens ``(N, T)`` to features ``(N, encoder.output_dim)``.
+    :param latent_dim: size of z.
+    :param num_components: Gaussians of each posterior, at least 2.
+    """
+
+    def __init__(self, encoder: Encoder, latent_dim: int, num_components: int = 3) -> None:
+        super().__init__("guide")
+        check_sizes(latent_dim=latent_dim)
+        check_sizes(minimum=2, num_components=num_components)
+        self.encoder = encoder
+        self.num_components = num_components
+        self.logits = nn.Linear(encoder.output_dim, num_components)
+        self.loc = nn.Linear(encoder.output_dim, num_components * latent_dim)
+        self.log_variance = nn.Linear(encoder.output_dim, num_components * latent_dim)
+
+    def forward(self, tokens: Tensor, *, size: int | None = None) -> Tensor:
+        """Draw z ``(N, latent_dim)`` for ``tokens`` ``(N, T)``."""
+        with pyro.plate("data", len(tokens)):
+            return pyro.sample("z", self.posterior(self.encoder(tokens)))
+
+    def posterior(self, features: Tensor) -> dist.TorchDistribution:
+        """q(z | x) for the encoder's features ``(..., encoder.output_dim)``."""
+        loc = self.loc(features).unflatten(-1, (self.num_components, -1))
+        scale = (0.5 * self.log_variance(features)).exp().unflatten(-1, (self.num_components, -1))
+        return DiagonalGaussianMixture(
+            dist.Categorical(logits=self.logits(features)), dist.Normal(loc, scale).to_event(1)
+        )

@@ -1,0 +1,73 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""A vector whose coordinates are drawn one after another, each Gaussian given those before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from pyro.distributions import TorchDistribution, constraints
+from torch import Tensor
+
+_Shape = torch.Size | list[int] | tuple[int, ...]
+
+
+class AutoregressiveNormal(TorchDistribution):
+    """p(z) = prod_j N(z_j | loc_j(z_<j), scale_j(z_<j)^2).
+
+    Scored in one pass of the network, drawn in as many passes as there are dimensions. Draws carry
+    gradients to the network's parameters. ``batch_shape`` is ``()`` unless expanded.
+
+    :param network: maps z ``(..., D)`` to loc and log-scale of the same shape, where entry j
+        depends on the entries before j alone.
+    :param like: a tensor of D entries with the precision and the device of the draws.
+    """
+
+    arg_constraints: dict[str, constraints.Constraint] = {}
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(
+        self,
+        network: Callable[[Tensor], tuple[Tensor, Tensor]],
+        like: Tensor,
+        *,
+        validate_args: bool | None = None,
+    ) -> None:
+        self.network = network
+        self._like = like
+        super().__init__(torch.Size(), like.shape, validate_args=validate_args)
+
+    def expand(
+        self, batch_shape: _Shape, _instance: AutoregressiveNormal | None = None
+    ) -> AutoregressiveNormal:
+        """The same distribution over more rows."""
+        new = self._get_checked_instance(AutoregressiveNormal, _instance)
+        new.network, new._like = self.network, self._like
+        super(AutoregressiveNormal, new).__init__(
+            torch.Size(batch_shape), self.event_shape, validate_args=False
+        )
+        new._validate_args = self._validate_args
+        return new
+
+    def rsample(self, sample_shape: _Shape = ()) -> Tensor:
+        """Draws, ``(*sample_shape, *batch_shape, D)``."""
+        noise = self._like.new_empty(self._extended_shape(torch.Size(sample_shape))).normal_()
+        z = torch.zeros_like(noise)
+        # Each pass makes one more coordinate right, the first needing none before it.
+        for _ in range(self.event_shape[0]):
+            loc, log_scale = self.network(z)
+            z = loc + log_scale.exp() * noise
+        return z
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density, ``broadcast(batch_shape, value.shape[:-1])``."""
+        if self._validate_args:
+            self._validate_sample(value)
+        loc, log_scale = self.network(value)
+        standard = (value - loc) * (-log_scale).exp()
+        terms = -0.5 * standard.square() - log_scale - 0.5 * math.log(2 * math.pi)
+        shape = torch.broadcast_shapes(self.batch_shape, value.shape[:-1])
+        return terms.sum(-1).expand(shape)
