@@ -15,6 +15,7 @@ from pyro_textvae.grid import read_grid
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 OBJECTIVES = (ROOT / "docs" / "objectives.md").read_text()
+PRIORS_AND_GUIDES = (ROOT / "docs" / "priors-and-guides.md").read_text()
 
 
 def block(language, holding, page=README):
@@ -72,10 +73,11 @@ def test_every_shown_flag_exists(capsys):
         assert flag in known, flag
 
 
-@pytest.mark.parametrize("kind", ["objectives", "constraints", "procedures"])
-def test_every_objective_constraint_and_procedure_has_its_row(kind):
-    rows = re.findall(r"^\| `(\w+)` \|", OBJECTIVES, re.M)
-    assert set(zoo.names(kind)) <= set(rows)
+@pytest.mark.parametrize("kind", ["objectives", "constraints", "procedures", "priors", "guides"])
+def test_every_member_has_its_row(kind):
+    page = PRIORS_AND_GUIDES if kind in ("priors", "guides") else OBJECTIVES
+    rows = re.findall(r"^\| `(\w+)`(?: \(default\))? \|", page, re.M)
+    assert set(zoo.names(kind)) - {"empty"} <= set(rows)
 
 
 def test_objective_of_a_readers_own_trains(tmp_path, monkeypatch, capsys):
@@ -92,3 +94,4 @@ def test_grid_shown_is_a_grid(tmp_path):
     path.write_text(block("yaml", "# objectives.yaml"))
     assert len(read_grid(path).runs) == 6
     assert len(read_grid(ROOT / "benchmarks" / "snli_objectives.yaml").runs) == 14
+    assert len(read_grid(ROOT / "benchmarks" / "snli_pairs.yaml").runs) == 33
