@@ -7,17 +7,19 @@ from __future__ import annotations
 import math
 
 import torch
-from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 from torch.distributions import Gamma, register_kl
 
 from pyro_textvae.distributions.hyperspherical_uniform import HypersphericalUniform
-from pyro_textvae.distributions.sphere import log_surface_area, unit_vector
+from pyro_textvae.distributions.rotationally_symmetric import (
+    RotationallySymmetric,
+    Shape,
+    check_same_sphere,
+)
+from pyro_textvae.distributions.sphere import log_surface_area
 
-_Shape = torch.Size | list[int] | tuple[int, ...]
 
-
-class PowerSpherical(TorchDistribution):
+class PowerSpherical(RotationallySymmetric):
     r"""Unit vectors z with a density that falls with their angle to ``loc``.
 
     .. math::
@@ -39,42 +41,7 @@ class PowerSpherical(TorchDistribution):
         of unit norm and a ``concentration`` that is not positive and finite.
     """
 
-    arg_constraints = {"loc": constraints.sphere, "concentration": constraints.positive}
-    support = constraints.sphere
-    has_rsample = True
-
-    def __init__(
-        self, loc: Tensor, concentration: Tensor, *, validate_args: bool | None = None
-    ) -> None:
-        if loc.dim() < 1 or loc.shape[-1] < 2:
-            raise ValueError(f"loc must have shape (..., d) with d >= 2, got {tuple(loc.shape)}")
-        try:
-            batch_shape = torch.broadcast_shapes(loc.shape[:-1], concentration.shape)
-        except RuntimeError as error:
-            raise ValueError(
-                f"loc of shape {tuple(loc.shape)} and concentration of shape "
-                f"{tuple(concentration.shape)} do not broadcast: concentration must have the shape "
-                f"{tuple(loc.shape[:-1])} of loc without its last dimension"
-            ) from error
-        if self._validate_args if validate_args is None else validate_args:
-            _check_values(loc, concentration)
-        self.loc = loc.expand(batch_shape + loc.shape[-1:])
-        self.concentration = concentration.expand(batch_shape)
-        super().__init__(batch_shape, loc.shape[-1:], validate_args=validate_args)
-
-    def expand(
-        self, batch_shape: _Shape, _instance: PowerSpherical | None = None
-    ) -> PowerSpherical:
-        """The same distribution over more rows; stays of this class, so that its KL is found."""
-        new = self._get_checked_instance(PowerSpherical, _instance)
-        batch_shape = torch.Size(batch_shape)
-        new.loc = self.loc.expand(batch_shape + self.event_shape)
-        new.concentration = self.concentration.expand(batch_shape)
-        super(PowerSpherical, new).__init__(batch_shape, self.event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
-
-    def rsample(self, sample_shape: _Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draws with gradients to both parameters, ``(*sample_shape, *batch_shape, d)``.
 
         The gradient to ``loc`` moves a draw by the rotation that carries the mean direction.
@@ -149,33 +116,9 @@ class PowerSpherical(TorchDistribution):
         )
         return (concentration * mean_log_share - self._log_mean_share()).to(self.loc.dtype)
 
-    @torch.no_grad()
-    def _orthogonal_direction(self, shape: torch.Size) -> Tensor:
-        """Unit vectors at right angles to ``loc``, every one alike."""
-        across = self.loc.new_empty(shape).normal_()
-        for _ in range(2):  # Once leaves the rounding error of a vector that was close to loc.
-            across = unit_vector(across - (across * self.loc).sum(-1, keepdim=True) * self.loc)
-        return across
-
 
 @register_kl(PowerSpherical, HypersphericalUniform)
 def _divergence(p: PowerSpherical, q: HypersphericalUniform) -> Tensor:
-    if p.event_shape != q.event_shape:
-        raise ValueError(
-            f"KL between spheres of {p.event_shape[0]} and {q.event_shape[0]} dimensions: they "
-            "must be the same"
-        )
+    check_same_sphere(p, q)
     shape = torch.broadcast_shapes(p.batch_shape, q.batch_shape)
     return p._divergence_from_uniform().expand(shape)
-
-
-def _check_values(loc: Tensor, concentration: Tensor) -> None:
-    wrong = ~constraints.sphere.check(loc)
-    if wrong.any():
-        norm = loc.norm(dim=-1)[wrong][0].item()
-        raise ValueError(f"loc must have unit norm, got norm {norm:.9g}: divide it by its norm")
-    wrong = ~((concentration > 0) & concentration.isfinite())
-    if wrong.any():
-        raise ValueError(
-            f"concentration must be positive and finite, got {concentration[wrong][0].item()}"
-        )

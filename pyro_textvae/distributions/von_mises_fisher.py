@@ -5,19 +5,22 @@
 from __future__ import annotations
 
 import torch
-from pyro.distributions import TorchDistribution, constraints
+from pyro.distributions import constraints
 from torch import Tensor
 from torch.distributions import register_kl
 
 from pyro_textvae.distributions import von_mises_fisher_functions as functions
 from pyro_textvae.distributions.hyperspherical_uniform import HypersphericalUniform
+from pyro_textvae.distributions.rotationally_symmetric import (
+    RotationallySymmetric,
+    Shape,
+    check_same_sphere,
+)
 from pyro_textvae.distributions.sphere import log_surface_area
 from pyro_textvae.distributions.von_mises_fisher_draws import draw_angle
 
-_Shape = torch.Size | list[int] | tuple[int, ...]
 
-
-class VonMisesFisher(TorchDistribution):
+class VonMisesFisher(RotationallySymmetric):
     r"""Unit vectors z with a density that falls with their distance to ``loc``.
 
     .. math::
@@ -41,41 +44,9 @@ class VonMisesFisher(TorchDistribution):
     """
 
     arg_constraints = {"loc": constraints.sphere, "concentration": constraints.nonnegative}
-    support = constraints.sphere
-    has_rsample = True
+    _rule = "finite and not negative"
 
-    def __init__(
-        self, loc: Tensor, concentration: Tensor, *, validate_args: bool | None = None
-    ) -> None:
-        if loc.dim() < 1 or loc.shape[-1] < 2:
-            raise ValueError(f"loc must have shape (..., d) with d >= 2, got {tuple(loc.shape)}")
-        try:
-            batch_shape = torch.broadcast_shapes(loc.shape[:-1], concentration.shape)
-        except RuntimeError as error:
-            raise ValueError(
-                f"loc of shape {tuple(loc.shape)} and concentration of shape "
-                f"{tuple(concentration.shape)} do not broadcast: concentration must have the shape "
-                f"{tuple(loc.shape[:-1])} of loc without its last dimension"
-            ) from error
-        if self._validate_args if validate_args is None else validate_args:
-            _check_values(loc, concentration)
-        self.loc = loc.expand(batch_shape + loc.shape[-1:])
-        self.concentration = concentration.expand(batch_shape)
-        super().__init__(batch_shape, loc.shape[-1:], validate_args=validate_args)
-
-    def expand(
-        self, batch_shape: _Shape, _instance: VonMisesFisher | None = None
-    ) -> VonMisesFisher:
-        """The same distribution over more rows; stays of this class, so that its KL is found."""
-        new = self._get_checked_instance(VonMisesFisher, _instance)
-        batch_shape = torch.Size(batch_shape)
-        new.loc = self.loc.expand(batch_shape + self.event_shape)
-        new.concentration = self.concentration.expand(batch_shape)
-        super(VonMisesFisher, new).__init__(batch_shape, self.event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
-
-    def rsample(self, sample_shape: _Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draws with gradients to both parameters, ``(*sample_shape, *batch_shape, d)``.
 
         The gradient to ``loc`` moves a draw by the rotation that carries the mean direction, that
@@ -140,50 +111,20 @@ class VonMisesFisher(TorchDistribution):
         ]
         return function(distinct.double(), self._dim).expand(self.batch_shape)
 
-    @torch.no_grad()
-    def _orthogonal_direction(self, shape: torch.Size) -> Tensor:
-        """Unit vectors at right angles to ``loc``, every one alike."""
-        across = self.loc.new_empty(shape).normal_()
-        for _ in range(2):  # Once leaves the rounding error of a vector that was close to loc.
-            across -= (across * self.loc).sum(-1, keepdim=True) * self.loc
-        smallest = torch.finfo(across.dtype).tiny
-        return across.div_(across.norm(dim=-1, keepdim=True).clamp_(min=smallest))
-
 
 @register_kl(VonMisesFisher, HypersphericalUniform)
 def _divergence_from_uniform(p: VonMisesFisher, q: HypersphericalUniform) -> Tensor:
-    _check_same_sphere(p, q)
+    check_same_sphere(p, q)
     divergence = p._of_concentration(functions.divergence_from_uniform).to(p.loc.dtype)
     return divergence.expand(torch.broadcast_shapes(p.batch_shape, q.batch_shape))
 
 
 @register_kl(VonMisesFisher, VonMisesFisher)
 def _divergence(p: VonMisesFisher, q: VonMisesFisher) -> Tensor:
-    _check_same_sphere(p, q)
+    check_same_sphere(p, q)
     # In this form neither part is a difference of large numbers, and both are 0 at p = q.
     distance = (p.loc - q.loc).square().sum(-1).double() / 2
     length = p._of_concentration(functions.mean_length)
     turned = length * q.concentration.double() * distance
     own, other = p.concentration.double(), q.concentration.double()
     return (turned + functions.divergence_of_concentrations(own, other, p._dim)).to(p.loc.dtype)
-
-
-def _check_same_sphere(p: VonMisesFisher, q: TorchDistribution) -> None:
-    if p.event_shape != q.event_shape:
-        raise ValueError(
-            f"KL between spheres of {p.event_shape[0]} and {q.event_shape[0]} dimensions: they "
-            "must be the same"
-        )
-
-
-def _check_values(loc: Tensor, concentration: Tensor) -> None:
-    wrong = ~constraints.sphere.check(loc)
-    if wrong.any():
-        norm = loc.norm(dim=-1)[wrong][0].item()
-        raise ValueError(f"loc must have unit norm, got norm {norm:.9g}: divide it by its norm")
-    wrong = ~((concentration >= 0) & concentration.isfinite())
-    if wrong.any():
-        raise ValueError(
-            "concentration must be finite and not negative, got "
-            f"{concentration[wrong][0].item()}: pass it through softplus"
-        )
