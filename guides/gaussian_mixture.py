@@ -24,18 +24,20 @@ class GaussianMixtureGuide(PyroModule):
 
     :param encoder: maps tokens ``(N, T)`` to features ``(N, encoder.output_dim)``.
     :param latent_dim: size of z.
-    :param num_components: Gaussians of each posterior, at least 2.
+    :param num_posterior_components: Gaussians of each posterior, at least 2.
     """
 
-    def __init__(self, encoder: Encoder, latent_dim: int, num_components: int = 3) -> None:
+    def __init__(
+        self, encoder: Encoder, latent_dim: int, num_posterior_components: int = 3
+    ) -> None:
         super().__init__("guide")
         check_sizes(latent_dim=latent_dim)
-        check_sizes(minimum=2, num_components=num_components)
+        check_sizes(minimum=2, num_posterior_components=num_posterior_components)
         self.encoder = encoder
-        self.num_components = num_components
-        self.logits = nn.Linear(encoder.output_dim, num_components)
-        self.loc = nn.Linear(encoder.output_dim, num_components * latent_dim)
-        self.log_variance = nn.Linear(encoder.output_dim, num_components * latent_dim)
+        self.num_posterior_components = num_posterior_components
+        self.logits = nn.Linear(encoder.output_dim, num_posterior_components)
+        self.loc = nn.Linear(encoder.output_dim, num_posterior_components * latent_dim)
+        self.log_variance = nn.Linear(encoder.output_dim, num_posterior_components * latent_dim)
 
     def forward(self, tokens: Tensor, *, size: int | None = None) -> Tensor:
         """Draw z ``(N, latent_dim)`` for ``tokens`` ``(N, T)``."""
@@ -44,8 +46,12 @@ class GaussianMixtureGuide(PyroModule):
 
     def posterior(self, features: Tensor) -> dist.TorchDistribution:
         """q(z | x) for the encoder's features ``(..., encoder.output_dim)``."""
-        loc = self.loc(features).unflatten(-1, (self.num_components, -1))
-        scale = (0.5 * self.log_variance(features)).exp().unflatten(-1, (self.num_components, -1))
+        loc = self.loc(features).unflatten(-1, (self.num_posterior_components, -1))
+        scale = (
+            (0.5 * self.log_variance(features))
+            .exp()
+            .unflatten(-1, (self.num_posterior_components, -1))
+        )
         return DiagonalGaussianMixture(
             dist.Categorical(logits=self.logits(features)), dist.Normal(loc, scale).to_event(1)
         )

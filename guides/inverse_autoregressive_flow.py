@@ -32,7 +32,7 @@ class InverseAutoregressiveFlowGuide(PyroModule):
 
     :param encoder: maps tokens ``(N, T)`` to features ``(N, encoder.output_dim)``.
     :param latent_dim: size of z, at least 2.
-    :param num_steps: autoregressive steps.
+    :param num_flow_steps: autoregressive steps.
     :param flow_hidden_dim: units of each step's network, at least ``latent_dim``; by default four
         times as many.
     """
@@ -41,12 +41,12 @@ class InverseAutoregressiveFlowGuide(PyroModule):
         self,
         encoder: Encoder,
         latent_dim: int,
-        num_steps: int = 2,
+        num_flow_steps: int = 2,
         flow_hidden_dim: int | None = None,
     ) -> None:
         super().__init__("guide")
         check_sizes(minimum=2, latent_dim=latent_dim)
-        check_sizes(num_steps=num_steps)
+        check_sizes(num_flow_steps=num_flow_steps)
         hidden_dim = 4 * latent_dim if flow_hidden_dim is None else flow_hidden_dim
         check_sizes(minimum=latent_dim, flow_hidden_dim=hidden_dim)
         self.encoder = encoder
@@ -58,7 +58,7 @@ class InverseAutoregressiveFlowGuide(PyroModule):
                     latent_dim, encoder.output_dim, hidden_dim, [1, 1], backwards=step % 2 == 1
                 )
             )
-            for step in range(num_steps)
+            for step in range(num_flow_steps)
         )
 
     def forward(self, tokens: Tensor, *, size: int | None = None) -> Tensor:

@@ -40,7 +40,7 @@ class SplineFlowGuide(PyroModule):
 
     :param encoder: maps tokens ``(N, T)`` to features ``(N, encoder.output_dim)``.
     :param latent_dim: size of z, at least 2.
-    :param num_steps: autoregressive steps.
+    :param num_flow_steps: autoregressive steps.
     :param num_bins: segments of each spline.
     :param bound: where the splines end, in standard deviations of the draws they start from.
     :param flow_hidden_dim: units of each step's network, at least ``latent_dim``; by default four
@@ -51,14 +51,14 @@ class SplineFlowGuide(PyroModule):
         self,
         encoder: Encoder,
         latent_dim: int,
-        num_steps: int = 2,
+        num_flow_steps: int = 2,
         num_bins: int = 8,
         bound: float = 4.0,
         flow_hidden_dim: int | None = None,
     ) -> None:
         super().__init__("guide")
         check_sizes(minimum=2, latent_dim=latent_dim, num_bins=num_bins)
-        check_sizes(num_steps=num_steps)
+        check_sizes(num_flow_steps=num_flow_steps)
         if not 0 < bound < math.inf:
             raise ValueError(f"bound must be positive and finite, got {bound}")
         hidden_dim = 4 * latent_dim if flow_hidden_dim is None else flow_hidden_dim
@@ -80,7 +80,7 @@ class SplineFlowGuide(PyroModule):
                 count_bins=num_bins,
                 bound=bound,
             )
-            for step in range(num_steps)
+            for step in range(num_flow_steps)
         )
 
     def forward(self, tokens: Tensor, *, size: int | None = None) -> Tensor:

@@ -94,6 +94,8 @@ def evaluate(
         )
     except ValueError as error:
         raise UserError(f"{path} cannot be scored: {in_one_line(error)}") from error
+    if likelihood.points:
+        raise UserError(f"{path} cannot be scored: {likelihood.notes[0]}; use another guide")
     rank, _ = rank_and_size()
     if rank > 0:
         return Evaluation({}, likelihood)

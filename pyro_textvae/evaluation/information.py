@@ -26,6 +26,7 @@ _PAIRS = 2**26
 # A pair costs a flow some milliseconds: about half a minute.
 _COSTLY_PAIRS = 2**14
 _MOST_DRAWS = 16
+_DRAWS_OF_MEAN = 100
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def posterior_mean(fn: Any) -> Tensor:
     try:
         return fn.mean
     except NotImplementedError:
-        return fn.sample((100,)).mean(0)
+        return fn.sample((_DRAWS_OF_MEAN,)).mean(0)
 
 
 def _information(latents: SplitLatents, surgery: ElboSurgery | None, num_draws: int) -> Information:
@@ -184,7 +185,17 @@ def _information(latents: SplitLatents, surgery: ElboSurgery | None, num_draws: 
 
 
 def _variance_of_means(posteriors: list[Any]) -> Tensor:
-    means = [posterior_mean(fn).double().reshape(*fn.batch_shape, -1) for fn in posteriors]
+    """Over sentences, of each dimension; without the noise of means that are of draws."""
+    try:
+        means = [fn.mean.double().reshape(*fn.batch_shape, -1) for fn in posteriors]
+    except NotImplementedError:
+        drawn = [
+            fn.sample((_DRAWS_OF_MEAN,)).double().reshape(_DRAWS_OF_MEAN, *fn.batch_shape, -1)
+            for fn in posteriors
+        ]
+        z = torch.cat(drawn, 1)
+        noise = z.var(0).mean(0) / _DRAWS_OF_MEAN
+        return (z.mean(0).var(0, correction=0) - noise).clamp(min=0).cpu()
     return torch.cat(means).var(0, correction=0).cpu()
 
 

@@ -96,6 +96,7 @@ def log_likelihood(
     rank, size = rank_and_size()
     rows: list[tuple[int, dict[str, Tensor], Tensor | None]] = []
     exact = False
+    points: list[str] = []
     done = total = 0.0
     with (
         evaluation_mode(model, guide, seed),
@@ -110,7 +111,8 @@ def log_likelihood(
             if number == 0:
                 first = Posteriors(model, guide, batch, seed)
                 exact = not first.names
-                notes += _on_points(first, num_samples)
+                points = first.points
+                notes += _on_points(points, num_samples)
                 if quasi_random and not (exact or isinstance(first.family, GaussianFamily)):
                     raise ValueError(
                         "quasi-random draws need one latent with a Gaussian posterior, and the "
@@ -142,6 +144,7 @@ def log_likelihood(
         proposal=settings.proposal.describe() | {"quasi_random": quasi_random},
         exact=exact,
         notes=tuple(notes),
+        points=tuple(points),
     )
 
 
@@ -249,12 +252,12 @@ def _exact(target: Target, num_samples: int) -> dict[str, Tensor]:
     }
 
 
-def _on_points(posteriors: Posteriors, num_samples: int) -> list[str]:
+def _on_points(points: list[str], num_samples: int) -> list[str]:
     """What to say of a guide without a density; a run in training is logged by one draw."""
-    if not posteriors.points:
+    if not points:
         return []
     reason = (
-        f"the guide's posterior at {posteriors.points[0]!r} puts all its mass on one point, so the "
+        f"the guide's posterior at {points[0]!r} puts all its mass on one point, so the "
         "likelihood cannot be estimated"
     )
     if num_samples > 1:

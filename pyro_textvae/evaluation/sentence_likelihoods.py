@@ -68,7 +68,8 @@ class LogLikelihood:
     exact
         Whether there is no latent: then ``log_px`` is no estimate, and K plays no part.
 
-    ``notes`` say what a reader has to know of how the numbers were made.
+    ``notes`` say what a reader has to know of how the numbers were made. ``points`` are the latent
+    sites whose posteriors have no density, so that there is no likelihood.
     """
 
     log_px: Tensor
@@ -91,6 +92,7 @@ class LogLikelihood:
     proposal: Mapping[str, Any] = field(default_factory=lambda: {"name": "guide"})
     exact: bool = False
     notes: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
 
     @cached_property
     def elbo(self) -> Tensor:

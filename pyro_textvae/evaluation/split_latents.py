@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from pyro_textvae.distributions.conditioned_flow import ConditionedFlow
-from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.evaluation.aggregate_posterior import independent_factors
 from pyro_textvae.evaluation.batches import to_device
 from pyro_textvae.evaluation.elbo_surgery import LatentDraws, resolution_of
@@ -61,8 +60,7 @@ class LatentSite:
         self.posteriors: list[Any] = []
         self.priors: list[Any] = []
         self.is_plain = True
-        """Whether each sentence has one posterior with a density, whole: no mask, no second plate.
-        """
+        """Whether each sentence has one posterior, whole: no mask, no second plate."""
         self.is_costly = False
         """Whether the density of a sentence's posterior at another's draw is slow to find."""
         self.has_closed_form = True
@@ -84,7 +82,6 @@ class LatentSite:
         self.priors.append(prior["fn"])
         masked = posterior["mask"] is not None or prior["mask"] is not None
         self.is_plain &= not masked and len(posterior["fn"].batch_shape) == 1
-        self.is_plain &= not is_point_mass(posterior["fn"])
         self.is_costly |= isinstance(posterior["fn"], ConditionedFlow)
         kl = closed_form_kl(model_trace, guide_trace).get(self.name)
         if kl is None:

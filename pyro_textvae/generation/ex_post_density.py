@@ -86,7 +86,7 @@ def fit_ex_post_density(
     :param batches: what it is fitted to, as a rule the training split.
     :param held_out: what its fit is measured on.
     :raises UserError: for a pair without exactly one latent vector of real numbers, fewer sentences
-        than components, and where scikit-learn is missing.
+        than components or than two, and where scikit-learn is missing.
     :raises ValueError: for a number of components below 1.
     """
     if num_components < 1:
@@ -117,12 +117,18 @@ def fit_ex_post_density(
 
 def _draw(model: nn.Module, guide: nn.Module, batches: Batches) -> tuple[str, LatentDraws]:
     latents = SplitLatents(model, guide, batches)
-    site = latents.only
     mend = "sample from the prior instead"
+    if latents.num_sentences < 2:
+        raise UserError(
+            f"a mixture needs at least 2 sentences, and as many held out, got "
+            f"{latents.num_sentences}: {mend}"
+        )
+    site = latents.only
     if site is None:
         sites = ", ".join(latents.sites) or "none"
         raise UserError(
-            f"a mixture is fitted to one latent vector, and the latents here are {sites}: {mend}"
+            "a mixture is fitted to one latent vector without a mask or a second plate, and the "
+            f"latents here are {sites}: {mend}"
         )
     posterior = site.posteriors[0]
     if support_of(posterior) != "Real" or len(posterior.event_shape) != 1:

@@ -10,7 +10,7 @@ drops the third, whose expectation the second already has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -58,16 +58,20 @@ def to_the_guide_alone(terms: PerDatumTerms, weights: Tensor, model_weights: Ten
         return surrogate
     seen = [site.seen_by_model for site in sites]
     leaves = [site.node["value"] for site in sites]
-    of_model, of_guide = (
-        torch.autograd.grad(
-            (weights * log_prob).sum(), places, retain_graph=True, materialize_grads=True
-        )
-        for log_prob, places in ((terms.log_joint, seen), (terms.log_guide, leaves))
-    )
+    of_model = _gradients(terms.log_joint, weights, seen)
+    of_guide = _gradients(terms.log_guide, weights, leaves)
     for site, one, other in zip(sites, of_model, of_guide, strict=True):
         site.seen_by_model.register_hook(torch.zeros_like)
         surrogate = surrogate + _inner_product(site, site.draw, one - other)
     return surrogate
+
+
+def _gradients(log_prob: Tensor, weights: Tensor, places: list[Tensor]) -> Sequence[Tensor]:
+    if not log_prob.requires_grad:  # A guide of points, whose log q is a constant.
+        return [torch.zeros_like(place) for place in places]
+    return torch.autograd.grad(
+        (weights * log_prob).sum(), places, retain_graph=True, materialize_grads=True
+    )
 
 
 def _rows_and_sites(terms: PerDatumTerms) -> Iterator[tuple[slice, LatentSite]]:

@@ -58,7 +58,7 @@ class FlowPrior(nn.Module):
     :param latent_dim: size of z, at least 2.
     :param flow: ``"affine_autoregressive"``, ``"spline_autoregressive"``, ``"affine_coupling"`` or
         ``"spline_coupling"``.
-    :param num_layers: of the flow; the order of the dimensions is turned round between two.
+    :param num_flow_layers: of the flow; the order of the dimensions is turned round between two.
     :param hidden_dim: width of the hidden layer of each layer's network, at least ``latent_dim``.
     :raises ValueError: for a smaller size, an unknown flow, or one that cannot score a z that it
         did not draw.
@@ -71,16 +71,16 @@ class FlowPrior(nn.Module):
         self,
         latent_dim: int,
         flow: str = "affine_autoregressive",
-        num_layers: int = 2,
+        num_flow_layers: int = 2,
         hidden_dim: int = 64,
     ) -> None:
         check_sizes(minimum=2, latent_dim=latent_dim)
-        check_sizes(num_layers=num_layers)
+        check_sizes(num_flow_layers=num_flow_layers)
         check_sizes(minimum=latent_dim, hidden_dim=hidden_dim)
         make = _maker(flow)
         super().__init__()
         self.latent_dim = latent_dim
-        self.layers = nn.ModuleList(make(latent_dim, hidden_dim) for _ in range(num_layers))
+        self.layers = nn.ModuleList(make(latent_dim, hidden_dim) for _ in range(num_flow_layers))
         # Buffers, so that the draws follow the module's device and precision.
         self.register_buffer("zero", torch.zeros(latent_dim), persistent=False)
         self.register_buffer("turned", torch.arange(latent_dim).flip(0), persistent=False)

@@ -103,7 +103,14 @@ class VampPrior(nn.Module):
         return Mixture(equal, self._posterior(self._guide, self.pseudo_inputs))
 
     def _posterior(self, guide: Any, pseudo_inputs: Tensor) -> Any:
-        return guide.posterior(guide.encoder.encode_embeddings(pseudo_inputs))
+        """In the mode of the prior: evaluation mode of the model alone reaches the guide here."""
+        modes = [(module, module.training) for module in guide.modules()]
+        try:
+            guide.train(self.training)
+            return guide.posterior(guide.encoder.encode_embeddings(pseudo_inputs))
+        finally:
+            for module, mode in modes:
+                module.training = mode
 
     def _refer_to(self, guide: nn.Module | None) -> None:
         """Keep the guide, past the registration of a submodule: its parameters stay its own."""

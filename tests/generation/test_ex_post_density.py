@@ -12,7 +12,7 @@ from torch.distributions import Normal
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import fit_ex_post_density, sample
-from pyro_textvae.guides import EmptyGuide, PowerSphericalGuide
+from pyro_textvae.guides import DeltaGuide, EmptyGuide, PowerSphericalGuide
 from pyro_textvae.models import LanguageModel
 from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
 from pyro_textvae.priors import UniformSphere
@@ -113,3 +113,18 @@ def test_latents_that_no_gaussian_has(pair, tokens):
     decoder = LSTMDecoder(vocab_size=7, embedding_dim=4, hidden_dim=5, latent_dim=0, max_length=6)
     with pytest.raises(UserError, match="the latents here are none: sample from the prior"):
         fit_ex_post_density(LanguageModel(decoder), EmptyGuide(), one, one)
+
+
+def test_plain_autoencoder_has_one_too(pair, tokens):
+    model, guide = pair
+    points = DeltaGuide(encoder=guide.encoder, latent_dim=2).double()
+    found = fit_ex_post_density(
+        model, points, [{"tokens": tokens}], [{"tokens": tokens}], num_components=1
+    )
+    z = points.posterior(points.encoder(tokens)).mean
+    torch.testing.assert_close(found.mixture.mean, z.mean(0), rtol=1e-6, atol=1e-6)
+
+
+def test_one_sentence_is_too_few(pair, tokens):
+    with pytest.raises(UserError, match="at least 2 sentences, and as many held out, got 1"):
+        fit_ex_post_density(*pair, [{"tokens": tokens}], [{"tokens": tokens[:1]}], num_components=1)

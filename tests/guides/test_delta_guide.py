@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from pyro_textvae.cli.main import main
 from pyro_textvae.evaluation import information, log_likelihood
 from pyro_textvae.guides import DeltaGuide
-from pyro_textvae.infer import BetaELBO
+from pyro_textvae.infer import PIWAE, BetaELBO, DReG
 from pyro_textvae.nn import LSTMEncoder
 from pyro_textvae.testing import check_guide
 
@@ -41,10 +42,10 @@ def test_one_draw_gives_the_terms_of_the_objective_and_says_what_they_are(guide,
     assert "the nll is minus the log of p(x, z) at that point" in found.notes[0]
 
 
-def test_information_has_no_mutual_information_but_active_units(guide, pair, tokens):
+def test_points_tell_every_sentence_from_the_others(guide, pair, tokens):
     found = information(pair[0], guide, [{"tokens": tokens}])
     z = guide.loc(guide.encoder(tokens))
-    assert found.mutual_information is None
+    assert found.mutual_information == pytest.approx(found.mutual_information_ceiling, abs=1e-9)
     torch.testing.assert_close(found.unit_variance, z.var(0, correction=0).detach())
 
 
@@ -58,3 +59,29 @@ def test_contract_sees_a_point_that_is_not_the_sentence_s_own(guide, pair):
     shifted = Shifted(guide.encoder, latent_dim=2).double().eval()
     with pytest.raises(Exception, match="a batch is not its sentences one by one"):
         check_guide(shifted, pair[0])
+
+
+@pytest.mark.parametrize("objective", [DReG, PIWAE])
+def test_estimators_that_cut_the_graph_have_the_gradient_of_the_bound(
+    objective, guide, pair, tokens
+):
+    model, _ = pair
+    options = {"num_groups": 1} if objective is PIWAE else {}
+    parameters = list(guide.parameters())
+    found = torch.autograd.grad(
+        objective(num_particles=1, **options)(model, guide)(tokens=tokens), parameters
+    )
+    expected = torch.autograd.grad(BetaELBO()(model, guide)(tokens=tokens), parameters)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("num_samples", [1, 100])
+def test_evaluate_refuses_a_run_of_it(num_samples, tmp_path, capsys):
+    run = str(tmp_path / "run")
+    small = "--num-sentences 60 --embedding-dim 4 --hidden-dim 5 --latent-dim 3 --epochs 1"
+    assert (
+        main(["train", "--guide", "delta", "--data", "grammar", *small.split(), "--out", run]) == 0
+    )
+    assert main(["evaluate", run, "--num-samples", str(num_samples)]) == 2
+    assert "cannot be scored" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "evaluation.json").exists()

@@ -160,7 +160,7 @@ def test_draws_without_gradient_still_give_one_to_the_density(kind, tokens):
 
 @pytest.mark.parametrize("kind", FLOWS)
 def test_a_flow_scores_its_own_draws_without_inversion(kind, tokens):
-    guide = build(kind, latent_dim=5, num_steps=3)
+    guide = build(kind, latent_dim=5, num_flow_steps=3)
     runs = []
     for step in guide.steps:
         step.nn.register_forward_hook(lambda *_: runs.append(1))
@@ -286,7 +286,11 @@ def test_latents_depend_on_each_other(kind, tokens):
         ("full_covariance", {"latent_dim": 1}, "latent_dim must be at least 2, got 1"),
         ("low_rank", {"rank": 3}, r"rank must be at most latent_dim \(2\), got 3"),
         ("low_rank", {"rank": 0}, "rank must be at least 1, got 0"),
-        ("inverse_autoregressive_flow", {"num_steps": 0}, "num_steps must be at least 1, got 0"),
+        (
+            "inverse_autoregressive_flow",
+            {"num_flow_steps": 0},
+            "num_flow_steps must be at least 1, got 0",
+        ),
         (
             "inverse_autoregressive_flow",
             {"flow_hidden_dim": 1},
@@ -294,7 +298,11 @@ def test_latents_depend_on_each_other(kind, tokens):
         ),
         ("spline_flow", {"bound": 0.0}, "bound must be positive and finite, got 0.0"),
         ("spline_flow", {"num_bins": 1}, "num_bins must be at least 2, got 1"),
-        ("gaussian_mixture", {"num_components": 1}, "num_components must be at least 2, got 1"),
+        (
+            "gaussian_mixture",
+            {"num_posterior_components": 1},
+            "num_posterior_components must be at least 2, got 1",
+        ),
     ],
 )
 def test_options_that_make_no_sense_are_refused(kind, options, message):

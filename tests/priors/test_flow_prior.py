@@ -49,7 +49,7 @@ def test_density_integrates_to_one_on_a_fine_grid(flow):
 @pytest.mark.parametrize("flow", FLOWS)
 def test_density_is_that_of_the_change_of_variables(flow):
     """log p(z) with the Jacobian by automatic differentiation, at values that it did not draw."""
-    prior = bent(flow, 3, num_layers=3)
+    prior = bent(flow, 3, num_flow_layers=3)
     fn = prior()
 
     def noise(z):
@@ -67,7 +67,7 @@ def test_density_is_that_of_the_change_of_variables(flow):
 @pytest.mark.parametrize("flow", FLOWS)
 def test_every_dimension_is_transformed_by_two_layers(flow):
     """The layers take turns: with one alone, some dimension depends on no other."""
-    prior = bent(flow, 3, num_layers=2)
+    prior = bent(flow, 3, num_flow_layers=2)
     z = torch.randn(3).double().requires_grad_()
     jacobian = torch.autograd.functional.hessian(lambda z: prior().log_prob(z), z)
     assert (jacobian.abs() > 1e-9).all()
@@ -114,7 +114,7 @@ def test_weights_come_back():
         ({"flow": "planar"}, "'planar' cannot score a z that it did not draw.*affine_coupling"),
         ({"flow": "splin_coupling"}, "no flow 'splin_coupling': did you mean 'spline_coupling'"),
         ({"flow": "glow"}, "no flow 'glow': one of affine_autoregressive, "),
-        ({"num_layers": 0}, "num_layers must be at least 1, got 0"),
+        ({"num_flow_layers": 0}, "num_flow_layers must be at least 1, got 0"),
         ({"hidden_dim": 2}, "hidden_dim must be at least 3, got 2"),
         ({"latent_dim": 1}, "latent_dim must be at least 2, got 1"),
     ],

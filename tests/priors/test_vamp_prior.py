@@ -222,3 +222,21 @@ def test_tying_takes_no_random_number(pair):
 def test_wrong_settings(name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         VampPrior(**{"latent_dim": 2, "embedding_dim": 3, name: 0})
+
+
+def test_components_are_in_the_mode_of_the_prior_and_the_guide_stays_in_its_own(tied):
+    model, guide = tied
+    modes = []
+    guide.encoder.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    encode = guide.encoder.encode_embeddings
+
+    def noted(*arguments):
+        modes.append(guide.encoder.training)
+        return encode(*arguments)
+
+    guide.encoder.encode_embeddings = noted
+    guide.train()
+    model.eval()
+    model.prior()
+    assert modes == [False]
+    assert all(module.training for module in guide.modules())
