@@ -87,6 +87,12 @@ def build_objective(config: TrainConfig, corpus: Corpus, used: set[str] | None =
     per_epoch = corpus.num_batches("train", **batch_limits(config))
     objective_class = zoo.load("objectives", config.objective)
     accepted = inspect.signature(objective_class).parameters
+    for name in ("num_particles", "kl_weight", "constraint"):
+        if name in config.options:
+            raise UserError(
+                f"{name} is a setting of its own: give --{name.replace('_', '-')} instead of an "
+                "option"
+            )
     values: dict[str, Any] = {**config.options, "num_particles": config.num_particles}
     if "kl_weight" in accepted:
         values["kl_weight"] = build_schedule(config, per_epoch)

@@ -198,6 +198,7 @@ def _differences(
         check_same_sentences(a, b)
         comparison = compare_two(a, b, num_resamples, seed)
         reach = None
+        same_seeds = row["num_runs"] == len(row["runs"]) and best["num_runs"] == len(best["runs"])
         if seed_error is not None:
             reach = seed_error * _STUDENT[min(freedom, len(_STUDENT)) - 1]
         differences.append(
@@ -206,7 +207,9 @@ def _differences(
                 "seed_error": seed_error,
                 "seed_freedom": freedom,
                 "seed_reach": reach,
-                "told_apart": comparison.sign > 0
+                # A seed that failed moves the mean of its cell alone.
+                "told_apart": same_seeds
+                and comparison.sign > 0
                 and (reach is None or comparison.difference > reach),
             }
         )

@@ -81,12 +81,16 @@ def is_trained(run: GridRun) -> bool:
 def other_setting(run: GridRun) -> str | None:
     """The first setting that the run in the folder has otherwise, in words; None for none.
 
-    :raises UserError: when the folder's files are damaged.
+    Damaged files are another setting too: the run cannot be gone on with.
     """
     folder = RunFolder(run.folder)
     if not folder.config_json.is_file():
         return None
-    stored = TrainConfig(**folder.read_config()["settings"]).to_dict()
+    try:
+        stored = TrainConfig(**folder.read_config()["settings"]).to_dict()
+        folder.load_state()
+    except (UserError, KeyError, TypeError) as error:
+        return f"damaged files ({in_one_line(error)})"
     wanted = run.config.to_dict()
     for name, value in wanted.items():
         # Another device takes a run no further from its settings than another machine does.

@@ -9,8 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pyro_textvae import zoo
-from pyro_textvae.building import build_objective, build_procedure, find_device
+import pyro
+import torch
+
+from pyro_textvae.building import (
+    build_objective,
+    build_pair,
+    build_procedure,
+    check_options,
+    find_device,
+)
 from pyro_textvae.config import TrainConfig
 from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError
@@ -27,7 +35,8 @@ from pyro_textvae.grid_run import (
 )
 from pyro_textvae.report import grid_csv, grid_table
 from pyro_textvae.run_evaluation import build_proposal
-from pyro_textvae.runs import load_corpus_of
+from pyro_textvae.runs import default_specs, load_corpus_of, sizes_of
+from pyro_textvae.training import RunFolder
 from pyro_textvae.training.files import write_json, write_text
 
 _OF_THE_CORPUS = (
@@ -40,13 +49,6 @@ _OF_THE_CORPUS = (
     "text_column",
     "num_sentences",
 )
-_PARTS = {
-    "model": "models",
-    "guide": "guides",
-    "prior": "priors",
-    "decoder": "decoders",
-    "encoder": "encoders",
-}
 
 
 def run_grid(
@@ -78,7 +80,9 @@ def run_grid(
     if jobs < 1:
         raise UserError(f"jobs must be at least 1, got {jobs}")
     grid = read_grid(source)
-    _check(grid, overwrite)
+    for run in _check(grid, overwrite):
+        # Without it the folder holds no run to go on with.
+        RunFolder(run.folder).config_json.unlink()
     left = [run for run in grid.runs if not is_finished(run, grid.evaluation, grid.gradient_draws)]
     report(
         f"{len(grid.runs)} runs of {len(grid.cells)} cells in {grid.out}, "
@@ -128,36 +132,59 @@ def _report_with_name(report: Report, name: str, text: str) -> None:
         report(f"{name}: {line}")
 
 
-def _check(grid: Grid, overwrite: bool) -> None:
-    """Refuse what would stop a run at its start, before the first one starts."""
+def _check(grid: Grid, overwrite: bool) -> list[GridRun]:
+    """Refuse what would stop a run at its start, before the first one starts.
+
+    :returns: the runs that are in the way, to be trained anew.
+    """
     if grid.out.exists() and not grid.out.is_dir():
         raise UserError(f"{grid.out} is a file: choose another out")
     build_proposal(grid.evaluation)
     corpora: dict[tuple, Corpus] = {}
     checked: set[str] = set()
+    in_the_way = []
     for run in grid.runs:
-        other = other_setting(run)
+        other = other_setting(run) or _other_text(run, corpora)
         if other is not None and not overwrite:
             raise UserError(
                 f"{run.folder} holds a run with {other}: give --overwrite to train it anew, or "
                 "another out"
             )
+        in_the_way += [] if other is None else [run]
         if run.cell not in checked and (other is not None or not is_trained(run)):
             checked.add(run.cell)
             try:
                 _check_settings(run.config, corpora)
             except UserError as error:
                 raise UserError(f"cell {run.cell}: {error}") from error
+    return in_the_way
 
 
 def _check_settings(config: TrainConfig, corpora: dict[tuple, Corpus]) -> None:
     find_device(config.device)
-    for part, kind in _PARTS.items():
-        spec = getattr(config, part)
-        if spec is not None:
-            zoo.load(kind, spec)
+    corpus = _corpus_of(config, corpora)
+    used: set[str] = set()
+    with pyro.settings.context(module_local_params=True), torch.random.fork_rng():
+        _, _, specs = build_pair(default_specs(config), config, sizes_of(corpus), used)
+    build_objective(config, corpus, used)
+    build_procedure(config, used)
+    check_options(config, specs, used)
+
+
+def _other_text(run: GridRun, corpora: dict[tuple, Corpus]) -> str | None:
+    """That the text of the run in the folder was another, in words; None where it was not."""
+    folder = RunFolder(run.folder)
+    if not folder.config_json.is_file():
+        return None
+    fingerprint = _corpus_of(run.config, corpora).fingerprint
+    stored = folder.read_config()["corpus_fingerprint"]
+    if stored == fingerprint:
+        return None
+    return f"other text in {run.config.data} (fingerprint {stored}, now {fingerprint})"
+
+
+def _corpus_of(config: TrainConfig, corpora: dict[tuple, Corpus]) -> Corpus:
     text = tuple(getattr(config, name) for name in _OF_THE_CORPUS)
     if text not in corpora:
         corpora[text] = load_corpus_of(config)
-    build_objective(config, corpora[text])
-    build_procedure(config)
+    return corpora[text]

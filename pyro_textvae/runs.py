@@ -41,11 +41,11 @@ def train(
     """
     device = find_device(config.device)
     corpus = load_corpus_of(config)
-    sizes = {"vocab_size": len(corpus.tokenizer), "max_length": corpus.max_length}
+    sizes = sizes_of(corpus)
     with pyro.settings.context(module_local_params=True):
         pyro.set_rng_seed(config.seed)
         used: set[str] = set()
-        model, guide, specs = build_pair(_default_specs(config), config, sizes, used)
+        model, guide, specs = build_pair(default_specs(config), config, sizes, used)
         modules = nn.ModuleDict({"model": model, "guide": guide}).to(device)
         objective = build_objective(config, corpus, used)
         procedure = build_procedure(config, used)
@@ -185,7 +185,13 @@ def describe(config: TrainConfig, corpus: Corpus, specs: dict[str, str], modules
     return line + (left_out if dropped else "") + (shortened if cut else "")
 
 
-def _default_specs(config: TrainConfig) -> dict[str, str | None]:
+def sizes_of(corpus: Corpus) -> dict[str, int]:
+    """What a corpus says of the sizes of a model."""
+    return {"vocab_size": len(corpus.tokenizer), "max_length": corpus.max_length}
+
+
+def default_specs(config: TrainConfig) -> dict[str, str | None]:
+    """What the settings name of each part."""
     return {name: getattr(config, name) for name in ("model", "guide", *PARTS)}
 
 

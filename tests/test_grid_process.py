@@ -18,12 +18,12 @@ from tests.test_run_grid import AXES, SETTINGS, grid_in, quietly
 @pytest.mark.slow
 def test_side_by_side_is_one_after_the_other(tmp_path):
     expected, _ = quietly(grid_in(tmp_path / "expected", seeds=[0, 1]))
-    axes = {"objective": {**AXES["objective"], "bad": {"options": {"nonsense": 1}}}}
+    axes = {"objective": {**AXES["objective"], "bad": {"procedure": "pretrained_encoder"}}}
     settings = SETTINGS | {"guide": "gaussian"}
     grid = grid_in(tmp_path / "grid", axes=axes, settings=settings, seeds=[0, 1])
     result, lines = quietly(grid, jobs=2)
     assert sorted(result["failures"]) == ["bad-seed0", "bad-seed1"]
-    assert result["failures"]["bad-seed0"].startswith("option 'nonsense' is taken by no part")
+    assert result["failures"]["bad-seed0"].startswith("pretrain_epochs=10 leaves none")
     assert any(line.startswith("half-seed1: epoch   1") for line in lines)
     found = {row["cell"]: row for row in result["rows"]}
     for row in expected["rows"]:

@@ -245,12 +245,12 @@ def test_run_stopped_before_its_first_step_is_trained(tmp_path):
 
 
 def test_failing_run_loses_no_other(tmp_path):
-    axes = {"x": {"good": {}, "bad": {"options": {"nonsense": 1}}}}
+    axes = {"x": {"good": {}, "bad": {"procedure": "pretrained_encoder"}}}
     result, lines = quietly(grid_in(tmp_path / "grid", axes=axes))
     assert [row["cell"] for row in result["rows"]] == ["good", "bad"]
     assert list(result["failures"]) == ["bad-seed0"]
-    assert "'nonsense' is taken by no part" in result["failures"]["bad-seed0"]
-    assert any(line.startswith("bad-seed0: failed: option") for line in lines)
+    assert result["failures"]["bad-seed0"].startswith("pretrain_epochs=10 leaves none of 1 epochs")
+    assert any(line.startswith("bad-seed0: failed: pretrain_epochs=10") for line in lines)
     assert "bad (1 of 1 failed)" in (tmp_path / "grid" / "table.md").read_text()
 
 

@@ -134,7 +134,8 @@ class PerDatumELBO(ELBO):
 
     def _check_latents(self, terms: PerDatumTerms) -> None:
         name = type(self).__name__
-        for site in terms.passes[0]:
+        sites = terms.passes[0]
+        for site in sites:
             if not (site.is_reparameterised or self.takes_discrete_latents):
                 raise ValueError(
                     f"the guide of latent site {site.name!r} is not reparameterised, so its "
@@ -144,13 +145,21 @@ class PerDatumELBO(ELBO):
             if self.constraint is None:
                 continue
             joined = f"{type(self.constraint).__name__} joined to {name}"
-            if self.draws is not Draws.CONNECTED and site.name not in terms.closed_form:
+            through_log_q = self.draws is not Draws.CONNECTED or not site.is_reparameterised
+            if through_log_q and len(sites) > 1:
+                raise ValueError(
+                    f"{joined} has no right gradient for latents that may depend on each other, "
+                    f"and there are {len(sites) - 1} more beside {site.name!r}: join it to "
+                    "BetaELBO or IWAE"
+                )
+            if through_log_q and site.name not in terms.closed_form:
                 raise ValueError(
                     f"{joined} needs the KL of site {site.name!r} in closed form, and "
                     f"{type(site.posterior).__name__} against {type(site.prior).__name__} has "
                     "none: join it to BetaELBO or IWAE"
                 )
-            if self.draws is Draws.DETACHED and self.constraint.needs_gradient_through_draws:
+            detached = self.draws is Draws.DETACHED or not site.is_reparameterised
+            if detached and self.constraint.needs_gradient_through_draws:
                 raise ValueError(
                     f"{joined} would have no gradient, for {name} has none through the draws: join "
                     "it to BetaELBO, IWAE or DReG"

@@ -15,7 +15,7 @@ def grid(corpus, tmp_path):
     """A grid of one good cell and, where it is asked for, one that fails."""
 
     def write(*bad, **changes):
-        members = {"good": {}} | {name: {"options": {"nonsense": 1}} for name in bad}
+        members = {"good": {}} | {name: {"procedure": "pretrained_encoder"} for name in bad}
         content = {
             "out": "out",
             "settings": {"data": str(corpus), **SETTINGS},
@@ -48,7 +48,7 @@ def test_grid_by_position_or_by_flag(succeeds, grid, tmp_path):
 def test_failed_run_is_status_one(cli, grid):
     status, out, err = cli("compare", grid("bad"), "--num-resamples", 1000)
     assert (status, err) == (1, "")
-    assert "1 of 2 runs failed:\n\n- bad-seed0: option 'nonsense' is taken by no part" in out
+    assert "1 of 2 runs failed:\n\n- bad-seed0: pretrain_epochs=10 leaves none of 1 epochs" in out
 
 
 def test_refusals(check_refused, grid, run, tmp_path):

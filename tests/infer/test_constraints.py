@@ -1,6 +1,7 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
 import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from pyro import poutine
@@ -8,6 +9,8 @@ from pyro import poutine
 from pyro_textvae import zoo
 from pyro_textvae.infer import (
     IWAE,
+    PIWAE,
+    STL,
     BetaELBO,
     DReG,
     FreeBitsPerDimension,
@@ -18,6 +21,7 @@ from pyro_textvae.infer import (
     MinimumDesiredRate,
     MutualInformation,
     TargetKL,
+    ThermodynamicELBO,
     WakeSleep,
 )
 from pyro_textvae.testing import check_pair
@@ -212,3 +216,22 @@ def test_every_constraint_trains_and_resumes(pair, tokens, name):
 def test_a_bad_number_is_named(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize("objective", [DReG, STL, PIWAE, ThermodynamicELBO, WakeSleep])
+def test_constraint_on_latents_that_depend_on_each_other_is_refused(objective):
+    """Its gradient would have to go through draws that the estimator has cut."""
+
+    class Chain(torch.nn.Module):
+        def forward(self, tokens):
+            with pyro.plate("data", len(tokens)):
+                one = pyro.sample("one", dist.Normal(torch.zeros(2).double(), 1.0).to_event(1))
+                two = pyro.sample("two", dist.Normal(one, 1.0).to_event(1))
+                if self is model:
+                    pyro.sample("x", dist.Normal(two.sum(-1), 1.0), obs=tokens[:, 0].double())
+
+    model, guide = Chain(), Chain()
+    loss = objective(num_particles=4, constraint=TargetKL(1.0))(model, guide)
+    with pytest.raises(ValueError, match="no right gradient for latents that may depend on each"):
+        loss(tokens=torch.ones(3, 2))
+    IWAE(num_particles=4, constraint=TargetKL(1.0)).loss(model, guide, tokens=torch.ones(3, 2))

@@ -145,3 +145,32 @@ def test_a_guide_that_is_no_diagonal_gaussian_is_refused(pair, tokens):
     guide = PowerSphericalGuide(encoder=pair[1].encoder, latent_dim=2).double()
     with pytest.raises(ValueError, match="'z' is PowerSpherical .* use guide gaussian"):
         SemiAmortisedELBO()(pair[0], guide)(tokens=tokens)
+
+
+def test_scale_stays_outside_and_masked_sentences_count_nothing(pair, tokens):
+    model, guide = pair
+    keep = torch.tensor([True, True, False, False])
+    objective = SemiAmortisedELBO(num_steps=2, step_size=0.1)
+    masked = (pyro.poutine.mask(program, mask=keep) for program in (model, guide))
+    terms = objective.terms(*masked, tokens=tokens)
+    assert (terms.total_kl[:, ~keep] == 0).all()
+    assert (terms.total_kl[:, keep] > 0).all()
+    losses = []
+    for scale in (1.0, 3.0):
+        pyro.set_rng_seed(4)
+        scaled = (pyro.poutine.scale(program, scale) for program in (model, guide))
+        losses.append(objective.loss(*scaled, tokens=tokens))
+    assert losses[1] == pytest.approx(3.0 * losses[0], rel=1e-12)
+
+
+def test_a_guide_with_a_fixed_scale_is_refined_too(tokens):
+
+    class FixedScale(Guide):
+        def forward(self, tokens):
+            with pyro.plate("data", len(tokens)):
+                pyro.sample("z", dist.Normal(self.slope * tokens, 0.5).to_event(1))
+
+    model, guide = Model(), FixedScale()
+    SemiAmortisedELBO(num_steps=2)(model, guide)(tokens=X.unsqueeze(1)).backward()
+    assert guide.slope.grad.abs() > 0
+    assert guide.log_variance.grad is None

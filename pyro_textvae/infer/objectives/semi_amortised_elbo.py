@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pyro
@@ -68,10 +69,13 @@ class SemiAmortisedELBO(BetaELBO):
         """Refine the guide's posterior, and return the terms at its end."""
         keep_graph = torch.is_grad_enabled() and self.through_steps
         with poutine.block():
-            start = _gaussian_parameters(poutine.trace(guide).get_trace(*args, **kwargs))
+            trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        sites = dict(latent_sites(trace))
+        start = _gaussian_parameters(sites)
         place = start
-        for _ in range(self.num_steps):
-            place = self._step(model, place, args, kwargs, keep_graph)
+        with _without_cudnn():
+            for _ in range(self.num_steps):
+                place = self._step(model, place, sites, args, kwargs, keep_graph)
         if torch.is_grad_enabled() and not self.through_steps:
             place = {
                 name: (
@@ -80,10 +84,16 @@ class SemiAmortisedELBO(BetaELBO):
                 )
                 for name, (loc, log_variance) in place.items()
             }
-        return super().terms(model, _guide_at(place), *args, **kwargs)  # type: ignore[arg-type]
+        return super().terms(model, _guide_at(place, sites), *args, **kwargs)  # type: ignore[arg-type]
 
     def _step(
-        self, model: nn.Module, place: _Parameters, args: tuple, kwargs: dict, keep_graph: bool
+        self,
+        model: nn.Module,
+        place: _Parameters,
+        sites: Mapping[str, Any],
+        args: tuple,
+        kwargs: dict,
+        keep_graph: bool,
     ) -> _Parameters:
         with torch.enable_grad():
             if not keep_graph:
@@ -91,7 +101,13 @@ class SemiAmortisedELBO(BetaELBO):
                     name: (loc.detach().requires_grad_(), log_variance.detach().requires_grad_())
                     for name, (loc, log_variance) in place.items()
                 }
-            terms = super().terms(model, _guide_at(place), *args, **kwargs)  # type: ignore[arg-type]
+            # What the guide keeps fixed is where the steps start from all the same.
+            place = {
+                name: (_with_gradient(loc), _with_gradient(log_variance))
+                for name, (loc, log_variance) in place.items()
+            }
+            guide: Any = _guide_at(place, sites)
+            terms = super().terms(model, guide, *args, **kwargs)
             flat = [value for pair in place.values() for value in pair]
             gradients = torch.autograd.grad(self.bound(terms).sum(), flat, create_graph=keep_graph)
         squared = torch.stack([g.square().sum(-1, keepdim=True) for g in gradients]).sum(0)
@@ -103,9 +119,24 @@ class SemiAmortisedELBO(BetaELBO):
         return {name: (moved[2 * i], moved[2 * i + 1]) for i, name in enumerate(place)}
 
 
-def _gaussian_parameters(trace: poutine.Trace) -> _Parameters:
+def _with_gradient(value: Tensor) -> Tensor:
+    return value if value.requires_grad else value.detach().requires_grad_()
+
+
+@contextmanager
+def _without_cudnn() -> Iterator[None]:
+    """It has no second derivative of a recurrent network."""
+    enabled = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.enabled = enabled
+
+
+def _gaussian_parameters(sites: Mapping[str, Any]) -> _Parameters:
     parameters: _Parameters = {}
-    for name, site in latent_sites(trace):
+    for name, site in sites.items():
         posterior = site["fn"]
         is_diagonal = isinstance(posterior, Independent) and isinstance(posterior.base_dist, Normal)
         if not (is_diagonal and posterior.batch_shape == posterior.batch_shape[-1:]):
@@ -120,13 +151,22 @@ def _gaussian_parameters(trace: poutine.Trace) -> _Parameters:
     return parameters
 
 
-def _guide_at(place: _Parameters) -> Callable[..., None]:
-    """A guide that draws from these posteriors, whatever the sentences are."""
+def _guide_at(place: _Parameters, sites: Mapping[str, Any]) -> Callable[..., None]:
+    """A guide that draws from these posteriors, whatever the sentences are.
+
+    :param sites: those of the guide itself, for their scale and mask.
+    """
 
     def guide(*args: Any, **kwargs: Any) -> None:
         size = next(iter(place.values()))[0].shape[-2]
         with pyro.plate(DATA_PLATE, size):
             for name, (loc, log_variance) in place.items():
-                pyro.sample(name, dist.Normal(loc, (0.5 * log_variance).exp()).to_event(1))
+                posterior = dist.Normal(loc, (0.5 * log_variance).exp()).to_event(1)
+                mask = sites[name]["mask"]
+                with (
+                    poutine.scale(scale=sites[name]["scale"]),
+                    poutine.mask(mask=True if mask is None else mask),
+                ):
+                    pyro.sample(name, posterior)
 
     return guide

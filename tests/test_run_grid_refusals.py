@@ -1,0 +1,41 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""What a grid refuses before its first run, and what it does about runs that are in its way."""
+
+import pytest
+
+from pyro_textvae.errors import UserError
+from tests.test_run_grid import SETTINGS, grid_in, quietly
+
+
+def test_option_that_nothing_takes_stops_the_grid_before_its_first_run(tmp_path):
+    axes = {"x": {"good": {}, "bad": {"options": {"nonsense": 1}}}}
+    with pytest.raises(UserError, match="cell bad: option 'nonsense' is taken by no part"):
+        quietly(grid_in(tmp_path / "grid", axes=axes))
+    assert not (tmp_path / "grid").exists()
+
+
+def test_changed_text_is_not_taken_for_the_old(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"the {i % 7} of {i % 11} was {i % 3}\n" for i in range(200)))
+    settings = {name: value for name, value in SETTINGS.items() if name != "num_sentences"}
+    grid = grid_in(tmp_path / "grid", axes={}, settings=settings | {"data": str(text)})
+    quietly(grid)
+    text.write_text("".join(f"no {i % 5} or {i % 9} is {i % 4}\n" for i in range(200)))
+    with pytest.raises(UserError, match="holds a run with other text in .* give --overwrite"):
+        quietly(grid)
+    before = (tmp_path / "grid" / "run-seed0" / "evaluation.json").read_text()
+    result, lines = quietly(grid, overwrite=True)
+    assert any("epoch   1" in line for line in lines)
+    assert result["corpus_fingerprint"] not in before
+
+
+def test_damaged_run_is_replaced_on_request(tmp_path):
+    grid = grid_in(tmp_path / "grid")
+    quietly(grid)
+    state = tmp_path / "grid" / "elbo-seed0" / "state" / "last.pt"
+    state.write_bytes(state.read_bytes()[:100])
+    with pytest.raises(UserError, match="holds a run with damaged files .* give --overwrite"):
+        quietly(grid)
+    result, _ = quietly(grid, overwrite=True)
+    assert not result["failures"]
