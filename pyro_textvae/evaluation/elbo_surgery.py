@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,7 +27,9 @@ class LatentDraws:
     """Draws of one latent site for all sentences of a split, and what is known in closed form.
 
     z
-        ``(S, *event)`` with S = N K: K draws of the first sentence, K of the second, and so on.
+        ``(S, *event)``.
+    own
+        Of which sentence each draw is, ``(S,)``.
     log_prior
         log p(z), each draw under its own sentence's prior, ``(S,)`` float64.
     shared_prior
@@ -40,10 +42,16 @@ class LatentDraws:
     """
 
     z: Tensor
+    own: Tensor
     log_prior: Tensor
     shared_prior: bool
     factorised_prior: bool
     closed_forms: dict[str, Tensor]
+
+    def some(self, count: int) -> LatentDraws:
+        """So many of the draws, at random."""
+        rows = torch.randperm(len(self.z))[:count].to(self.z.device)
+        return replace(self, z=self.z[rows], own=self.own[rows], log_prior=self.log_prior[rows])
 
 
 @dataclass(frozen=True)
@@ -81,10 +89,8 @@ def elbo_surgery(
     :param posteriors: one distribution for each batch, ``batch_shape`` ``(N_b,)``.
     """
     aggregate = AggregatePosterior(posteriors)
-    per_sentence = len(draws.z) // aggregate.count
-    own = torch.arange(aggregate.count, device=draws.z.device).repeat_interleave(per_sentence)
-    log_q = aggregate.log_prob(draws.z, own)
-    columns = _controls(draws, log_q, own)
+    log_q = aggregate.log_prob(draws.z, draws.own)
+    columns = _controls(draws, log_q)
     resolution = resolution_of(draws.z)
     controls = ControlVariates(columns, resolution)
     information = controls.mean(log_q.own - log_q.included)
@@ -143,12 +149,13 @@ def _named(name: str, value: float, standard_error: float) -> dict[str, float]:
     return {name: value, f"{name}_standard_error": standard_error}
 
 
-def _controls(draws: LatentDraws, log_q: AggregateLogProb, own: Tensor) -> Tensor:
+def _controls(draws: LatentDraws, log_q: AggregateLogProb) -> Tensor:
     """Columns whose mean over all possible draws is 0, ``(S, C)``.
 
     For each closed form the draws' distance from it, and the sentences' distance from its mean.
     """
     sampled = {"KL": log_q.own - draws.log_prior, "entropy": -log_q.own}
+    own = draws.own
     columns = [log_q.own.new_zeros(len(own), 0)]
     for name, closed_form in draws.closed_forms.items():
         error = sampled[name] - closed_form[own]

@@ -23,7 +23,7 @@ BORDERLINE_VARIANCE = (0.007, 0.014)
 """Within these the count of active units hangs on the choice of the line."""
 
 _PAIRS = 2**26
-# A pair costs a flow some milliseconds: about half a minute.
+# Of a flow, for splits so small that no draw need be left out.
 _COSTLY_PAIRS = 2**14
 _MOST_DRAWS = 16
 _DRAWS_OF_MEAN = 100
@@ -113,6 +113,7 @@ def information(
     seed: int = 0,
     *,
     num_draws: int | None = None,
+    costly_pairs: int = 2**17,
     total_correlation: bool = True,
 ) -> Information:
     """Mutual information on the whole split, the other parts of the KL, and active units.
@@ -124,8 +125,10 @@ def information(
 
     :param num_draws: draws of z for each sentence. By default as many as make 2^26 pairs of a draw
         and a sentence, a second or two: from 16 for small splits to one for N above 5,800. A flow
-        that has to be inverted for every pair gets 2^14 pairs: above N = 128 the parts of its KL
-        are left out, unless this is given.
+        has to be inverted for every pair: see ``costly_pairs``.
+    :param costly_pairs: pairs for a flow, some tenths of a millisecond each, or some milliseconds.
+        Where one draw of each sentence makes more, the parts of the KL are on fewer draws; with 0
+        they are left out there. No more is taken where ``num_draws`` is given.
     :param total_correlation: whether to find total correlation and dimension-wise KL too.
     :raises ValueError: without a batch, for ``num_draws`` below 1, or when a latent site of the
         guide is none of the model's.
@@ -140,14 +143,15 @@ def information(
         only = latents.only
         if only is None:
             return _information(latents, None, 1 if latents.sites else 0)
-        if only.is_costly and num_draws is None and count**2 > _COSTLY_PAIRS:
-            return _information(latents, None, 1)
-        pairs = _COSTLY_PAIRS if only.is_costly else _PAIRS
+        pairs = max(costly_pairs, _COSTLY_PAIRS) if only.is_costly else _PAIRS
         draws = num_draws or max(1, min(_MOST_DRAWS, pairs // count**2))
-        surgery = elbo_surgery(
-            only.posteriors, only.draw(draws), total_correlation=total_correlation
-        )
-        return _information(latents, surgery, draws)
+        drawn = only.draw(draws)
+        if only.is_costly and num_draws is None and count**2 > pairs:
+            if costly_pairs == 0:
+                return _information(latents, None, 1)
+            drawn = drawn.some(max(2, costly_pairs // count))
+        surgery = elbo_surgery(only.posteriors, drawn, total_correlation=total_correlation)
+        return _information(latents, surgery, draws, of_all=len(drawn.z) >= count)
 
 
 def posterior_mean(fn: Any) -> Tensor:
@@ -158,10 +162,12 @@ def posterior_mean(fn: Any) -> Tensor:
         return fn.sample((_DRAWS_OF_MEAN,)).mean(0)
 
 
-def _information(latents: SplitLatents, surgery: ElboSurgery | None, num_draws: int) -> Information:
+def _information(
+    latents: SplitLatents, surgery: ElboSurgery | None, num_draws: int, *, of_all: bool = True
+) -> Information:
     sites = list(latents.sites.values())
     kl = sum(site.kl.mean().item() for site in sites)
-    if surgery is not None and not all(site.has_closed_form for site in sites):
+    if of_all and surgery is not None and not all(site.has_closed_form for site in sites):
         kl = surgery.sampled_kl
     per_dimension = [site.kl_per_dimension for site in sites]
     known = [part.mean(0).cpu() for part in per_dimension if part is not None]
