@@ -118,14 +118,13 @@ def _row(
         for run in runs
         if run.name in finished
     ]
-    nlls = [each["nll"] for each in found]
     return {
         "cell": runs[0].cell,
         "members": runs[0].members,
         "num_runs": len(runs),
         "failed": [run.name for run in runs if run.name in failures],
         **{name: _mean([each[name] for each in found]) for name in _AVERAGED},
-        "nll_seed_sd": statistics.stdev(nlls) if len(nlls) > 1 and None not in nlls else None,
+        **{f"{name}_seed_sd": _seed_sd([each[name] for each in found]) for name in _AVERAGED},
         "runs": found,
     }
 
@@ -231,6 +230,12 @@ def _seed_error(rows: Sequence[Mapping[str, Any]]) -> tuple[float | None, int]:
     rest = table - table.mean(0) - table.mean(1, keepdim=True) + table.mean()
     variance = rest.square().sum().item() / freedom
     return math.sqrt(2 * variance / len(seeds)), freedom
+
+
+def _seed_sd(values: Sequence[float | None]) -> float | None:
+    """The standard deviation; None for one value, or where one is missing."""
+    known = [value for value in values if value is not None]
+    return statistics.stdev(known) if len(known) > 1 and len(known) == len(values) else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -161,8 +161,9 @@ class PerDatumELBO(ELBO):
             detached = self.draws is Draws.DETACHED or not site.is_reparameterised
             if detached and self.constraint.needs_gradient_through_draws:
                 raise ValueError(
-                    f"{joined} would have no gradient, for {name} has none through the draws: join "
-                    "it to BetaELBO, IWAE or DReG"
+                    f"{joined} would have no gradient, for there is none through the draws of site "
+                    f"{site.name!r}: take a reparameterised guide under BetaELBO, IWAE or DReG, or "
+                    "another constraint"
                 )
 
     def _get_trace(

@@ -60,7 +60,9 @@ def grid_table(result: dict[str, Any]) -> str:
 def grid_csv(result: dict[str, Any]) -> str:
     """A line for each cell with all numbers unrounded; empty where there is none."""
     differences = {each["a"]: each for each in result["differences"]}
-    keys = [key for _, key, _, _ in _NUMBERS]
+    shown = [key for _, key, _, _ in _NUMBERS]
+    others = [key for key in shown if key not in ("nll", "nll_seed_sd")]
+    keys = [*shown, *(f"{key}_seed_sd" for key in others)]
     axes = list(result["rows"][0]["members"])
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
@@ -76,7 +78,7 @@ def grid_csv(result: dict[str, Any]) -> str:
                 *(row["members"][axis] for axis in axes),
                 len(row["runs"]),
                 len(row["failed"]),
-                *(row[key] for key in keys),
+                *(row.get(key) for key in keys),
                 *(values.get(name) for name in _OF_DIFFERENCES),
             ]
         )

@@ -61,7 +61,7 @@ def posterior_moments(decoder: nn.Module, tokens: Tensor) -> tuple[Tensor, Tenso
 
 
 def quick_log_px(decoder: nn.Module, tokens: Tensor) -> Tensor:
-    """log p(x) of each sentence under that prior, on a grid of 49 x 49, right to 1e-7."""
+    """log p(x) of each sentence under that prior, on a grid of 49 x 49, right to 1e-4."""
     _, log_joint = _on_grid(decoder, tokens)
     return log_joint.logsumexp(0) + math.log(0.25**2 / (2 * math.pi))
 

@@ -124,7 +124,7 @@ def test_draws_without_a_gradient_are_refused(pair, tokens):
             pyro.sample("y", dist.Bernoulli(torch.full((len(tokens),), 0.3, requires_grad=True)))
 
     constraint = MaximumMeanDiscrepancy(20.0)
-    with pytest.raises(ValueError, match="would not train the guide of latent site 'y'"):
+    with pytest.raises(ValueError, match="would have no gradient, .* of site 'y'"):
         VIMCO(2, constraint=constraint).differentiable_loss(model, guide, tokens=tokens)
     with pytest.raises(ValueError, match="joined to WakeSleep would have no gradient"):
         WakeSleep(2, constraint=constraint).differentiable_loss(*pair, tokens=tokens)

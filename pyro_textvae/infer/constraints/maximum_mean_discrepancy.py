@@ -75,12 +75,6 @@ class MaximumMeanDiscrepancy(KLConstraint):
         return (1 - self.alpha) * kl + (self.alpha + self.weight - 1) * found
 
     def _discrepancy(self, site: LatentSite, count: int) -> Tensor:
-        if not site.is_reparameterised:
-            raise ValueError(
-                f"{type(self).__name__} would not train the guide of latent site {site.name!r}, "
-                "whose draws have no gradient: give it a reparameterised distribution, or take "
-                "another constraint"
-            )
         size = site.posterior.event_shape.numel()
         draws = site.draw.reshape(-1, count, size)
         of_prior = site.prior.sample().reshape(-1, count, size).expand_as(draws)
