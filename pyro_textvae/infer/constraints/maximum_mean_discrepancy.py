@@ -39,7 +39,6 @@ class MaximumMeanDiscrepancy(KLConstraint):
     :param kernel: its tails are heavy with inverse_multiquadratic, so that draws far from the prior
         have a gradient too; light with gaussian.
     :param bandwidth: h, the same for all sites.
-    :raises ValueError: when called, for a latent site whose draws have no gradient.
     """
 
     needs_gradient_through_draws = True
