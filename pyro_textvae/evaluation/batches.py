@@ -63,17 +63,6 @@ def _without_tf32() -> Iterator[None]:
             setattr(kernel, name, value)
 
 
-@contextmanager
-def without_cudnn() -> Iterator[None]:
-    """It has no backward pass for a recurrent network in evaluation mode."""
-    enabled = torch.backends.cudnn.enabled
-    torch.backends.cudnn.enabled = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.enabled = enabled
-
-
 def device_of(module: nn.Module) -> torch.device:
     """The device of a module's first parameter or buffer."""
     for tensor in (*module.parameters(), *module.buffers()):

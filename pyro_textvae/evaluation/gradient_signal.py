@@ -12,7 +12,8 @@ import torch
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
-from pyro_textvae.evaluation.batches import evaluation_mode, to_device, without_cudnn
+from pyro_textvae.evaluation.batches import evaluation_mode, to_device
+from pyro_textvae.nn.cudnn import without_cudnn
 
 
 @dataclass(frozen=True)

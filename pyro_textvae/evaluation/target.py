@@ -13,9 +13,10 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from pyro_textvae.evaluation.batches import device_of, to_device, without_cudnn
+from pyro_textvae.evaluation.batches import device_of, to_device
 from pyro_textvae.infer.sites import random_sites
 from pyro_textvae.infer.terms import PARTICLE_PLATE, by_datum
+from pyro_textvae.nn.cudnn import without_cudnn
 
 Latents = Mapping[str, Tensor]
 """Values of the latent sites by name, each ``(K, N, *event)``: K draws for each of N sentences."""

@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyro
@@ -20,6 +19,7 @@ from pyro_textvae.infer.kl_schedules import KLSchedule
 from pyro_textvae.infer.objectives.beta_elbo import BetaELBO
 from pyro_textvae.infer.sites import latent_sites
 from pyro_textvae.infer.terms import DATA_PLATE, PerDatumTerms
+from pyro_textvae.nn.cudnn import without_cudnn
 
 _Parameters = dict[str, tuple[Tensor, Tensor]]
 """Location and log variance of each latent site."""
@@ -73,7 +73,7 @@ class SemiAmortisedELBO(BetaELBO):
         sites = dict(latent_sites(trace))
         start = _gaussian_parameters(sites)
         place = start
-        with _without_cudnn():
+        with without_cudnn():
             for _ in range(self.num_steps):
                 place = self._step(model, place, sites, args, kwargs, keep_graph)
         if torch.is_grad_enabled() and not self.through_steps:
@@ -121,17 +121,6 @@ class SemiAmortisedELBO(BetaELBO):
 
 def _with_gradient(value: Tensor) -> Tensor:
     return value if value.requires_grad else value.detach().requires_grad_()
-
-
-@contextmanager
-def _without_cudnn() -> Iterator[None]:
-    """It has no second derivative of a recurrent network."""
-    enabled = torch.backends.cudnn.enabled
-    torch.backends.cudnn.enabled = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.enabled = enabled
 
 
 def _gaussian_parameters(sites: Mapping[str, Any]) -> _Parameters:
