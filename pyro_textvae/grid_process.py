@@ -33,10 +33,10 @@ class SideBySide:
     :param report: receives the lines that the processes print, with the run's name.
     """
 
-    def __init__(self, grid: Grid, jobs: int, *, overwrite: bool, report: Report) -> None:
+    def __init__(self, grid: Grid, jobs: int, *, replaced: set[str], report: Report) -> None:
         self._grid = grid
         self._jobs = jobs
-        self._overwrite = overwrite
+        self._replaced = replaced
         self._report = report
         self._lock = Lock()
         self._stopped = Event()
@@ -85,7 +85,7 @@ class SideBySide:
             with process:
                 # One that dies before it has read says so by its status.
                 with suppress(BrokenPipeError), process.stdin:
-                    json.dump(_packed(self._grid, run, self._overwrite), process.stdin)
+                    json.dump(_packed(self._grid, run, run.name in self._replaced), process.stdin)
                 for line in process.stdout:
                     with self._lock:
                         self._report(f"{run.name}: {line.rstrip()}")

@@ -100,9 +100,9 @@ def other_setting(run: GridRun) -> str | None:
 
 
 def train(run: GridRun, *, overwrite: bool, report: Report) -> None:
-    """Train the run, or go on with it; one with other settings is replaced by ``overwrite``."""
+    """Train the run, or go on with it; ``overwrite`` replaces what its folder holds."""
     folder = RunFolder(run.folder)
-    if not folder.config_json.is_file() or (overwrite and other_setting(run) is not None):
+    if overwrite or not folder.config_json.is_file():
         runs.train(run.config, run.folder, overwrite=True, report=report)
     elif not is_trained(run):
         # An evaluation from before is of other weights.

@@ -80,19 +80,21 @@ def run_grid(
     if jobs < 1:
         raise UserError(f"jobs must be at least 1, got {jobs}")
     grid = read_grid(source)
-    for run in _check(grid, overwrite):
-        # Without it the folder holds no run to go on with.
-        RunFolder(run.folder).config_json.unlink()
-    left = [run for run in grid.runs if not is_finished(run, grid.evaluation, grid.gradient_draws)]
+    replaced = _check(grid, overwrite)
+    left = [
+        run
+        for run in grid.runs
+        if run.name in replaced or not is_finished(run, grid.evaluation, grid.gradient_draws)
+    ]
     report(
         f"{len(grid.runs)} runs of {len(grid.cells)} cells in {grid.out}, "
         f"{len(grid.runs) - len(left)} of them finished"
     )
     try:
         if jobs == 1:
-            failures = _one_after_the_other(grid, left, overwrite, report)
+            failures = _one_after_the_other(grid, left, replaced, report)
         else:
-            failures = SideBySide(grid, jobs, overwrite=overwrite, report=report).attempt_all(left)
+            failures = SideBySide(grid, jobs, replaced=replaced, report=report).attempt_all(left)
     except KeyboardInterrupt:
         report(f"stopped; the runs in {grid.out} are kept: the same command goes on from them")
         raise
@@ -110,7 +112,7 @@ def run_grid(
 
 
 def _one_after_the_other(
-    grid: Grid, runs: Sequence[GridRun], overwrite: bool, report: Report
+    grid: Grid, runs: Sequence[GridRun], replaced: set[str], report: Report
 ) -> dict[str, str]:
     failures = {}
     for run in runs:
@@ -118,7 +120,7 @@ def _one_after_the_other(
             run,
             grid.evaluation,
             grid.gradient_draws,
-            overwrite=overwrite,
+            overwrite=run.name in replaced,
             report=partial(_report_with_name, report, run.name),
         )
         if reason is not None:
@@ -132,17 +134,17 @@ def _report_with_name(report: Report, name: str, text: str) -> None:
         report(f"{name}: {line}")
 
 
-def _check(grid: Grid, overwrite: bool) -> list[GridRun]:
+def _check(grid: Grid, overwrite: bool) -> set[str]:
     """Refuse what would stop a run at its start, before the first one starts.
 
-    :returns: the runs that are in the way, to be trained anew.
+    :returns: the names of runs whose folders hold others, to be trained anew.
     """
     if grid.out.exists() and not grid.out.is_dir():
         raise UserError(f"{grid.out} is a file: choose another out")
     build_proposal(grid.evaluation)
     corpora: dict[tuple, Corpus] = {}
     checked: set[str] = set()
-    in_the_way = []
+    replaced = set()
     for run in grid.runs:
         other = other_setting(run) or _other_text(run, corpora)
         if other is not None and not overwrite:
@@ -150,14 +152,15 @@ def _check(grid: Grid, overwrite: bool) -> list[GridRun]:
                 f"{run.folder} holds a run with {other}: give --overwrite to train it anew, or "
                 "another out"
             )
-        in_the_way += [] if other is None else [run]
+        if other is not None:
+            replaced.add(run.name)
         if run.cell not in checked and (other is not None or not is_trained(run)):
             checked.add(run.cell)
             try:
                 _check_settings(run.config, corpora)
             except UserError as error:
                 raise UserError(f"cell {run.cell}: {error}") from error
-    return in_the_way
+    return replaced
 
 
 def _check_settings(config: TrainConfig, corpora: dict[tuple, Corpus]) -> None:

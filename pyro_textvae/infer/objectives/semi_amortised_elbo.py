@@ -96,14 +96,8 @@ class SemiAmortisedELBO(BetaELBO):
         keep_graph: bool,
     ) -> _Parameters:
         with torch.enable_grad():
-            if not keep_graph:
-                place = {
-                    name: (loc.detach().requires_grad_(), log_variance.detach().requires_grad_())
-                    for name, (loc, log_variance) in place.items()
-                }
-            # What the guide keeps fixed is where the steps start from all the same.
             place = {
-                name: (_with_gradient(loc), _with_gradient(log_variance))
+                name: (_with_gradient(loc, keep_graph), _with_gradient(log_variance, keep_graph))
                 for name, (loc, log_variance) in place.items()
             }
             guide: Any = _guide_at(place, sites)
@@ -119,8 +113,9 @@ class SemiAmortisedELBO(BetaELBO):
         return {name: (moved[2 * i], moved[2 * i + 1]) for i, name in enumerate(place)}
 
 
-def _with_gradient(value: Tensor) -> Tensor:
-    return value if value.requires_grad else value.detach().requires_grad_()
+def _with_gradient(value: Tensor, keep_graph: bool) -> Tensor:
+    """Something to differentiate in, even where the guide keeps the value fixed."""
+    return value if keep_graph and value.requires_grad else value.detach().requires_grad_()
 
 
 def _gaussian_parameters(sites: Mapping[str, Any]) -> _Parameters:
