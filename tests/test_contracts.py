@@ -15,7 +15,7 @@ SIZES = {"vocab_size": 11, "max_length": 9}
 
 
 def build(model="sentence_vae", guide=None, **others):
-    config = TrainConfig(embedding_dim=4, hidden_dim=5, latent_dim=3, model=model, guide=guide)
+    config = TrainConfig(embedding_dim=4, hidden_dim=8, latent_dim=3, model=model, guide=guide)
     specs = {name: others.get(name, getattr(config, name)) for name in PARTS}
     model, guide, _ = build_pair(specs, config, SIZES)
     return model, guide

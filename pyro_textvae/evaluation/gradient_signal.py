@@ -13,7 +13,7 @@ from pyro.infer import ELBO
 from torch import Tensor, nn
 
 from pyro_textvae.evaluation.batches import evaluation_mode, to_device
-from pyro_textvae.nn.cudnn import without_cudnn
+from pyro_textvae.nn.plain_kernels import plain_kernels
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def gradient_signal(
     means = [torch.zeros_like(p, dtype=torch.float64) for p in parameters]
     squares = [torch.zeros_like(p, dtype=torch.float64) for p in parameters]
     batch = to_device(batch, model)
-    with evaluation_mode(model, guide, seed), torch.enable_grad(), without_cudnn():
+    with evaluation_mode(model, guide, seed), torch.enable_grad(), plain_kernels():
         for draw in range(1, num_draws + 1):
             loss = objective.differentiable_loss(model, guide, **batch)  # type: ignore[attr-defined]
             gradients = torch.autograd.grad(

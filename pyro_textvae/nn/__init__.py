@@ -2,8 +2,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks: decoders, encoders and what they are made of."""
 
-from pyro_textvae.nn.decoders import LSTMDecoder
-from pyro_textvae.nn.encoder import Encoder
-from pyro_textvae.nn.encoders import LSTMEncoder
+from pyro_textvae.nn.decoder import Decoder
+from pyro_textvae.nn.decoders import (
+    DilatedCNNDecoder,
+    GRUDecoder,
+    InputlessDecoder,
+    LSTMDecoder,
+    TransformerDecoder,
+)
+from pyro_textvae.nn.encoder import EmbeddingEncoder, Encoder
+from pyro_textvae.nn.encoders import (
+    BagOfWordsEncoder,
+    CNNEncoder,
+    GRUEncoder,
+    LSTMEncoder,
+    TransformerEncoder,
+)
 
-__all__ = ["Encoder", "LSTMDecoder", "LSTMEncoder"]
+__all__ = [
+    "BagOfWordsEncoder",
+    "CNNEncoder",
+    "Decoder",
+    "DilatedCNNDecoder",
+    "EmbeddingEncoder",
+    "Encoder",
+    "GRUDecoder",
+    "GRUEncoder",
+    "InputlessDecoder",
+    "LSTMDecoder",
+    "LSTMEncoder",
+    "TransformerDecoder",
+    "TransformerEncoder",
+]

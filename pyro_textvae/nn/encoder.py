@@ -8,6 +8,9 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from pyro_textvae.distributions import sentence_mask
+from pyro_textvae.nn.checks import check_sizes
+
 
 class Encoder(nn.Module, ABC):
     """A network that reads sentences; ``output_dim`` is the width of its features."""
@@ -26,10 +29,29 @@ class Encoder(nn.Module, ABC):
 
         A prior whose components are posteriors of pseudo-inputs asks for it; nothing else does.
 
-        :param mask: true at the places that count, ``(N, T)``, from the left; by default all.
+        :param mask: true at the places that count, ``(N, T)``, one or more from the left; by
+            default all.
         :raises ValueError: where an encoder does not say how.
         """
         raise ValueError(
             f"{type(self).__name__} has no method encode_embeddings, so it can read words only: "
             "write one, or choose another encoder"
         )
+
+
+class EmbeddingEncoder(Encoder):
+    """An encoder that embeds its words first; a subclass says how vectors become features."""
+
+    def __init__(self, vocab_size: int, embedding_dim: int) -> None:
+        check_sizes(embedding_dim=embedding_dim, vocab_size=vocab_size)
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, embedding_dim)
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Features ``(N, output_dim)`` of right-padded ``tokens`` ``(N, T)``."""
+        return self.encode_embeddings(self.embedding(tokens), sentence_mask(tokens))
+
+    @abstractmethod
+    def encode_embeddings(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Features ``(N, output_dim)`` of vectors ``(N, T, embedding_dim)``; see ``Encoder``."""

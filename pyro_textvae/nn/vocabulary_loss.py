@@ -10,8 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_SCORES_AT_ONCE = 2**22
-"""Scores that are held at a time: 16 MiB in float32, which a last-level cache nearly holds."""
+_SCORES_AT_ONCE = {"cpu": 2**22, "cuda": 2**26}
+"""Scores that are held at a time: 16 MiB in float32, which a last-level cache nearly holds; on a
+GPU as many as keep it busy."""
+
+_SCORES_KEPT = {"cpu": 2**24, "cuda": 2**28}
+"""Up to so many are kept for the backward pass, 64 MiB and 1 GiB, rather than computed again."""
 
 _FEWEST_ROWS = 64
 """Below this many rows a matrix product no longer reaches its speed."""
@@ -22,60 +26,113 @@ def vocabulary_loss(hidden: Tensor, weight: Tensor, bias: Tensor, classes: Tenso
 
     As ``cross_entropy(linear(hidden, weight, bias), classes, reduction="none")``, in value,
     gradient and second derivative, but with the memory of a few hundred rows of scores instead of
-    M: they are computed once more in the backward pass.
+    M: beyond a limit they are computed once more in the backward pass.
+
+    Under autocast the products are of its precision, and all else, the loss too, is float32.
 
     :param hidden: ``(M, H)``. :param weight: ``(V, H)``. :param bias: ``(V,)``.
     :param classes: int64 ``(M,)``.
     """
-    if len(hidden) * len(weight) <= _SCORES_AT_ONCE and torch.is_grad_enabled():
-        # So few fit at once, and need not be computed again.
-        return F.cross_entropy(F.linear(hidden, weight, bias), classes, reduction="none")
-    return _VocabularyLoss.apply(hidden, weight, bias, classes)
+    device = hidden.device.type
+    product = hidden.dtype
+    if torch.is_autocast_enabled(device):
+        product = torch.get_autocast_dtype(device)
+        hidden, weight, bias = (value.float() for value in (hidden, weight, bias))
+    with torch.autocast(device, enabled=False):
+        return _VocabularyLoss.apply(hidden, weight, bias, classes, product)
 
 
 class _VocabularyLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, classes: Tensor) -> Tensor:
-        losses = torch.empty(len(hidden), dtype=hidden.dtype, device=hidden.device)
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        classes: Tensor,
+        product: torch.dtype,
+    ) -> Tensor:
+        total, size = len(hidden), _rows_at_once(hidden, weight)
+        keep = any(ctx.needs_input_grad) and total * len(weight) <= _SCORES_KEPT[hidden.device.type]
+        # One piece of memory for all parts: a fresh one for each costs more than its arithmetic.
+        scores = hidden.new_empty(total if keep else min(size, total), len(weight))
+        losses = hidden.new_empty(total)
         log_total = torch.empty_like(losses)
-        for rows in _parts(hidden, weight):
-            scores = torch.addmm(bias, hidden[rows], weight.T)
-            chosen = scores.gather(1, classes[rows].unsqueeze(1)).squeeze(1)
-            log_total[rows] = scores.logsumexp(1)
-            losses[rows] = log_total[rows] - chosen
+        rounded = weight.to(product)
+        for rows in _parts(total, size):
+            part = scores[rows] if keep else scores[: len(losses[rows])]
+            _score(hidden[rows], rounded, bias, part)
+            chosen = part.gather(1, classes[rows].unsqueeze(1)).squeeze(1)
+            torch.log_softmax(part, 1, out=part)
+            losses[rows] = -part.gather(1, classes[rows].unsqueeze(1)).squeeze(1)
+            log_total[rows] = chosen + losses[rows]
         ctx.save_for_backward(hidden, weight, bias, classes, log_total)
+        ctx.log_prob = scores if keep else None
+        ctx.product = product
         return losses
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, classes, log_total = ctx.saved_tensors
         (gradient,) = gradients
-        if torch.is_grad_enabled():
-            # A second derivative is asked for, which the arithmetic in place has not.
-            losses = F.cross_entropy(F.linear(hidden, weight, bias), classes, reduction="none")
-            wanted = [value for value in (hidden, weight, bias) if value.requires_grad]
-            found = iter(torch.autograd.grad(losses, wanted, gradient, create_graph=True))
-            return (
-                *(next(found) if v.requires_grad else None for v in (hidden, weight, bias)),
-                None,
-            )
-        of_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
-        of_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
-        for rows in _parts(hidden, weight):
-            scores = torch.addmm(bias, hidden[rows], weight.T)
-            share = scores.sub_(log_total[rows].unsqueeze(1)).exp_()
-            share.mul_(gradient[rows].unsqueeze(1))
-            share.scatter_add_(1, classes[rows].unsqueeze(1), -gradient[rows].unsqueeze(1))
-            if of_hidden is not None:
-                torch.mm(share, weight, out=of_hidden[rows])
-            if of_weight is not None:
-                of_weight.addmm_(share.T, hidden[rows])
-            if of_bias is not None:
-                of_bias += share.sum(0)
-        return of_hidden, of_weight, of_bias, None
+        with torch.autocast(hidden.device.type, enabled=False):
+            if torch.is_grad_enabled():
+                # A second derivative is asked for, which the arithmetic in place has not.
+                losses = F.cross_entropy(F.linear(hidden, weight, bias), classes, reduction="none")
+                inputs = (hidden, weight, bias)
+                wanted = [value for value in inputs if value.requires_grad]
+                found = iter(torch.autograd.grad(losses, wanted, gradient, create_graph=True))
+                return *(next(found) if v.requires_grad else None for v in inputs), None, None
+            return *_gradients(ctx, hidden, weight, bias, classes, log_total, gradient), None, None
 
 
-def _parts(hidden: Tensor, weight: Tensor) -> list[slice]:
-    size = max(_FEWEST_ROWS, _SCORES_AT_ONCE // len(weight))
-    return [slice(first, first + size) for first in range(0, len(hidden), size)]
+def _gradients(
+    ctx: Any,
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    classes: Tensor,
+    log_total: Tensor,
+    gradient: Tensor,
+) -> tuple[Tensor | None, ...]:
+    total, size = len(hidden), _rows_at_once(hidden, weight)
+    of_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+    of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+    of_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
+    shares = hidden.new_empty(min(size, total), len(weight))
+    rounded = weight.to(ctx.product)
+    for rows in _parts(total, size):
+        share = shares[: len(hidden[rows])]
+        if ctx.log_prob is not None:
+            torch.exp(ctx.log_prob[rows], out=share)
+        else:
+            _score(hidden[rows], rounded, bias, share)
+            share.sub_(log_total[rows].unsqueeze(1)).exp_()
+        share.mul_(gradient[rows].unsqueeze(1))
+        share.scatter_add_(1, classes[rows].unsqueeze(1), -gradient[rows].unsqueeze(1))
+        short = share.to(ctx.product)
+        if of_hidden is not None:
+            of_hidden[rows] = short @ rounded
+        if of_weight is not None and ctx.product is hidden.dtype:
+            of_weight.addmm_(short.T, hidden[rows])
+        elif of_weight is not None:
+            of_weight += short.T @ hidden[rows].to(ctx.product)
+        if of_bias is not None:
+            of_bias += share.sum(0)
+    return of_hidden, of_weight, of_bias
+
+
+def _score(hidden: Tensor, weight: Tensor, bias: Tensor, scores: Tensor) -> None:
+    """Write the scores of a part into ``scores``, in its precision whatever the product's is."""
+    if weight.dtype is scores.dtype:
+        torch.addmm(bias, hidden, weight.T, out=scores)
+    else:
+        torch.add(hidden.to(weight.dtype) @ weight.T, bias, out=scores)
+
+
+def _rows_at_once(hidden: Tensor, weight: Tensor) -> int:
+    return max(_FEWEST_ROWS, _SCORES_AT_ONCE[hidden.device.type] // len(weight))
+
+
+def _parts(total: int, size: int) -> list[slice]:
+    return [slice(first, min(first + size, total)) for first in range(0, total, size)]

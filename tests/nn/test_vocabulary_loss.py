@@ -1,5 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -23,11 +24,13 @@ def inputs():
     )
 
 
-@pytest.fixture(params=[1, 4, 7, 23, 40], ids="{} rows at once".format)
+@pytest.fixture(params=itertools.product([1, 4, 7, 23, 40], [0, 2**24]), ids="{0[0]} {0[1]}".format)
 def _rows_at_once(request, monkeypatch):
-    """Parts of every kind: one row, uneven, all at once, more than there are."""
-    monkeypatch.setattr(module, "_SCORES_AT_ONCE", 0)
-    monkeypatch.setattr(module, "_FEWEST_ROWS", request.param)
+    """Parts of every kind: one row, uneven, all at once, more than there are; kept or not."""
+    rows, kept = request.param
+    monkeypatch.setattr(module, "_SCORES_AT_ONCE", {"cpu": 0})
+    monkeypatch.setattr(module, "_FEWEST_ROWS", rows)
+    monkeypatch.setattr(module, "_SCORES_KEPT", {"cpu": kept})
 
 
 def plain(hidden, weight, bias, classes):
@@ -52,9 +55,35 @@ def test_second_derivatives_are_right(inputs):
     )
 
 
+@pytest.mark.usefixtures("_rows_at_once")
+def test_a_second_backward_pass_over_the_same_graph_gives_the_same(inputs):
+    loss = vocabulary_loss(*inputs).sum()
+    first = torch.autograd.grad(loss, inputs[:3], retain_graph=True)
+    again = torch.autograd.grad(loss, inputs[:3])
+    torch.testing.assert_close(again, first, rtol=0, atol=0)
+
+
+@pytest.mark.usefixtures("_rows_at_once")
+def test_under_autocast_only_the_products_are_rounded(inputs):
+    """bfloat16 keeps 8 bits: products of a few terms are right to a few per cent."""
+    hidden, weight, bias = (value.detach().float().requires_grad_() for value in inputs[:3])
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = vocabulary_loss(hidden, weight, bias, inputs[3])
+    assert losses.dtype is torch.float32
+    torch.testing.assert_close(losses.double(), plain(*inputs), rtol=0.03, atol=0.03)
+    assert not torch.equal(losses, vocabulary_loss(hidden, weight, bias, inputs[3]))
+    found = torch.autograd.grad(losses.sum(), (hidden, weight, bias))
+    assert all(value.dtype is torch.float32 for value in found)
+    expected = torch.autograd.grad(plain(*inputs).sum(), inputs[:3])
+    expected = [value.float() for value in expected]
+    torch.testing.assert_close(list(found), expected, rtol=0.03, atol=0.1)
+    # The sum of each row's shares over classes is zero: its rounding would not be.
+    assert abs(found[2].sum().item()) < 1e-4
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_only_the_gradient_that_is_asked_for_is_computed(inputs, place, monkeypatch):
-    monkeypatch.setattr(module, "_SCORES_AT_ONCE", 0)
+    monkeypatch.setattr(module, "_SCORES_AT_ONCE", {"cpu": 0})
     asked = [value.detach().requires_grad_(i == place) for i, value in enumerate(inputs[:3])]
     vocabulary_loss(*asked, inputs[3]).sum().backward()
     expected = torch.autograd.grad(plain(*inputs).sum(), inputs[place])[0]
@@ -70,7 +99,7 @@ def test_no_rows_and_no_gradient():
 
 
 def test_float32_is_within_its_rounding_of_float64(inputs, monkeypatch):
-    monkeypatch.setattr(module, "_SCORES_AT_ONCE", 0)
+    monkeypatch.setattr(module, "_SCORES_AT_ONCE", {"cpu": 0})
     exact = vocabulary_loss(*inputs)
     single = vocabulary_loss(*(value.float() for value in inputs[:3]), inputs[3])
     torch.testing.assert_close(single.double(), exact, rtol=1e-5, atol=1e-6)

@@ -19,7 +19,7 @@ from pyro_textvae.infer.kl_schedules import KLSchedule
 from pyro_textvae.infer.objectives.beta_elbo import BetaELBO
 from pyro_textvae.infer.sites import latent_sites
 from pyro_textvae.infer.terms import DATA_PLATE, PerDatumTerms
-from pyro_textvae.nn.cudnn import without_cudnn
+from pyro_textvae.nn.plain_kernels import plain_kernels
 
 _Parameters = dict[str, tuple[Tensor, Tensor]]
 """Location and log variance of each latent site."""
@@ -73,7 +73,7 @@ class SemiAmortisedELBO(BetaELBO):
         sites = dict(latent_sites(trace))
         start = _gaussian_parameters(sites)
         place = start
-        with without_cudnn():
+        with plain_kernels():
             for _ in range(self.num_steps):
                 place = self._step(model, place, sites, args, kwargs, keep_graph)
         if torch.is_grad_enabled() and not self.through_steps:

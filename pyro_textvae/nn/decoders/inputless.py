@@ -1,0 +1,54 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""A decoder that is not told the words before: all it knows is z."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pyro_textvae.nn.decoders.lstm import LSTMDecoder
+from pyro_textvae.nn.injection import CONCATENATION, INITIAL_STATE
+
+
+class InputlessDecoder(LSTMDecoder):
+    """p(x | z) = prod_t p(x_t | z, t), by an LSTM that reads the same learned vector at every word.
+
+    So what the sentence is must be in z. Source: Bowman et al. (2016), Generating Sentences from a
+    Continuous Space, section 3.1 and table 2; it is what ``word_dropout`` of any other decoder
+    comes to at a rate of one, in training and outside.
+
+    Parameters as those of :class:`LSTMDecoder`.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_dim: int,
+        hidden_dim: int,
+        latent_dim: int,
+        max_length: int,
+        *,
+        num_layers: int = 1,
+        injection: str | Sequence[str] = (INITIAL_STATE, CONCATENATION),
+        num_slots: int = 4,
+        output_dropout: float = 0.0,
+    ) -> None:
+        super().__init__(
+            vocab_size,
+            embedding_dim,
+            hidden_dim,
+            latent_dim,
+            max_length,
+            num_layers=num_layers,
+            injection=injection,
+            num_slots=num_slots,
+            output_dropout=output_dropout,
+        )
+        self.embedding = nn.Embedding(1, embedding_dim)
+
+    def embed(self, words: Tensor) -> Tensor:
+        """The one vector, in the place of each of ``words``."""
+        return self.embedding(torch.zeros_like(words))

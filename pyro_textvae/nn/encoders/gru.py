@@ -1,0 +1,33 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""A GRU encoder: the final states of the top layer."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from pyro_textvae.nn.recurrent_encoder import RecurrentEncoder
+
+
+class GRUEncoder(RecurrentEncoder):
+    """Maps sentences to the top layer's hidden state at their last token.
+
+    Source: Cho et al. (2014), Learning Phrase Representations using RNN Encoder-Decoder for
+    Statistical Machine Translation, for the network.
+
+    :param hidden_dim: width of the state of one direction.
+    :param bidirectional: also read from the last token to the first; the final states of both
+        directions are concatenated, so ``output_dim`` is ``2 * hidden_dim``.
+    :raises ValueError: for a size below 1, by its name.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_dim: int,
+        hidden_dim: int,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+    ) -> None:
+        super().__init__(nn.GRU, vocab_size, embedding_dim, hidden_dim, num_layers, bidirectional)

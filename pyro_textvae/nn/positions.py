@@ -1,0 +1,31 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Places in a sentence as vectors, for networks that would not see the order of words."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+_LONGEST_WAVE = 10_000.0
+
+
+def sinusoidal_positions(
+    first: int, length: int, dim: int, *, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Sines and cosines of the places from ``first`` on, ``(length, dim)``.
+
+    Entry 2i of place p is sin(p / 10000^(2i / dim)), entry 2i + 1 the cosine. No parameter, and no
+    longest sentence.
+
+    Source: Vaswani et al. (2017), section 3.5.
+    """
+    # Places above 256 are no longer told apart in half precision.
+    exact = torch.promote_types(dtype, torch.float32)
+    places = torch.arange(first, first + length, dtype=exact, device=device)
+    even = torch.arange(0, dim, 2, dtype=exact, device=device)
+    angles = places.unsqueeze(-1) * torch.exp(even * (-math.log(_LONGEST_WAVE) / dim))
+    waves = torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)
+    return waves[:, :dim].to(dtype)
