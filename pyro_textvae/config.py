@@ -56,6 +56,8 @@ class TrainConfig:
         decay: factor of the learning rate after patience epochs without a better bound.
         patience: epochs without a better validation bound before a decay, once the KL weight is up.
         max_decays: stop early at the decay after this many.
+        precision: bfloat16 runs encoder and decoder under autocast, in training only.
+        compile: torch.compile encoder and decoder, in training only.
         keep: weights of the best validation bound, or of the last epoch.
         seed: of the initial weights, the batches and the draws.
         device: auto, cpu, cuda, or cuda:N.
@@ -106,6 +108,8 @@ class TrainConfig:
     decay: float = 0.5
     patience: int = 2
     max_decays: int = 5
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
     keep: Literal["best", "last"] = "best"
     seed: int = 0
     device: str = "auto"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the README shows runs as it stands."""
 
+import inspect
 import re
 import shlex
 from pathlib import Path
@@ -11,10 +12,15 @@ import pytest
 from pyro_textvae import zoo
 from pyro_textvae.cli.main import COMMANDS, main
 from pyro_textvae.grid import read_grid
+from pyro_textvae.guides import GaussianGuide
+from pyro_textvae.models import SentenceVAE
+from pyro_textvae.priors import StandardNormal
+from pyro_textvae.testing import check_guide, check_model
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 OBJECTIVES = (ROOT / "docs" / "objectives.md").read_text()
+NETWORKS = (ROOT / "docs" / "decoders-and-encoders.md").read_text()
 PRIORS_AND_GUIDES = (ROOT / "docs" / "priors-and-guides.md").read_text()
 
 
@@ -73,9 +79,15 @@ def test_every_shown_flag_exists(capsys):
         assert flag in known, flag
 
 
-@pytest.mark.parametrize("kind", ["objectives", "constraints", "procedures", "priors", "guides"])
-def test_every_member_has_its_row(kind):
-    page = PRIORS_AND_GUIDES if kind in ("priors", "guides") else OBJECTIVES
+PAGES = {
+    **dict.fromkeys(("objectives", "constraints", "procedures"), OBJECTIVES),
+    **dict.fromkeys(("priors", "guides"), PRIORS_AND_GUIDES),
+    **dict.fromkeys(("decoders", "encoders"), NETWORKS),
+}
+
+
+@pytest.mark.parametrize(("kind", "page"), PAGES.items(), ids=PAGES)
+def test_every_member_has_its_row(kind, page):
     rows = re.findall(r"^\| `(\w+)`(?: \(default\))? \|", page, re.M)
     assert set(zoo.names(kind)) - {"empty"} <= set(rows)
 
@@ -89,9 +101,44 @@ def test_objective_of_a_readers_own_trains(tmp_path, monkeypatch, capsys):
     assert "MedianBound" in capsys.readouterr().out
 
 
+def test_decoder_and_encoder_of_a_readers_own_train(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(block("python", "# mine.py", NETWORKS))
+    train, sample = block("sh", "mine.py:", NETWORKS).strip().splitlines()
+    small = "--num-sentences 200 --embedding-dim 4 --hidden-dim 5 --latent-dim 3".split()
+    assert main([*shlex.split(train)[1:], *small]) == 0
+    assert main(shlex.split(sample)[1:]) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 4
+    written = {}
+    exec(block("python", "# mine.py", NETWORKS), written)
+    sizes = {"vocab_size": 9, "embedding_dim": 4, "hidden_dim": 5}
+    decoder = written["BigramDecoder"](**sizes, latent_dim=3, max_length=7)
+    model = SentenceVAE(prior=StandardNormal(3), decoder=decoder)
+    check_model(model)
+    check_guide(GaussianGuide(written["MaximumEncoder"](**sizes), latent_dim=3), model)
+
+
+IN_EVERY_ROW = set(
+    "vocab_size embedding_dim hidden_dim latent_dim max_length injection num_slots tied_embeddings "
+    "embedding_dropout output_dropout word_dropout num_layers".split()
+)
+
+
+@pytest.mark.parametrize("kind", ["decoders", "encoders"])
+def test_options_shown_are_those_there_are(kind):
+    (table,) = [part for part in NETWORKS.split("\n\n") if part.startswith(f"| `--{kind[:-1]}`")]
+    for row in table.splitlines()[2:]:
+        _, name, _, num_layers, options, *_ = re.split(r"(?<!\\)\|", row)
+        member = zoo.load(kind, re.findall(r"`(\w+)`", name)[0])
+        accepted = inspect.signature(member).parameters
+        assert int(num_layers) == accepted["num_layers"].default
+        assert set(re.findall(r"`(\w+)`", options)) == set(accepted) - IN_EVERY_ROW, name
+
+
 def test_grid_shown_is_a_grid(tmp_path):
     path = tmp_path / "objectives.yaml"
     path.write_text(block("yaml", "# objectives.yaml"))
     assert len(read_grid(path).runs) == 6
     assert len(read_grid(ROOT / "benchmarks" / "snli_objectives.yaml").runs) == 14
     assert len(read_grid(ROOT / "benchmarks" / "snli_pairs.yaml").runs) == 33
+    assert len(read_grid(ROOT / "benchmarks" / "snli_decoders.yaml").runs) == 25

@@ -18,6 +18,8 @@ from pyro_textvae.nn.encoders import (
     LSTMEncoder,
     TransformerEncoder,
 )
+from pyro_textvae.nn.latent_attention import LatentAttention
+from pyro_textvae.nn.word_and_latent_input import WordAndLatentInput
 
 __all__ = [
     "BagOfWordsEncoder",
@@ -31,6 +33,8 @@ __all__ = [
     "InputlessDecoder",
     "LSTMDecoder",
     "LSTMEncoder",
+    "LatentAttention",
     "TransformerDecoder",
     "TransformerEncoder",
+    "WordAndLatentInput",
 ]

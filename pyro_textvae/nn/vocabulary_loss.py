@@ -10,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_SCORES_AT_ONCE = {"cpu": 2**22, "cuda": 2**26}
-"""Scores that are held at a time: 16 MiB in float32, which a last-level cache nearly holds; on a
-GPU as many as keep it busy."""
+from pyro_textvae.nn.plain_linear import plain_linear
 
-_SCORES_KEPT = {"cpu": 2**24, "cuda": 2**28}
-"""Up to so many are kept for the backward pass, 64 MiB and 1 GiB, rather than computed again."""
+_SCORES_AT_ONCE = {"cpu": 2**22, "cuda": 2**26}
+"""Scores that are held at a time: 16 MiB in float32, which a last-level cache nearly holds and the
+allocator hands out again without asking the system; on a GPU as many as keep it busy."""
+
+_SCORES_KEPT = {"cpu": 2**26, "cuda": 2**28}
+"""Up to so many are kept for the backward pass, 256 MiB and 1 GiB, rather than computed again."""
 
 _FEWEST_ROWS = 64
 """Below this many rows a matrix product no longer reaches its speed."""
@@ -52,22 +54,22 @@ class _VocabularyLoss(torch.autograd.Function):
         classes: Tensor,
         product: torch.dtype,
     ) -> Tensor:
-        total, size = len(hidden), _rows_at_once(hidden, weight)
-        keep = any(ctx.needs_input_grad) and total * len(weight) <= _SCORES_KEPT[hidden.device.type]
-        # One piece of memory for all parts: a fresh one for each costs more than its arithmetic.
-        scores = hidden.new_empty(total if keep else min(size, total), len(weight))
-        losses = hidden.new_empty(total)
+        fit = len(hidden) * len(weight) <= _SCORES_KEPT[hidden.device.type]
+        keep = fit and any(ctx.needs_input_grad)
+        kept = []
+        losses = hidden.new_empty(len(hidden))
         log_total = torch.empty_like(losses)
         rounded = weight.to(product)
-        for rows in _parts(total, size):
-            part = scores[rows] if keep else scores[: len(losses[rows])]
-            _score(hidden[rows], rounded, bias, part)
-            chosen = part.gather(1, classes[rows].unsqueeze(1)).squeeze(1)
-            torch.log_softmax(part, 1, out=part)
-            losses[rows] = -part.gather(1, classes[rows].unsqueeze(1)).squeeze(1)
+        for rows in _parts(hidden, weight):
+            scores = _scores(hidden[rows], rounded, bias)
+            chosen = scores.gather(1, classes[rows].unsqueeze(1)).squeeze(1)
+            torch.log_softmax(scores, 1, out=scores)
+            losses[rows] = -scores.gather(1, classes[rows].unsqueeze(1)).squeeze(1)
             log_total[rows] = chosen + losses[rows]
+            if keep:
+                kept.append(scores)
         ctx.save_for_backward(hidden, weight, bias, classes, log_total)
-        ctx.log_prob = scores if keep else None
+        ctx.log_prob = kept
         ctx.product = product
         return losses
 
@@ -95,44 +97,42 @@ def _gradients(
     log_total: Tensor,
     gradient: Tensor,
 ) -> tuple[Tensor | None, ...]:
-    total, size = len(hidden), _rows_at_once(hidden, weight)
     of_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
     of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
     of_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
-    shares = hidden.new_empty(min(size, total), len(weight))
     rounded = weight.to(ctx.product)
-    for rows in _parts(total, size):
-        share = shares[: len(hidden[rows])]
-        if ctx.log_prob is not None:
-            torch.exp(ctx.log_prob[rows], out=share)
+    # To weigh rows by their gradient is cheaper in H columns than in V.
+    weighed = hidden * gradient.unsqueeze(1)
+    # Written over, to ask for no more memory: a second backward pass computes them again.
+    kept, ctx.log_prob = ctx.log_prob, []
+    for number, rows in enumerate(_parts(hidden, weight)):
+        if kept:
+            share = kept[number].exp_()
         else:
-            _score(hidden[rows], rounded, bias, share)
+            share = _scores(hidden[rows], rounded, bias)
             share.sub_(log_total[rows].unsqueeze(1)).exp_()
-        share.mul_(gradient[rows].unsqueeze(1))
-        share.scatter_add_(1, classes[rows].unsqueeze(1), -gradient[rows].unsqueeze(1))
+        share.scatter_add_(1, classes[rows].unsqueeze(1), share.new_full((len(share), 1), -1.0))
         short = share.to(ctx.product)
         if of_hidden is not None:
             of_hidden[rows] = short @ rounded
         if of_weight is not None and ctx.product is hidden.dtype:
-            of_weight.addmm_(short.T, hidden[rows])
+            of_weight.addmm_(short.T, weighed[rows])
         elif of_weight is not None:
-            of_weight += short.T @ hidden[rows].to(ctx.product)
+            of_weight += short.T @ weighed[rows].to(ctx.product)
         if of_bias is not None:
-            of_bias += share.sum(0)
+            of_bias.addmv_(share.T, gradient[rows])
+    if of_hidden is not None:
+        of_hidden.mul_(gradient.unsqueeze(1))
     return of_hidden, of_weight, of_bias
 
 
-def _score(hidden: Tensor, weight: Tensor, bias: Tensor, scores: Tensor) -> None:
-    """Write the scores of a part into ``scores``, in its precision whatever the product's is."""
-    if weight.dtype is scores.dtype:
-        torch.addmm(bias, hidden, weight.T, out=scores)
-    else:
-        torch.add(hidden.to(weight.dtype) @ weight.T, bias, out=scores)
+def _scores(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The scores of a part, in the precision of ``hidden`` whatever the product's is."""
+    if weight.dtype is hidden.dtype:
+        return plain_linear(hidden, weight, bias)
+    return hidden.to(weight.dtype) @ weight.T + bias
 
 
-def _rows_at_once(hidden: Tensor, weight: Tensor) -> int:
-    return max(_FEWEST_ROWS, _SCORES_AT_ONCE[hidden.device.type] // len(weight))
-
-
-def _parts(total: int, size: int) -> list[slice]:
-    return [slice(first, min(first + size, total)) for first in range(0, total, size)]
+def _parts(hidden: Tensor, weight: Tensor) -> list[slice]:
+    size = max(_FEWEST_ROWS, _SCORES_AT_ONCE[hidden.device.type] // len(weight))
+    return [slice(first, first + size) for first in range(0, len(hidden), size)]

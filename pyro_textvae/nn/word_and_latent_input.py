@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,20 +19,28 @@ class WordAndLatentInput(nn.Module):
     z to the width of the embeddings, added to them. Either way the part of the words is computed
     once for all draws of z.
 
-    :param injection: see :func:`~pyro_textvae.nn.injection.read_injection`; the other ways do
-        nothing here.
+    :param latent_dim: size of z; 0 for a language model.
+    :param injection: of ``concatenation`` and ``addition``; other ways do nothing here.
     """
 
     def __init__(
-        self, embedding_dim: int, latent_dim: int, output_dim: int, injection: frozenset[str]
+        self,
+        embedding_dim: int,
+        latent_dim: int,
+        output_dim: int,
+        injection: Collection[str] = (CONCATENATION,),
     ) -> None:
         super().__init__()
         self.words = nn.Linear(embedding_dim, output_dim)
         self.concatenated = (
-            nn.Linear(latent_dim, output_dim, bias=False) if CONCATENATION in injection else None
+            nn.Linear(latent_dim, output_dim, bias=False)
+            if latent_dim and CONCATENATION in injection
+            else None
         )
         self.added = (
-            nn.Linear(latent_dim, embedding_dim, bias=False) if ADDITION in injection else None
+            nn.Linear(latent_dim, embedding_dim, bias=False)
+            if latent_dim and ADDITION in injection
+            else None
         )
 
     def forward(self, inputs: Tensor, context: Tensor | None) -> Tensor:

@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 
 class MetricsFile:
     """A file of one JSON object a line that a resumed run cuts back to its checkpoint."""
@@ -33,13 +35,16 @@ class MetricsFile:
 
 
 class RunningMean:
-    """Means over sentences of named quantities; its state is a plain dict of floats."""
+    """Means over sentences of named quantities; its state is a plain dict of floats.
+
+    Sums may be tensors of no dimension: they are added where they are, and read when asked for.
+    """
 
     def __init__(self) -> None:
-        self.sums: dict[str, float] = {}
+        self.sums: dict[str, float | Tensor] = {}
         self.count = 0.0
 
-    def add(self, count: int, **sums: float) -> None:
+    def add(self, count: int, **sums: float | Tensor) -> None:
         """Take in the sums over ``count`` sentences."""
         self.count += count
         for name, value in sums.items():
@@ -47,7 +52,7 @@ class RunningMean:
 
     def means(self) -> dict[str, float]:
         """The means so far."""
-        return {name: value / self.count for name, value in self.sums.items()}
+        return {name: float(value) / self.count for name, value in self.sums.items()}
 
     def clear(self) -> None:
         """Start again from nothing."""
@@ -56,7 +61,7 @@ class RunningMean:
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
-        return {"sums": dict(self.sums), "count": self.count}
+        return {"sums": {n: float(value) for n, value in self.sums.items()}, "count": self.count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up where ``state_dict`` left off."""

@@ -25,9 +25,10 @@ class Procedure:
     """Model and guide are stepped together, on the run's objective: the plain procedure.
 
     Base of the others, which override what they do otherwise. They call ``trainer.update`` for a
-    step of their own, ``trainer.draw_batch`` for its batch and ``trainer.begin_anew`` to start
-    over. Whatever changes in a procedure during training belongs in its ``state_dict``: it is saved
-    with every checkpoint, and a resumed run goes on bit for bit.
+    step of their own, ``trainer.draw_batch`` for its batch, ``trainer.check_updates`` before they
+    decide anything by its loss, and ``trainer.begin_anew`` to start over. Whatever changes in a
+    procedure during training belongs in its ``state_dict``: it is saved with every checkpoint, and
+    a resumed run goes on bit for bit.
     """
 
     @property

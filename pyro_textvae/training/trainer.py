@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
@@ -20,15 +21,15 @@ from tqdm import tqdm
 from pyro_textvae.config import TrainConfig
 from pyro_textvae.data import Corpus
 from pyro_textvae.data.batching import Batch
-from pyro_textvae.evaluation.batches import to_device
 from pyro_textvae.infer import PerDatumELBO
-from pyro_textvae.training.breakdown import broken_bound, broken_step
+from pyro_textvae.training.breakdown import broken_bound
+from pyro_textvae.training.checkpoint import state_of, take_up
 from pyro_textvae.training.metrics import MetricsFile, RunningMean
-from pyro_textvae.training.optimizer import new_optimizer
+from pyro_textvae.training.prefetch import batches_on
 from pyro_textvae.training.procedure import Procedure
 from pyro_textvae.training.progress import Progress
-from pyro_textvae.training.random_state import get_random_state, set_random_state
 from pyro_textvae.training.run_folder import RunFolder
+from pyro_textvae.training.update import Updates
 from pyro_textvae.training.validation import validate
 
 
@@ -76,7 +77,7 @@ class Trainer:
         self.report = report
         self.modules = nn.ModuleDict({"model": model, "guide": guide})
         self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
-        self.optimizer = new_optimizer(self.parameters, self.config)
+        self.updates = Updates(self.modules, self.parameters, config, folder.state)
         self.progress = Progress()
         self.metrics = MetricsFile(folder.metrics)
         self.timing = MetricsFile(folder.timing)
@@ -87,6 +88,11 @@ class Trainer:
         self._train_on(self.procedure.objective(self))
 
     @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The present optimiser."""
+        return self.updates.optimizer
+
+    @property
     def learning_rate(self) -> float:
         """The present learning rate."""
         return self.optimizer.param_groups[0]["lr"]
@@ -95,7 +101,8 @@ class Trainer:
         """Train until the last epoch or the early stop.
 
         :raises TrainingError: at a loss or gradient that is not finite, before it touches the
-            parameters; the batch, the step and the parameter are named.
+            parameters; the batch, the step and the parameter are named. On a GPU it is raised at
+            the next line of metrics or checkpoint, and nothing is stepped in between.
         """
         if self.progress.step == 0:
             self.procedure.before_training(self)
@@ -109,26 +116,25 @@ class Trainer:
 
     def update(
         self, batch: Mapping[str, Tensor], parameters: list[nn.Parameter] | None = None
-    ) -> float:
+    ) -> float | Tensor:
         """Step ``parameters`` down the loss of a batch, and return it, per sentence.
 
-        Neither the KL schedule nor the progress of the run moves on.
+        Neither the KL schedule nor the progress of the run moves on. On a GPU the loss is a tensor
+        there, which ``float`` waits for.
 
         :param parameters: those to step; by default all. The others, and what the optimiser knows
             of them, stay as they are.
-        :raises TrainingError: when loss or gradient is not finite; nothing is stepped then.
+        :raises TrainingError: when loss or gradient is not finite; on a GPU only at the next
+            :meth:`check_updates`. Nothing is stepped then.
         """
-        moving = self.parameters if parameters is None else parameters
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss_module(**to_device(batch, self.modules)) / len(batch["tokens"])
-        loss.backward(inputs=parameters)
-        norm = nn.utils.get_total_norm([p.grad for p in moving if p.grad is not None])
-        value = loss.item()
-        if not (math.isfinite(value) and math.isfinite(norm.item())):
-            raise broken_step(self.modules, batch, value, self.progress, self.folder.state)
-        nn.utils.clip_grads_with_norm_(moving, self.config.clip_norm, norm)
-        self.optimizer.step()
-        return value
+        return self.updates.step(self.loss_module, batch, self.progress, parameters)
+
+    def check_updates(self) -> None:
+        """Raise what is still to be raised of the updates so far: a GPU is waited for.
+
+        :raises TrainingError: when the loss or gradient of one was not finite.
+        """
+        self.updates.check()
 
     def draw_batch(self, generator: torch.Generator) -> Batch:
         """One of the training batches of this epoch, at random and with replacement."""
@@ -137,41 +143,21 @@ class Trainer:
 
     def begin_anew(self) -> None:
         """Forget the optimiser's state, the learning rate, the best bound and the patience."""
-        self.optimizer = new_optimizer(self.parameters, self.config)
+        self.updates.begin_anew()
         self.progress.begin_anew()
         self.log_mean.clear()
 
     def save(self) -> None:
-        """Write a checkpoint from which :meth:`restore` goes on bit for bit."""
-        self.folder.save_state(
-            {
-                "modules": self.modules.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "objective": self._objective_state(),
-                "procedure": self.procedure.state_dict(),
-                "progress": asdict(self.progress),
-                "epoch_mean": self.epoch_mean.state_dict(),
-                "log_mean": self.log_mean.state_dict(),
-                "metrics_size": self.metrics.size,
-                "timing_size": self.timing.size,
-                "random_state": get_random_state(),
-            }
-        )
+        """Write a checkpoint from which :meth:`restore` goes on bit for bit.
+
+        :raises TrainingError: as :meth:`check_updates`; nothing is written then.
+        """
+        self.check_updates()
+        self.folder.save_state(state_of(self))
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up where a checkpoint left off."""
-        self.modules.load_state_dict(state["modules"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if state["objective"] is not None:
-            self.objective.load_state_dict(state["objective"])  # type: ignore[attr-defined]
-        # Checkpoints from before there were procedures have none.
-        self.procedure.load_state_dict(state.get("procedure", {}))
-        self.progress = Progress(**state["progress"])
-        self.epoch_mean.load_state_dict(state["epoch_mean"])
-        self.log_mean.load_state_dict(state["log_mean"])
-        self.metrics.cut(state["metrics_size"])
-        self.timing.cut(state["timing_size"])
-        set_random_state(state["random_state"])
+        take_up(self, state)
 
     def _train_epoch(self) -> None:
         config, progress = self.config, self.progress
@@ -182,31 +168,28 @@ class Trainer:
         total, first = len(self.plan), progress.batch
         self.loss_module.train()
         started, tokens = time.perf_counter(), 0
-        with tqdm(
-            map(self.corpus.train.batch, self.plan[first:]),
-            initial=first,
-            total=total,
-            disable=None,
-            desc=f"epoch {progress.epoch + 1}",
-            leave=False,
-        ) as bar:
+        ahead = batches_on(self.updates.device, self.plan[first:], self.corpus.train.batch)
+        with (
+            closing(ahead),
+            tqdm(
+                ahead,
+                initial=first,
+                total=total,
+                disable=None,
+                desc=f"epoch {progress.epoch + 1}",
+                leave=False,
+            ) as bar,
+        ):
             for batch in bar:
+                tokens += int(self.corpus.train.lengths[self.plan[progress.batch]].sum())
                 self._step(batch)
-                tokens += int((batch["tokens"] != 0).sum())
                 progress.batch += 1
                 progress.step += 1
                 if progress.step % config.log_every == 0:
-                    self.metrics.append(
-                        kind="step",
-                        epoch=progress.epoch + 1,
-                        step=progress.step,
-                        **self.log_mean.means(),
-                        **self._weights(),
-                    )
-                    bar.set_postfix({k: f"{v:.2f}" for k, v in self.log_mean.means().items()})
-                    self.log_mean.clear()
+                    bar.set_postfix({k: f"{v:.2f}" for k, v in self._log_step().items()})
                 if progress.step % config.checkpoint_every == 0 and progress.batch < total:
                     self.save()
+        self.check_updates()
         seconds = time.perf_counter() - started
         self.timing.append(
             epoch=progress.epoch + 1,
@@ -219,15 +202,29 @@ class Trainer:
         self.procedure.before_step(self, batch)
         size = len(batch["tokens"])
         sums = {"loss": size * self.update(batch, self.procedure.trainable(self))}
-        objective = self.current_objective
+        objective, number = self.current_objective, self.updates.number
         terms = objective.latest if isinstance(objective, PerDatumELBO) else None
         if terms is not None:
-            sums["reconstruction"] = -terms.log_likelihood.mean(0).sum().item()
-            sums["kl"] = terms.total_kl.mean(0).sum().item()
+            sums["reconstruction"] = -number(terms.log_likelihood.mean(0).sum())
+            sums["kl"] = number(terms.total_kl.mean(0).sum())
         self.epoch_mean.add(size, **sums)
         self.log_mean.add(size, **sums)
         if hasattr(objective, "advance"):
             objective.advance()
+
+    def _log_step(self) -> dict[str, float]:
+        """Write a line of metrics, and return its means."""
+        self.check_updates()
+        means = self.log_mean.means()
+        self.metrics.append(
+            kind="step",
+            epoch=self.progress.epoch + 1,
+            step=self.progress.step,
+            **means,
+            **self._weights(),
+        )
+        self.log_mean.clear()
+        return means
 
     def _finish_epoch(self) -> None:
         config, progress = self.config, self.progress
@@ -293,7 +290,3 @@ class Trainer:
         known: dict[str, float] = getattr(self.current_objective, "describe", dict)()
         weight = getattr(self.current_objective, "kl_weight", None)
         return known if weight is None else {"kl_weight": weight, **known}
-
-    def _objective_state(self) -> dict[str, Any] | None:
-        has_state = hasattr(self.objective, "state_dict")
-        return self.objective.state_dict() if has_state else None  # type: ignore[attr-defined]

@@ -47,6 +47,7 @@ def make_trainer(path, procedure=None, *, report=lambda line: None, **settings):
     with pyro.settings.context(module_local_params=True):
         pyro.set_rng_seed(config.seed)
         model, guide, _ = build_pair(specs, config, sizes)
+        torch.nn.ModuleDict({"model": model, "guide": guide}).to(config.device)
         objective = build_objective(config, corpus)
         return Trainer(
             model,

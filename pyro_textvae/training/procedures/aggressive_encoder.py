@@ -68,7 +68,8 @@ class AggressiveEncoder(Procedure):
         """The inner loop."""
         if not self.aggressive:
             return
-        previous, loss, tokens = math.inf, 0.0, 0
+        previous, tokens = math.inf, 0
+        loss: float | Tensor = 0.0
         guide = _moving(trainer.guide)
         for step in range(1, self.max_inner_steps + 1):
             drawn = trainer.draw_batch(self.generator)
@@ -76,9 +77,11 @@ class AggressiveEncoder(Procedure):
             tokens += int((drawn["tokens"] != PAD).sum())
             self.inner_steps += 1
             if step % self.inner_window == 0:
-                if loss / tokens > previous:
+                trainer.check_updates()
+                mean = float(loss) / tokens
+                if mean > previous:
                     return
-                previous, loss, tokens = loss / tokens, 0.0, 0
+                previous, loss, tokens = mean, 0.0, 0
 
     def trainable(self, trainer: Trainer) -> list[nn.Parameter] | None:
         """The model alone, while the guide is trained in the inner loop."""

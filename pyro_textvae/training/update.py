@@ -1,0 +1,161 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Steps of the optimiser, none of which is taken unless loss and gradient are finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyro
+import torch
+from torch import Tensor, nn
+
+from pyro_textvae.config import TrainConfig
+from pyro_textvae.evaluation.batches import device_of
+from pyro_textvae.nn.mixed_precision import mixed_precision
+from pyro_textvae.nn.replaced_methods import Replacement, replaced_methods
+from pyro_textvae.training.breakdown import TrainingError, broken_step
+from pyro_textvae.training.compiled_networks import compiled_networks
+from pyro_textvae.training.optimizer import new_optimizer
+from pyro_textvae.training.prefetch import without_waiting
+from pyro_textvae.training.progress import Progress
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step that nobody knows to be finite yet, with all that repeats it."""
+
+    loss_module: nn.Module
+    batch: Mapping[str, Tensor]
+    parameters: list[nn.Parameter] | None
+    progress: Progress
+    loss: Tensor
+    random_state: list[Tensor]
+
+
+class Updates:
+    """Steps parameters down a loss; one that is not finite moves nothing and ends training.
+
+    On the CPU each step is checked before it is taken. A GPU would have to be waited for: there a
+    flag on the device keeps the fused optimiser from the broken step and from all that follow, and
+    the host reads it at :meth:`check`.
+
+    :param parameters: all that may be stepped.
+    :param config: its optimiser, learning rate, clipping, precision and compilation.
+    :param last_checkpoint: what an error names as still good.
+    :param deferred: whether steps wait for :meth:`check`; by default on a GPU alone.
+    :raises UserError: when the networks are to be compiled and cannot be.
+    """
+
+    def __init__(
+        self,
+        modules: nn.Module,
+        parameters: list[nn.Parameter],
+        config: TrainConfig,
+        last_checkpoint: Path,
+        *,
+        deferred: bool | None = None,
+    ) -> None:
+        self.modules = modules
+        self.parameters = parameters
+        self.config = config
+        self.last_checkpoint = last_checkpoint
+        self.device = device_of(modules)
+        self.deferred = self.device.type == "cuda" if deferred is None else deferred
+        self.replacements: list[Replacement] = []
+        if config.compile:
+            self.replacements += compiled_networks(modules, self.device)
+        if config.precision == "bfloat16":
+            with replaced_methods(self.replacements):
+                self.replacements += mixed_precision(modules, self.device.type)
+        self._broken = torch.zeros((), device=self.device)
+        self._finite_steps = torch.zeros((), device=self.device)
+        self._unread: list[_Step] = []
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Take an optimiser that has seen no step."""
+        self.optimizer = new_optimizer(self.parameters, self.config)
+        if self.deferred:
+            self.optimizer.found_inf = self._broken  # type: ignore[attr-defined]
+
+    def step(
+        self,
+        loss_module: nn.Module,
+        batch: Mapping[str, Tensor],
+        progress: Progress,
+        parameters: list[nn.Parameter] | None = None,
+    ) -> float | Tensor:
+        """Step ``parameters`` down the loss of a batch, and return it, per sentence.
+
+        :param progress: where the run stands, for the error.
+        :param parameters: those to step; by default all.
+        :raises TrainingError: when loss or gradient is not finite; if deferred, only at the next
+            :meth:`check`. Nothing is stepped in either case.
+        """
+        moving = self.parameters if parameters is None else parameters
+        before = self._random_state() if self.deferred else []
+        loss = self._differentiate(loss_module, batch, parameters)
+        norm = nn.utils.get_total_norm([p.grad for p in moving if p.grad is not None])
+        value = self.number(loss)
+        if isinstance(value, Tensor):
+            self._broken.masked_fill_((value * 0 + norm * 0).isnan(), 1.0)
+            self._finite_steps += 1.0 - self._broken
+            self._unread.append(
+                _Step(loss_module, batch, parameters, replace(progress), value, before)
+            )
+        elif not (math.isfinite(value) and math.isfinite(norm.item())):
+            raise broken_step(self.modules, batch, value, progress, self.last_checkpoint)
+        nn.utils.clip_grads_with_norm_(moving, self.config.clip_norm, norm)
+        self.optimizer.step()
+        return value
+
+    def number(self, value: Tensor) -> float | Tensor:
+        """A number of the present step: where steps are deferred, left on the device in float64."""
+        return value.detach().double() if self.deferred else value.item()
+
+    def check(self) -> None:
+        """Wait for the steps so far, where they are deferred.
+
+        :raises TrainingError: when one of them was not finite, now and at each later call.
+        """
+        if not self._unread:
+            return
+        finite = int(self._finite_steps)
+        if finite < len(self._unread):
+            raise self._error(self._unread[finite])
+        self._unread.clear()
+        self._finite_steps.zero_()
+
+    def _differentiate(
+        self,
+        loss_module: nn.Module,
+        batch: Mapping[str, Tensor],
+        parameters: list[nn.Parameter] | None,
+    ) -> Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        with replaced_methods(self.replacements):
+            loss = loss_module(**without_waiting(batch, self.device)) / len(batch["tokens"])
+        loss.backward(inputs=parameters)
+        return loss
+
+    def _error(self, step: _Step) -> TrainingError:
+        """Repeat a step, from which on nothing has moved, for the gradients that broke it."""
+        cuda = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(cuda), pyro.validation_enabled(False):
+            self._set_random_state(step.random_state)
+            self._differentiate(step.loss_module, step.batch, step.parameters)
+        loss = step.loss.item()
+        return broken_step(self.modules, step.batch, loss, step.progress, self.last_checkpoint)
+
+    def _random_state(self) -> list[Tensor]:
+        of_device = [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else []
+        return [torch.get_rng_state(), *of_device]
+
+    def _set_random_state(self, state: list[Tensor]) -> None:
+        torch.set_rng_state(state[0])
+        for of_device in state[1:]:
+            torch.cuda.set_rng_state(of_device, self.device)
