@@ -1,5 +1,7 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
+import copy
+
 import pyro
 import pytest
 import torch
@@ -42,11 +44,27 @@ def pair():
         encoder=LSTMEncoder(vocab_size=VOCAB_SIZE, embedding_dim=3, hidden_dim=8),
         latent_dim=LATENT_DIM,
     ).double()
+    _draw_weights(model, guide)
     # Untrained weights hardly depend on z; these do, so that a test can see z ignored.
     with torch.no_grad():
         for parameter in (*model.parameters(), *guide.parameters()):
             parameter.mul_(3.0)
     return model.eval(), guide.eval()
+
+
+def _draw_weights(model, guide):
+    """The same whatever the order is in which networks are built."""
+    pyro.set_rng_seed(0)
+    decoder, encoder = model.decoder, guide.encoder
+    for module in (
+        *(decoder.embedding, decoder.lstm, decoder.token_scores, decoder.initial_cell),
+        *(encoder.embedding, encoder.lstm, guide.loc, guide.log_variance),
+    ):
+        drawn = copy.deepcopy(module).float()
+        drawn.reset_parameters()
+        if isinstance(drawn, torch.nn.Embedding):
+            torch.nn.init.uniform_(drawn.weight, -0.1, 0.1)
+        module.load_state_dict(drawn.state_dict())
 
 
 @pytest.fixture

@@ -69,8 +69,7 @@ class _VocabularyLoss(torch.autograd.Function):
             if keep:
                 kept.append(scores)
         ctx.save_for_backward(hidden, weight, bias, classes, log_total)
-        ctx.log_prob = kept
-        ctx.product = product
+        ctx.log_prob, ctx.keep, ctx.product = kept, keep, product
         return losses
 
     @staticmethod
@@ -110,7 +109,12 @@ def _gradients(
             share = kept[number].exp_()
         else:
             share = _scores(hidden[rows], rounded, bias)
-            share.sub_(log_total[rows].unsqueeze(1)).exp_()
+            if ctx.keep:
+                # To the bit what the first pass had.
+                torch.log_softmax(share, 1, out=share)
+            else:
+                share.sub_(log_total[rows].unsqueeze(1))
+            share.exp_()
         share.scatter_add_(1, classes[rows].unsqueeze(1), share.new_full((len(share), 1), -1.0))
         short = share.to(ctx.product)
         if of_hidden is not None:
