@@ -5,8 +5,9 @@
 ``python benchmarks/speed.py [--device cuda] [--threads 2] [--part training ...]``
 
 Both sides of a ratio are timed in turn in one process, and their medians compared, so that other
-work on the machine slows both; peak memory is of a process of its own for each number. Text is
-drawn at random: neither time nor memory depends on what the words are.
+work on the machine slows both. Each part has a process of its own, so that none finds memory that
+another has left behind; so has each number of peak memory. Text is drawn at random: neither time
+nor memory depends on what the words are.
 """
 
 from __future__ import annotations
@@ -215,6 +216,7 @@ def memory(device: torch.device, repeats: int) -> Rows:
         for variant in ("ours", "full"):
             command = [sys.executable, __file__, "--device", str(device), "--peak", variant]
             command += ["--particles", str(num_particles), "--vocab-size", str(vocab_size)]
+            command += ["--threads", str(torch.get_num_threads())]
             printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             found[variant] = int(printed.split()[-1]) / 2**20
         rows.append(
@@ -388,6 +390,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--peak", choices=("ours", "full"), help=argparse.SUPPRESS)
     parser.add_argument("--particles", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--vocab-size", type=int, help=argparse.SUPPRESS)
@@ -399,16 +402,21 @@ def main() -> None:
     if options.peak:
         _print_peak(device, options.peak, options.particles, options.vocab_size)
         return
-    print(json.dumps(_machine(device)))
-    print("| what | against | ours | theirs | ratio |\n|---|---|---|---|---|")
-    for part in options.part:
-        for row in PARTS[part](device, options.repeats):
-            note = f" ({row['note']})" if "note" in row else ""
-            print(
-                f"| {row['what']}{note} | {row['against']} | {row['ours']} | {row['theirs']} | "
-                f"{row['ratio']:.2f} |",
-                flush=True,
-            )
+    if not options.bare:
+        print(json.dumps(_machine(device)))
+        print("| what | against | ours | theirs | ratio |\n|---|---|---|---|---|", flush=True)
+    if len(options.part) > 1:
+        for part in options.part:
+            command = [sys.executable, __file__, "--bare", "--part", part, "--device", str(device)]
+            command += ["--threads", str(options.threads), "--repeats", str(options.repeats)]
+            subprocess.run(command, check=True)
+        return
+    for row in PARTS[options.part[0]](device, options.repeats):
+        note = f" ({row['note']})" if "note" in row else ""
+        print(
+            f"| {row['what']}{note} | {row['against']} | {row['ours']} | {row['theirs']} | "
+            f"{row['ratio']:.2f} |"
+        )
 
 
 if __name__ == "__main__":
