@@ -17,7 +17,8 @@ _SCORES_AT_ONCE = {"cpu": 2**22, "cuda": 2**26}
 allocator hands out again without asking the system; on a GPU as many as keep it busy."""
 
 _SCORES_KEPT = {"cpu": 2**26, "cuda": 2**28}
-"""Up to so many are kept for the backward pass, 256 MiB and 1 GiB, rather than computed again."""
+"""So many of the first are kept for the backward pass, 256 MiB and 1 GiB; the others are computed
+again. So neither time nor memory of a token leaps anywhere."""
 
 _FEWEST_ROWS = 64
 """Below this many rows a matrix product no longer reaches its speed."""
@@ -27,8 +28,8 @@ def vocabulary_loss(hidden: Tensor, weight: Tensor, bias: Tensor, classes: Tenso
     """Minus the log-probability (nats) of each of M classes out of V, ``(M,)``.
 
     As ``cross_entropy(linear(hidden, weight, bias), classes, reduction="none")``, in value,
-    gradient and second derivative, but with the memory of a few hundred rows of scores instead of
-    M: beyond a limit they are computed once more in the backward pass.
+    gradient and second derivative, but with the scores of a few hundred rows at a time: beyond a
+    limit they are computed once more in the backward pass.
 
     Under autocast the products are of its precision, and all else, the loss too, is float32.
 
@@ -54,9 +55,8 @@ class _VocabularyLoss(torch.autograd.Function):
         classes: Tensor,
         product: torch.dtype,
     ) -> Tensor:
-        fit = len(hidden) * len(weight) <= _SCORES_KEPT[hidden.device.type]
-        keep = fit and any(ctx.needs_input_grad)
-        kept = []
+        differentiable = any(ctx.needs_input_grad)
+        kept: list[Tensor] = []
         losses = hidden.new_empty(len(hidden))
         log_total = torch.empty_like(losses)
         rounded = weight.to(product)
@@ -66,10 +66,10 @@ class _VocabularyLoss(torch.autograd.Function):
             torch.log_softmax(scores, 1, out=scores)
             losses[rows] = -scores.gather(1, classes[rows].unsqueeze(1)).squeeze(1)
             log_total[rows] = chosen + losses[rows]
-            if keep:
+            if differentiable and rows.stop * len(weight) <= _SCORES_KEPT[hidden.device.type]:
                 kept.append(scores)
         ctx.save_for_backward(hidden, weight, bias, classes, log_total)
-        ctx.log_prob, ctx.keep, ctx.product = kept, keep, product
+        ctx.log_prob, ctx.num_kept, ctx.product = kept, len(kept), product
         return losses
 
     @staticmethod
@@ -105,11 +105,11 @@ def _gradients(
     # Written over, to ask for no more memory: a second backward pass computes them again.
     kept, ctx.log_prob = ctx.log_prob, []
     for number, rows in enumerate(_parts(hidden, weight)):
-        if kept:
+        if number < len(kept):
             share = kept[number].exp_()
         else:
             share = _scores(hidden[rows], rounded, bias)
-            if ctx.keep:
+            if number < ctx.num_kept:
                 # To the bit what the first pass had.
                 torch.log_softmax(share, 1, out=share)
             else:
@@ -139,4 +139,5 @@ def _scores(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def _parts(hidden: Tensor, weight: Tensor) -> list[slice]:
     size = max(_FEWEST_ROWS, _SCORES_AT_ONCE[hidden.device.type] // len(weight))
-    return [slice(first, first + size) for first in range(0, len(hidden), size)]
+    total = len(hidden)
+    return [slice(first, min(first + size, total)) for first in range(0, total, size)]
