@@ -125,13 +125,17 @@ class Decoder(nn.Module, ABC):
         shape += mask.shape[-1:]
         hidden = hidden.expand(shape + hidden.shape[-1:])
         tokens, mask = tokens.expand(shape), mask.expand(shape)
-        if hidden.is_cuda:
-            # To count the tokens that are no padding would make the host wait for the device.
+        if self._padding_is_scored(hidden):
             every = self.output_dropout(hidden).flatten(0, -2)
             log_prob = self.token_scores.log_prob(every, tokens.reshape(-1))
             return torch.where(mask, log_prob.view(shape), 0.0)
         real = self.token_scores.log_prob(self.output_dropout(hidden[mask]), tokens[mask])
         return real.new_zeros(shape).masked_scatter(mask, real)
+
+    @staticmethod
+    def _padding_is_scored(hidden: Tensor) -> bool:
+        # To count the tokens that are no padding would make the host wait for a GPU.
+        return hidden.is_cuda
 
     def step(self, previous: Tensor, state: Any, context: Tensor | None) -> tuple[Tensor, Any]:
         """Scores of the next word and the new state; see ``SequenceNetwork``."""

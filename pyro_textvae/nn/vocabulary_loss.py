@@ -38,7 +38,7 @@ def vocabulary_loss(hidden: Tensor, weight: Tensor, bias: Tensor, classes: Tenso
     """
     device = hidden.device.type
     product = hidden.dtype
-    if torch.is_autocast_enabled(device):
+    if torch.is_autocast_enabled(device) and hidden.dtype is not torch.float64:
         product = torch.get_autocast_dtype(device)
         hidden, weight, bias = (value.float() for value in (hidden, weight, bias))
     with torch.autocast(device, enabled=False):

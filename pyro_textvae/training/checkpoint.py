@@ -21,6 +21,7 @@ def state_of(trainer: Trainer) -> dict[str, Any]:
     return {
         "modules": trainer.modules.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
+        "parameters": _names(trainer),
         "objective": objective.state_dict() if hasattr(objective, "state_dict") else None,
         "procedure": trainer.procedure.state_dict(),
         "progress": asdict(trainer.progress),
@@ -36,7 +37,11 @@ def take_up(trainer: Trainer, state: dict[str, Any]) -> None:
     """Put a trainer where the one was that ``state_of`` was asked for."""
     objective: Any = trainer.objective
     trainer.modules.load_state_dict(state["modules"])
-    load_optimizer(trainer.optimizer, state["optimizer"])
+    names = _names(trainer)
+    # Checkpoints from before names were kept hold all parameters in the order of that time.
+    before = state.get("parameters", [name for name in state["modules"] if name in set(names)])
+    load_optimizer(trainer.optimizer, state["optimizer"], [before.index(name) for name in names])
+    trainer.updates.forget()
     if state["objective"] is not None:
         objective.load_state_dict(state["objective"])
     # Checkpoints from before there were procedures have none.
@@ -47,3 +52,8 @@ def take_up(trainer: Trainer, state: dict[str, Any]) -> None:
     trainer.metrics.cut(state["metrics_size"])
     trainer.timing.cut(state["timing_size"])
     set_random_state(state["random_state"])
+
+
+def _names(trainer: Trainer) -> list[str]:
+    """Names of what is trained, in the order of the optimiser."""
+    return [name for name, p in trainer.modules.named_parameters() if p.requires_grad]

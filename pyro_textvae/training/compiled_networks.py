@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.nn.decoder import Decoder
 from pyro_textvae.nn.encoder import Encoder
+from pyro_textvae.nn.plain_kernels import plain_kernels_are_asked_for
 from pyro_textvae.nn.replaced_methods import Replacement
 
 BACKEND = "inductor"
@@ -29,11 +31,21 @@ def compiled_networks(modules: nn.Module, device: torch.device) -> list[Replacem
     """
     _try_compiler(device)
     return [
-        (module, name, torch.compile(getattr(module, name), dynamic=True, backend=BACKEND))
+        (module, name, _compiled(getattr(module, name)))
         for module in modules.modules()
         for name, kind in (("forward", Encoder), ("unroll", Decoder))
         if isinstance(module, kind)
     ]
+
+
+def _compiled(method: Callable[..., Any]) -> Callable[..., Any]:
+    fast = torch.compile(method, dynamic=True, backend=BACKEND)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        # What is compiled has no second derivative.
+        return (method if plain_kernels_are_asked_for() else fast)(*args, **kwargs)
+
+    return run
 
 
 def _try_compiler(device: torch.device) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_textvae.config import TrainConfig
+from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.batches import device_of
 from pyro_textvae.nn.mixed_precision import mixed_precision
 from pyro_textvae.nn.replaced_methods import Replacement, replaced_methods
@@ -47,7 +48,8 @@ class Updates:
     :param config: its optimiser, learning rate, clipping, precision and compilation.
     :param last_checkpoint: what an error names as still good.
     :param deferred: whether steps wait for :meth:`check`; by default on a GPU alone.
-    :raises UserError: when the networks are to be compiled and cannot be.
+    :raises UserError: when the networks are to be compiled and cannot be, and for a precision or
+        compilation that would reach none of them.
     """
 
     def __init__(
@@ -71,6 +73,12 @@ class Updates:
         if config.precision == "bfloat16":
             with replaced_methods(self.replacements):
                 self.replacements += mixed_precision(modules, self.device.type)
+        if (config.compile or config.precision != "float32") and not self.replacements:
+            raise UserError(
+                f"precision={config.precision} and compile={config.compile} would do nothing: "
+                "derive your networks from Decoder and Encoder of pyro_textvae.nn, or leave both "
+                "out"
+            )
         self._broken = torch.zeros((), device=self.device)
         self._finite_steps = torch.zeros((), device=self.device)
         self._unread: list[_Step] = []
@@ -129,6 +137,12 @@ class Updates:
             raise self._error(self._unread[finite])
         self._unread.clear()
         self._finite_steps.zero_()
+
+    def forget(self) -> None:
+        """Let a step that was not finite be as if it had not been: another state is taken up."""
+        self._broken.zero_()
+        self._finite_steps.zero_()
+        self._unread.clear()
 
     def _differentiate(
         self,

@@ -28,7 +28,7 @@ def inputs():
     params=itertools.product([1, 4, 7, 23, 40], [0, 11 * 9, 2**24]), ids="{0[0]} {0[1]}".format
 )
 def _rows_at_once(request, monkeypatch):
-    """Parts of every kind: one row, uneven, all at once, more than there are; kept for none, some or all."""
+    """Parts of every kind: one row, uneven, all, more than all; none, some or all kept."""
     rows, kept = request.param
     monkeypatch.setattr(module, "_SCORES_AT_ONCE", {"cpu": 0})
     monkeypatch.setattr(module, "_FEWEST_ROWS", rows)
@@ -133,7 +133,10 @@ print(peak() - before)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's peak memory")
 def test_peak_memory_is_far_below_that_of_all_scores():
-    """800 x 120,000 scores are 384 MB, of which 268 may be kept; the bound of 0.4 leaves room for the allocator."""
+    """800 x 120,000 scores are 384 MB, of which 268 may be kept.
+
+    All at once they are there three times. The bound of 0.4 leaves room for the allocator.
+    """
     peak = {
         kind: int(
             subprocess.run(

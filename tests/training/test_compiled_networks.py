@@ -3,6 +3,7 @@
 """torch.compile in training: most of it with a backend that runs the graphs as they are."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -92,6 +93,15 @@ def test_saved_run_is_loaded_without_compiling(tmp_path, graphs):
     guide(torch.tensor([[4, 5, 2]]))
     assert count > 0
     assert len(graphs) == count
+
+
+def test_second_derivatives_go_without_what_was_compiled(tmp_path, monkeypatch):
+    """Such as inductor's, which this backend stands for: neither has a second derivative."""
+    monkeypatch.setattr(compiled_module, "BACKEND", "aot_eager")
+    settings = {"objective": "semi_amortised_elbo", "decoder": "gru", "compile": True}
+    trainer = make_trainer(tmp_path, epochs=1, options={"num_steps": 2}, **settings)
+    trainer.fit()
+    assert trainer.progress.best_elbo < math.inf
 
 
 def test_without_a_compiler_nothing_is_begun(tmp_path, monkeypatch):

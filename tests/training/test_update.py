@@ -7,11 +7,15 @@ import math
 import pyro
 import pytest
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyro_textvae import zoo
+from pyro_textvae.config import TrainConfig
+from pyro_textvae.errors import UserError
 from pyro_textvae.nn.decoder import Decoder
 from pyro_textvae.training import Procedure, TrainingError
+from pyro_textvae.training.checkpoint import state_of, take_up
 from pyro_textvae.training.optimizer import load_optimizer
 from pyro_textvae.training.procedures import AggressiveEncoder
 from pyro_textvae.training.update import Updates
@@ -137,6 +141,11 @@ def test_no_checkpoint_is_written_between_a_broken_step_and_its_error(tmp_path):
     with pytest.raises(TrainingError, match="at step 2 "):
         trainer.save()
     assert trainer.folder.load_state()["progress"]["step"] == 0
+    # What broke it mended, the trainer itself can go on from what was saved.
+    trainer.guide.encoder._forward_hooks.clear()
+    trainer.restore(trainer.folder.load_state())
+    trainer.fit()
+    assert trainer.progress.epoch == trainer.config.epochs
 
 
 def test_broken_step_of_an_inner_loop_is_read_at_the_end_of_its_window(tmp_path):
@@ -172,7 +181,7 @@ def test_a_step_that_is_repeated_draws_what_it_drew(tmp_path):
 def test_optimiser_of_a_checkpoint_that_was_not_fused_can_be_held_back(tmp_path):
     trainer = defer(make_trainer(tmp_path, optimizer="sgd"))
     plain = torch.optim.SGD(trainer.parameters, lr=0.25)
-    load_optimizer(trainer.optimizer, plain.state_dict())
+    load_optimizer(trainer.optimizer, plain.state_dict(), list(range(len(trainer.parameters))))
     assert trainer.learning_rate == 0.25
     trainer.optimizer.found_inf.fill_(1.0)
     before = values_of(trainer.modules)
@@ -219,12 +228,11 @@ class Waits(TorchDispatchMode):
 
 
 class EveryToken(Decoder):
-    """Scores padding too, as decoders do on a GPU; on the CPU they count the words instead."""
+    """Scores padding too, as on a GPU; on the CPU the words are counted instead."""
 
-    def token_log_prob(self, tokens, mask, context):
-        hidden = self.output_dropout(self.hidden_states(tokens, context))
-        log_prob = self.token_scores.log_prob(hidden.flatten(0, -2), tokens.reshape(-1))
-        return torch.where(mask, log_prob.view(mask.shape), 0.0)
+    @staticmethod
+    def _padding_is_scored(hidden):
+        return True
 
 
 def waits_of_two_steps(trainer, *, deferred=True):
@@ -258,6 +266,62 @@ def test_checked_step_waits_for_its_numbers(tmp_path):
 )
 def test_no_network_of_the_catalogue_waits(tmp_path, part):
     assert waits_of_two_steps(make_trainer(tmp_path, **dict([part]), hidden_dim=8)) == []
+
+
+def test_optimiser_of_a_checkpoint_finds_its_parameters_by_name(tmp_path):
+    """One from before names were kept, of networks that were built in another order."""
+    trainer = make_trainer(tmp_path)
+    trainer.loss_module.train()
+    trainer._step(batch_at(trainer, 0, 0))
+    state = state_of(trainer)
+    names = state.pop("parameters")
+    moments = {name: state["optimizer"]["state"][n]["exp_avg"] for n, name in enumerate(names)}
+    turned = list(reversed(range(len(names))))
+    state["modules"] = {name: state["modules"][name] for name in reversed(state["modules"])}
+    state["optimizer"]["state"] = {
+        new: state["optimizer"]["state"][old] for new, old in enumerate(turned)
+    }
+    other = make_trainer(tmp_path)
+    take_up(other, state)
+    for name, parameter in other.modules.named_parameters():
+        torch.testing.assert_close(
+            other.optimizer.state[parameter]["exp_avg"], moments[name], rtol=0, atol=0
+        )
+
+
+def test_moments_of_another_shape_are_refused(tmp_path):
+    trainer = make_trainer(tmp_path)
+    trainer.loss_module.train()
+    trainer._step(batch_at(trainer, 0, 0))
+    state = state_of(trainer)
+    state["parameters"] = state["parameters"][::-1]
+    with pytest.raises(ValueError, match=r"exp_avg of parameter \d+ has shape"):
+        take_up(make_trainer(tmp_path), state)
+
+
+def test_networks_that_no_setting_reaches_refuse_it(tmp_path):
+    config = TrainConfig(precision="bfloat16")
+    with pytest.raises(UserError, match="would do nothing: derive your networks from Decoder"):
+        Updates(nn.Linear(2, 2), [], config, tmp_path)
+
+
+@pytest.mark.parametrize("objective", zoo.names("objectives"))
+def test_no_objective_of_the_catalogue_waits(tmp_path, objective):
+    settings = {"objective": objective, "num_particles": 4}
+    assert waits_of_two_steps(make_trainer(tmp_path, **settings)) == []
+
+
+def test_scores_of_padding_count_for_nothing(tmp_path):
+    """What a GPU computes is what the CPU does, in value and gradient."""
+    decoder = make_trainer(tmp_path).model.decoder.double().eval()
+    tokens = torch.tensor([[5, 4, 2, 0], [6, 2, 0, 0]])
+    z = torch.randn(3, 2, decoder.latent_dim, dtype=torch.float64)
+    found = []
+    for kind in (type(decoder), type("EveryToken", (EveryToken, type(decoder)), {})):
+        decoder.__class__ = kind
+        score = decoder(z).log_prob(tokens)
+        found.append([score, *torch.autograd.grad(score.sum(), list(decoder.parameters()))])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-12)
 
 
 class NoWaiting(Procedure):
