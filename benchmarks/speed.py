@@ -38,6 +38,7 @@ from pyro_textvae.guides import GaussianGuide
 from pyro_textvae.infer import IWAE, BetaELBO
 from pyro_textvae.models import SentenceVAE
 from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
+from pyro_textvae.nn.plain_linear import plain_linear
 from pyro_textvae.nn.vocabulary_loss import vocabulary_loss
 from pyro_textvae.priors import StandardNormal
 from pyro_textvae.special_tokens import EOS, FIRST_EMITTED, PAD
@@ -69,7 +70,9 @@ def training(sizes: dict[str, int], lengths: tuple[int, int], batch_size: int) -
         "by hand, PyTorch's fused cross-entropy": lambda: by_hand("fused"),
         "by hand, scores of all tokens at once": lambda: by_hand("full"),
         "by hand, with our cross-entropy": lambda: by_hand("ours"),
-        "its matrix products alone": lambda: _products_of_step(sizes, lengths[1], batch_size),
+        "its matrix products alone, by torch.mm": lambda: _products_of_step(
+            sizes, lengths, batch_size
+        ),
     }
 
 
@@ -126,6 +129,13 @@ def vocabulary(*, gradients: bool) -> Steps:
                 torch.mm(piece[: len(part)], weight)
                 torch.mm(piece[: len(part)].T, part)
 
+    def products_by_parts(piece: Tensor) -> None:
+        for part in hidden.split(len(piece)):
+            plain_linear(part, weight, bias)
+            if gradients:
+                torch.mm(piece[: len(part)], weight)
+                torch.mm(piece[: len(part)].T, part)
+
     def whole(size: int) -> None:
         for part, chosen in zip(hidden.split(size), classes.split(size), strict=True):
             scores = torch.nn.functional.linear(part, weight, bias)
@@ -137,7 +147,15 @@ def vocabulary(*, gradients: bool) -> Steps:
         piece = torch.empty(1100, len(weight), device=_device)
         return torch.no_grad()(lambda: products(piece))
 
-    steps: Steps = {"ours": lambda: ours, "its matrix products alone": bare}
+    def bare_by_parts() -> Callable[[], object]:
+        piece = torch.empty(419, len(weight), device=_device)
+        return torch.no_grad()(lambda: products_by_parts(piece))
+
+    steps: Steps = {
+        "ours": lambda: ours,
+        "its matrix products alone, by torch.mm": bare,
+        "its matrix products alone, the first by oneDNN": bare_by_parts,
+    }
     for size in (2200, len(hidden)):
         steps[f"scores of {size:,} tokens at once"] = lambda size=size: lambda: whole(size)
     return steps
@@ -338,10 +356,14 @@ def _their_step(module: HandWrittenVAE, tokens: Tensor, cross_entropy: str) -> C
     return step
 
 
-def _products_of_step(sizes: dict[str, int], length: int, batch_size: int) -> Callable[[], object]:
+def _products_of_step(
+    sizes: dict[str, int], lengths: tuple[int, int], batch_size: int
+) -> Callable[[], object]:
     """The matrix products of a step without anything else: each layer's and its two gradients'."""
-    tokens, width, gates = batch_size * length, sizes["hidden_dim"], 4 * sizes["hidden_dim"]
-    shapes = [(tokens, width, sizes["vocab_size"], 1)]
+    length, width, gates = lengths[1], sizes["hidden_dim"], 4 * sizes["hidden_dim"]
+    tokens = batch_size * length
+    # Padding goes through the recurrent layers, and not to the vocabulary.
+    shapes = [(batch_size * sum(lengths) // 2, width, sizes["vocab_size"], 1)]
     for inputs in (sizes["embedding_dim"], sizes["embedding_dim"] + LATENT_DIM):
         shapes += [(tokens, inputs, gates, 1), (batch_size, width, gates, length)]
     made = [
