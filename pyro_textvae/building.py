@@ -193,7 +193,7 @@ def _build_with_parts(
     cls: type, specs: dict[str, str | None], values: dict[str, Any], used: set[str]
 ) -> nn.Module:
     parts = {
-        name: zoo.build(zoo.load(kind, _known(specs[name])), values, used)
+        name: _build_part(name, zoo.load(kind, _known(specs[name])), values, used)
         for name, kind in PARTS.items()
         if name in inspect.signature(cls).parameters
     }
@@ -201,6 +201,17 @@ def _build_with_parts(
     if not isinstance(module, nn.Module):
         raise UserError(f"{cls.__name__} is no torch.nn.Module: derive it from pyro.nn.PyroModule")
     return module
+
+
+def _build_part(name: str, cls: type, values: dict[str, Any], used: set[str]) -> Any:
+    """A part from the values; one such as ``decoder_num_layers`` is for the decoder alone."""
+    own = {
+        key: key.removeprefix(f"{name}_")
+        for key in values
+        if key.startswith(f"{name}_") and key.removeprefix(f"{name}_") in _parameters(cls)
+    }
+    used.update(own)
+    return zoo.build(cls, {**values, **{short: values[key] for key, short in own.items()}}, used)
 
 
 def _tied_parts(model: nn.Module) -> list[Any]:

@@ -4,6 +4,8 @@ import pytest
 from torch import nn
 
 from pyro_textvae import zoo
+from pyro_textvae.building import build_pair, check_options
+from pyro_textvae.config import TrainConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.models import SentenceVAE
 
@@ -90,3 +92,21 @@ def test_build_names_what_is_missing_or_refused():
         zoo.build(Part, {"depth": 1})
     with pytest.raises(UserError, match="cannot build Part: width must be at least 1, got 0"):
         zoo.build(Part, {"width": 0})
+
+
+def test_an_option_may_name_its_part():
+    config = TrainConfig(options={"num_layers": 2, "decoder_num_layers": 3})
+    specs = {"model": "sentence_vae", "guide": "gaussian", "prior": "standard_normal"}
+    used = set()
+    model, guide, chosen = build_pair(
+        {**specs, "decoder": "gru", "encoder": "lstm"},
+        config,
+        {"vocab_size": 9, "max_length": 5},
+        used,
+    )
+    assert model.decoder.num_layers == 3
+    assert guide.encoder.lstm.num_layers == 2
+    check_options(config, chosen, used)
+    config = TrainConfig(options={"encoder_num_slots": 3})
+    with pytest.raises(UserError, match="encoder_num_slots"):
+        check_options(config, chosen, set())

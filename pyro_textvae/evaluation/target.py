@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pyro_textvae.evaluation.batches import device_of, to_device
 from pyro_textvae.infer.sites import random_sites
 from pyro_textvae.infer.terms import PARTICLE_PLATE, by_datum
+from pyro_textvae.nn.frozen import frozen
 from pyro_textvae.nn.plain_kernels import plain_kernels
 
 Latents = Mapping[str, Tensor]
@@ -83,7 +84,7 @@ class Target:
 
         def differentiate(part: Latents, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
             leaves = {name: value.detach().requires_grad_() for name, value in part.items()}
-            with torch.enable_grad(), plain_kernels():
+            with frozen(self.model.parameters()), torch.enable_grad(), plain_kernels():
                 total = self._score(leaves, batch).total
                 grads = torch.autograd.grad(total.sum(), list(leaves.values()))
             return total.detach(), *grads

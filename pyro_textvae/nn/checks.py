@@ -6,8 +6,10 @@ from __future__ import annotations
 
 
 def check_sizes(*, minimum: int = 1, **sizes: int) -> None:
-    """Raise ValueError for the first size below ``minimum``, by its name."""
+    """Raise ValueError for the first size that is not whole or below ``minimum``, by its name."""
     for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool):
+            raise ValueError(f"{name} must be a whole number, got {size!r}")
         if size < minimum:
             raise ValueError(f"{name} must be at least {minimum}, got {size}")
 

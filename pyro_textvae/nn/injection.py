@@ -20,6 +20,8 @@ def read_injection(injection: str | Sequence[str], latent_dim: int) -> frozenset
 
     :raises ValueError: for an unknown way, or for none although there is a z.
     """
+    if not isinstance(injection, Sequence):
+        raise ValueError(f"injection must be one way or a list of them, got {injection!r}")
     ways = (injection,) if isinstance(injection, str) else tuple(injection)
     for way in ways:
         if way not in INJECTIONS:

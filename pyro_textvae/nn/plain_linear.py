@@ -18,7 +18,8 @@ def plain_linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if inputs.device.type == "cpu" and inputs.dtype is weight.dtype is torch.float32:
         kernel = _onednn_linear()
         if kernel is not None:
-            return kernel(inputs, weight, bias, "none", [], "")
+            # It takes no notice of the strides of a bias.
+            return kernel(inputs, weight, bias.contiguous(), "none", [], "")
     return torch.addmm(bias, inputs, weight.T)
 
 

@@ -136,9 +136,11 @@ class RecurrentDecoder(Decoder):
 
     def _unroll_at_once(self, inputs: Tensor, context: Tensor | None, rows: torch.Size) -> Tensor:
         length = inputs.shape[-2]
-        inputs = inputs.expand(rows + inputs.shape[-2:]).reshape(rows.numel(), length, -1)
+        wide = (rows.numel(), length, inputs.shape[-1])
+        inputs = inputs.expand(rows + inputs.shape[-2:]).reshape(wide)
         if context is not None and self.injection != {ATTENTION}:
-            context = context.expand(rows + context.shape[-1:]).reshape(rows.numel(), -1)
+            context = context.expand(rows + context.shape[-1:])
+            context = context.reshape(rows.numel(), context.shape[-1])
             state = self.initial_state(context, len(context))
             every_word = context.unsqueeze(1).expand(-1, length, -1)
             hidden, _ = self._run(self._with_latent(inputs, every_word), state)
@@ -154,7 +156,7 @@ class RecurrentDecoder(Decoder):
         return hidden, tuple(value.transpose(0, 1) for value in after)
 
     def _unroll_sharing_words(self, inputs: Tensor, context: Tensor, rows: torch.Size) -> Tensor:
-        flat = context.expand(rows + context.shape[-1:]).reshape(rows.numel(), -1)
+        flat = context.expand(rows + context.shape[-1:]).reshape(rows.numel(), self.latent_dim)
         state = [value.unflatten(0, rows) for value in self.initial_state(flat, len(flat))]
         hidden = inputs
         for layer in range(self.num_layers):

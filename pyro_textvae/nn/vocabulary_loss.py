@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""The cross-entropy over a vocabulary, without ever holding the scores of all tokens at once."""
+"""The cross-entropy over a vocabulary, with a limit to the scores that are held at once."""
 
 from __future__ import annotations
 
@@ -41,8 +41,11 @@ def vocabulary_loss(hidden: Tensor, weight: Tensor, bias: Tensor, classes: Tenso
     if torch.is_autocast_enabled(device) and hidden.dtype is not torch.float64:
         product = torch.get_autocast_dtype(device)
         hidden, weight, bias = (value.float() for value in (hidden, weight, bias))
+    inputs = (hidden, weight, bias)
+    recorded = torch.is_grad_enabled() and any(value.requires_grad for value in inputs)
+    limit = _SCORES_KEPT[device] if recorded else 0
     with torch.autocast(device, enabled=False):
-        return _VocabularyLoss.apply(hidden, weight, bias, classes, product)
+        return _VocabularyLoss.apply(*inputs, classes, product, limit)
 
 
 class _VocabularyLoss(torch.autograd.Function):
@@ -54,8 +57,8 @@ class _VocabularyLoss(torch.autograd.Function):
         bias: Tensor,
         classes: Tensor,
         product: torch.dtype,
+        limit: int,
     ) -> Tensor:
-        differentiable = any(ctx.needs_input_grad)
         kept: list[Tensor] = []
         losses = hidden.new_empty(len(hidden))
         log_total = torch.empty_like(losses)
@@ -66,7 +69,7 @@ class _VocabularyLoss(torch.autograd.Function):
             torch.log_softmax(scores, 1, out=scores)
             losses[rows] = -scores.gather(1, classes[rows].unsqueeze(1)).squeeze(1)
             log_total[rows] = chosen + losses[rows]
-            if differentiable and rows.stop * len(weight) <= _SCORES_KEPT[hidden.device.type]:
+            if rows.stop * len(weight) <= limit:
                 kept.append(scores)
         ctx.save_for_backward(hidden, weight, bias, classes, log_total)
         ctx.log_prob, ctx.num_kept, ctx.product = kept, len(kept), product
@@ -79,12 +82,15 @@ class _VocabularyLoss(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             if torch.is_grad_enabled():
                 # A second derivative is asked for, which the arithmetic in place has not.
+                ctx.log_prob = []
                 losses = F.cross_entropy(F.linear(hidden, weight, bias), classes, reduction="none")
                 inputs = (hidden, weight, bias)
                 wanted = [value for value in inputs if value.requires_grad]
                 found = iter(torch.autograd.grad(losses, wanted, gradient, create_graph=True))
-                return *(next(found) if v.requires_grad else None for v in inputs), None, None
-            return *_gradients(ctx, hidden, weight, bias, classes, log_total, gradient), None, None
+                known = [next(found) if value.requires_grad else None for value in inputs]
+            else:
+                known = _gradients(ctx, hidden, weight, bias, classes, log_total, gradient)
+        return *known, None, None, None
 
 
 def _gradients(
@@ -95,7 +101,7 @@ def _gradients(
     classes: Tensor,
     log_total: Tensor,
     gradient: Tensor,
-) -> tuple[Tensor | None, ...]:
+) -> list[Tensor | None]:
     of_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
     of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
     of_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
@@ -127,7 +133,7 @@ def _gradients(
             of_bias.addmv_(share.T, gradient[rows])
     if of_hidden is not None:
         of_hidden.mul_(gradient.unsqueeze(1))
-    return of_hidden, of_weight, of_bias
+    return [of_hidden, of_weight, of_bias]
 
 
 def _scores(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

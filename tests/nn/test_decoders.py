@@ -194,3 +194,14 @@ def test_bad_numbers_are_refused_by_name(name):
         make(name)(torch.zeros(1, 2))
     with pytest.raises(ValueError, match="latent_dim=3, got z of size 0"):
         make(name)()
+
+
+@EACH
+@EACH_WAY
+def test_no_sentences_and_no_draws(name, injection):
+    decoder = make(name, injection=injection)
+    none = torch.zeros(0, 6, dtype=torch.long)
+    assert decoder(draw(0)).log_prob(none).shape == (0,)
+    assert decoder(draw(5, 0)).log_prob(none).shape == (5, 0)
+    tokens = torch.tensor([[4, EOS]])
+    assert decoder(draw(0, 1)).log_prob(tokens).shape == (0, 1)

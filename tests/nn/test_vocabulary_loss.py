@@ -146,3 +146,31 @@ def test_peak_memory_is_far_below_that_of_all_scores():
         for kind in ("ours", "full")
     }
     assert peak["ours"] < 0.4 * peak["full"]
+
+
+def test_without_a_gradient_no_scores_are_kept(inputs, monkeypatch):
+    """Parameters that could be trained are no reason to."""
+    seen = []
+    apply = module._VocabularyLoss.apply
+    monkeypatch.setattr(
+        module._VocabularyLoss, "apply", lambda *given: seen.append(given[-1]) or apply(*given)
+    )
+    vocabulary_loss(*inputs)
+    with torch.no_grad():
+        vocabulary_loss(*inputs)
+    with torch.inference_mode():
+        vocabulary_loss(*inputs)
+    vocabulary_loss(*(value.detach() for value in inputs))
+    assert seen == [module._SCORES_KEPT["cpu"], 0, 0, 0]
+
+
+def test_strides_make_no_difference(inputs):
+    hidden, weight, bias = (value.detach().float() for value in inputs[:3])
+    expected = plain(hidden, weight, bias, inputs[3])
+    spread = [torch.stack([value, 9 * value], -1)[..., 0] for value in (hidden, weight, bias)]
+    assert not any(value.is_contiguous() for value in spread)
+    torch.testing.assert_close(vocabulary_loss(*spread, inputs[3]), expected, rtol=1e-5, atol=1e-5)
+    alike = torch.full((1,), 3.0).expand(11)
+    expected = plain(hidden, weight, alike, inputs[3])
+    found = vocabulary_loss(hidden, weight, alike, inputs[3])
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
