@@ -113,7 +113,7 @@ def vocabulary(*, gradients: bool) -> Steps:
     weight = torch.randn(10_000 - FIRST_EMITTED, 256, device=_device) / 16
     bias = torch.zeros(len(weight), device=_device)
     classes = torch.randint(len(weight), (len(hidden),), device=_device)
-    inputs = [value.requires_grad_(gradients) for value in (hidden, weight, bias)]
+    inputs = [value.requires_grad_() for value in (hidden, weight, bias)]
     upstream = torch.rand(len(hidden), device=_device)
 
     def ours() -> None:
