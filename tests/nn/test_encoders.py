@@ -8,11 +8,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyro_textvae import zoo
 from pyro_textvae.distributions import sentence_mask
 from pyro_textvae.nn import Encoder
+
+from ..waits import Waits
 
 # Rounding in float64 is about 1e-15 here; a word that is read wrongly changes far more than 1e-9.
 SAME = {"rtol": 0, "atol": 1e-12}
@@ -147,32 +148,8 @@ def test_low_precision_is_close(encoder, tokens):
     assert all(parameter.grad.isfinite().all() for parameter in encoder.parameters())
 
 
-class _Waits(TorchDispatchMode):
-    """Notes every operation for whose result the host would wait for a device."""
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket._qualified_op_name.removeprefix("aten::")
-        by_mask = name in ("index", "index_put", "index_put_", "_unsafe_index") and any(
-            index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1]
-        )
-        if by_mask or name in (
-            "_local_scalar_dense",
-            "_pack_padded_sequence",
-            "equal",
-            "is_nonzero",
-            "masked_select",
-            "nonzero",
-        ):
-            self.found.append(name)
-        return func(*args, **(kwargs or {}))
-
-
 def waits(function):
-    with _Waits() as mode:
+    with Waits("equal") as mode:
         function()
     return mode.found
 

@@ -8,7 +8,6 @@ import pyro
 import pytest
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyro_textvae import zoo
 from pyro_textvae.config import TrainConfig
@@ -20,6 +19,7 @@ from pyro_textvae.training.optimizer import load_optimizer
 from pyro_textvae.training.procedures import AggressiveEncoder
 from pyro_textvae.training.update import Updates
 
+from ..waits import Waits
 from .procedure_runs import BATCHES, Killed, kill_before, make_trainer, rows_of, same, values_of
 
 
@@ -205,26 +205,6 @@ def test_validation_is_off_in_every_step_and_on_again_afterwards(tmp_path):
     make_trainer(tmp_path, procedure, epochs=1).fit()
     assert set(procedure.seen) == {(False, False, False)}
     assert pyro.distributions.Normal(0.0, 1.0)._validate_args
-
-
-WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "masked_scatter")
-
-
-class Waits(TorchDispatchMode):
-    """Collects the operations that would make the host wait for a GPU."""
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name = function._schema.name.removeprefix("aten::")
-        by_mask = name in ("index", "index_put", "index_put_", "_index_put_impl_") and any(
-            index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1]
-        )
-        if name in WAITS or by_mask:
-            self.found.append(name)
-        return function(*args, **kwargs or {})
 
 
 class EveryToken(Decoder):
