@@ -26,7 +26,7 @@ from pyro_textvae.infer import PerDatumELBO
 from pyro_textvae.models import SentenceVAE
 from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
 from pyro_textvae.priors import StandardNormal
-from pyro_textvae.training.run_folder import describe_environment
+from pyro_textvae.run_folder.environment import describe_environment
 
 SIZES = {"vocab_size": 10_000, "embedding_dim": 256, "hidden_dim": 256}
 LATENT_DIM, BATCH, LENGTH = 32, 32, 22

@@ -18,17 +18,18 @@ from pathlib import Path
 
 import torch
 
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.evaluation import log_likelihood
-from pyro_textvae.evaluation.proposal import Proposal
+from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.evaluation.proposals import (
     AdaptiveProposal,
     GuideProposal,
     RefinedProposal,
     WidenedProposal,
 )
-from pyro_textvae.runs import load_run, load_run_corpus
-from pyro_textvae.training.run_folder import RunFolder, describe_environment
+from pyro_textvae.run_folder.environment import describe_environment
+from pyro_textvae.run_folder.folder import RunFolder
+from pyro_textvae.runs.load import load_run, load_run_corpus
 
 ROWS: list[tuple[str, Proposal, int, int, bool]] = [
     ("refined", RefinedProposal(), 128, 3, False),

@@ -30,20 +30,20 @@ import torch
 from hand_written import HandWrittenVAE
 from torch import Tensor, nn
 
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.evaluation import log_likelihood
-from pyro_textvae.evaluation.batches import evaluation_mode
-from pyro_textvae.evaluation.target import Target
+from pyro_textvae.evaluation.importance.target import Target
 from pyro_textvae.guides import GaussianGuide
 from pyro_textvae.infer import IWAE, BetaELBO
+from pyro_textvae.infer.running import evaluation_mode
 from pyro_textvae.models import SentenceVAE
 from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
 from pyro_textvae.nn.plain_linear import plain_linear
 from pyro_textvae.nn.vocabulary_loss import vocabulary_loss
 from pyro_textvae.priors import StandardNormal
+from pyro_textvae.run_folder.environment import describe_environment
 from pyro_textvae.special_tokens import EOS, FIRST_EMITTED, PAD
 from pyro_textvae.training.progress import Progress
-from pyro_textvae.training.run_folder import describe_environment
 from pyro_textvae.training.update import Updates
 
 PTB = {"vocab_size": 10_000, "embedding_dim": 256, "hidden_dim": 256}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyro_textvae.data import load_corpus
-    from pyro_textvae.runs import load_run
+    from pyro_textvae.runs.load import load_run
 
 __version__ = "0.1.0"
 
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
 
         return load_corpus
     if name == "load_run":
-        from pyro_textvae.runs import load_run
+        from pyro_textvae.runs.load import load_run
 
         return load_run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

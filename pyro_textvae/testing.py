@@ -104,7 +104,7 @@ def check_pair(
         or support, sites outside the plate ``"data"``, an objective that refuses the pair, or a
         loss without a gradient.
     """
-    from pyro_textvae.evaluation.batches import to_device
+    from pyro_textvae.infer.running import to_device
 
     batch = to_device(batch, nn.ModuleList([model, guide]))
     try:

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from pyro_textvae import zoo
-from pyro_textvae.building import build_pair
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
+from pyro_textvae.runs.build import build_pair
 from pyro_textvae.testing import check_guide, check_model
 
 SIZES = {"vocab_size": 11, "max_length": 9}

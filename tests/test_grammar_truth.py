@@ -5,9 +5,10 @@
 import pytest
 import torch
 
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.evaluation import log_likelihood
-from pyro_textvae.runs import load_corpus_of, load_run, train
+from pyro_textvae.runs.load import load_corpus_of, load_run
+from pyro_textvae.runs.train import train
 
 
 def fit(folder, config, num_samples):

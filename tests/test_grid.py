@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pyro_textvae.errors import UserError
-from pyro_textvae.grid import read_grid
+from pyro_textvae.grid.definition import read_grid
 
 GRID = {
     "out": "runs/objectives",

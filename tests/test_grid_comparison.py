@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from pyro_textvae.evaluation import compare
-from pyro_textvae.grid import read_grid
-from pyro_textvae.grid_comparison import compare_grid
-from pyro_textvae.run_comparison import EvaluatedRun
-from pyro_textvae.sentence_table import write_sentence_table
+from pyro_textvae.grid.comparison import compare_grid
+from pyro_textvae.grid.definition import read_grid
+from pyro_textvae.run_folder.evaluated_run import EvaluatedRun
+from pyro_textvae.run_folder.sentence_table import write_sentence_table
 
 TOKENS = torch.arange(200) % 9 + 1
 

@@ -53,7 +53,7 @@ def test_catalogue_is_flat_and_linked_into_the_package(name):
 def test_there_is_one_identity():
     assert "models" not in sys.modules
     assert "guides" not in sys.modules
-    assert pyro_textvae.load_run.__module__ == "pyro_textvae.runs"
+    assert pyro_textvae.load_run.__module__ == "pyro_textvae.runs.load"
 
 
 def test_every_package_is_declared():

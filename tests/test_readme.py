@@ -11,7 +11,7 @@ import pytest
 
 from pyro_textvae import zoo
 from pyro_textvae.cli.main import COMMANDS, main
-from pyro_textvae.grid import read_grid
+from pyro_textvae.grid.definition import read_grid
 from pyro_textvae.guides import GaussianGuide
 from pyro_textvae.models import SentenceVAE
 from pyro_textvae.priors import StandardNormal

@@ -7,19 +7,19 @@ import pytest
 import torch
 
 from pyro_textvae.evaluation import log_likelihood
-from pyro_textvae.evaluation.annealing import AnnealingSettings
+from pyro_textvae.evaluation.annealing.path import AnnealingSettings
+from pyro_textvae.evaluation.checks import check
 from pyro_textvae.guides import EmptyGuide
 from pyro_textvae.models import LanguageModel
 from pyro_textvae.nn import LSTMDecoder
-from pyro_textvae.run_check import check
 
 
 @pytest.fixture
 def short(monkeypatch):
     """Annealing of a few temperatures: what it finds is not the point here."""
-    for place in ("check", "bidirectional_check"):
+    for place in ("check", "bidirectional"):
         monkeypatch.setattr(
-            f"pyro_textvae.evaluation.{place}.AnnealingSettings",
+            f"pyro_textvae.evaluation.annealing.{place}.AnnealingSettings",
             lambda: AnnealingSettings(num_chains=2, num_temperatures=10, leapfrog_steps=1),
         )
 

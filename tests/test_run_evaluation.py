@@ -8,11 +8,11 @@ import pytest
 import pyro_textvae as tv
 from pyro_textvae import zoo
 from pyro_textvae.cli.main import main
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
-from pyro_textvae.evaluation.partial_results import PartialResults
-from pyro_textvae.run_evaluation import evaluate
-from pyro_textvae.runs import train
+from pyro_textvae.evaluation.importance.partial_results import PartialResults
+from pyro_textvae.runs.evaluate import evaluate
+from pyro_textvae.runs.train import train
 
 SMALL = {
     "data": "grammar",

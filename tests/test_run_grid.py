@@ -12,14 +12,15 @@ import torch
 import yaml
 from torch import nn
 
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation import gradient_signal
+from pyro_textvae.grid.run import run_grid
 from pyro_textvae.infer import BetaELBO
-from pyro_textvae.run_comparison import compare_runs
-from pyro_textvae.run_grid import run_grid
-from pyro_textvae.runs import load_run, load_run_corpus, train
-from pyro_textvae.training import RunFolder
+from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.runs.compare import compare_runs
+from pyro_textvae.runs.load import load_run, load_run_corpus
+from pyro_textvae.runs.train import train
 
 SETTINGS = {
     "data": "grammar",
@@ -258,7 +259,7 @@ def test_bug_in_a_run_keeps_its_traceback(tmp_path, monkeypatch):
     def broken(*given, **options):
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr("pyro_textvae.grid_run.gradient_signal", broken)
+    monkeypatch.setattr("pyro_textvae.grid.attempt.gradient_signal", broken)
     result, _ = quietly(grid_in(tmp_path / "grid", axes={}))
     log = tmp_path / "grid" / "run-seed0.traceback.txt"
     assert result["failures"] == {"run-seed0": f"RuntimeError: out of order (see {log})"}

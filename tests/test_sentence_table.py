@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from pyro_textvae.errors import UserError
-from pyro_textvae.evaluation.units import UNITS
-from pyro_textvae.sentence_table import (
+from pyro_textvae.run_folder.sentence_table import (
     read_sentence_table,
     sentence_table_path,
     write_sentence_table,
 )
+from pyro_textvae.units import UNITS
 
 HEADER = {"evaluation": "e1", "columns": ["index", "log_px"], "units": UNITS}
 ROWS = [{"index": 0, "log_px": -1.5}, {"index": 1, "log_px": None}]

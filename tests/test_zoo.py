@@ -4,10 +4,10 @@ import pytest
 from torch import nn
 
 from pyro_textvae import zoo
-from pyro_textvae.building import build_pair, check_options
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.models import SentenceVAE
+from pyro_textvae.runs.build import build_pair, check_options
 
 
 def test_names_are_the_files_of_the_folder():

@@ -64,8 +64,8 @@ def main(arguments: Sequence[str]) -> int:
     if of_grids:
         raise UserError(f"--{of_grids[0]} is for a grid: pyro-textvae compare GRID.yaml")
     from pyro_textvae.report import comparison_table
-    from pyro_textvae.run_comparison import compare_runs
-    from pyro_textvae.training.files import write_json
+    from pyro_textvae.run_folder.files import write_json
+    from pyro_textvae.runs.compare import compare_runs
 
     out = Path(options.out) if options.out else None
     if out is not None:
@@ -79,9 +79,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _compare_grid(options: CompareOptions, command: str) -> int:
-    from pyro_textvae.grid import read_grid
-    from pyro_textvae.run_grid import run_grid
-    from pyro_textvae.training.files import write_json
+    from pyro_textvae.grid.definition import read_grid
+    from pyro_textvae.grid.run import run_grid
+    from pyro_textvae.run_folder.files import write_json
 
     assert options.grid is not None
     out = Path(options.out) if options.out else None
@@ -105,8 +105,8 @@ def _compare_grid(options: CompareOptions, command: str) -> int:
 
 def _check_out(out: Path, runs: Sequence[str]) -> None:
     """Refuse to write where the runs keep their own files, or where nothing can be written."""
-    from pyro_textvae.sentence_table import sentence_table_path
-    from pyro_textvae.training import RunFolder
+    from pyro_textvae.run_folder import RunFolder
+    from pyro_textvae.run_folder.sentence_table import sentence_table_path
 
     for run in runs:
         folder = RunFolder(run)

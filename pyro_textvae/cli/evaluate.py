@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyro_textvae.cli.run_options import RunOptions, parse_with_run
+from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.errors import UserError
-from pyro_textvae.evaluation_config import EvaluationConfig
 
 
 @dataclass
@@ -31,10 +31,10 @@ class EvaluateOptions(EvaluationConfig, RunOptions):
 def main(arguments: Sequence[str]) -> None:
     """Evaluate a run and print its table."""
     options = parse_with_run(EvaluateOptions, "evaluate", arguments)
-    from pyro_textvae.evaluation.processes import joined_processes, rank_and_size
+    from pyro_textvae.processes import joined_processes, rank_and_size
     from pyro_textvae.report import evaluation_table
-    from pyro_textvae.run_evaluation import evaluate_with, partial_of, write_evaluation
-    from pyro_textvae.training import RunFolder
+    from pyro_textvae.run_folder import RunFolder
+    from pyro_textvae.runs.evaluate import evaluate_with, partial_of, write_evaluation
 
     folder = RunFolder(options.run)
     out = Path(options.out) if options.out else folder.evaluation

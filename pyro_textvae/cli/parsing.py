@@ -15,8 +15,8 @@ from typing import Any, TypeVar, get_type_hints
 import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
+from pyro_textvae.config.reading import wrong_value
 from pyro_textvae.errors import UserError
-from pyro_textvae.settings import wrong_value
 
 Settings = TypeVar("Settings")
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyro_textvae.cli.run_options import DecodingOptions, parse_with_run
+from pyro_textvae.config.evaluate import check_split
 from pyro_textvae.errors import UserError
-from pyro_textvae.evaluation_config import check_split
 
 
 @dataclass

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _fitted(model: nn.Module, guide: nn.Module, options: SampleOptions) -> dict[str, Tensor]:
     from pyro_textvae import generation, runs
-    from pyro_textvae.training import RunFolder
+    from pyro_textvae.run_folder import RunFolder
 
     corpus = runs.load_run_corpus(RunFolder(options.run))
     density = generation.fit_ex_post_density(

@@ -10,9 +10,9 @@ import torch
 
 from pyro_textvae.data import Tokenizer
 from pyro_textvae.errors import UserError
-from pyro_textvae.runs import load_run_corpus
+from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.runs.load import load_run_corpus
 from pyro_textvae.special_tokens import EOS
-from pyro_textvae.training import RunFolder
 
 
 def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:

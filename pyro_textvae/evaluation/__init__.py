@@ -4,9 +4,9 @@
 
 from pyro_textvae.evaluation.comparison import Comparison, compare
 from pyro_textvae.evaluation.gradient_signal import GradientSignal, gradient_signal
+from pyro_textvae.evaluation.importance.result import LogLikelihood
 from pyro_textvae.evaluation.information import Information, information
 from pyro_textvae.evaluation.likelihood import log_likelihood
-from pyro_textvae.evaluation.sentence_likelihoods import LogLikelihood
 
 __all__ = [
     "Comparison",

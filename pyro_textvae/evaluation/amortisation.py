@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyro_textvae.evaluation.batches import evaluation_mode
-from pyro_textvae.evaluation.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.result import error_of_mean
+from pyro_textvae.evaluation.importance.target import Target
 from pyro_textvae.evaluation.proposals import RefinedProposal
-from pyro_textvae.evaluation.sentence_likelihoods import error_of_mean
 from pyro_textvae.evaluation.sentences import batch_of
-from pyro_textvae.evaluation.target import Target
+from pyro_textvae.infer.running import evaluation_mode
 
 _SENTENCES_AT_ONCE = 16
 

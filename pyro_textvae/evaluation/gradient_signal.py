@@ -12,7 +12,7 @@ import torch
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
-from pyro_textvae.evaluation.batches import evaluation_mode, to_device
+from pyro_textvae.infer.running import evaluation_mode, to_device
 from pyro_textvae.nn.plain_kernels import plain_kernels
 
 

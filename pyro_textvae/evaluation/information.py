@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyro_textvae.evaluation.batches import evaluation_mode
-from pyro_textvae.evaluation.elbo_surgery import ElboSurgery, elbo_surgery
-from pyro_textvae.evaluation.split_latents import SplitLatents
+from pyro_textvae.evaluation.latents.elbo_surgery import ElboSurgery, elbo_surgery
+from pyro_textvae.evaluation.latents.split_latents import SplitLatents
+from pyro_textvae.infer.running import evaluation_mode
 
 ACTIVE_VARIANCE = 0.01
 """A unit is active when its posterior mean varies by more than this over the sentences."""
@@ -51,7 +51,7 @@ class Information:
         (the prior of one dimension depends on the others), or only noisy ones.
     sampled_kl
         Mean of log q(z | x) - log p(z) over the draws, with the control variates of
-        :func:`pyro_textvae.evaluation.elbo_surgery.elbo_surgery`: equal to ``kl`` where that is in
+        :func:`elbo_surgery`: equal to ``kl`` where that is in
         closed form, to the precision of the guide. This and its parts are None without a latent,
         and with more than one latent site: whether the posterior of one site depends on the draw
         of another cannot be seen from outside, so no density under another sentence is known.

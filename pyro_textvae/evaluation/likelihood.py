@@ -16,23 +16,23 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pyro_textvae.distributions import sentence_mask
-from pyro_textvae.evaluation.batches import device_of, evaluation_mode, in_corpus_order
 from pyro_textvae.evaluation.families import GaussianFamily
-from pyro_textvae.evaluation.partial_results import PartialResults
-from pyro_textvae.evaluation.posteriors import Posteriors
-from pyro_textvae.evaluation.processes import gather, rank_and_size
-from pyro_textvae.evaluation.proposal import Proposal
-from pyro_textvae.evaluation.proposals import GuideProposal
-from pyro_textvae.evaluation.running_weights import (
+from pyro_textvae.evaluation.importance.partial_results import PartialResults
+from pyro_textvae.evaluation.importance.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.proposal import Proposal
+from pyro_textvae.evaluation.importance.result import LogLikelihood
+from pyro_textvae.evaluation.importance.running_weights import (
     RunningWeights,
     boundaries,
     num_blocks,
     summarise,
 )
-from pyro_textvae.evaluation.sampling import Block, Sampler
-from pyro_textvae.evaluation.sentence_likelihoods import LogLikelihood
-from pyro_textvae.evaluation.sentences import sentence_key, single_sentences
-from pyro_textvae.evaluation.target import Target, suitable_tokens
+from pyro_textvae.evaluation.importance.samplers import Block, Sampler
+from pyro_textvae.evaluation.importance.target import Target, suitable_tokens
+from pyro_textvae.evaluation.proposals import GuideProposal
+from pyro_textvae.evaluation.sentences import in_corpus_order, sentence_key, single_sentences
+from pyro_textvae.infer.running import device_of, evaluation_mode
+from pyro_textvae.processes import gather, rank_and_size
 
 
 def log_likelihood(

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -61,3 +61,28 @@ def _stacked(rows: list[Tensor]) -> Tensor:
 
 def _is_ids(value: Tensor) -> bool:
     return value.dim() == 2 and not value.is_floating_point()
+
+
+def in_corpus_order(
+    columns: dict[str, Tensor], indices: Sequence[Tensor | None]
+) -> dict[str, Tensor]:
+    """Sort rows by the place in the split that their batches know; without it, as they came."""
+    known = [index for index in indices if index is not None]
+    if len(known) < len(indices):
+        return columns
+    order = torch.cat(known).argsort()
+    return {name: column[order] for name, column in columns.items()}
+
+
+def sentences_in_corpus_order(batches: Iterable[Mapping[str, Tensor]]) -> list[dict[str, Tensor]]:
+    """Sentences one by one, by the place in the split that batches know; else as they came."""
+    sentences: list[dict[str, Tensor]] = []
+    indices: list[int] = []
+    for batch in batches:
+        sentences += single_sentences(batch)
+        known = getattr(batch, "indices", None)
+        if known is not None:
+            indices += known.tolist()
+    if len(indices) < len(sentences):
+        return sentences
+    return [sentences[place] for place in torch.tensor(indices).argsort().tolist()]

@@ -17,8 +17,8 @@ from pyro_textvae.distributions.autoregressive_categorical import draw_class, li
 from pyro_textvae.distributions.independent_blocks import IndependentBlocks
 from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere, unit_vector
 from pyro_textvae.errors import UserError
-from pyro_textvae.evaluation.batches import device_of, evaluation_mode, to_device
 from pyro_textvae.evaluation.information import posterior_mean
+from pyro_textvae.infer.running import device_of, evaluation_mode, to_device
 from pyro_textvae.infer.sites import latent_sites
 from pyro_textvae.special_tokens import FIRST_EMITTED, UNK
 

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from pyro_textvae.distributions.mixture import Mixture
 from pyro_textvae.errors import UserError
-from pyro_textvae.evaluation.batches import device_of, evaluation_mode
-from pyro_textvae.evaluation.elbo_surgery import LatentDraws
-from pyro_textvae.evaluation.split_latents import SplitLatents
+from pyro_textvae.evaluation.latents.elbo_surgery import LatentDraws
+from pyro_textvae.evaluation.latents.split_latents import SplitLatents
+from pyro_textvae.infer.running import device_of, evaluation_mode
 from pyro_textvae.infer.supports import support_of
 
 Batches = Iterable[Mapping[str, Tensor]]

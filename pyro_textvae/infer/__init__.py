@@ -13,7 +13,6 @@ from pyro_textvae.infer.constraints import (
     MutualInformation,
     TargetKL,
 )
-from pyro_textvae.infer.draws import Draws
 from pyro_textvae.infer.kl_schedules import (
     ConstantSchedule,
     CyclicalSchedule,
@@ -38,6 +37,7 @@ from pyro_textvae.infer.objectives import (
 )
 from pyro_textvae.infer.per_datum import PerDatumELBO, log_weights
 from pyro_textvae.infer.terms import LatentSite, PerDatumTerms
+from pyro_textvae.infer.traces import Draws
 
 __all__ = [
     "BetaELBO",

@@ -13,8 +13,8 @@ from pyro.poutine import Trace
 from torch import Tensor, nn
 
 from pyro_textvae.infer.constraint import KLConstraint
-from pyro_textvae.infer.draws import Draws, trace_pair
 from pyro_textvae.infer.terms import PerDatumTerms, join_terms, read_terms
+from pyro_textvae.infer.traces import Draws, trace_pair
 
 
 class PerDatumELBO(ELBO):

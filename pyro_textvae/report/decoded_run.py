@@ -13,8 +13,8 @@ from torch import Tensor
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import encode, reconstruct, sample
 from pyro_textvae.report.run_record import RunRecord
-from pyro_textvae.runs import load_run, load_run_corpus
-from pyro_textvae.training import RunFolder
+from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.runs.load import load_run, load_run_corpus
 
 _BATCH_SIZE = 64
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.report.blocks import Note
-from pyro_textvae.sentence_table import read_sentence_table, sentence_table_path
-from pyro_textvae.training import RunFolder
+from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.run_folder.sentence_table import read_sentence_table, sentence_table_path
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from pyro_textvae.building import find_device
 from pyro_textvae.errors import UserError
+from pyro_textvae.infer.running import find_device
 from pyro_textvae.report.blocks import Picture, PointMap, Section
 from pyro_textvae.report.decoded_run import decode_run
 from pyro_textvae.report.page import render
@@ -26,7 +26,7 @@ from pyro_textvae.report.sections.provenance import provenance
 from pyro_textvae.report.sections.summary import summary
 from pyro_textvae.report.sections.text import reconstructions, samples
 from pyro_textvae.report.sections.training import training
-from pyro_textvae.training.files import write_atomically, write_text
+from pyro_textvae.run_folder.files import write_atomically, write_text
 
 PAGE = "report.html"
 

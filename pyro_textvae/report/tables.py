@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from pyro_textvae.evaluation.sentence_likelihoods import UNTRUSTED_SHARE as UNTRUSTED_SHARE
+from pyro_textvae.evaluation.importance.result import UNTRUSTED_SHARE as UNTRUSTED_SHARE
 
 _WIDTH = 100
 

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trainer, its procedures, its checkpoints and its run folder."""
 
+from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.training.breakdown import TrainingError
 from pyro_textvae.training.procedure import Procedure
 from pyro_textvae.training.progress import Progress
-from pyro_textvae.training.run_folder import RunFolder
 from pyro_textvae.training.trainer import Trainer, batch_limits
 from pyro_textvae.training.validation import Validation
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 
 
 def new_optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:

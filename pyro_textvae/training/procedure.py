@@ -13,7 +13,7 @@ from pyro.infer import ELBO
 from torch import Tensor, nn
 
 from pyro_textvae.errors import UserError
-from pyro_textvae.evaluation.batches import to_device
+from pyro_textvae.infer.running import to_device
 from pyro_textvae.infer.sites import latent_sites
 from pyro_textvae.training.validation import Validation
 

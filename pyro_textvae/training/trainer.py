@@ -18,17 +18,17 @@ from pyro.infer import ELBO
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus
 from pyro_textvae.data.batching import Batch
 from pyro_textvae.infer import PerDatumELBO
+from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.training.breakdown import broken_bound
 from pyro_textvae.training.checkpoint import state_of, take_up
 from pyro_textvae.training.metrics import MetricsFile, RunningMean
 from pyro_textvae.training.prefetch import batches_on
 from pyro_textvae.training.procedure import Procedure
 from pyro_textvae.training.progress import Progress
-from pyro_textvae.training.run_folder import RunFolder
 from pyro_textvae.training.update import Updates
 from pyro_textvae.training.validation import validate
 

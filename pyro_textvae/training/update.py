@@ -13,9 +13,9 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
-from pyro_textvae.evaluation.batches import device_of
+from pyro_textvae.infer.running import device_of
 from pyro_textvae.nn.mixed_precision import mixed_precision
 from pyro_textvae.nn.replaced_methods import Replacement, replaced_methods
 from pyro_textvae.training.breakdown import TrainingError, broken_step

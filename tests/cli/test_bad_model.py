@@ -8,7 +8,7 @@ import re
 import pytest
 from safetensors.torch import load_file
 
-from pyro_textvae.training import RunFolder
+from pyro_textvae.run_folder import RunFolder
 
 IN_PLATE = """\
         with pyro.plate("data", size if tokens is None else len(tokens)):

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from pyro_textvae.evaluation import compare
-from pyro_textvae.run_comparison import EvaluatedRun, compare_runs
-from pyro_textvae.sentence_table import write_sentence_table
+from pyro_textvae.run_folder.evaluated_run import EvaluatedRun
+from pyro_textvae.run_folder.sentence_table import write_sentence_table
+from pyro_textvae.runs.compare import compare_runs
 
 TOKENS = torch.arange(200) % 9 + 1
 RESAMPLES = ["--num-resamples", "1000"]

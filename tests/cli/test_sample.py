@@ -4,7 +4,7 @@
 
 import re
 
-from pyro_textvae.runs import load_run
+from pyro_textvae.runs.load import load_run
 
 
 def test_from_the_aggregate_posterior(cli, run):

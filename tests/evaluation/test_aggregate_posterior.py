@@ -6,8 +6,8 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from pyro_textvae.evaluation import aggregate_posterior
-from pyro_textvae.evaluation.aggregate_posterior import AggregatePosterior
+from pyro_textvae.evaluation.latents import aggregate_posterior
+from pyro_textvae.evaluation.latents.aggregate_posterior import AggregatePosterior
 
 COUNT, DIM = 40, 3
 

@@ -6,10 +6,10 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from pyro_textvae.evaluation.annealing import AnnealingPath, AnnealingSettings, temperatures
-from pyro_textvae.evaluation.batches import evaluation_mode
-from pyro_textvae.evaluation.hamiltonian import HamiltonianTransitions
-from pyro_textvae.evaluation.target import Target
+from pyro_textvae.evaluation.annealing.hamiltonian import HamiltonianTransitions
+from pyro_textvae.evaluation.annealing.path import AnnealingPath, AnnealingSettings, temperatures
+from pyro_textvae.evaluation.importance.target import Target
+from pyro_textvae.infer.running import evaluation_mode
 from tests.evaluation.linear_gaussian import LinearGaussian
 from tests.quadrature import log_px_by_quadrature
 

@@ -10,10 +10,10 @@ import torch
 from pyro import poutine
 from pyro.nn import PyroModule
 
-from pyro_textvae.evaluation.annealing import AnnealingSettings
-from pyro_textvae.evaluation.batches import evaluation_mode
-from pyro_textvae.evaluation.bidirectional_check import bidirectional_check
+from pyro_textvae.evaluation.annealing.bidirectional import bidirectional_check
+from pyro_textvae.evaluation.annealing.path import AnnealingSettings
 from pyro_textvae.evaluation.sentences import seed_of
+from pyro_textvae.infer.running import evaluation_mode
 from pyro_textvae.models import SentenceVAE
 from pyro_textvae.priors import UniformSphere
 from pyro_textvae.special_tokens import EOS, FIRST_EMITTED

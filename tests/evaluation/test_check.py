@@ -11,9 +11,10 @@ import torch
 from pyro.nn import PyroModule
 
 from pyro_textvae.data import Batch
-from pyro_textvae.evaluation import annealed_sentences, log_likelihood
-from pyro_textvae.evaluation.annealing import AnnealedEstimate, AnnealingSettings
-from pyro_textvae.evaluation.check import Difference, check_with_annealing
+from pyro_textvae.evaluation import log_likelihood
+from pyro_textvae.evaluation.annealing import sentences as annealed_sentences
+from pyro_textvae.evaluation.annealing.check import Difference, check_with_annealing
+from pyro_textvae.evaluation.annealing.path import AnnealedEstimate, AnnealingSettings
 from pyro_textvae.guides import EmptyGuide
 from pyro_textvae.models import LanguageModel, SentenceVAE
 from pyro_textvae.nn import LSTMDecoder

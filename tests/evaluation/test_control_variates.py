@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pyro_textvae.evaluation.control_variates import ControlVariates
+from pyro_textvae.evaluation.latents.control_variates import ControlVariates
 
 EPSILON = 1e-12
 

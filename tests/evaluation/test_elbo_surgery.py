@@ -9,7 +9,7 @@ import torch
 from torch.distributions import kl_divergence
 
 from pyro_textvae.evaluation import information
-from pyro_textvae.evaluation.elbo_surgery import LatentDraws, elbo_surgery
+from pyro_textvae.evaluation.latents.elbo_surgery import LatentDraws, elbo_surgery
 from tests.evaluation.table_pair import Table, batches_of, standard_normal, table_guide
 
 LOC = torch.tensor([[0.0, 0.2], [1.0, 1.1], [-1.2, -0.6], [0.4, -0.3], [1.5, 0.9]]).double()

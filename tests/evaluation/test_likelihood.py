@@ -10,8 +10,8 @@ from pyro.nn import PyroModule
 
 from pyro_textvae.data import Batch
 from pyro_textvae.evaluation import log_likelihood
-from pyro_textvae.evaluation.running_weights import RunningWeights, Scored, summarise
-from pyro_textvae.evaluation.target import Target
+from pyro_textvae.evaluation.importance.running_weights import RunningWeights, Scored, summarise
+from pyro_textvae.evaluation.importance.target import Target
 from pyro_textvae.guides import EmptyGuide
 from pyro_textvae.models import LanguageModel, SentenceVAE
 from pyro_textvae.nn import LSTMDecoder

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pyro_textvae.evaluation.pareto import pareto_khat, tail_size
+from pyro_textvae.evaluation.importance.pareto import pareto_khat, tail_size
 
 
 @pytest.mark.parametrize("shape", [0.2, 0.5, 0.8])

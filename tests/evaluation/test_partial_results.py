@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pyro_textvae.evaluation.partial_results import PartialResults
+from pyro_textvae.evaluation.importance.partial_results import PartialResults
 
 COLUMNS = {
     "log_px": torch.tensor([-1.0 / 3, -math.inf], dtype=torch.float64),

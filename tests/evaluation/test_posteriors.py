@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyro_textvae.distributions import PowerSpherical
 from pyro_textvae.evaluation.families import GaussianFamily, SphericalFamily
-from pyro_textvae.evaluation.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.posteriors import Posteriors
 from pyro_textvae.guides import EmptyGuide, PowerSphericalGuide
 from pyro_textvae.models import LanguageModel, SentenceVAE
 from pyro_textvae.nn import LSTMDecoder, LSTMEncoder

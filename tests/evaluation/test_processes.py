@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from pyro_textvae.config import TrainConfig
-from pyro_textvae.evaluation.processes import gather, joined_processes, rank_and_size
-from pyro_textvae.runs import train
+from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.processes import gather, joined_processes, rank_and_size
+from pyro_textvae.runs.train import train
 
 SMALL = {
     "data": "grammar",

@@ -10,7 +10,7 @@ import torch
 from pyro_textvae import zoo
 from pyro_textvae.distributions import PowerSpherical
 from pyro_textvae.evaluation import log_likelihood
-from pyro_textvae.evaluation.proposal import Proposal
+from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.evaluation.proposals import (
     AdaptiveProposal,
     GuideProposal,
@@ -245,7 +245,7 @@ def test_proposals_are_found_by_their_files():
 def test_proposal_of_ones_own_is_a_file(pair, tokens, tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text(
-        "from pyro_textvae.evaluation.proposal import Proposal\n"
+        "from pyro_textvae.evaluation.importance.proposal import Proposal\n"
         "class Twice(Proposal):\n"
         "    def __init__(self, factor=2.0):\n"
         "        self.factor = factor\n"

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from pyro_textvae.distributions import PowerSpherical
-from pyro_textvae.evaluation.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.samplers import Block
+from pyro_textvae.evaluation.importance.target import Target
 from pyro_textvae.evaluation.proposals import RefinedProposal
-from pyro_textvae.evaluation.sampling import Block
-from pyro_textvae.evaluation.target import Target
 from pyro_textvae.models import SentenceVAE
 from pyro_textvae.priors import UniformSphere
 from tests.evaluation.linear_gaussian import LinearGaussian

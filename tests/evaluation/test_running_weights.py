@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from pyro_textvae.evaluation.pareto import pareto_khat, tail_size
-from pyro_textvae.evaluation.running_weights import (
+from pyro_textvae.evaluation.importance.pareto import pareto_khat, tail_size
+from pyro_textvae.evaluation.importance.running_weights import (
     RunningWeights,
     Scored,
     boundaries,

@@ -8,16 +8,21 @@ import torch
 
 from pyro_textvae.distributions import PowerSpherical
 from pyro_textvae.evaluation import log_likelihood
-from pyro_textvae.evaluation.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.running_weights import Scored, boundaries
+from pyro_textvae.evaluation.importance.samplers import (
+    Block,
+    GuideSampler,
+    JoinedSampler,
+    MixtureSampler,
+)
+from pyro_textvae.evaluation.importance.target import Target
 from pyro_textvae.evaluation.proposals import (
     AdaptiveProposal,
     GuideProposal,
     RefinedProposal,
     WidenedProposal,
 )
-from pyro_textvae.evaluation.running_weights import Scored, boundaries
-from pyro_textvae.evaluation.sampling import Block, GuideSampler, JoinedSampler, MixtureSampler
-from pyro_textvae.evaluation.target import Target
 from pyro_textvae.models import SentenceVAE
 from pyro_textvae.priors import UniformSphere
 from tests.evaluation.replicates import (

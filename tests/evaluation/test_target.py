@@ -7,7 +7,7 @@ import torch
 from pyro.nn import PyroModule
 from torch import nn
 
-from pyro_textvae.evaluation.target import Target
+from pyro_textvae.evaluation.importance.target import Target
 from pyro_textvae.models import LanguageModel
 from pyro_textvae.nn import LSTMDecoder
 

@@ -8,7 +8,7 @@ from pyro_textvae.distributions.sphere import unit_vector
 from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.amortisation import amortisation_gap
 from pyro_textvae.evaluation.families import GaussianFamily, SphericalFamily
-from pyro_textvae.evaluation.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.posteriors import Posteriors
 from pyro_textvae.evaluation.proposals import (
     AdaptiveProposal,
     GuideProposal,

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from pyro_textvae import zoo
-from pyro_textvae.building import build_pair
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer import BetaELBO
+from pyro_textvae.runs.build import build_pair
 from pyro_textvae.testing import check_pair
 
 # Where z lies; every other member is over vectors of real numbers.

@@ -7,11 +7,11 @@ import json
 import pytest
 import torch
 
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.report.run_record import read_runs
-from pyro_textvae.sentence_table import write_sentence_table
-from pyro_textvae.training import RunFolder
+from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.run_folder.sentence_table import write_sentence_table
 
 
 @pytest.fixture

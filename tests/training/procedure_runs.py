@@ -7,10 +7,11 @@ import json
 import pyro
 import torch
 
-from pyro_textvae.building import build_objective, build_pair
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import load_corpus
-from pyro_textvae.training import RunFolder, Trainer
+from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.runs.build import build_objective, build_pair
+from pyro_textvae.training import Trainer
 
 NUM_SENTENCES = 75
 BATCHES = 4

@@ -8,9 +8,10 @@ import math
 import pytest
 import torch
 
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
-from pyro_textvae.runs import load_run, train
+from pyro_textvae.runs.load import load_run
+from pyro_textvae.runs.train import train
 from pyro_textvae.training import compiled_networks as compiled_module
 
 from .procedure_runs import SETTINGS, Killed, kill_before, make_trainer, rows_of, same, values_of

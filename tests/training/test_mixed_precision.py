@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import load_corpus
 from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.guides import GaussianGuide
@@ -17,7 +17,8 @@ from pyro_textvae.nn.encoders import BagOfWordsEncoder, LSTMEncoder
 from pyro_textvae.nn.mixed_precision import mixed_precision
 from pyro_textvae.nn.replaced_methods import replaced_methods
 from pyro_textvae.priors import VampPrior
-from pyro_textvae.runs import load_run, train
+from pyro_textvae.runs.load import load_run
+from pyro_textvae.runs.train import train
 from pyro_textvae.training.validation import VALIDATION_SEED
 
 from .procedure_runs import SETTINGS, Killed, kill_before, make_trainer, rows_of, same, values_of

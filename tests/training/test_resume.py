@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
-from pyro_textvae.runs import resume, train
-from pyro_textvae.training import RunFolder
+from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.runs.train import resume, train
 
 SETTINGS = {
     "data": "grammar",

@@ -6,11 +6,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import load_corpus
 from pyro_textvae.evaluation import information, log_likelihood
-from pyro_textvae.runs import load_run, train
-from pyro_textvae.training import RunFolder, TrainingError
+from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.runs.load import load_run
+from pyro_textvae.runs.train import train
+from pyro_textvae.training import TrainingError
 from pyro_textvae.training.validation import VALIDATION_SEED
 
 SMALL = {

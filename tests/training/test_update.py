@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pyro_textvae import zoo
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.nn.decoder import Decoder
 from pyro_textvae.training import Procedure, TrainingError

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from pyro_textvae.cli.main import main
-from pyro_textvae.config import TrainConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
-from pyro_textvae.runs import load_run, train
+from pyro_textvae.runs.load import load_run
+from pyro_textvae.runs.train import train
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 HIERARCHY = ("hierarchy.py:HierarchyVAE", "hierarchy.py:HierarchyGuide")

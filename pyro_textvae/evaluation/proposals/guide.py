@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from pyro_textvae.evaluation.proposal import Proposal, ProposalTask
-from pyro_textvae.evaluation.sampling import Sampler
+from pyro_textvae.evaluation.importance.proposal import Proposal, ProposalTask
+from pyro_textvae.evaluation.importance.samplers import Sampler
 
 
 class GuideProposal(Proposal):

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from pyro_textvae.evaluation.families import Family
-from pyro_textvae.evaluation.posteriors import Posteriors
-from pyro_textvae.evaluation.proposal import Proposal, ProposalTask
-from pyro_textvae.evaluation.sampling import Sampler
-from pyro_textvae.evaluation.target import Target
+from pyro_textvae.evaluation.importance.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.proposal import Proposal, ProposalTask
+from pyro_textvae.evaluation.importance.samplers import Sampler
+from pyro_textvae.evaluation.importance.target import Target
 
 
 class RefinedProposal(Proposal):

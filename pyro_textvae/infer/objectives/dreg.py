@@ -7,9 +7,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from pyro_textvae.infer.cut_graph import doubly_reparameterised
-from pyro_textvae.infer.draws import Draws
 from pyro_textvae.infer.objectives.iwae import IWAE
 from pyro_textvae.infer.terms import PerDatumTerms
+from pyro_textvae.infer.traces import Draws
 
 
 class DReG(IWAE):

@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from pyro_textvae.infer.cut_graph import to_the_guide_alone
-from pyro_textvae.infer.draws import Draws
 from pyro_textvae.infer.objectives.iwae import IWAE
 from pyro_textvae.infer.objectives.miwae import checked_groups, in_groups
 from pyro_textvae.infer.terms import PerDatumTerms
+from pyro_textvae.infer.traces import Draws
 
 
 class PIWAE(IWAE):

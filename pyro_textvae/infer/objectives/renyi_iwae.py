@@ -10,10 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from pyro_textvae.infer.cut_graph import doubly_reparameterised
-from pyro_textvae.infer.draws import Draws
 from pyro_textvae.infer.objectives.iwae import log_mean_exp
 from pyro_textvae.infer.per_datum import PerDatumELBO
 from pyro_textvae.infer.terms import PerDatumTerms
+from pyro_textvae.infer.traces import Draws
 
 
 class RenyiIWAE(PerDatumELBO):

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_textvae.infer.draws import Draws
 from pyro_textvae.infer.per_datum import PerDatumELBO
 from pyro_textvae.infer.terms import PerDatumTerms
+from pyro_textvae.infer.traces import Draws
 
 
 class ThermodynamicELBO(PerDatumELBO):

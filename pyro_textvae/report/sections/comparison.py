@@ -10,7 +10,7 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.report.blocks import Block, Note, Section, Verbatim
 from pyro_textvae.report.comparison_table import comparison_table
 from pyro_textvae.report.run_record import RunRecord
-from pyro_textvae.run_comparison import compare_runs
+from pyro_textvae.runs.compare import compare_runs
 
 
 def comparison(runs: Sequence[RunRecord]) -> Section | None:

@@ -12,8 +12,8 @@ from typing import Any
 from pyro_textvae.report.blocks import Block, Section, Table
 from pyro_textvae.report.per_run import for_each_run
 from pyro_textvae.report.run_record import RunRecord
-from pyro_textvae.training import RunFolder
-from pyro_textvae.training.run_folder import describe_environment
+from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.run_folder.environment import describe_environment
 
 
 def provenance(runs: Sequence[RunRecord], seed: int) -> Section:

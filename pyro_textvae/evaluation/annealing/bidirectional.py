@@ -1,0 +1,134 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""A sandwich around log p(x) of sentences that the model made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from pyro import poutine
+from torch import Tensor, nn
+
+from pyro_textvae.evaluation.annealing.path import AnnealingSettings
+from pyro_textvae.evaluation.annealing.sentences import AnnealedSentences, in_order
+from pyro_textvae.evaluation.sentences import seed_of, single_sentences
+from pyro_textvae.infer.running import evaluation_mode
+
+NOTEWORTHY_ERRORS = 3.0
+"""Standard errors within which the bounds may cross."""
+
+
+@dataclass(frozen=True)
+class BidirectionalCheck:
+    """A sandwich around log p(x) of sentences that the model made; float64, nats, ``(N,)``.
+
+    lower, lower_error
+        By annealing from the guide to the joint, and the Monte Carlo error of the chains.
+    upper
+        By annealing from the z that made the sentence back to the guide. Its chains share that z,
+        so that only the spread over sentences shows its error.
+    lower_acceptance, upper_acceptance
+        Mean probability of acceptance of the transitions.
+    """
+
+    lower: Tensor
+    lower_error: Tensor
+    upper: Tensor
+    lower_acceptance: Tensor
+    upper_acceptance: Tensor
+    evaluations: int
+    settings: AnnealingSettings
+    seed: int
+
+    @cached_property
+    def gap(self) -> Tensor:
+        """Upper minus lower: not negative in expectation, and 0 for annealing that is perfect."""
+        return self.upper - self.lower
+
+    @cached_property
+    def mean_gap(self) -> float:
+        """Mean gap; in expectation, annealing from the guide is off by no more than this."""
+        return self.gap.mean().item()
+
+    @cached_property
+    def gap_standard_error(self) -> float:
+        """Standard error of ``mean_gap``, over sentences."""
+        return _error_over_sentences(self.gap)
+
+    @property
+    def is_consistent(self) -> bool:
+        """False where the bounds cross by more than three errors: something is wrong then."""
+        return self.mean_gap > -NOTEWORTHY_ERRORS * self.gap_standard_error
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary for a result file; errors are over sentences, unlike ``lower_error``."""
+        return {
+            "num_sentences": len(self.gap),
+            "lower": self.lower.mean().item(),
+            "lower_standard_error": _error_over_sentences(self.lower),
+            "upper": self.upper.mean().item(),
+            "upper_standard_error": _error_over_sentences(self.upper),
+            "gap": self.mean_gap,
+            "gap_standard_error": self.gap_standard_error,
+            "is_consistent": self.is_consistent,
+            "lower_acceptance": self.lower_acceptance.mean().item(),
+            "upper_acceptance": self.upper_acceptance.mean().item(),
+            "evaluations": self.evaluations,
+            "seed": self.seed,
+            **asdict(self.settings),
+        }
+
+
+def bidirectional_check(
+    model: nn.Module,
+    guide: nn.Module,
+    size: int = 24,
+    *,
+    settings: AnnealingSettings | None = None,
+    seed: int = 0,
+    max_tokens: int = 16384,
+    progress: bool = False,
+) -> BidirectionalCheck:
+    """Bound log p(x) from both sides on sentences simulated from the model.
+
+    The z that made a sentence is an exact draw from p(z | x): annealing can start there too, and
+    its gap to annealing from the guide calibrates the settings for this decoder.
+
+    Source: Grosse et al. (2016), Measuring the reliability of MCMC inference with bidirectional
+    Monte Carlo.
+
+    :param size: number of sentences; at least 2, for a standard error.
+    :raises ValueError: for ``size`` below 2, a model without a latent, or a latent that is not one
+        vector in R^D.
+    """
+    if size < 2:
+        raise ValueError(f"size must be at least 2, got {size}")
+    with evaluation_mode(model, guide, seed_of(seed, "simulation") % 2**31):
+        nodes: Any = poutine.trace(model).get_trace(size=size).nodes
+    sentences = single_sentences({"tokens": nodes["x"]["value"]})
+    run = AnnealedSentences(
+        model, guide, sentences, settings or AnnealingSettings(), seed=seed, max_tokens=max_tokens
+    )
+    lower, upper = [], []
+    with run.progress_bar("bidirectional annealing", runs=2, shown=progress) as bar:
+        for rows, path in run.paths(bar):
+            lower.append((rows, path.forward()))
+            upper.append((rows, path.backward(nodes[path.site]["value"][rows])))
+    below, above = in_order(lower), in_order(upper)
+    return BidirectionalCheck(
+        lower=below.log_px,
+        lower_error=below.standard_error,
+        upper=above.log_px,
+        lower_acceptance=below.acceptance,
+        upper_acceptance=above.acceptance,
+        evaluations=run.evaluations,
+        settings=run.settings,
+        seed=seed,
+    )
+
+
+def _error_over_sentences(values: Tensor) -> float:
+    return values.std().item() / math.sqrt(len(values))

@@ -1,0 +1,211 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""An independent check of a log-likelihood, by annealing on some of its sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyro_textvae.evaluation.annealing.path import AnnealingSettings
+from pyro_textvae.evaluation.annealing.sentences import AnnealedSentences, in_order
+from pyro_textvae.evaluation.importance.result import LogLikelihood
+from pyro_textvae.evaluation.sentences import sentences_in_corpus_order
+
+NOTEWORTHY_DIFFERENCE = 0.05
+"""Nats per sentence below which a difference is not worth a warning, however certain."""
+NOTEWORTHY_ERRORS = 3.0
+"""Standard errors within which a difference is noise."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Annealed minus checked estimate, mean over some sentences; nats per sentence.
+
+    standard_error
+        Monte Carlo error of the mean: both estimates' own errors, combined.
+    """
+
+    mean: float
+    standard_error: float
+    num_sentences: int
+
+    @property
+    def warns(self) -> bool:
+        """Whether the checked estimates are too low by more than chance and 0.05 nats."""
+        return self.mean > self._noteworthy
+
+    @property
+    def annealing_falls_short(self) -> bool:
+        """Whether annealing is the lower of the two, and so too short to say anything."""
+        return self.mean < -self._noteworthy
+
+    @property
+    def _noteworthy(self) -> float:
+        return max(NOTEWORTHY_DIFFERENCE, NOTEWORTHY_ERRORS * self.standard_error)
+
+    def to_dict(self) -> dict[str, float]:
+        """For a result file."""
+        return asdict(self) | {
+            "warns": self.warns,
+            "annealing_falls_short": self.annealing_falls_short,
+        }
+
+
+@dataclass(frozen=True)
+class AnnealingCheck:
+    """Annealed importance sampling beside the estimates that are checked; float64, nats, ``(M,)``.
+
+    indices
+        Places of the checked sentences in the split, ascending.
+    is_random, is_worst
+        Why a sentence is among them; it can be both.
+    annealed, annealed_error
+        log p(x) by annealing, in expectation a lower bound, and its standard error.
+    spread
+        Standard deviation of the log-weights over chains: well below 1, or annealing is too short.
+    acceptance
+        Mean probability of acceptance of the transitions.
+    checked, checked_error
+        The estimates that are checked, and their standard errors; NaN counts as no error.
+    keys
+        A number made of the sentence: the errors of equal sentences are equal in ``checked``.
+    elbo
+        The guide's evidence lower bound.
+    evaluations
+        Decoder evaluations in all, a gradient counted as three.
+    """
+
+    indices: Tensor
+    is_random: Tensor
+    is_worst: Tensor
+    annealed: Tensor
+    annealed_error: Tensor
+    spread: Tensor
+    acceptance: Tensor
+    checked: Tensor
+    checked_error: Tensor
+    keys: Tensor
+    elbo: Tensor
+    evaluations: int
+    settings: AnnealingSettings
+    seed: int
+
+    @cached_property
+    def random(self) -> Difference:
+        """On the random sentences: what holds for the mean over the split."""
+        return self._difference(self.is_random)
+
+    @cached_property
+    def worst(self) -> Difference:
+        """On the sentences with the worst diagnostics."""
+        return self._difference(self.is_worst)
+
+    @cached_property
+    def inference_gap(self) -> float:
+        """Annealed log p(x) minus the guide's bound, mean over the random sentences.
+
+        The approximation gap is this less the amortisation gap, which needs the best bound of the
+        guide's family (Cremer et al., 2018, Inference suboptimality in variational autoencoders).
+        """
+        return (self.annealed - self.elbo)[self.is_random].mean().item()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary for a result file; nats per sentence."""
+        errors = self.annealed_error[self.is_random]
+        return {
+            "random": self.random.to_dict(),
+            "worst": self.worst.to_dict(),
+            "inference_gap": self.inference_gap,
+            "inference_gap_standard_error": errors.norm().item() / len(errors),
+            "mean_spread": self.spread.mean().item(),
+            "largest_spread": self.spread.max().item(),
+            "acceptance": self.acceptance.mean().item(),
+            "evaluations": self.evaluations,
+            "seed": self.seed,
+            **asdict(self.settings),
+        }
+
+    def _difference(self, chosen: Tensor) -> Difference:
+        _, group = self.keys[chosen].unique(return_inverse=True)
+        shared = torch.zeros(len(group), dtype=torch.float64)
+        shared.index_add_(0, group, self.checked_error[chosen].nan_to_num(0.0))
+        errors = torch.cat([self.annealed_error[chosen], shared])
+        return Difference(
+            mean=(self.annealed - self.checked)[chosen].mean().item(),
+            standard_error=errors.norm().item() / len(group),
+            num_sentences=int(chosen.sum()),
+        )
+
+
+def check_with_annealing(
+    model: nn.Module,
+    guide: nn.Module,
+    batches: Iterable[Mapping[str, Tensor]],
+    likelihood: LogLikelihood,
+    *,
+    num_random: int = 50,
+    num_worst: int = 20,
+    settings: AnnealingSettings | None = None,
+    seed: int = 0,
+    max_tokens: int = 16384,
+    progress: bool = False,
+) -> AnnealingCheck:
+    """Anneal from the guide on random sentences and on those with the worst k-hat.
+
+    Without k-hat (fewer than 100 draws), the worst are those of the lowest effective sample size.
+
+    :param batches: the batches that ``likelihood`` was made of.
+    :param likelihood: the estimates to check.
+    :raises ValueError: for numbers below 1, other sentences than those of ``likelihood``, a model
+        without a latent, or a latent that is not one vector in R^D.
+    """
+    for name, value in (("num_random", num_random), ("num_worst", num_worst)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    sentences = sentences_in_corpus_order(batches)
+    count = likelihood.num_sentences
+    if len(sentences) != count:
+        raise ValueError(
+            f"the batches have {len(sentences)} sentences and the likelihood {count}: give the "
+            "batches that it was made of"
+        )
+    is_random = torch.zeros(count, dtype=torch.bool)
+    is_worst = is_random.clone()
+    shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    is_random[shuffled[:num_random]] = True
+    is_worst[_badness(likelihood).argsort(descending=True)[:num_worst]] = True
+    indices = (is_random | is_worst).nonzero().squeeze(1)
+    chosen = [sentences[index] for index in indices.tolist()]
+    run = AnnealedSentences(
+        model, guide, chosen, settings or AnnealingSettings(), seed=seed, max_tokens=max_tokens
+    )
+    with run.progress_bar("annealing", runs=1, shown=progress) as bar:
+        annealed = in_order([(rows, path.forward()) for rows, path in run.paths(bar)])
+    return AnnealingCheck(
+        indices=indices,
+        is_random=is_random[indices],
+        is_worst=is_worst[indices],
+        annealed=annealed.log_px,
+        annealed_error=annealed.standard_error,
+        spread=annealed.spread,
+        acceptance=annealed.acceptance,
+        checked=likelihood.log_px[indices],
+        checked_error=likelihood.standard_error[indices],
+        keys=likelihood.keys[indices],
+        elbo=likelihood.elbo[indices],
+        evaluations=run.evaluations,
+        settings=run.settings,
+        seed=seed,
+    )
+
+
+def _badness(likelihood: LogLikelihood) -> Tensor:
+    if likelihood.khat.isnan().all():
+        return -likelihood.ess
+    return likelihood.khat.nan_to_num(-torch.inf, posinf=torch.inf, neginf=-torch.inf)

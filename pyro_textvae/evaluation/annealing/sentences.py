@@ -1,0 +1,102 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Annealing paths for sentences of any lengths, some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from pyro_textvae.evaluation.annealing.path import (
+    AnnealedEstimate,
+    AnnealingPath,
+    AnnealingSettings,
+)
+from pyro_textvae.evaluation.importance.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.target import Target
+from pyro_textvae.evaluation.sentences import batch_of, seed_of
+from pyro_textvae.infer.running import evaluation_mode
+
+_SENTENCES_AT_ONCE = 16
+
+
+class AnnealedSentences:
+    """Runs the guide on sentences of like length together, and makes their annealing paths.
+
+    :param sentences: the keywords of a call of the model for each, the first dimension being 1.
+    :param max_tokens: see :class:`~pyro_textvae.evaluation.importance.target.Target`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        guide: nn.Module,
+        sentences: Sequence[Mapping[str, Tensor]],
+        settings: AnnealingSettings,
+        *,
+        seed: int,
+        max_tokens: int,
+    ) -> None:
+        self.settings = settings
+        self.evaluations = 0
+        """Decoder evaluations of all paths that are done, a gradient counted as three."""
+        self._model = model
+        self._guide = guide
+        self._sentences = sentences
+        self._seed = seed
+        self._max_tokens = max_tokens
+
+    def progress_bar(self, title: str, *, runs: int, shown: bool) -> tqdm[Any]:
+        """A bar over the transitions of all sentences: a pilot and ``runs`` runs of each."""
+        transitions = self.settings.pilot_transitions + runs * self.settings.transitions
+        return tqdm(
+            total=len(self._sentences) * transitions,
+            disable=None if shown else True,
+            desc=title,
+            leave=False,
+        )
+
+    def paths(self, bar: tqdm[Any]) -> Iterator[tuple[Tensor, AnnealingPath]]:
+        """Places of some sentences ``(N,)``, and their path; all sentences in turn.
+
+        :raises ValueError: for a guide without exactly one latent site, a vector in R^D.
+        """
+        lengths = torch.tensor([sentence["tokens"].shape[1] for sentence in self._sentences])
+        for part, rows in enumerate(lengths.argsort(stable=True).split(_SENTENCES_AT_ONCE)):
+            batch = batch_of([self._sentences[row] for row in rows.tolist()])
+            seed = seed_of(self._seed, part) % 2**31
+            with evaluation_mode(self._model, self._guide, seed):
+                posteriors = Posteriors(self._model, self._guide, batch, seed)
+            site, posterior = _only_latent(posteriors)
+            target = Target(self._model, batch, max_tokens=self._max_tokens)
+            yield (
+                rows,
+                AnnealingPath(
+                    target, posterior, site, self.settings, seed=seed, advance=bar.update
+                ),
+            )
+            self.evaluations += target.evaluations
+
+
+def in_order(parts: Sequence[tuple[Tensor, AnnealedEstimate]]) -> AnnealedEstimate:
+    """The estimates of all sentences, by place."""
+    order = torch.cat([rows for rows, _ in parts]).argsort()
+    return AnnealedEstimate(
+        log_weights=torch.cat([estimate.log_weights for _, estimate in parts], 1)[:, order],
+        acceptance=torch.cat([estimate.acceptance for _, estimate in parts])[order],
+        is_upper_bound=parts[0][1].is_upper_bound,
+    )
+
+
+def _only_latent(posteriors: Posteriors) -> tuple[str, Any]:
+    names = posteriors.names
+    if len(names) != 1:
+        found = f"sites {', '.join(names)}" if names else "none: its likelihood is exact"
+        raise ValueError(
+            f"annealing needs one latent in R^D, and the model has {found}; leave this check out"
+        )
+    return names[0], posteriors.distributions[names[0]][0]

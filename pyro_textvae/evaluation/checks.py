@@ -1,0 +1,123 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The independent check of an evaluation, and its proposals side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyro_textvae.evaluation import LogLikelihood, log_likelihood
+from pyro_textvae.evaluation.amortisation import amortisation_gap
+from pyro_textvae.evaluation.annealing.bidirectional import bidirectional_check
+from pyro_textvae.evaluation.annealing.check import AnnealingCheck, check_with_annealing
+from pyro_textvae.evaluation.importance.target import suitable_tokens
+from pyro_textvae.evaluation.proposals import (
+    AdaptiveProposal,
+    GuideProposal,
+    RefinedProposal,
+    WidenedProposal,
+)
+from pyro_textvae.evaluation.sentences import batch_of, sentences_in_corpus_order
+
+_MOST_SAMPLES = 1000
+
+
+def check(
+    model: nn.Module,
+    guide: nn.Module,
+    batches: Iterable[Mapping[str, Tensor]],
+    likelihood: LogLikelihood,
+    *,
+    seed: int,
+    max_tokens: int | None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Annealing, the sandwich on simulated text, the gaps of the guide, and all proposals.
+
+    :param batches: those that ``likelihood`` was made of.
+    :returns: plain values for ``evaluation.json``; ``left_out`` says why a part is missing.
+    """
+    if likelihood.exact:
+        return {"left_out": ["there is no latent: the likelihood is exact, nothing to check"]}
+    sentences = sentences_in_corpus_order(batches)
+    max_tokens = max_tokens or suitable_tokens(model)
+    found: dict[str, Any] = {"left_out": []}
+    annealed: AnnealingCheck | None = None
+    try:
+        annealed = check_with_annealing(
+            model,
+            guide,
+            sentences,
+            likelihood,
+            seed=seed,
+            max_tokens=max_tokens,
+            progress=progress,
+        )
+        found["annealing"] = _of_annealing(annealed)
+        found["bidirectional"] = bidirectional_check(
+            model, guide, seed=seed, max_tokens=max_tokens, progress=progress
+        ).to_dict()
+    except ValueError as error:
+        found["left_out"].append(str(error))
+    shuffled = torch.randperm(len(sentences), generator=torch.Generator().manual_seed(seed))
+    chosen = shuffled[:50].sort().values
+    if annealed is not None:
+        chosen = annealed.indices[annealed.is_random]
+    some = [sentences[index] for index in chosen.tolist()]
+    try:
+        gap = amortisation_gap(model, guide, some, seed=seed, max_tokens=max_tokens)
+    except ValueError as error:
+        found["left_out"].append(str(error))
+        return found
+    found["gaps"] = gap.to_dict()
+    if annealed is not None:
+        # log p(x) - ELBO = approximation gap + amortisation gap.
+        found["gaps"]["inference_gap"] = annealed.inference_gap
+        found["gaps"]["approximation_gap"] = annealed.inference_gap - gap.mean
+    count = min(likelihood.num_samples, _MOST_SAMPLES)
+    found["proposals"] = _proposals(model, guide, some, count, seed, max_tokens)
+    return found
+
+
+def _of_annealing(annealed: AnnealingCheck) -> dict[str, Any]:
+    columns = ("indices", "is_random", "is_worst", "annealed", "annealed_error", "checked")
+    return annealed.to_dict() | {name: getattr(annealed, name).tolist() for name in columns}
+
+
+def _proposals(
+    model: nn.Module,
+    guide: nn.Module,
+    sentences: list[dict[str, Tensor]],
+    num_samples: int,
+    seed: int,
+    max_tokens: int,
+) -> list[dict[str, Any]]:
+    """Every proposal with the same number of draws, on the same sentences."""
+    rows = []
+    for proposal in (GuideProposal(), WidenedProposal(), AdaptiveProposal(), RefinedProposal()):
+        found = log_likelihood(
+            model,
+            guide,
+            [batch_of(sentences)],
+            num_samples,
+            seed,
+            proposal=proposal,
+            max_tokens=max_tokens,
+        )
+        rows.append(
+            {
+                "proposal": proposal.name,
+                "decoder_evaluations": int(found.decoder_evaluations.sum()),
+                "num_samples": num_samples,
+                "num_sentences": found.num_sentences,
+                "nll": found.nll,
+                "nll_standard_error": found.nll_standard_error,
+                "median_ess": found.ess.median().item(),
+                "khat_above_0_7": found.khat_above_0_7,
+            }
+        )
+    return rows

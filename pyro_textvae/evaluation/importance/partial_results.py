@@ -1,0 +1,94 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Sentences that are done, kept in a file, so that a stopped evaluation goes on."""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_textvae.processes import rank_and_size
+
+
+class PartialResults:
+    """Rows of finished sentences, one JSON object a line, in a file of each process.
+
+    A line is there whole or it is not counted; files of another evaluation (another model, seed,
+    proposal or number of draws) are left aside and written over.
+
+    :param path: the file's name; each process adds its number.
+    :param identity: what the rows depend on besides the sentence.
+    """
+
+    def __init__(self, path: str | Path, identity: str) -> None:
+        self._path = Path(path)
+        rank, _ = rank_and_size()
+        self._own = self._path.with_name(f"{self._path.name}.{rank}")
+        self._identity = identity
+        self._rows: dict[int, dict[str, Any]] = {}
+        for file in self._files():
+            self._rows |= self._read(file)
+        if not self._read_header(self._own):
+            self._own.write_text(json.dumps({"identity": identity}) + "\n", encoding="utf-8")
+        elif not self._own.read_bytes().endswith(b"\n"):
+            with open(self._own, "a", encoding="utf-8") as own:
+                own.write("\n")
+
+    def columns(self, keys: Sequence[int]) -> dict[str, Tensor] | None:
+        """What is known of these sentences; None unless all are done."""
+        if any(key not in self._rows for key in keys):
+            return None
+        rows = [self._rows[key] for key in keys]
+        return {
+            name: torch.tensor([row[name] for row in rows], dtype=_dtype(rows[0][name]))
+            for name in rows[0]
+        }
+
+    def add(self, keys: Sequence[int], columns: dict[str, Tensor]) -> None:
+        """Keep the rows of sentences that are done."""
+        lists = {name: column.tolist() for name, column in columns.items()}
+        lines = [
+            json.dumps({"key": key, **{name: values[row] for name, values in lists.items()}})
+            for row, key in enumerate(keys)
+        ]
+        with open(self._own, "a", encoding="utf-8") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+
+    def remove(self) -> None:
+        """Forget them: the evaluation is over."""
+        for file in self._files():
+            file.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        return sorted(self._path.parent.glob(f"{glob.escape(self._path.name)}.[0-9]*"))
+
+    def _read_header(self, file: Path) -> bool:
+        try:
+            with open(file, encoding="utf-8") as lines:
+                return json.loads(lines.readline()) == {"identity": self._identity}
+        except (OSError, ValueError):
+            return False
+
+    def _read(self, file: Path) -> dict[int, dict[str, Any]]:
+        if not self._read_header(file):
+            return {}
+        rows = {}
+        for line in file.read_text(encoding="utf-8").splitlines()[1:]:
+            try:
+                row = json.loads(line)
+            except ValueError:  # the last line of a process that was killed
+                continue
+            rows[row.pop("key")] = row
+        return rows
+
+
+def _dtype(value: Any) -> torch.dtype:
+    while isinstance(value, list) and value:
+        value = value[0]
+    return torch.long if isinstance(value, int) else torch.float64

@@ -1,0 +1,246 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Log-likelihoods of sentences, with what is known of their errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_textvae.evaluation.importance.running_weights import curve_sizes
+from pyro_textvae.units import bits, perplexity
+
+HEAVY_TAIL = 0.7
+"""Above this k-hat the error of an estimate is not known from its weights."""
+UNTRUSTED_SHARE = 0.25
+"""With more sentences than this above ``HEAVY_TAIL``, the mean is not to be trusted either."""
+SMALLEST_ESS = 50.0
+LARGEST_WEIGHT = 0.2
+SLOW_RATIO = 0.7
+SLOW_INCREMENT = 0.01
+
+
+@dataclass(frozen=True)
+class LogLikelihood:
+    """Estimates for each sentence, in corpus order; float64, nats, shapes ``(num_sentences,)``.
+
+    log_px
+        log (1/K) sum_k p(x, z_k) / r(z_k | x), z_k drawn from the proposal r (the guide, unless
+        another was asked for): in expectation a lower bound of log p(x).
+    standard_error
+        Monte Carlo standard error of ``log_px`` (delta method).
+    ess
+        Effective sample size of the K weights.
+    khat
+        Pareto shape of the weights' tail; NaN where K is below 100, -inf for weights that are
+        constant to the precision of the model.
+    largest_weight
+        The largest weight's share of all.
+    doubling
+        What the last doubling of K added to ``log_px``, never negative: the estimate by all draws
+        minus the mean of those by their two halves. NaN for a single draw.
+    half_doubling
+        What the doubling before added. NaN below four draws.
+    curve, curve_error
+        ``(num_sentences, L)``: the mean estimate by parts of K / 2^j draws, and its error, from
+        the smallest parts to all K; :attr:`growth` names their sizes.
+    elbo
+        The evidence lower bound of the guide: ``reconstruction - kl``.
+    reconstruction
+        E_q log p(x | z) under the guide, by the same draws; those of another proposal weigh as
+        much as the guide makes them, which for a few draws is biased upwards.
+    kl
+        KL(q(z | x), p(z)) of the guide, in closed form where one is registered.
+    tokens
+        Number of tokens of each sentence, ``<eos>`` counted.
+    num_draws
+        Number of draws behind each estimate.
+    decoder_evaluations
+        How often the decoder scored the sentence, whatever for; a gradient counts as three.
+    keys
+        A number made of the sentence: equal sentences have equal draws, so equal errors.
+    exact
+        Whether there is no latent: then ``log_px`` is no estimate, and K plays no part.
+
+    ``notes`` say what a reader has to know of how the numbers were made. ``points`` are the latent
+    sites whose posteriors have no density, so that there is no likelihood.
+    """
+
+    log_px: Tensor
+    standard_error: Tensor
+    ess: Tensor
+    khat: Tensor
+    largest_weight: Tensor
+    doubling: Tensor
+    half_doubling: Tensor
+    curve: Tensor
+    curve_error: Tensor
+    reconstruction: Tensor
+    kl: Tensor
+    tokens: Tensor
+    num_draws: Tensor
+    decoder_evaluations: Tensor
+    keys: Tensor
+    num_samples: int
+    seed: int = 0
+    proposal: Mapping[str, Any] = field(default_factory=lambda: {"name": "guide"})
+    exact: bool = False
+    notes: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
+
+    @cached_property
+    def elbo(self) -> Tensor:
+        """Evidence lower bound of each sentence."""
+        return self.reconstruction - self.kl
+
+    @cached_property
+    def num_sentences(self) -> int:
+        """Number of sentences."""
+        return len(self.log_px)
+
+    @cached_property
+    def num_tokens(self) -> int:
+        """Number of tokens, one ``<eos>`` a sentence counted."""
+        return int(self.tokens.sum())
+
+    @cached_property
+    def nll(self) -> float:
+        """Negative log-likelihood, nats per sentence."""
+        return -self.log_px.mean().item()
+
+    @cached_property
+    def nll_standard_error(self) -> float:
+        """Monte Carlo standard error of ``nll``: the noise of the draws on these sentences."""
+        return self._error_of_mean(self.standard_error)
+
+    @cached_property
+    def nll_sampling_error(self) -> float:
+        """Standard error of ``nll`` over sentences: what another test set of this size would do."""
+        if self.num_sentences < 2:
+            return math.nan
+        return self.log_px.std().item() / math.sqrt(self.num_sentences)
+
+    @cached_property
+    def ppl(self) -> float:
+        """Perplexity: exp(total nll / total tokens)."""
+        return perplexity(-self.log_px.sum().item(), self.num_tokens)
+
+    @cached_property
+    def ppl_elbo(self) -> float:
+        """The same from the evidence lower bound: an upper bound of the perplexity."""
+        return perplexity(-self.elbo.sum().item(), self.num_tokens)
+
+    @cached_property
+    def bits_per_word(self) -> float:
+        """Bits per token; with a word tokenizer a token is a word or an ``<eos>``."""
+        return bits(-self.log_px.sum().item(), self.num_tokens)
+
+    @cached_property
+    def khat_above_0_7(self) -> float | None:
+        """Share of sentences whose weights have too heavy a tail; None where K is below 100.
+
+        Sentences without a k-hat, for their few draws, do not count.
+        """
+        if self.khat.isnan().all():
+            return None
+        known = self.khat[~self.khat.isnan()]
+        return (known > HEAVY_TAIL).double().mean().item()
+
+    @cached_property
+    def flagged(self) -> Tensor:
+        """Sentences whose own estimate rests on few draws: ESS below 50, or a weight above 0.2."""
+        if self.exact:
+            return torch.zeros_like(self.ess, dtype=torch.bool)
+        return ~(self.ess >= SMALLEST_ESS) | (self.largest_weight > LARGEST_WEIGHT)
+
+    @cached_property
+    def doubling_increment(self) -> float:
+        """By how much the mean of ``log_px`` grew with the last doubling of K."""
+        return self.doubling.mean().item()
+
+    @cached_property
+    def doubling_ratio(self) -> float:
+        """That growth over the growth with the doubling before: 1/2 where the bias falls as 1/K."""
+        before = self.half_doubling.mean().item()
+        return self.doubling_increment / before if before > 0 else math.nan
+
+    @cached_property
+    def remaining_bias(self) -> float:
+        """How much more further doublings would add, if each adds the same share of the last.
+
+        Right within a factor of about two on a few hundred sentences; infinite where the growth
+        does not slow down.
+        """
+        ratio = self.doubling_ratio
+        if math.isnan(ratio):
+            return math.nan
+        return self.doubling_increment * ratio / (1 - ratio) if ratio < 1 else math.inf
+
+    @cached_property
+    def growth(self) -> list[dict[str, float]]:
+        """The nll by fewer draws, from the same ones: ``num_samples, nll, standard_error``."""
+        sizes = curve_sizes(self.num_samples) if self.curve.shape[1] else []
+        return [
+            {
+                "num_samples": size,
+                "nll": -self.curve[:, point].mean().item(),
+                "standard_error": self._error_of_mean(self.curve_error[:, point]),
+            }
+            for point, size in enumerate(sizes)
+        ]
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What should keep a reader from trusting ``nll``, in words; empty if nothing does.
+
+        The limits are those that told good guides from bad ones on models of known likelihood.
+        """
+        if self.exact:
+            return []
+        found = []
+        heavy = self.khat_above_0_7
+        if heavy is not None and heavy > UNTRUSTED_SHARE:
+            found.append(
+                f"{100 * heavy:.0f} % of sentences have weights with a heavy tail (k-hat above "
+                f"{HEAVY_TAIL}): the nll may be too high by more than its error"
+            )
+        if self.doubling_ratio > SLOW_RATIO and self.doubling_increment > SLOW_INCREMENT:
+            found.append(
+                f"the nll still falls by {self.doubling_increment:.3f} nats with the last doubling "
+                f"of K, {self.doubling_ratio:.2f} times as much as with the one before"
+            )
+        if self.num_samples >= 2 * SMALLEST_ESS and self.ess.median() < SMALLEST_ESS:
+            found.append(
+                f"half of the sentences have an effective sample size below {SMALLEST_ESS:.0f} "
+                f"(median {self.ess.median():.1f} of {self.num_samples})"
+            )
+        return found
+
+    def sentence_columns(self) -> dict[str, Tensor]:
+        """What is written down of every sentence, by name."""
+        return {
+            "num_tokens": self.tokens,
+            "log_px": self.log_px,
+            "standard_error": self.standard_error,
+            "ess": self.ess,
+            "khat": self.khat,
+            "reconstruction": self.reconstruction,
+            "kl": self.kl,
+            "num_samples": self.num_draws,
+        }
+
+    def _error_of_mean(self, errors: Tensor) -> float:
+        return error_of_mean(errors, self.keys)
+
+
+def error_of_mean(errors: Tensor, keys: Tensor) -> float:
+    """Standard error of a mean over sentences; those of equal ``keys`` share their draws."""
+    _, group = keys.unique(return_inverse=True)
+    sums = torch.zeros(int(group.max()) + 1, dtype=errors.dtype).index_add(0, group, errors)
+    return sums.norm().item() / len(errors)

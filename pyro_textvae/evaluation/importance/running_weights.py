@@ -1,0 +1,260 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""What importance weights say of each sentence, from one pass over them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from pyro_textvae.evaluation.importance.pareto import SMALLEST_SAMPLE, pareto_khat, tail_size
+
+MOST_GROUPS = 64
+"""The draws are cut into this many equal parts at most, to see how the estimate grows with K."""
+
+_DRAWS_AT_ONCE = 512
+_FEWEST_BLOCKS = 8
+
+
+def num_groups(num_samples: int) -> int:
+    """A power of two: groups of 8 draws or more, but 4 groups where there are 4 draws."""
+    wanted = min(MOST_GROUPS, max(num_samples // 8, min(num_samples, 4)))
+    return 2 ** int(math.log2(wanted))
+
+
+def num_blocks(num_samples: int, *, independent: bool = True) -> int:
+    """How many times draws are made: a power of two, set by ``num_samples`` alone.
+
+    What is drawn must not depend on how much memory there is. Draws that depend on one another
+    inside a block need several blocks to show their error.
+    """
+    blocks = 1 if independent else min(_FEWEST_BLOCKS, num_groups(num_samples))
+    while num_samples / blocks > _DRAWS_AT_ONCE:
+        blocks *= 2
+    return blocks
+
+
+def boundaries(count: int, parts: int) -> list[int]:
+    """Where ``count`` draws are cut into equal parts; ``parts + 1`` numbers."""
+    return [part * count // parts for part in range(parts + 1)]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scored draws, nats, all ``(K, N)``.
+
+    log_likelihood
+        log p(x | z).
+    log_prior
+        log p(z).
+    log_proposal
+        Log-density of z where it was drawn from: of the whole mixture, if it was one.
+    log_guide
+        log q(z | x) of the guide.
+    """
+
+    log_likelihood: Tensor
+    log_prior: Tensor
+    log_proposal: Tensor
+    log_guide: Tensor
+
+    @staticmethod
+    def cat(parts: Sequence[Scored]) -> Scored:
+        """Draws one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        names = [field.name for field in fields(parts[0])]
+        return Scored(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+    def rows(self, chosen: Tensor) -> Scored:
+        """The draws at these places."""
+        return Scored(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+
+class RunningWeights:
+    """Sums over ``num_samples`` draws for each of N sentences, in float64.
+
+    Memory grows as the square root of ``num_samples``, for the tail of the weights; draws may come
+    in pieces of any size.
+
+    :param most_samples: of all the rounds that will be summarised together.
+    """
+
+    def __init__(self, num_samples: int, most_samples: int) -> None:
+        self.num_samples = num_samples
+        self.count = 0
+        self.boundaries = boundaries(num_samples, num_groups(num_samples))
+        self.groups: list[Tensor] = []
+        self.sums: dict[str, Tensor] = {}
+        self.tail: Tensor | None = None
+        self._most_samples = most_samples
+
+    def add(self, draws: Scored) -> None:
+        """Take in the next draws.
+
+        :raises ValueError: for more draws than were announced.
+        """
+        dtype = draws.log_likelihood.dtype
+        likelihood, prior, proposal, guide = (
+            getattr(draws, field.name).double().cpu() for field in fields(draws)
+        )
+        weights = likelihood + prior - proposal
+        # Draws stand for the guide's by this ratio; it is one where they are the guide's.
+        ratio = (guide - proposal).exp()
+        # A log-weight is a difference of sums of this size, in the precision of the model.
+        unit = 64 * torch.finfo(dtype).eps
+        self.sums = _combined(
+            self.sums,
+            {
+                "log_sum_of_squares": (2 * weights).logsumexp(0),
+                "largest": weights.amax(0),
+                "rounding": unit
+                * likelihood.nan_to_num(0.0, 0.0, 0.0).abs().amax(0).clamp(min=1.0),
+                "ratio": ratio.sum(0),
+                # A draw that the guide does not make counts for nothing, even where infinite.
+                "reconstruction": (ratio * likelihood).where(ratio > 0, 0.0).sum(0),
+                "sampled_kl": (ratio * (guide - prior)).where(ratio > 0, 0.0).sum(0),
+            },
+        )
+        self._add_to_groups(weights)
+        if self._most_samples >= SMALLEST_SAMPLE:
+            pool = weights if self.tail is None else torch.cat([self.tail, weights])
+            self.tail = pool.topk(min(len(pool), tail_size(self._most_samples) + 1), 0).values
+
+    def _add_to_groups(self, weights: Tensor) -> None:
+        stop = self.count + len(weights)
+        if stop > self.num_samples:
+            raise ValueError(f"{stop} draws were added, and {self.num_samples} were announced")
+        for group, (low, high) in enumerate(pairwise(self.boundaries)):
+            first, last = max(low, self.count), min(high, stop)
+            if first >= last:
+                continue
+            own = weights[first - self.count : last - self.count].logsumexp(0)
+            if group < len(self.groups):
+                self.groups[group] = torch.logaddexp(self.groups[group], own)
+            else:
+                self.groups.append(own)
+        self.count = stop
+
+    def rows(self, chosen: Tensor) -> RunningWeights:
+        """Those of some of the sentences."""
+        part = RunningWeights(self.num_samples, self._most_samples)
+        part.count = self.count
+        part.groups = [group[chosen] for group in self.groups]
+        part.sums = {name: value[chosen] for name, value in self.sums.items()}
+        part.tail = None if self.tail is None else self.tail[:, chosen]
+        return part
+
+
+def summarise(rounds: Sequence[RunningWeights], *, independent: bool = True) -> dict[str, Tensor]:
+    """What the draws of all rounds together say of each sentence, ``(N,)`` each.
+
+    The names are those of :class:`~pyro_textvae.evaluation.LogLikelihood`; ``curve`` and
+    ``curve_error`` are ``(N, L)``: the mean estimate, and its error, of parts of K / 2^j draws,
+    from the smallest parts to all draws of a round.
+
+    :param rounds: of equal numbers of draws of the same sentences.
+    :param independent: false for draws that depend on one another inside a block, as quasi-random
+        ones do: the standard error is then that between the blocks.
+    """
+    size = rounds[0].num_samples
+    k = size * len(rounds)
+    sums: dict[str, Tensor] = {}
+    for one in rounds:
+        sums = _combined(sums, one.sums)
+    groups = torch.stack([group for one in rounds for group in one.groups])  # (G, N)
+    counts = torch.tensor(rounds[0].boundaries).diff()
+    counts = counts.double().repeat(len(rounds)).unsqueeze(1)
+    log_sum = groups.logsumexp(0)
+    possible = log_sum > -torch.inf
+    # Where no draw was possible, the shares of the weights are not defined.
+    total = log_sum.where(possible, 0.0)
+    squares = (sums["log_sum_of_squares"] - 2 * total).exp()
+    if k == 1:
+        standard_error = torch.full_like(log_sum, math.nan)
+    elif independent:
+        standard_error = ((squares - 1.0 / k).clamp(min=0.0) * k / (k - 1)).sqrt()
+    else:
+        blocks = min(num_blocks(size, independent=False), num_groups(size))
+        standard_error = _error_between(groups, counts, blocks * len(rounds))
+    columns = {
+        "log_px": log_sum - math.log(k),
+        "standard_error": standard_error,
+        "ess": 1.0 / squares,
+        "khat": _khat(rounds, k, sums["rounding"], possible),
+        "largest_weight": (sums["largest"] - total).exp(),
+        "reconstruction": sums["reconstruction"] / sums["ratio"],
+        "sampled_kl": sums["sampled_kl"] / sums["ratio"],
+    }
+    for name in ("standard_error", "ess", "largest_weight"):
+        columns[name] = columns[name].where(possible, math.nan)
+    means = [
+        _mean_of_parts(groups, counts, number) for number in (1, 2, 4) if len(groups) % number == 0
+    ]
+    missing = torch.full_like(log_sum, math.nan)
+    columns["doubling"] = means[0] - means[1] if len(means) > 1 else missing
+    columns["half_doubling"] = means[1] - means[2] if len(means) > 2 else missing
+    curve, errors = [], []
+    number = len(groups)
+    while number >= len(rounds):
+        estimates = _parts(groups, counts, number)
+        curve.append(_mean_of_parts(groups, counts, number))
+        error = columns["standard_error"]
+        errors.append(estimates.std(0) / math.sqrt(number) if number > 1 else error)
+        if number % 2:
+            break
+        number //= 2
+    columns["curve"], columns["curve_error"] = torch.stack(curve, 1), torch.stack(errors, 1)
+    return columns
+
+
+def curve_sizes(num_samples: int) -> list[float]:
+    """Mean number of draws behind each point of ``curve``."""
+    groups = num_groups(num_samples)
+    return [num_samples / 2**level for level in range(int(math.log2(groups)), -1, -1)]
+
+
+def _parts(groups: Tensor, counts: Tensor, number: int) -> Tensor:
+    """Log-mean-exp of equal parts of the draws, ``(number, N)``."""
+    log_sums = groups.reshape(number, -1, groups.shape[-1]).logsumexp(1)
+    return log_sums - counts.reshape(number, -1).sum(1, keepdim=True).log()
+
+
+def _mean_of_parts(groups: Tensor, counts: Tensor, number: int) -> Tensor:
+    """Mean of their estimates, by their numbers of draws: never above that of larger parts."""
+    shares = counts.reshape(number, -1).sum(1, keepdim=True) / counts.sum()
+    return (shares * _parts(groups, counts, number)).sum(0)
+
+
+def _error_between(groups: Tensor, counts: Tensor, number: int) -> Tensor:
+    """Standard error of the log of the mean weight, from the means of ``number`` blocks."""
+    if number < 2:
+        return torch.full_like(groups[0], math.nan)
+    means = _parts(groups, counts, number)
+    shares = (means - means.logsumexp(0)).exp() * number
+    return shares.std(0) / math.sqrt(number)
+
+
+def _khat(rounds: Sequence[RunningWeights], k: int, rounding: Tensor, possible: Tensor) -> Tensor:
+    tails = [one.tail for one in rounds if one.tail is not None]
+    if k < SMALLEST_SAMPLE:
+        return torch.full_like(rounding, math.nan)
+    tail = torch.cat(tails).topk(tail_size(k) + 1, 0).values
+    constant = tail[0] - tail[-1] <= rounding
+    # An infinitely small weight is a zero in the fit; a sentence without any other has none.
+    khat = pareto_khat(tail.clamp(min=torch.finfo(tail.dtype).min).where(possible, 0.0))
+    return khat.masked_fill(constant, -math.inf).where(possible, math.nan)
+
+
+def _combined(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
+    if not one:
+        return other
+    rules = {"log_sum_of_squares": torch.logaddexp} | dict.fromkeys(
+        ("largest", "rounding"), torch.maximum
+    )
+    return {name: rules.get(name, torch.add)(one[name], other[name]) for name in one}

@@ -1,0 +1,151 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""What every estimate of log p(x) integrates: the joint density, as a function of the latents."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import pyro
+import torch
+from pyro import poutine
+from torch import Tensor, nn
+
+from pyro_textvae.infer.running import device_of, to_device
+from pyro_textvae.infer.sites import random_sites
+from pyro_textvae.infer.terms import PARTICLE_PLATE, by_datum
+from pyro_textvae.nn.frozen import frozen
+from pyro_textvae.nn.plain_kernels import plain_kernels
+
+Latents = Mapping[str, Tensor]
+"""Values of the latent sites by name, each ``(K, N, *event)``: K draws for each of N sentences."""
+
+_TOKENS_ON_CPU = 16384
+_BYTES_PER_TOKEN = 2**16
+# The logits of every token are kept for the backward pass, not those of a chunk at a time.
+_GRADIENT_SHARE = 8
+
+
+class JointLogProb(NamedTuple):
+    """log p(x | z) and log p(z) of every draw, nats, ``(K, N)``, in the precision of the model."""
+
+    log_likelihood: Tensor
+    log_prior: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """log p(x, z)."""
+        return self.log_likelihood + self.log_prior
+
+
+class Target:
+    """log p(x, z) of the sentences of a batch, for any model that keeps the contract.
+
+    The model is run with its latents fixed, draws and sentences together, never more than
+    ``max_tokens`` tokens at once (padding counted; an eighth of that where a gradient is asked
+    for), so memory does not grow with the number of draws.
+
+    :param batch: the keywords of a call of the model, the batch first.
+    """
+
+    def __init__(
+        self, model: nn.Module, batch: Mapping[str, Tensor], *, max_tokens: int = 16384
+    ) -> None:
+        self.model = model
+        self.batch = to_device(batch, model)
+        self.max_tokens = max_tokens
+        self.num_sentences, self.width = self.batch["tokens"].shape
+        self.evaluations = 0
+        """Decoder evaluations so far: sentences scored under a draw, a gradient counted as three.
+
+        A backward pass costs two forward passes.
+        """
+
+    def __call__(self, latents: Latents) -> JointLogProb:
+        """Score every draw, without gradients; ``(K, N)``."""
+        with torch.no_grad():
+            return self._chunked(latents, self.max_tokens, self._score)
+
+    def exact(self) -> Tensor:
+        """log p(x) ``(N,)`` of a model without latents, from one pass."""
+        empty = {"": torch.zeros(1, self.num_sentences, device=device_of(self.model))}
+        return self(empty).log_likelihood.squeeze(0)
+
+    def rows(self, chosen: Tensor) -> Target:
+        """That of some of the sentences, its evaluations counted from zero."""
+        batch = {name: value[chosen] for name, value in self.batch.items()}
+        return Target(self.model, batch, max_tokens=self.max_tokens)
+
+    def gradient(self, latents: Latents) -> tuple[Tensor, dict[str, Tensor]]:
+        """log p(x, z) ``(K, N)`` and its gradient with respect to every latent, shaped like it."""
+        names = list(latents)
+
+        def differentiate(part: Latents, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+            leaves = {name: value.detach().requires_grad_() for name, value in part.items()}
+            with frozen(self.model.parameters()), torch.enable_grad(), plain_kernels():
+                total = self._score(leaves, batch).total
+                grads = torch.autograd.grad(total.sum(), list(leaves.values()))
+            return total.detach(), *grads
+
+        budget = max(1, self.max_tokens // _GRADIENT_SHARE)
+        total, *grads = self._chunked(latents, budget, differentiate)
+        self.evaluations += 2 * total.numel()
+        return total, dict(zip(names, grads, strict=True))
+
+    def _chunked(
+        self, latents: Latents, max_tokens: int, function: Callable[..., tuple[Tensor, ...]]
+    ) -> Any:
+        """Apply ``function`` to pieces within the budget, and put its results together again."""
+        num_draws = len(next(iter(latents.values())))
+        columns = []
+        kind: Any = tuple
+        for rows in _pieces(self.num_sentences, max(1, max_tokens // max(self.width, 1))):
+            batch = {name: value[rows] for name, value in self.batch.items()}
+            size = len(batch["tokens"]) * self.width
+            parts = []
+            for draws in _pieces(num_draws, max(1, max_tokens // max(size, 1))):
+                part = {name: value[draws, rows] for name, value in latents.items()}
+                parts.append(function(part, batch))
+            kind = type(parts[0])
+            columns.append([torch.cat(values) for values in zip(*parts, strict=True)])
+        results = [torch.cat(values, 1) for values in zip(*columns, strict=True)]
+        self.evaluations += num_draws * self.num_sentences
+        return kind(results) if kind is tuple else kind(*results)
+
+    def _score(self, latents: Latents, batch: Mapping[str, Tensor]) -> JointLogProb:
+        num_draws = len(next(iter(latents.values())))
+        program = poutine.condition(self.model, data=dict(latents))
+        with pyro.plate(PARTICLE_PLATE, num_draws, dim=-2):
+            trace = poutine.trace(program).get_trace(**batch)
+        trace.compute_log_prob()
+        shape = (num_draws, len(batch["tokens"]))
+        device = next(iter(latents.values())).device
+        log_likelihood = log_prior = torch.zeros((), device=device)
+        for name, site in random_sites(trace):
+            log_prob = by_datum(name, site, site["unscaled_log_prob"])
+            if name in latents:
+                log_prior = log_prior + log_prob
+            elif site["is_observed"]:
+                log_likelihood = log_likelihood + log_prob
+            else:
+                raise ValueError(
+                    f"latent site {name!r} of the model is not drawn by the guide: give the guide "
+                    "a sample site of that name"
+                )
+        return JointLogProb(log_likelihood.expand(shape), log_prior.expand(shape))
+
+
+def suitable_tokens(model: nn.Module) -> int:
+    """As many tokens at once as keep the model's device busy, and its memory free."""
+    device = device_of(model)
+    if device.type != "cuda":
+        return _TOKENS_ON_CPU
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    sharing = -(-processes // torch.cuda.device_count())
+    return torch.cuda.get_device_properties(device).total_memory // _BYTES_PER_TOKEN // sharing
+
+
+def _pieces(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))

@@ -1,0 +1,150 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Posteriors and priors of the latents of all sentences of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from pyro import poutine
+from pyro.poutine import Trace
+from torch import Tensor, nn
+from torch.distributions import kl_divergence
+
+from pyro_textvae.distributions.conditioned_flow import ConditionedFlow
+from pyro_textvae.evaluation.latents.aggregate_posterior import independent_factors
+from pyro_textvae.evaluation.latents.elbo_surgery import LatentDraws, resolution_of
+from pyro_textvae.infer.running import to_device
+from pyro_textvae.infer.sites import latent_sites, random_sites
+from pyro_textvae.infer.terms import by_datum, closed_form_kl
+
+
+class SplitLatents:
+    """The latent sites of a split, after one pass of guide and model over its batches.
+
+    :raises ValueError: when a latent site of the guide is none of the model's.
+    """
+
+    def __init__(
+        self, model: nn.Module, guide: nn.Module, batches: Iterable[Mapping[str, Tensor]]
+    ) -> None:
+        self.num_sentences = 0
+        self.sites: dict[str, LatentSite] = {}
+        for batch in batches:
+            batch = to_device(batch, model)
+            self.num_sentences += len(batch["tokens"])
+            guide_trace = poutine.trace(guide).get_trace(**batch)
+            found = latent_sites(guide_trace)
+            if not found:
+                continue
+            model_trace = poutine.trace(poutine.replay(model, guide_trace)).get_trace(**batch)
+            for name, _ in found:
+                self.sites.setdefault(name, LatentSite(name)).add(model_trace, guide_trace)
+
+    @property
+    def only(self) -> LatentSite | None:
+        """The latent site, where there is one and its posterior can be asked about any draw."""
+        if len(self.sites) != 1:
+            return None
+        (site,) = self.sites.values()
+        return site if site.is_plain else None
+
+
+class LatentSite:
+    """One latent site; every list has one entry for each batch."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.posteriors: list[Any] = []
+        self.priors: list[Any] = []
+        self.is_plain = True
+        """Whether each sentence has one posterior, whole: no mask, no second plate."""
+        self.is_costly = False
+        """Whether the density of a sentence's posterior at another's draw is slow to find."""
+        self.has_closed_form = True
+        """Whether ``kl`` is in closed form; otherwise it is of one draw."""
+        self._kl: list[Tensor] = []
+        self._kl_per_dimension: list[Tensor | None] = []
+
+    def add(self, model_trace: Trace, guide_trace: Trace) -> None:
+        """Take in a batch."""
+        priors = dict(random_sites(model_trace))
+        if self.name not in priors:
+            others = ", ".join(name for name, _ in latent_sites(model_trace)) or "none"
+            raise ValueError(
+                f"the guide's latent site {self.name!r} is not a latent of the model (it has "
+                f"{others}): give both sites one name"
+            )
+        posterior, prior = dict(random_sites(guide_trace))[self.name], priors[self.name]
+        self.posteriors.append(posterior["fn"])
+        self.priors.append(prior["fn"])
+        masked = posterior["mask"] is not None or prior["mask"] is not None
+        self.is_plain &= not masked and len(posterior["fn"].batch_shape) == 1
+        self.is_costly |= isinstance(posterior["fn"], ConditionedFlow)
+        kl = closed_form_kl(model_trace, guide_trace).get(self.name)
+        if kl is None:
+            self.has_closed_form = False
+            value = posterior["value"]
+            kl = by_datum(self.name, posterior, posterior["fn"].log_prob(value))
+            kl = kl - by_datum(self.name, prior, prior["fn"].log_prob(value))
+        self._kl.append(kl.squeeze(0).double())
+        per_dimension = None
+        if self.has_closed_form and self.is_plain:
+            per_dimension = _kl_per_dimension(posterior["fn"], prior["fn"])
+        self._kl_per_dimension.append(per_dimension)
+
+    @property
+    def kl(self) -> Tensor:
+        """KL(q(z | x), p(z)) of each sentence, ``(N,)`` float64; see ``has_closed_form``."""
+        return torch.cat(self._kl)
+
+    @property
+    def kl_per_dimension(self) -> Tensor | None:
+        """Its terms ``(N, D)``, where both sides are products with a closed form."""
+        parts = [part for part in self._kl_per_dimension if part is not None]
+        return torch.cat(parts) if len(parts) == len(self._kl_per_dimension) else None
+
+    def draw(self, num_draws: int) -> LatentDraws:
+        """Draw z for every sentence, and score it under the prior."""
+        values, log_priors, reference = [], [], []
+        for posterior, prior in zip(self.posteriors, self.priors, strict=True):
+            z = posterior.sample((num_draws,))
+            values.append(z)
+            log_priors.append(prior.log_prob(z).double())
+            reference.append(prior.log_prob(values[0][0, 0]).double())
+        z = _by_sentence(values)
+        fixed = torch.cat(reference)
+        rounding = resolution_of(z) * fixed.abs().max().clamp(min=1.0)
+        return LatentDraws(
+            z=z,
+            own=torch.arange(len(fixed), device=z.device).repeat_interleave(num_draws),
+            log_prior=_by_sentence(log_priors),
+            shared_prior=bool(fixed.max() - fixed.min() <= rounding),
+            factorised_prior=all(independent_factors(prior) is not None for prior in self.priors),
+            closed_forms=self._closed_forms(),
+        )
+
+    def _closed_forms(self) -> dict[str, Tensor]:
+        known = {"KL": self.kl} if self.has_closed_form else {}
+        try:
+            entropy = [posterior.entropy().double() for posterior in self.posteriors]
+        except NotImplementedError:
+            return known
+        return known | {"entropy": torch.cat(entropy)}
+
+
+def _by_sentence(parts: list[Tensor]) -> Tensor:
+    """``(K, N_b, ...)`` of each batch to ``(N K, ...)``, the draws of a sentence together."""
+    return torch.cat(parts, 1).transpose(0, 1).flatten(0, 1)
+
+
+def _kl_per_dimension(posterior: Any, prior: Any) -> Tensor | None:
+    own, other = independent_factors(posterior), independent_factors(prior)
+    if own is None or other is None:
+        return None
+    try:
+        return kl_divergence(own, other).double()
+    except NotImplementedError:
+        return None

@@ -1,0 +1,243 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The finished runs of a grid against each other: a row for each cell, its seeds together."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from pyro_textvae.errors import UserError
+from pyro_textvae.grid.definition import Grid, GridRun
+from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.run_folder.environment import describe_environment
+from pyro_textvae.run_folder.evaluated_run import EvaluatedRun, read_evaluated_run
+from pyro_textvae.runs.compare import (
+    check_same_sentences,
+    compare_two,
+    describe_bootstrap,
+    described,
+    run_summary,
+    what_was_scored,
+)
+
+# Of 95 in 100, two-sided, for 1 to 30 degrees of freedom; the last one for more.
+_STUDENT = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+_AVERAGED = (
+    "nll",
+    "elbo",
+    "gap",
+    "kl",
+    "mutual_information",
+    "active_units",
+    "gradient_signal_guide",
+    "gradient_signal_model",
+    "seconds",
+    "tokens_per_second",
+    "khat_above_0_7",
+)
+_OF_LATENTS = ("elbo", "gap", "kl", "mutual_information", "active_units")
+
+
+def compare_grid(
+    grid: Grid,
+    failures: Mapping[str, str],
+    gradients: Mapping[str, Mapping[str, Any]],
+    *,
+    num_resamples: int = 10_000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """A row for each cell, sorted by nll, and its paired difference to the best; plain values.
+
+    The log-likelihood of a sentence is averaged over a cell's seeds, then cells are compared
+    sentence by sentence. That interval knows nothing of other seeds. So a difference is told apart
+    only where the interval excludes a tie and, with two seeds or more, the difference exceeds what
+    the seeds do by themselves: ``seed_reach``, the half-width of Student's interval at the same
+    level. Its standard error is from what is left of the nll of each run when the means of its
+    cell and of its seed are taken out, pooled over the cells: cells of one seed share their
+    initial weights and their batches. The best is named where every other cell is told apart.
+
+    :param failures: why a run has no numbers, by its name.
+    :param gradients: signal-to-noise ratios of ``model`` and ``guide``, by the name of the run.
+    :param seed: of the bootstrap over sentences.
+    :raises UserError: when the files of a run that did not fail are damaged.
+    """
+    cells: dict[str, list[GridRun]] = {cell: [] for cell in grid.cells}
+    for run in grid.runs:
+        cells[run.cell].append(run)
+    finished = {
+        run.name: read_evaluated_run(run.folder) for run in grid.runs if run.name not in failures
+    }
+    rows = [_row(own, finished, failures, gradients) for own in cells.values()]
+    rows.sort(key=lambda row: math.inf if row["nll"] is None else row["nll"])
+    averaged = {
+        row["cell"]: _averaged(row["cell"], [finished[each["name"]] for each in row["runs"]])
+        for row in rows
+        if row["runs"]
+    }
+    differences, reason = [], None
+    try:
+        differences = _differences(rows, averaged, num_resamples, seed)
+    except UserError as error:
+        reason = str(error)
+    apart = [each["told_apart"] for each in differences]
+    first = next(iter(finished.values()), None)
+    return {
+        "grid": grid.description,
+        **(what_was_scored(first) if first else {}),
+        "data": first.evaluation["data"] if first else None,
+        "seeds": sorted({run.config.seed for run in grid.runs}),
+        "rows": rows,
+        "best": rows[0]["cell"] if apart and all(apart) else None,
+        "differences": differences,
+        "no_differences": reason,
+        "failures": dict(failures),
+        "bootstrap": describe_bootstrap(num_resamples, seed),
+        "environment": describe_environment(),
+    }
+
+
+def _row(
+    runs: Sequence[GridRun],
+    finished: Mapping[str, EvaluatedRun],
+    failures: Mapping[str, str],
+    gradients: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    found = [
+        _numbers_of(run, finished[run.name], gradients.get(run.name, {}))
+        for run in runs
+        if run.name in finished
+    ]
+    return {
+        "cell": runs[0].cell,
+        "members": runs[0].members,
+        "num_runs": len(runs),
+        "failed": [run.name for run in runs if run.name in failures],
+        **{name: _mean([each[name] for each in found]) for name in _AVERAGED},
+        **{f"{name}_seed_sd": _seed_sd([each[name] for each in found]) for name in _AVERAGED},
+        "runs": found,
+    }
+
+
+def _numbers_of(
+    run: GridRun, evaluated: EvaluatedRun, gradient: Mapping[str, Any]
+) -> dict[str, Any]:
+    evaluation = evaluated.evaluation
+    seconds, tokens = _training_time(RunFolder(run.folder))
+    numbers = {
+        **run_summary(evaluated),
+        "name": run.name,
+        "train_seed": run.config.seed,
+        "mutual_information": evaluation.get("mutual_information"),
+        "active_units": evaluation.get("active_units"),
+        "gradient_signal_guide": gradient.get("guide"),
+        "gradient_signal_model": gradient.get("model"),
+        "seconds": seconds or None,
+        "tokens_per_second": tokens / seconds if seconds else None,
+    }
+    known = None not in (numbers["elbo"], numbers["nll"])
+    numbers["gap"] = numbers["elbo"] - numbers["nll"] if known else None
+    if numbers["exact"]:
+        numbers |= dict.fromkeys(_OF_LATENTS)
+    return numbers
+
+
+def _training_time(folder: RunFolder) -> tuple[float, float]:
+    """Seconds and tokens of training, without validation.
+
+    A run that was killed has those of its epochs since the last checkpoint of each.
+    """
+    seconds = tokens = 0.0
+    lines = folder.timing.read_text(encoding="utf-8") if folder.timing.is_file() else ""
+    for line in lines.splitlines():
+        epoch = json.loads(line)
+        seconds += epoch["seconds"]
+        tokens += epoch["seconds"] * epoch["tokens_per_second"]
+    return seconds, tokens
+
+
+def _averaged(cell: str, runs: Sequence[EvaluatedRun]) -> EvaluatedRun:
+    """One run in the place of a cell's seeds: every sentence's mean log-likelihood."""
+    for other in runs[1:]:
+        check_same_sentences(runs[0], other)
+    log_px = torch.stack([run.log_px for run in runs])
+    error = torch.stack([run.standard_error for run in runs])
+    columns = {
+        "num_tokens": runs[0].tokens,
+        "log_px": log_px.mean(0),
+        "standard_error": error.square().sum(0).sqrt() / len(runs),
+    }
+    return EvaluatedRun(cell, runs[0].evaluation, columns)
+
+
+def _differences(
+    rows: Sequence[Mapping[str, Any]],
+    averaged: Mapping[str, EvaluatedRun],
+    num_resamples: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    shown = [row for row in rows if row["cell"] in averaged]
+    if not shown:
+        return []
+    best, *others = shown
+    seed_error, freedom = _seed_error(shown)
+    differences = []
+    for row in others:
+        a, b = averaged[row["cell"]], averaged[best["cell"]]
+        check_same_sentences(a, b)
+        comparison = compare_two(a, b, num_resamples, seed)
+        reach = None
+        same_seeds = row["num_runs"] == len(row["runs"]) and best["num_runs"] == len(best["runs"])
+        if seed_error is not None:
+            reach = seed_error * _STUDENT[min(freedom, len(_STUDENT)) - 1]
+        differences.append(
+            {
+                **described(a.name, b.name, comparison),
+                "seed_error": seed_error,
+                "seed_freedom": freedom,
+                "seed_reach": reach,
+                # A seed that failed moves the mean of its cell alone.
+                "told_apart": same_seeds
+                and comparison.sign > 0
+                and (reach is None or comparison.difference > reach),
+            }
+        )
+    return differences
+
+
+def _seed_error(rows: Sequence[Mapping[str, Any]]) -> tuple[float | None, int]:
+    """Standard error of a difference between two cells from the seeds, and its freedom.
+
+    Of the seeds that all cells have, at least two; otherwise None. Cells and seeds are taken to
+    add up, with a rest of one variance for all cells.
+    """
+    nlls = [{run["train_seed"]: run["nll"] for run in row["runs"]} for row in rows]
+    seeds = sorted(set.intersection(*(set(of_cell) for of_cell in nlls)))
+    freedom = (len(rows) - 1) * (len(seeds) - 1)
+    if freedom < 1:
+        return None, 0
+    table = torch.tensor([[of_cell[s] for s in seeds] for of_cell in nlls], dtype=torch.float64)
+    rest = table - table.mean(0) - table.mean(1, keepdim=True) + table.mean()
+    variance = rest.square().sum().item() / freedom
+    return math.sqrt(2 * variance / len(seeds)), freedom
+
+
+def _seed_sd(values: Sequence[float | None]) -> float | None:
+    """The standard deviation; None for one value, or where one is missing."""
+    known = [value for value in values if value is not None]
+    return statistics.stdev(known) if len(known) > 1 and len(known) == len(values) else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean; None where a value is missing."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(values) else None

@@ -1,0 +1,188 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""A grid of runs from one YAML file: trained, evaluated, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyro
+import torch
+
+from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.data import Corpus
+from pyro_textvae.errors import UserError
+from pyro_textvae.grid.attempt import (
+    Report,
+    attempt,
+    gradient_of,
+    is_finished,
+    is_trained,
+    other_setting,
+)
+from pyro_textvae.grid.comparison import compare_grid
+from pyro_textvae.grid.definition import Grid, GridRun, read_grid
+from pyro_textvae.grid.side_by_side import SideBySide
+from pyro_textvae.infer.running import find_device
+from pyro_textvae.report import grid_csv, grid_table
+from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.run_folder.files import write_json, write_text
+from pyro_textvae.runs.build import build_objective, build_pair, build_procedure, check_options
+from pyro_textvae.runs.evaluate import build_proposal
+from pyro_textvae.runs.load import default_specs, load_corpus_of, sizes_of
+
+_OF_THE_CORPUS = (
+    "data",
+    "tokenizer",
+    "max_length",
+    "min_count",
+    "vocab_size",
+    "truncate",
+    "text_column",
+    "num_sentences",
+)
+
+
+def run_grid(
+    source: str | Path | Mapping[str, Any],
+    *,
+    jobs: int = 1,
+    overwrite: bool = False,
+    num_resamples: int = 10_000,
+    seed: int = 0,
+    command: str | None = None,
+    report: Report = print,
+) -> dict[str, Any]:
+    """Train, evaluate and compare every run of a grid; what is done already is not done again.
+
+    Writes ``table.md``, ``table.csv`` and ``table.json`` into the grid's folder, beside the runs.
+    A run that fails is in ``failures`` of the result, and the others go on.
+
+    :param source: a YAML file, or the mapping that it holds; see the README.
+    :param jobs: runs side by side, each in a process of its own with its share of the cores; with
+        1 they run one after the other in this process.
+    :param overwrite: train runs of other settings anew where they are in the way.
+    :param num_resamples: resamples of the sentences for an interval.
+    :param seed: of the resamples.
+    :param command: kept in ``table.json``.
+    :param report: receives lines of text, at last the table.
+    :returns: what ``table.json`` holds.
+    :raises UserError: for anything wrong that can be seen before the first run starts.
+    """
+    if jobs < 1:
+        raise UserError(f"jobs must be at least 1, got {jobs}")
+    grid = read_grid(source)
+    replaced = _check(grid, overwrite)
+    left = [
+        run
+        for run in grid.runs
+        if run.name in replaced or not is_finished(run, grid.evaluation, grid.gradient_draws)
+    ]
+    report(
+        f"{len(grid.runs)} runs of {len(grid.cells)} cells in {grid.out}, "
+        f"{len(grid.runs) - len(left)} of them finished"
+    )
+    try:
+        if jobs == 1:
+            failures = _one_after_the_other(grid, left, replaced, report)
+        else:
+            failures = SideBySide(grid, jobs, replaced=replaced, report=report).attempt_all(left)
+    except KeyboardInterrupt:
+        report(f"stopped; the runs in {grid.out} are kept: the same command goes on from them")
+        raise
+    gradients = {run.name: gradient_of(run) for run in grid.runs} if grid.gradient_draws else {}
+    found = compare_grid(grid, failures, gradients, num_resamples=num_resamples, seed=seed)
+    result = {"command": command, **found}
+    table = grid_table(result)
+    grid.out.mkdir(parents=True, exist_ok=True)
+    write_text(grid.out / "table.md", table + "\n")
+    write_text(grid.out / "table.csv", grid_csv(result))
+    write_json(grid.out / "table.json", result)
+    report(table)
+    report(f"written to {grid.out / 'table.md'}, table.csv and table.json")
+    return result
+
+
+def _one_after_the_other(
+    grid: Grid, runs: Sequence[GridRun], replaced: set[str], report: Report
+) -> dict[str, str]:
+    failures = {}
+    for run in runs:
+        reason = attempt(
+            run,
+            grid.evaluation,
+            grid.gradient_draws,
+            overwrite=run.name in replaced,
+            report=partial(_report_with_name, report, run.name),
+        )
+        if reason is not None:
+            report(f"{run.name}: failed: {reason}")
+            failures[run.name] = reason
+    return failures
+
+
+def _report_with_name(report: Report, name: str, text: str) -> None:
+    for line in text.splitlines():
+        report(f"{name}: {line}")
+
+
+def _check(grid: Grid, overwrite: bool) -> set[str]:
+    """Refuse what would stop a run at its start, before the first one starts.
+
+    :returns: the names of runs whose folders hold others, to be trained anew.
+    """
+    if grid.out.exists() and not grid.out.is_dir():
+        raise UserError(f"{grid.out} is a file: choose another out")
+    build_proposal(grid.evaluation)
+    corpora: dict[tuple, Corpus] = {}
+    checked: set[str] = set()
+    replaced = set()
+    for run in grid.runs:
+        other = other_setting(run) or _other_text(run, corpora)
+        if other is not None and not overwrite:
+            raise UserError(
+                f"{run.folder} holds a run with {other}: give --overwrite to train it anew, or "
+                "another out"
+            )
+        if other is not None:
+            replaced.add(run.name)
+        if run.cell not in checked and (other is not None or not is_trained(run)):
+            checked.add(run.cell)
+            try:
+                _check_settings(run.config, corpora)
+            except UserError as error:
+                raise UserError(f"cell {run.cell}: {error}") from error
+    return replaced
+
+
+def _check_settings(config: TrainConfig, corpora: dict[tuple, Corpus]) -> None:
+    find_device(config.device)
+    corpus = _corpus_of(config, corpora)
+    used: set[str] = set()
+    with pyro.settings.context(module_local_params=True), torch.random.fork_rng():
+        _, _, specs = build_pair(default_specs(config), config, sizes_of(corpus), used)
+    build_objective(config, corpus, used)
+    build_procedure(config, used)
+    check_options(config, specs, used)
+
+
+def _other_text(run: GridRun, corpora: dict[tuple, Corpus]) -> str | None:
+    """That the text of the run in the folder was another, in words; None where it was not."""
+    folder = RunFolder(run.folder)
+    if not folder.config_json.is_file():
+        return None
+    fingerprint = _corpus_of(run.config, corpora).fingerprint
+    stored = folder.read_config()["corpus_fingerprint"]
+    if stored == fingerprint:
+        return None
+    return f"other text in {run.config.data} (fingerprint {stored}, now {fingerprint})"
+
+
+def _corpus_of(config: TrainConfig, corpora: dict[tuple, Corpus]) -> Corpus:
+    text = tuple(getattr(config, name) for name in _OF_THE_CORPUS)
+    if text not in corpora:
+        corpora[text] = load_corpus_of(config)
+    return corpora[text]

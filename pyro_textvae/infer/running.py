@@ -1,0 +1,95 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""What every evaluation does with its modules and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor, nn
+
+from pyro_textvae.errors import UserError
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module, guide: nn.Module, seed: int) -> Iterator[None]:
+    """No dropout, no gradients, no autocast, no TF32, random numbers from ``seed``.
+
+    All is undone afterwards.
+    """
+    training = [(m, m.training) for root in (model, guide) for m in root.modules()]
+    state = pyro.util.get_rng_state()
+    cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    try:
+        model.eval()
+        guide.eval()
+        pyro.set_rng_seed(seed)
+        with (
+            torch.no_grad(),
+            torch.autocast(device_of(model).type, enabled=False),
+            _without_tf32(),
+        ):
+            yield
+    finally:
+        for module, was_training in training:
+            module.training = was_training
+        pyro.util.set_rng_state(state)
+        if cuda_states:
+            torch.cuda.set_rng_state_all(cuda_states)
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    """Matrix products and recurrent networks in full float32 on the GPU."""
+    backends: Any = torch.backends
+    name: str
+    off: str | bool
+    # PyTorch 2.9 gave the settings other names, and asking for the older ones may raise there.
+    if hasattr(backends.cuda.matmul, "fp32_precision"):
+        name, off = "fp32_precision", "ieee"
+        kernels = [backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn]
+    else:
+        name, off = "allow_tf32", False
+        kernels = [backends.cuda.matmul, backends.cudnn]
+    before = [getattr(kernel, name) for kernel in kernels]
+    try:
+        for kernel in kernels:
+            setattr(kernel, name, off)
+        yield
+    finally:
+        for kernel, value in zip(kernels, before, strict=True):
+            setattr(kernel, name, value)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """The device of a module's first parameter or buffer."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def to_device(batch: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """The batch where the module is."""
+    return {name: value.to(device_of(module)) for name, value in batch.items()}
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a name; ``auto`` is a GPU if there is one.
+
+    :raises UserError: when it does not exist here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError(f"nothing is tested on {device.type}")
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        have = ", ".join(["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))])
+        raise UserError(f"device {name!r} does not exist here: one of auto, {have}") from error
+    return device

@@ -1,0 +1,197 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The folder of a run: what is where, written so that nothing is ever half there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.errors import UserError, in_one_line
+from pyro_textvae.run_folder.environment import describe_environment
+from pyro_textvae.run_folder.files import write_atomically, write_json, write_text
+
+FORMAT = 1
+_BUILT_FROM = ("settings", "specs", "sizes", "tokenizer_fingerprint", "corpus_fingerprint")
+
+
+class RunFolder:
+    """Paths and files of one run.
+
+    config.yaml
+        The settings, as given to ``train``: ``train --config`` takes it.
+    config.json
+        What rebuilds the model: the settings, the sizes found in the corpus, its fingerprint.
+    model.safetensors
+        Weights of model and guide at the best validation bound.
+    tokenizer.json
+        The tokenizer, in the format of Hugging Face ``tokenizers``.
+    metrics.jsonl
+        One JSON object a line; nats per sentence. Holds no times: a resumed run repeats it exactly.
+    timing.jsonl
+        Seconds and tokens per second of each epoch.
+    state/last.pt
+        Everything that a resumed run needs.
+    environment.json
+        Versions, machine, commit.
+    evaluation.json, evaluation.sentences.jsonl
+        What evaluate found, in all and of every sentence.
+    report/
+        The pictures of report.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config_yaml = self.path / "config.yaml"
+        self.config_json = self.path / "config.json"
+        self.weights = self.path / "model.safetensors"
+        self.tokenizer = self.path / "tokenizer.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.timing = self.path / "timing.jsonl"
+        self.state = self.path / "state" / "last.pt"
+        self.environment = self.path / "environment.json"
+        self.evaluation = self.path / "evaluation.json"
+        self.sentences = self.path / "evaluation.sentences.jsonl"
+
+    @property
+    def of_training(self) -> tuple[Path, ...]:
+        """The files that ``train`` writes, outside of state and source."""
+        return (
+            self.config_yaml,
+            self.config_json,
+            self.weights,
+            self.tokenizer,
+            self.metrics,
+            self.timing,
+            self.environment,
+        )
+
+    def create(self, settings: dict[str, Any], *, overwrite: bool) -> None:
+        """Make the folder, with config.yaml in it before anything else: by it a run is known.
+
+        :raises UserError: when it holds anything, unless it is a run and ``overwrite`` is set.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file: choose another --out")
+        if self.path.is_dir() and any(self.path.iterdir()):
+            if not self.is_run():
+                raise UserError(f"{self.path} is not empty and not a run: choose another --out")
+            if not overwrite:
+                raise UserError(
+                    f"{self.path} already holds a run: give --overwrite to replace it, "
+                    f"--resume {self.path} to go on with it, or another --out"
+                )
+            self._remove_own_files()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_settings(settings)
+        self.state.parent.mkdir(exist_ok=True)
+
+    def _remove_own_files(self) -> None:
+        """Remove what a run writes, and nothing that a person may have put beside it."""
+        for path in (self.path / "state", self.path / "source", self.path / "report"):
+            shutil.rmtree(path, ignore_errors=True)
+        partial = self.path.glob("evaluation.partial.*")
+        for path in (*self.of_training, self.evaluation, self.sentences, *partial):
+            path.unlink(missing_ok=True)
+
+    def is_run(self) -> bool:
+        """Whether ``train`` made this folder."""
+        return self.config_yaml.is_file() or self.config_json.is_file()
+
+    def read_config(self) -> dict[str, Any]:
+        """The contents of config.json.
+
+        :raises UserError: when this is no run, or the file is damaged.
+        """
+        if self.config_yaml.is_file() and not self.config_json.is_file():
+            raise UserError(
+                f"{self.path} was stopped before its training began: train it again with "
+                f"--config {self.config_yaml} --out {self.path} --overwrite"
+            )
+        if not self.config_json.is_file():
+            missing = "no such folder" if not self.path.exists() else "it has no config.json"
+            raise UserError(f"{self.path} is not a run ({missing}): give a folder made by train")
+        try:
+            config = json.loads(self.config_json.read_text(encoding="utf-8"))
+            if config["format"] != FORMAT:
+                raise UserError(
+                    f"{self.config_json} has format {config['format']}, this version reads {FORMAT}"
+                )
+            for name in _BUILT_FROM:
+                config[name]
+            TrainConfig(**config["settings"])
+            return config
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.config_json} is damaged ({error}): train the run again"
+            ) from error
+
+    def write_settings(self, settings: dict[str, Any]) -> None:
+        """Write config.yaml."""
+        import yaml
+
+        write_text(self.config_yaml, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+
+    def write_config(self, settings: dict[str, Any], built: dict[str, Any]) -> None:
+        """Write config.yaml, environment.json and config.json."""
+        self.write_settings(settings)
+        write_json(self.environment, describe_environment())
+        write_json(self.config_json, {"format": FORMAT, "settings": settings, **built})
+
+    def save_weights(self, modules: nn.Module) -> None:
+        """Write model.safetensors; tied parameters are stored once."""
+        write_atomically(self.weights, lambda path: save_model(modules, str(path)))
+
+    def load_weights(self, modules: nn.Module) -> None:
+        """Read model.safetensors into ``modules``.
+
+        :raises UserError: when the file is missing, cut short, or of another model.
+        """
+        if not self.weights.is_file():
+            raise UserError(
+                f"{self.path} has no model.safetensors: no epoch was finished; "
+                f"go on with train --resume {self.path}"
+            )
+        try:
+            load_model(modules, str(self.weights))
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                f"{self.weights} is damaged ({str(error).splitlines()[0]}): train the run again"
+            ) from error
+        except RuntimeError as error:
+            raise UserError(
+                f"{self.weights} belongs to another model than {self.config_json.name} describes: "
+                "put the run's own back"
+            ) from error
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Write state/last.pt."""
+
+        def write(path: Path) -> None:
+            with open(path, "wb") as file:
+                torch.save(state, file)
+
+        write_atomically(self.state, write)
+
+    def load_state(self) -> dict[str, Any] | None:
+        """Read state/last.pt; None when training never got so far.
+
+        :raises UserError: when the file is cut short.
+        """
+        if not self.state.is_file():
+            return None
+        try:
+            return torch.load(self.state, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise UserError(
+                f"{self.state} is damaged ({in_one_line(error)}): model.safetensors still holds "
+                "the best weights; train again with --overwrite to start anew"
+            ) from error

@@ -1,0 +1,165 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Runs against each other on the sentences that all of them were evaluated on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from pyro_textvae.errors import UserError
+from pyro_textvae.evaluation import Comparison, compare
+from pyro_textvae.evaluation.comparison import LEVEL
+from pyro_textvae.run_folder.environment import describe_environment
+from pyro_textvae.run_folder.evaluated_run import (
+    COPIED,
+    SAME,
+    EvaluatedRun,
+    evaluate_command,
+    read_evaluated_run,
+)
+
+MOST_RUNS_IN_ALL_PAIRS = 3
+"""Of more runs, the first is compared with each of the others."""
+
+
+def compare_runs(
+    paths: Sequence[str | Path], *, num_resamples: int = 10_000, seed: int = 0
+) -> dict[str, Any]:
+    """Every run's numbers, and the paired differences between runs, in nats per sentence.
+
+    All pairs of up to three runs are compared; of more, the first with each of the others.
+    ``best`` is the run of the lowest nll, where its interval against every other excludes a tie.
+
+    :param seed: of the bootstrap over sentences.
+    :raises UserError: when a run is not evaluated, its files are damaged, or the runs were not
+        evaluated on the same sentences.
+    """
+    if len(paths) < 2:
+        raise UserError(
+            f"compare needs at least two runs, got {len(paths)}: pyro-textvae compare RUN RUN"
+        )
+    places = [Path(path).resolve() for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if places.count(place) > 1:
+            raise UserError(f"the run {path} is given twice: give every run once")
+    runs = [read_evaluated_run(Path(path)) for path in paths]
+    for other in runs[1:]:
+        check_same_sentences(runs[0], other)
+    all_pairs = combinations(range(len(runs)), 2)
+    shown = [pair for pair in all_pairs if len(runs) <= MOST_RUNS_IN_ALL_PAIRS or pair[0] == 0]
+    found = {pair: _compare(runs, pair, num_resamples, seed) for pair in shown}
+    return {
+        **what_was_scored(runs[0]),
+        "runs": [run_summary(run) for run in runs],
+        "pairs": [_described(runs, pair, found[pair]) for pair in shown],
+        "best": _best(runs, found, num_resamples, seed),
+        "bootstrap": describe_bootstrap(num_resamples, seed),
+        "environment": describe_environment(),
+    }
+
+
+def what_was_scored(run: EvaluatedRun) -> dict[str, Any]:
+    """What two runs must have in common for their sentences to be compared."""
+    return {name: run.evaluation[name] for name in SAME}
+
+
+def describe_bootstrap(num_resamples: int, seed: int) -> dict[str, Any]:
+    """How the intervals of a comparison are made."""
+    return {
+        "method": "bias-corrected and accelerated, over sentences",
+        "level": LEVEL,
+        "num_resamples": num_resamples,
+        "seed": seed,
+    }
+
+
+def _compare(
+    runs: Sequence[EvaluatedRun], pair: tuple[int, int], num_resamples: int, seed: int
+) -> Comparison:
+    return compare_two(runs[pair[0]], runs[pair[1]], num_resamples, seed)
+
+
+def compare_two(a: EvaluatedRun, b: EvaluatedRun, num_resamples: int, seed: int) -> Comparison:
+    """The paired difference of two runs.
+
+    :raises UserError: with their names, where sentences differ or have no estimate.
+    """
+    try:
+        return compare(a, b, num_resamples=num_resamples, seed=seed)
+    except ValueError as error:
+        raise UserError(f"cannot compare a = {a.name} with b = {b.name}: {error}") from error
+
+
+def _described(
+    runs: Sequence[EvaluatedRun], pair: tuple[int, int], comparison: Comparison
+) -> dict[str, Any]:
+    return described(runs[pair[0]].name, runs[pair[1]].name, comparison)
+
+
+def described(a: str, b: str, comparison: Comparison) -> dict[str, Any]:
+    """A comparison of programs of these names as plain values."""
+    return {
+        "a": a,
+        "b": b,
+        "difference": comparison.difference,
+        "interval": list(comparison.interval),
+        "monte_carlo_error": comparison.monte_carlo_error,
+        "share_better": comparison.share_better,
+        "better": {-1: a, 0: None, 1: b}[comparison.sign],
+        "verdict": comparison.verdict(a, b),
+    }
+
+
+def _best(
+    runs: Sequence[EvaluatedRun],
+    found: dict[tuple[int, int], Comparison],
+    num_resamples: int,
+    seed: int,
+) -> str | None:
+    lowest = max(range(len(runs)), key=lambda place: runs[place].log_px.mean().item())
+    for other in range(len(runs)):
+        if other == lowest:
+            continue
+        pair = (min(lowest, other), max(lowest, other))
+        comparison = found.get(pair) or _compare(runs, pair, num_resamples, seed)
+        if comparison.sign != (-1 if lowest == pair[0] else 1):
+            return None
+    return runs[lowest].name
+
+
+def run_summary(run: EvaluatedRun) -> dict[str, Any]:
+    """The numbers of one run, as plain values."""
+    draws = run.columns["num_samples"]
+    return {
+        "run": run.name,
+        **{name: run.evaluation[name] for name in COPIED},
+        "num_samples_range": [int(draws.min()), int(draws.max())],
+    }
+
+
+def check_same_sentences(a: EvaluatedRun, b: EvaluatedRun) -> None:
+    """Refuse runs whose evaluations differ in what was scored, or in how it is counted.
+
+    :raises UserError: with what differs, and the mend.
+    """
+    differing = [name for name in SAME if a.evaluation[name] != b.evaluation[name]]
+    if not differing:
+        return
+    name = differing[0]
+    values = f"{a.name} has {a.evaluation[name]!r}, {b.name} has {b.evaluation[name]!r}"
+    evaluate = evaluate_command(b.name)
+    reason, mend = {
+        "units": ("in different units", f"evaluate both with one version, {evaluate}"),
+        "corpus_fingerprint": (
+            "on different text or with different tokenizers",
+            "train both on one corpus with one tokenizer, or score both on one text with "
+            "pyro-textvae evaluate RUN --data TEXT",
+        ),
+        "split": ("on different splits", f"{evaluate} --split {a.evaluation['split']}"),
+        "num_sentences": ("on different numbers of sentences", f"evaluate both anew, {evaluate}"),
+        "num_tokens": ("on different numbers of tokens", f"evaluate both anew, {evaluate}"),
+    }[name]
+    raise UserError(f"the runs were scored {reason} ({name}: {values}): {mend}")
