@@ -17,9 +17,11 @@ from pyro.infer import ELBO
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
+from pyro_textvae.contract import DATA_PLATE, TEXT_SITE, TOKENS
 from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import PerDatumELBO
+from pyro_textvae.infer.simulate import simulate
 from pyro_textvae.infer.sites import latent_sites, random_sites
 from pyro_textvae.infer.supports import share_support, support_of
 from pyro_textvae.special_tokens import EOS, PAD
@@ -47,9 +49,9 @@ def check_model(model: nn.Module, *, seed: int = 0) -> None:
         pyro.set_rng_seed(seed)
         double = copy.deepcopy(model).double().eval()
         tokens, latents = _generate(double)
-        generated: Any = poutine.trace(double).get_trace(size=_SIZE)
+        generated: Any = simulate(double, _SIZE)
         _check_sites(generated, "model", len(tokens))
-        width = generated.nodes["x"]["value"].shape[1]
+        width = generated.nodes[TEXT_SITE]["value"].shape[1]
         _check_scores(double, tokens, latents, width)
         _check_particles(double, tokens)
         _check_gradients(double, lambda m: _joint(m, tokens, latents).sum(), "model")
@@ -111,8 +113,8 @@ def check_pair(
         with torch.random.fork_rng(), pyro.validation_enabled(True):
             guide_trace = poutine.trace(guide).get_trace(**batch)
             model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(**batch)
-            _check_sites(model_trace, "model", len(batch["tokens"]))
-            _check_sites(guide_trace, "guide", len(batch["tokens"]))
+            _check_sites(model_trace, "model", len(batch[TOKENS]))
+            _check_sites(guide_trace, "guide", len(batch[TOKENS]))
             _check_same_latents(model_trace, guide_trace)
             loss = objective(model, guide)(**batch)
     except UserError:
@@ -123,24 +125,24 @@ def check_pair(
         ) from error
     if not (isinstance(loss, Tensor) and loss.requires_grad):
         raise ContractError("the loss has no gradient: model and guide have no parameter in it")
-    if "x" not in model_trace.nodes:
+    if TEXT_SITE not in model_trace.nodes:
         raise ContractError("the model has no sample site 'x' for the text")
 
 
 def _generate(model: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
     """Sentences of the model's own, with room for padding, and the latents they came from."""
     with torch.no_grad():
-        trace = poutine.trace(model).get_trace(size=_SIZE)
+        trace = simulate(model, _SIZE)
     nodes: Any = trace.nodes
-    if "x" not in nodes:
+    if TEXT_SITE not in nodes:
         raise ContractError("the model has no sample site 'x' for the text")
-    x = nodes["x"]["value"]
+    x = nodes[TEXT_SITE]["value"]
     if x.dtype != torch.long or x.dim() != 2 or len(x) != _SIZE:
         raise ContractError(f"site 'x' must be int64 (N, T), got {x.dtype} {tuple(x.shape)}")
     tokens = x[:, : max(1, x.shape[1] - 2)].clone()
     unended = ~(tokens == EOS).any(1)
     tokens[unended, -1] = EOS
-    latents = {name: site["value"] for name, site in latent_sites(trace) if name != "x"}
+    latents = {name: site["value"] for name, site in latent_sites(trace) if name != TEXT_SITE}
     return tokens, latents
 
 
@@ -172,12 +174,12 @@ def _sum_sites(trace: poutine.Trace, size: int, others: Sequence[Tensor] = ()) -
 def _check_sites(trace: poutine.Trace, what: str, size: int) -> None:
     for name, site in random_sites(trace):
         frames = {frame.name: frame for frame in site["cond_indep_stack"]}
-        if "data" not in frames or not frames["data"].vectorized:
+        if DATA_PLATE not in frames or not frames[DATA_PLATE].vectorized:
             raise ContractError(
                 f"{what} site {name!r} is outside the plate 'data': open it with "
                 'pyro.plate("data", n) around every sample statement'
             )
-        if frames["data"].size != size:
+        if frames[DATA_PLATE].size != size:
             raise ContractError(
                 f"the plate 'data' of {what} site {name!r} has size {frames['data'].size} for "
                 f"{size} sentences"
@@ -185,7 +187,7 @@ def _check_sites(trace: poutine.Trace, what: str, size: int) -> None:
 
 
 def _check_same_latents(model_trace: poutine.Trace, guide_trace: poutine.Trace) -> None:
-    in_model = {name: site for name, site in latent_sites(model_trace) if name != "x"}
+    in_model = {name: site for name, site in latent_sites(model_trace) if name != TEXT_SITE}
     in_guide = dict(latent_sites(guide_trace))
     if set(in_model) != set(in_guide):
         raise ContractError(

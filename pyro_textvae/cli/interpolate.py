@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyro_textvae.cli.run_options import DecodingOptions, parse_with_run
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.errors import UserError
 
 
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str]) -> None:
     rows = generation.interpolate(
         model,
         guide,
-        {"tokens": tokens},
+        {TOKENS: tokens},
         steps=options.steps,
         method=options.method,
         seed=options.seed,

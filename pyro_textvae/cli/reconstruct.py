@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pyro_textvae.cli.run_options import DecodingOptions, parse_with_run
 from pyro_textvae.config.evaluate import check_split
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.errors import UserError
 
 
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     rows = generation.reconstruct(
         model,
         guide,
-        {"tokens": tokens},
+        {TOKENS: tokens},
         method=options.method,
         seed=options.seed,
         unknown=options.unknown,

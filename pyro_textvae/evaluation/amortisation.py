@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.evaluation.importance.posteriors import Posteriors
 from pyro_textvae.evaluation.importance.result import error_of_mean
 from pyro_textvae.evaluation.importance.target import Target
@@ -84,7 +85,7 @@ def amortisation_gap(
     :raises ValueError: for a guide whose posterior is neither Gaussian nor spherical.
     """
     refined = RefinedProposal(steps=steps, step_draws=step_draws)
-    lengths = torch.tensor([sentence["tokens"].shape[1] for sentence in sentences])
+    lengths = torch.tensor([sentence[TOKENS].shape[1] for sentence in sentences])
     order = lengths.argsort(stable=True)
     gaps, errors, keys = [], [], []
     evaluations = 0

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.distributions import sentence_mask
 from pyro_textvae.evaluation.families import GaussianFamily
 from pyro_textvae.evaluation.importance.partial_results import PartialResults
@@ -183,7 +184,7 @@ def _score(
     """The columns of :class:`LogLikelihood` for one batch."""
     target = Target(model, batch, max_tokens=settings.max_tokens)
     posteriors = Posteriors(model, guide, batch, settings.seed)
-    tokens = sentence_mask(batch["tokens"]).sum(-1).cpu()
+    tokens = sentence_mask(batch[TOKENS]).sum(-1).cpu()
     if not posteriors.names:
         return _exact(target, settings.num_samples) | {"tokens": tokens}
     sampler = settings.proposal.start(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.special_tokens import PAD
 
 
@@ -21,7 +22,7 @@ def single_sentences(batch: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
     """
     return [
         {name: _without_padding(value[row : row + 1]) for name, value in batch.items()}
-        for row in range(len(batch["tokens"]))
+        for row in range(len(batch[TOKENS]))
     ]
 
 

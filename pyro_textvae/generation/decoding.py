@@ -12,6 +12,7 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
+from pyro_textvae.contract import TEXT_SITE, TOKENS
 from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.distributions.autoregressive_categorical import draw_class, likeliest_class
 from pyro_textvae.distributions.independent_blocks import IndependentBlocks
@@ -19,6 +20,7 @@ from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere, unit
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.information import posterior_mean
 from pyro_textvae.infer.running import device_of, evaluation_mode, to_device
+from pyro_textvae.infer.simulate import simulate
 from pyro_textvae.infer.sites import latent_sites
 from pyro_textvae.special_tokens import FIRST_EMITTED, UNK
 
@@ -70,14 +72,13 @@ def sample(
             scores = scores.index_fill(-1, scores.new_tensor([_UNK_CLASS]).long(), -torch.inf)
         return _CHOICES[method](scores)
 
-    program: Any = model
-    if latents:
-        program = poutine.condition(program, data=dict(latents))
-    program = _DecodingMessenger(select)(program)
-    with evaluation_mode(model, model, seed):
-        trace = poutine.trace(program).get_trace(size=size)
-    nodes: Any = trace.nodes
-    return nodes["x"]["value"]
+    with (
+        evaluation_mode(model, model, seed),
+        poutine.condition(data=dict(latents or {})),
+        _DecodingMessenger(select),
+    ):
+        nodes: Any = simulate(model, size).nodes
+    return nodes[TEXT_SITE]["value"]
 
 
 def encode(
@@ -121,7 +122,7 @@ def reconstruct(
     """
     latents = encode(guide, batch, mean=method == "greedy", seed=seed)
     return sample(
-        model, len(batch["tokens"]), method=method, seed=seed, unknown=unknown, latents=latents
+        model, len(batch[TOKENS]), method=method, seed=seed, unknown=unknown, latents=latents
     )
 
 
@@ -144,7 +145,7 @@ def interpolate(
     """
     if steps < 2:
         raise ValueError(f"steps must be at least 2, got {steps}")
-    if len(ends["tokens"]) != 2:
+    if len(ends[TOKENS]) != 2:
         raise ValueError(f"interpolation needs two sentences, got {len(ends['tokens'])}")
     share = torch.linspace(0.0, 1.0, steps, device=device_of(model))
     with evaluation_mode(guide, guide, seed):

@@ -14,10 +14,8 @@ from pyro.poutine import Trace
 from torch import Tensor
 from torch.distributions import Independent, kl_divergence
 
+from pyro_textvae.contract import DATA_PLATE, PARTICLE_PLATE
 from pyro_textvae.infer.sites import random_sites
-
-DATA_PLATE = "data"
-PARTICLE_PLATE = "num_particles_vectorized"
 
 
 @dataclass(frozen=True)

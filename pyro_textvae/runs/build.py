@@ -8,12 +8,12 @@ import difflib
 import inspect
 from typing import Any
 
-from pyro import poutine
 from pyro.infer import ELBO
 from torch import nn
 
 from pyro_textvae import zoo
 from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.contract import TEXT_SITE
 from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import (
@@ -26,6 +26,7 @@ from pyro_textvae.infer import (
     ZeroThenLinearSchedule,
 )
 from pyro_textvae.infer.running import evaluation_mode
+from pyro_textvae.infer.simulate import simulate
 from pyro_textvae.infer.sites import latent_sites
 from pyro_textvae.training import Procedure, batch_limits
 
@@ -203,14 +204,14 @@ def _tied_parts(model: nn.Module) -> list[Any]:
 def _has_latents(model: nn.Module) -> bool:
     try:
         with evaluation_mode(model, model, seed=0):
-            trace = poutine.trace(model).get_trace(size=1)
+            trace = simulate(model, 1)
     except UserError:
         raise
     except Exception as error:
         raise UserError(
             f"{type(model).__name__} does not run with size=1: {in_one_line(error)}"
         ) from error
-    return any(name != "x" for name, _ in latent_sites(trace))
+    return any(name != TEXT_SITE for name, _ in latent_sites(trace))
 
 
 def _known(spec: str | None) -> str:

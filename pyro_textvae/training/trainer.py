@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.data import Corpus
 from pyro_textvae.data.batching import Batch
 from pyro_textvae.infer import PerDatumELBO
@@ -200,7 +201,7 @@ class Trainer:
 
     def _step(self, batch: Batch) -> None:
         self.procedure.before_step(self, batch)
-        size = len(batch["tokens"])
+        size = len(batch[TOKENS])
         sums = {"loss": size * self.update(batch, self.procedure.trainable(self))}
         objective, number = self.current_objective, self.updates.number
         terms = objective.latest if isinstance(objective, PerDatumELBO) else None

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import device_of
 from pyro_textvae.nn.mixed_precision import mixed_precision
@@ -152,7 +153,7 @@ class Updates:
     ) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         with replaced_methods(self.replacements):
-            loss = loss_module(**without_waiting(batch, self.device)) / len(batch["tokens"])
+            loss = loss_module(**without_waiting(batch, self.device)) / len(batch[TOKENS])
         loss.backward(inputs=parameters)
         return loss
 

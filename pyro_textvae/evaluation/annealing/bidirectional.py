@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from pyro import poutine
 from torch import Tensor, nn
 
+from pyro_textvae.contract import TEXT_SITE, TOKENS
 from pyro_textvae.evaluation.annealing.path import AnnealingSettings
 from pyro_textvae.evaluation.annealing.sentences import AnnealedSentences, in_order
 from pyro_textvae.evaluation.sentences import seed_of, single_sentences
 from pyro_textvae.infer.running import evaluation_mode
+from pyro_textvae.infer.simulate import simulate
 
 NOTEWORTHY_ERRORS = 3.0
 """Standard errors within which the bounds may cross."""
@@ -107,8 +108,8 @@ def bidirectional_check(
     if size < 2:
         raise ValueError(f"size must be at least 2, got {size}")
     with evaluation_mode(model, guide, seed_of(seed, "simulation") % 2**31):
-        nodes: Any = poutine.trace(model).get_trace(size=size).nodes
-    sentences = single_sentences({"tokens": nodes["x"]["value"]})
+        nodes: Any = simulate(model, size).nodes
+    sentences = single_sentences({TOKENS: nodes[TEXT_SITE]["value"]})
     run = AnnealedSentences(
         model, guide, sentences, settings or AnnealingSettings(), seed=seed, max_tokens=max_tokens
     )

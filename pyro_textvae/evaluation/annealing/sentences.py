@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.evaluation.annealing.path import (
     AnnealedEstimate,
     AnnealingPath,
@@ -65,7 +66,7 @@ class AnnealedSentences:
 
         :raises ValueError: for a guide without exactly one latent site, a vector in R^D.
         """
-        lengths = torch.tensor([sentence["tokens"].shape[1] for sentence in self._sentences])
+        lengths = torch.tensor([sentence[TOKENS].shape[1] for sentence in self._sentences])
         for part, rows in enumerate(lengths.argsort(stable=True).split(_SENTENCES_AT_ONCE)):
             batch = batch_of([self._sentences[row] for row in rows.tolist()])
             seed = seed_of(self._seed, part) % 2**31

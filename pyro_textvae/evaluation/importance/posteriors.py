@@ -14,13 +14,14 @@ from pyro import poutine
 from torch import Tensor, nn
 from torch.distributions import Independent
 
+from pyro_textvae.contract import PARTICLE_PLATE
 from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFamily
 from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
 from pyro_textvae.infer.running import to_device
 from pyro_textvae.infer.sites import latent_sites, random_sites
 from pyro_textvae.infer.supports import share_support, support_of
-from pyro_textvae.infer.terms import PARTICLE_PLATE, by_datum, closed_form_kl
+from pyro_textvae.infer.terms import by_datum, closed_form_kl
 
 FAMILIES: tuple[type[Family], ...] = (GaussianFamily, SphericalFamily)
 

@@ -13,9 +13,10 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
+from pyro_textvae.contract import PARTICLE_PLATE, TOKENS
 from pyro_textvae.infer.running import device_of, to_device
 from pyro_textvae.infer.sites import random_sites
-from pyro_textvae.infer.terms import PARTICLE_PLATE, by_datum
+from pyro_textvae.infer.terms import by_datum
 from pyro_textvae.nn.frozen import frozen
 from pyro_textvae.nn.plain_kernels import plain_kernels
 
@@ -56,7 +57,7 @@ class Target:
         self.model = model
         self.batch = to_device(batch, model)
         self.max_tokens = max_tokens
-        self.num_sentences, self.width = self.batch["tokens"].shape
+        self.num_sentences, self.width = self.batch[TOKENS].shape
         self.evaluations = 0
         """Decoder evaluations so far: sentences scored under a draw, a gradient counted as three.
 
@@ -103,7 +104,7 @@ class Target:
         kind: Any = tuple
         for rows in _pieces(self.num_sentences, max(1, max_tokens // max(self.width, 1))):
             batch = {name: value[rows] for name, value in self.batch.items()}
-            size = len(batch["tokens"]) * self.width
+            size = len(batch[TOKENS]) * self.width
             parts = []
             for draws in _pieces(num_draws, max(1, max_tokens // max(size, 1))):
                 part = {name: value[draws, rows] for name, value in latents.items()}
@@ -120,7 +121,7 @@ class Target:
         with pyro.plate(PARTICLE_PLATE, num_draws, dim=-2):
             trace = poutine.trace(program).get_trace(**batch)
         trace.compute_log_prob()
-        shape = (num_draws, len(batch["tokens"]))
+        shape = (num_draws, len(batch[TOKENS]))
         device = next(iter(latents.values())).device
         log_likelihood = log_prior = torch.zeros((), device=device)
         for name, site in random_sites(trace):

@@ -13,6 +13,7 @@ from pyro.poutine import Trace
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.distributions.conditioned_flow import ConditionedFlow
 from pyro_textvae.evaluation.latents.aggregate_posterior import independent_factors
 from pyro_textvae.evaluation.latents.elbo_surgery import LatentDraws, resolution_of
@@ -34,7 +35,7 @@ class SplitLatents:
         self.sites: dict[str, LatentSite] = {}
         for batch in batches:
             batch = to_device(batch, model)
-            self.num_sentences += len(batch["tokens"])
+            self.num_sentences += len(batch[TOKENS])
             guide_trace = poutine.trace(guide).get_trace(**batch)
             found = latent_sites(guide_trace)
             if not found:

@@ -15,10 +15,11 @@ from pyro import poutine
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
+from pyro_textvae.contract import DATA_PLATE
 from pyro_textvae.infer.kl_schedules import KLSchedule
 from pyro_textvae.infer.objectives.beta_elbo import BetaELBO
 from pyro_textvae.infer.sites import latent_sites
-from pyro_textvae.infer.terms import DATA_PLATE, PerDatumTerms
+from pyro_textvae.infer.terms import PerDatumTerms
 from pyro_textvae.nn.plain_kernels import plain_kernels
 
 _Parameters = dict[str, tuple[Tensor, Tensor]]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.errors import UserError
 from pyro_textvae.special_tokens import PAD
 from pyro_textvae.training.procedure import Procedure, find_latents
@@ -73,8 +74,8 @@ class AggressiveEncoder(Procedure):
         guide = _moving(trainer.guide)
         for step in range(1, self.max_inner_steps + 1):
             drawn = trainer.draw_batch(self.generator)
-            loss += trainer.update(drawn, guide) * len(drawn["tokens"])
-            tokens += int((drawn["tokens"] != PAD).sum())
+            loss += trainer.update(drawn, guide) * len(drawn[TOKENS])
+            tokens += int((drawn[TOKENS] != PAD).sum())
             self.inner_steps += 1
             if step % self.inner_window == 0:
                 trainer.check_updates()

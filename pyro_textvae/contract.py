@@ -1,0 +1,24 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The names that models, guides and batches agree on."""
+
+TEXT_SITE = "x"
+"""The sample site of the text."""
+
+DATA_PLATE = "data"
+"""The plate that every sample site is in, one entry a datum."""
+
+PARTICLE_PLATE = "num_particles_vectorized"
+"""Pyro's name for the plate of vectorised particles, to the left of all others."""
+
+TOKENS = "tokens"
+"""The field of a batch with the text's ids, ``(N, T)``; without it a model generates."""
+
+SOURCE = "source"
+"""The field with the ids of the text that the text is conditioned on, ``(N, S)``."""
+
+LABELS = "labels"
+"""The field with the label of each datum, ``(N,)`` int64; -1 where it is not given."""
+
+TEXT_FIELDS = (TOKENS, SOURCE)
+"""The fields that hold ids, padded on the right with ``<pad>``."""
