@@ -5,7 +5,7 @@
 import pytest
 
 from pyro_textvae.errors import UserError
-from tests.test_run_grid import SETTINGS, grid_in, quietly
+from tests.grid.test_run import SETTINGS, grid_in, quietly
 
 
 def test_option_that_nothing_takes_stops_the_grid_before_its_first_run(tmp_path):

@@ -12,7 +12,7 @@ import time
 import pytest
 import yaml
 
-from tests.test_run_grid import AXES, SETTINGS, grid_in, quietly
+from tests.grid.test_run import AXES, SETTINGS, grid_in, quietly
 
 
 @pytest.mark.slow
