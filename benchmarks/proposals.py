@@ -18,7 +18,6 @@ from pathlib import Path
 
 import torch
 
-from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.evaluation.proposals import (
@@ -54,7 +53,7 @@ def main() -> None:
     options = parser.parse_args()
     model, guide, _ = load_run(options.run)
     folder = RunFolder(options.run)
-    corpus = load_run_corpus(folder, TrainConfig(**folder.read_config()["settings"]))
+    corpus = load_run_corpus(folder)
     split = corpus.split(options.split)
     generator = torch.Generator().manual_seed(0)
     chosen = torch.randperm(len(split), generator=generator)[: options.sentences].sort().values

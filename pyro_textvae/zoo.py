@@ -43,6 +43,23 @@ def names(kind: str) -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules([str(folder.resolve())]))
 
 
+def check_name(kind: str, spec: str) -> None:
+    """Refuse what is neither a member's name nor a class of the user's own; import nothing.
+
+    :raises UserError: with the nearest name, and all of them.
+    """
+    place, _, class_name = spec.partition(":")
+    members = names(kind)
+    if spec in members or place.endswith(".py") or class_name:
+        return
+    near = difflib.get_close_matches(spec, members, n=1)
+    hint = f"did you mean {near[0]!r}? Known" if near else "known"
+    raise UserError(
+        f"there is no {kind.removesuffix('s')} {spec!r}; {hint}: {', '.join(members)}; "
+        "your own goes as path/to/file.py:Class"
+    )
+
+
 def load(kind: str, spec: str) -> type:
     """The class that ``spec`` names.
 
@@ -50,51 +67,49 @@ def load(kind: str, spec: str) -> type:
         ``"path/to/mine.py:Class"``; the class may be left out where the file defines just one.
     :raises UserError: when there is no such member, file, module or class.
     """
-    known = names(kind)
-    if spec in known:
+    check_name(kind, spec)
+    if spec in names(kind):
         return _only_class(importlib.import_module(f"{FOLDERS[kind]}.{spec}"), spec)
     place, _, class_name = spec.partition(":")
     if place.endswith(".py"):
         module = _import_file(Path(place))
-    elif class_name:
+    else:
         try:
             module = importlib.import_module(place)
         except ImportError as error:
             raise UserError(f"cannot import {place!r} of {spec!r}: {error}") from error
-    else:
-        near = difflib.get_close_matches(spec, known, n=1)
-        hint = f"did you mean {near[0]!r}? Known" if near else "known"
-        raise UserError(
-            f"there is no {kind.removesuffix('s')} {spec!r}; {hint}: {', '.join(known)}; "
-            "your own goes as path/to/file.py:Class"
-        )
     if not class_name:
         return _only_class(module, spec)
-    found = getattr(module, class_name, None)
-    if not inspect.isclass(found):
+    named = getattr(module, class_name, None)
+    if not inspect.isclass(named):
         raise UserError(f"{place} defines no class {class_name!r}")
-    return found
+    return named
 
 
-def build(cls: type, values: Mapping[str, Any], used: set[str] | None = None) -> Any:
+def parameters(cls: type) -> list[str]:
+    """What ``cls`` takes by name: what :func:`build` looks for among the values."""
+    return [
+        parameter.name
+        for parameter in inspect.signature(cls).parameters.values()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+
+
+def build(cls: type, values: Mapping[str, Any]) -> Any:
     """Call ``cls`` with those of ``values`` that its ``__init__`` names.
 
-    :param used: collects the names that were taken.
     :raises UserError: when a parameter without a default has no value, or a value is refused.
     """
     taken = {}
-    for parameter in inspect.signature(cls).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        if parameter.name in values:
-            taken[parameter.name] = values[parameter.name]
-        elif parameter.default is parameter.empty:
+    signature = inspect.signature(cls).parameters
+    for name in parameters(cls):
+        if name in values:
+            taken[name] = values[name]
+        elif signature[name].default is inspect.Parameter.empty:
             raise UserError(
-                f"{cls.__name__} needs {parameter.name!r}, which is not among "
+                f"{cls.__name__} needs {name!r}, which is not among "
                 f"{', '.join(sorted(values))}: give it in options"
             )
-    if used is not None:
-        used.update(taken)
     try:
         return cls(**taken)
     except (TypeError, ValueError) as error:

@@ -8,7 +8,7 @@ import torch
 from pyro_textvae import zoo
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
-from pyro_textvae.runs.build import build_pair
+from pyro_textvae.runs.build import build_pair, specs_of
 from pyro_textvae.testing import check_guide, check_model
 
 SIZES = {"vocab_size": 11, "max_length": 9}
@@ -16,12 +16,8 @@ SIZES = {"vocab_size": 11, "max_length": 9}
 
 def build(model="sentence_vae", guide=None, **others):
     config = TrainConfig(embedding_dim=4, hidden_dim=8, latent_dim=3, model=model, guide=guide)
-    specs = {name: others.get(name, getattr(config, name)) for name in PARTS}
-    model, guide, _ = build_pair(specs, config, SIZES)
-    return model, guide
-
-
-PARTS = ("model", "guide", "prior", "decoder", "encoder")
+    pair = build_pair(config, SIZES, specs={**specs_of(config), **others})
+    return pair.model, pair.guide
 
 
 @pytest.mark.parametrize("name", zoo.names("models"))

@@ -4,10 +4,8 @@ import pytest
 from torch import nn
 
 from pyro_textvae import zoo
-from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.models import SentenceVAE
-from pyro_textvae.runs.build import build_pair, check_options
 
 
 def test_names_are_the_files_of_the_folder():
@@ -63,7 +61,7 @@ def test_file_with_two_classes_needs_a_choice(tmp_path):
         zoo.load("models", str(mine))
 
 
-def test_file_that_fails_is_named_and_can_be_mended(tmp_path):
+def test_file_that_fails_is_named_and_can_be_fixed(tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text("class Mine(:\n")
     with pytest.raises(UserError, match="cannot import .*mine.py: SyntaxError"):
@@ -81,10 +79,9 @@ class Part(nn.Module):
 
 
 def test_build_takes_what_the_signature_names():
-    used = set()
-    part = zoo.build(Part, {"width": 3, "rate": 0.5, "unrelated": 9}, used)
+    part = zoo.build(Part, {"width": 3, "rate": 0.5, "unrelated": 9})
     assert part.values == (3, 2, 0.5)
-    assert used == {"width", "rate"}
+    assert zoo.parameters(Part) == ["width", "depth", "rate"]
 
 
 def test_build_names_what_is_missing_or_refused():
@@ -92,21 +89,3 @@ def test_build_names_what_is_missing_or_refused():
         zoo.build(Part, {"depth": 1})
     with pytest.raises(UserError, match="cannot build Part: width must be at least 1, got 0"):
         zoo.build(Part, {"width": 0})
-
-
-def test_an_option_may_name_its_part():
-    config = TrainConfig(options={"num_layers": 2, "decoder_num_layers": 3})
-    specs = {"model": "sentence_vae", "guide": "gaussian", "prior": "standard_normal"}
-    used = set()
-    model, guide, chosen = build_pair(
-        {**specs, "decoder": "gru", "encoder": "lstm"},
-        config,
-        {"vocab_size": 9, "max_length": 5},
-        used,
-    )
-    assert model.decoder.num_layers == 3
-    assert guide.encoder.lstm.num_layers == 2
-    check_options(config, chosen, used)
-    config = TrainConfig(options={"encoder_num_slots": 3})
-    with pytest.raises(UserError, match="encoder_num_slots"):
-        check_options(config, chosen, set())

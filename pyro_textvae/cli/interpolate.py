@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyro_textvae.cli.run_options import DecodingOptions, parse_with_run
+from pyro_textvae.config.checks import at_least, setting
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.errors import UserError
 
@@ -25,12 +26,7 @@ class InterpolateOptions(DecodingOptions):
 
     start: str | None = None
     end: str | None = None
-    steps: int = 7
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.steps < 2:
-            raise UserError(f"steps must be at least 2, got {self.steps}")
+    steps: int = setting(7, at_least(2))
 
 
 def main(arguments: Sequence[str]) -> None:

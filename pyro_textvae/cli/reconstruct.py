@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyro_textvae.cli.run_options import DecodingOptions, parse_with_run
-from pyro_textvae.config.evaluate import check_split
+from pyro_textvae.config.checks import at_least, setting
+from pyro_textvae.config.evaluate import Split
 from pyro_textvae.contract import TOKENS
-from pyro_textvae.errors import UserError
 
 
 @dataclass
@@ -25,14 +25,8 @@ class ReconstructOptions(DecodingOptions):
     """
 
     text: str | None = None
-    split: str = "test"
-    size: int = 5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.size < 1:
-            raise UserError(f"size must be at least 1, got {self.size}")
-        check_split(self.split)
+    split: Split = "test"
+    size: int = setting(5, at_least(1))
 
 
 def main(arguments: Sequence[str]) -> None:

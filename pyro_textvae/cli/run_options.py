@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from pyro_textvae.cli.parsing import parse
+from pyro_textvae.config.checks import SEED, check_settings, setting
 from pyro_textvae.errors import UserError
 
 
@@ -24,13 +25,11 @@ class RunOptions:
     """
 
     run: str = ""
-    seed: int = 0
+    seed: int = setting(0, SEED)
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        # NumPy, which Pyro seeds too, takes no other.
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"seed must lie in [0, 2**32), got {self.seed}")
+        check_settings(self)
 
 
 @dataclass

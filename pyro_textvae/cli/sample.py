@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pyro_textvae.cli.run_options import DecodingOptions, parse_with_run
-from pyro_textvae.errors import UserError
+from pyro_textvae.config.checks import at_least, setting
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,16 +28,10 @@ class SampleOptions(DecodingOptions):
 
     """
 
-    size: int = 10
+    size: int = setting(10, at_least(1))
     method: Literal["ancestral", "greedy"] = "ancestral"
     latents_from: Literal["prior", "aggregate"] = "prior"
-    num_components: int = 10
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("size", "num_components"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+    num_components: int = setting(10, at_least(1))
 
 
 def main(arguments: Sequence[str]) -> None:

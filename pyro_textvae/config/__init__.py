@@ -3,6 +3,6 @@
 """Every setting, with its default."""
 
 from pyro_textvae.config.evaluate import EvaluationConfig
-from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.config.train import TrainConfig, TrainingConfig
 
-__all__ = ["EvaluationConfig", "TrainConfig"]
+__all__ = ["EvaluationConfig", "TrainConfig", "TrainingConfig"]

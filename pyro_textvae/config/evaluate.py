@@ -4,18 +4,32 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from pyro_textvae.errors import UserError
+from pyro_textvae.config.checks import (
+    POSITIVE,
+    SEED,
+    Member,
+    at_least,
+    check_settings,
+    setting,
+)
+
+Split = Literal["train", "valid", "test"]
+"""The parts of a corpus."""
 
 _OF_THE_MACHINE = ("device", "batch_size", "max_tokens")
 
 
 @dataclass
 class EvaluationConfig:
-    """Settings of an evaluation.
+    """Settings of an evaluation, each checked when the object is made.
+
+    >>> EvaluationConfig(num_samples=0)
+    Traceback (most recent call last):
+    ...
+    pyro_textvae.errors.UserError: num_samples must be at least 1, got 0
 
     Args:
         split: train, valid or test.
@@ -35,41 +49,25 @@ class EvaluationConfig:
 
     """
 
-    split: str = "test"
+    split: Split = "test"
     data: str | None = None
     text_column: str | None = None
-    num_samples: int = 100
-    proposal: str = "guide"
+    num_samples: int = setting(100, at_least(1))
+    proposal: str = setting("guide", Member("proposals"))
     proposal_options: dict[str, Any] = field(default_factory=dict)
     quasi_random: bool = False
-    target_standard_error: float | None = None
-    most_rounds: int = 10
-    batch_size: int = 32
-    max_tokens: int | None = None
+    target_standard_error: float | None = setting(None, POSITIVE)
+    most_rounds: int = setting(10, at_least(1))
+    batch_size: int = setting(32, at_least(1))
+    max_tokens: int | None = setting(None, at_least(1))
     check: bool = False
-    seed: int = 0
+    seed: int = setting(0, SEED)
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("num_samples", "batch_size", "max_tokens", "most_rounds"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name} must be at least 1, got {value}")
-        error = self.target_standard_error
-        if error is not None and not (math.isfinite(error) and error > 0):
-            raise UserError(f"target_standard_error must be positive, got {error}")
-        check_split(self.split)
-        # NumPy, which Pyro seeds too, takes no other.
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"seed must lie in [0, 2**32), got {self.seed}")
+        check_settings(self)
 
     def identity(self) -> dict[str, Any]:
         """The settings that the numbers depend on, as plain values."""
         names = EvaluationConfig.__dataclass_fields__
         return {k: v for k, v in asdict(self).items() if k in names and k not in _OF_THE_MACHINE}
-
-
-def check_split(split: str) -> None:
-    """Refuse a split that no corpus has."""
-    if split not in ("train", "valid", "test"):
-        raise UserError(f"split must be train, valid or test, got {split!r}")

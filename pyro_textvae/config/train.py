@@ -4,16 +4,81 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pyro_textvae.config.checks import (
+    FACTOR,
+    FINITE,
+    POSITIVE,
+    SEED,
+    SHARE,
+    Member,
+    at_least,
+    check_settings,
+    setting,
+)
 from pyro_textvae.errors import UserError
 
 
 @dataclass
-class TrainConfig:
-    """Settings of a training run.
+class TrainingConfig:
+    """Settings of training alone: what a :class:`~pyro_textvae.training.Trainer` takes.
+
+    >>> TrainingConfig(epochs=3, optimizer="sgd", learning_rate=0.1).optimizer
+    'sgd'
+
+    Args:
+        epochs: passes over the training split, at most.
+        batch_size: sentences in a batch.
+        batch_tokens: tokens in a batch, padding counted, instead of batch_size.
+        optimizer: adam or sgd.
+        learning_rate: at the start.
+        clip_norm: largest norm of the gradient of all parameters together.
+        decay: factor of the learning rate after patience epochs without a better bound.
+        patience: epochs without a better validation bound before a decay, once the KL weight is up.
+        max_decays: stop early at the decay after this many.
+        precision: bfloat16 runs encoder and decoder under autocast, in training only.
+        compile: torch.compile encoder and decoder, in training only.
+        keep: weights of the best validation bound, or of the last epoch.
+        seed: of the initial weights, the batches and the draws.
+        device: auto, cpu, cuda, or cuda:N.
+        log_every: steps between two lines of metrics.
+        checkpoint_every: steps between two checkpoints.
+
+    """
+
+    epochs: int = setting(40, at_least(1))
+    batch_size: int = setting(32, at_least(1))
+    batch_tokens: int | None = setting(None, at_least(1))
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: float = setting(1e-3, POSITIVE)
+    clip_norm: float = setting(5.0, POSITIVE)
+    decay: float = setting(0.5, FACTOR)
+    patience: int = setting(2, at_least(1))
+    max_decays: int = setting(5, at_least(0))
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+    keep: Literal["best", "last"] = "best"
+    seed: int = setting(0, SEED)
+    device: str = "auto"
+    log_every: int = setting(100, at_least(1))
+    checkpoint_every: int = setting(500, at_least(1))
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @property
+    def batch_limits(self) -> dict[str, Any]:
+        """What bounds a batch of training: sentences, or tokens where they are given."""
+        if self.batch_tokens is not None:
+            return {"batch_size": None, "max_tokens": self.batch_tokens}
+        return {"batch_size": self.batch_size}
+
+
+@dataclass
+class ProgramConfig:
+    """Settings of the text, of the programs that are trained on it, and of their objective.
 
     Args:
         data: stdlib, grammar, nltk:NAME, or a folder or file of sentences.
@@ -47,112 +112,72 @@ class TrainConfig:
         kl_steps: training steps that it takes, instead of kl_epochs.
         kl_zero: share of them spent at zero before the ramp (zero_then_linear).
         kl_cycles: cycles of the cyclical schedule in those epochs.
-        epochs: passes over the training split, at most.
-        batch_size: sentences in a batch.
-        batch_tokens: tokens in a batch, padding counted, instead of batch_size.
-        optimizer: adam or sgd.
-        learning_rate: at the start.
-        clip_norm: largest norm of the gradient of all parameters together.
-        decay: factor of the learning rate after patience epochs without a better bound.
-        patience: epochs without a better validation bound before a decay, once the KL weight is up.
-        max_decays: stop early at the decay after this many.
-        precision: bfloat16 runs encoder and decoder under autocast, in training only.
-        compile: torch.compile encoder and decoder, in training only.
-        keep: weights of the best validation bound, or of the last epoch.
-        seed: of the initial weights, the batches and the draws.
-        device: auto, cpu, cuda, or cuda:N.
-        log_every: steps between two lines of metrics.
-        checkpoint_every: steps between two checkpoints.
 
     """
 
     data: str = "stdlib"
     tokenizer: Literal["word", "nltk", "character", "bpe"] = "word"
     text_column: str | None = None
-    min_count: int = 1
-    vocab_size: int | None = None
-    max_length: int | None = None
+    min_count: int = setting(1, at_least(1))
+    vocab_size: int | None = setting(None, at_least(1))
+    max_length: int | None = setting(None, at_least(1))
     truncate: bool = False
-    num_sentences: int | None = None
+    num_sentences: int | None = setting(None, at_least(1))
     model: str = "sentence_vae"
     guide: str | None = None
     prior: str = "standard_normal"
     decoder: str = "lstm"
     encoder: str = "lstm"
-    embedding_dim: int = 256
-    hidden_dim: int = 256
-    latent_dim: int = 32
-    embedding_dropout: float = 0.5
-    output_dropout: float = 0.5
-    word_dropout: float = 0.0
+    embedding_dim: int = setting(256, at_least(1))
+    hidden_dim: int = setting(256, at_least(1))
+    latent_dim: int = setting(32, at_least(0))
+    embedding_dropout: float = setting(0.5, SHARE)
+    output_dropout: float = setting(0.5, SHARE)
+    word_dropout: float = setting(0.0, SHARE)
     options: dict[str, Any] = field(default_factory=dict)
     objective: str = "beta_elbo"
     constraint: str | None = None
-    procedure: str | None = None
-    num_particles: int = 1
+    procedure: str | None = setting(None, Member("procedures"))
+    num_particles: int = setting(1, at_least(1))
     kl_schedule: Literal["constant", "linear", "logistic", "cyclical", "zero_then_linear"] = (
         "linear"
     )
-    kl_weight: float = 1.0
-    kl_start: float = 0.1
-    kl_epochs: float = 10.0
-    kl_steps: int | None = None
-    kl_zero: float = 0.5
-    kl_cycles: int = 4
-    epochs: int = 40
-    batch_size: int = 32
-    batch_tokens: int | None = None
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: float = 1e-3
-    clip_norm: float = 5.0
-    decay: float = 0.5
-    patience: int = 2
-    max_decays: int = 5
-    precision: Literal["float32", "bfloat16"] = "float32"
-    compile: bool = False
-    keep: Literal["best", "last"] = "best"
-    seed: int = 0
-    device: str = "auto"
-    log_every: int = 100
-    checkpoint_every: int = 500
+    kl_weight: float = setting(1.0, at_least(0), FINITE)
+    kl_start: float = setting(0.1, at_least(0), FINITE)
+    kl_epochs: float = setting(10.0, at_least(0), FINITE)
+    kl_steps: int | None = setting(None, at_least(1))
+    kl_zero: float = setting(0.5, SHARE)
+    kl_cycles: int = setting(4, at_least(1))
 
     def __post_init__(self) -> None:
-        _refuse_small(self, _AT_LEAST_ONE, 1)
-        _refuse_small(self, ("kl_weight", "kl_start", "kl_epochs", "latent_dim", "max_decays"), 0)
-        for name in ("kl_weight", "kl_start", "kl_epochs"):
-            if math.isinf(getattr(self, name)):
-                raise UserError(f"{name} must be finite, got {getattr(self, name)}")
+        check_settings(self)
         if self.kl_schedule != "constant" and self.kl_steps is None and self.kl_epochs <= 0:
             raise UserError(
                 f"kl_epochs must be positive with a {self.kl_schedule} schedule, got "
                 f"{self.kl_epochs}: use --kl-schedule constant for none"
             )
-        for name in ("embedding_dropout", "output_dropout", "word_dropout", "kl_zero"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        for name in ("learning_rate", "clip_norm"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise UserError(f"{name} must be positive, got {getattr(self, name)}")
-        if not 0 < self.decay <= 1:
-            raise UserError(f"decay must lie in (0, 1], got {self.decay}")
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"seed must lie in [0, 2**32), got {self.seed}")
+
+
+# The fields of the last base come first, in --help and in config.yaml.
+@dataclass
+class TrainConfig(TrainingConfig, ProgramConfig):
+    """Settings of a training run.
+
+    Each is checked when the object is made:
+
+    >>> TrainConfig(keep="all")
+    Traceback (most recent call last):
+    ...
+    pyro_textvae.errors.UserError: keep must be one of best, last, got 'all'
+
+    :raises UserError: for a value of another type, one that is none of the choices, or one out of
+        its range.
+    """
+
+    def __post_init__(self) -> None:
+        # It checks the fields of both bases, which are all of this object's.
+        ProgramConfig.__post_init__(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values."""
         return asdict(self)
-
-
-_AT_LEAST_ONE = (
-    "min_count vocab_size max_length num_sentences embedding_dim hidden_dim num_particles "
-    "kl_cycles kl_steps epochs batch_size batch_tokens patience log_every checkpoint_every"
-).split()
-
-
-def _refuse_small(config: TrainConfig, names: tuple[str, ...] | list[str], minimum: int) -> None:
-    known = {each.name for each in fields(config)}
-    for name in names:
-        assert name in known
-        value = getattr(config, name)
-        if value is not None and not value >= minimum:
-            raise UserError(f"{name} must be at least {minimum}, got {value}")

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pyro
-from torch import nn
 
 from pyro_textvae import runs
 from pyro_textvae.config.evaluate import EvaluationConfig
@@ -25,8 +24,9 @@ from pyro_textvae.grid.definition import GridRun
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.files import plain_json, write_json, write_text
 from pyro_textvae.run_folder.sentence_table import sentence_table_path
-from pyro_textvae.runs.build import build_objective
-from pyro_textvae.runs.evaluate import evaluate_with, partial_of, write_evaluation
+from pyro_textvae.runs.build import build
+from pyro_textvae.runs.evaluate import partial_of, write_evaluation
+from pyro_textvae.runs.load import load_run_corpus, read_run
 
 GRADIENT_SIGNAL = "gradient_signal.json"
 _GRADIENT_SEED = 0
@@ -116,7 +116,7 @@ def evaluate(run: GridRun, config: EvaluationConfig, *, report: Report) -> None:
     if _is_evaluated(run, config):
         return
     out = RunFolder(run.folder).evaluation
-    found = evaluate_with(config, run.folder, partial=partial_of(out))
+    found = runs.evaluate(run.folder, config, partial=partial_of(out))
     flags = [f"--{name.replace('_', '-')}={_flag(v)}" for name, v in _given(config).items()]
     write_evaluation(
         out, found, config, shlex.join(["pyro-textvae", "evaluate", str(run.folder), *flags])
@@ -136,11 +136,12 @@ def measure_gradient(run: GridRun, num_draws: int, *, report: Report) -> None:
     if _is_measured(run, what):
         return
     state: Any = folder.load_state()
-    config = TrainConfig(**folder.read_config()["settings"])
-    corpus = runs.load_run_corpus(folder)
-    model, guide, _ = runs.load_run(folder.path, device=run.config.device)
-    nn.ModuleDict({"model": model, "guide": guide}).load_state_dict(state["modules"])
-    objective: Any = build_objective(config, corpus)
+    config, stored = run.config, read_run(run.folder)
+    corpus = load_run_corpus(stored)
+    built = build(config, corpus, specs=stored.specs, sizes=stored.sizes)
+    built.modules.load_state_dict(state["modules"])
+    built.modules.eval()
+    objective: Any = built.objective
     if state["objective"] is not None:
         objective.load_state_dict(state["objective"])
     # Evenly spaced over the split, so that its lengths are the text's.
@@ -148,7 +149,7 @@ def measure_gradient(run: GridRun, num_draws: int, *, report: Report) -> None:
     rows = np.unique(np.linspace(0, last, config.batch_size).round().astype(int))
     with pyro.validation_enabled(False):
         found = gradient_signal(
-            model, guide, objective, corpus.train.batch(rows), num_draws, _GRADIENT_SEED
+            built.model, built.guide, objective, corpus.train.batch(rows), num_draws, _GRADIENT_SEED
         )
     write_json(
         folder.path / GRADIENT_SIGNAL,

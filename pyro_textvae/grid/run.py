@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyro
 import torch
 
 from pyro_textvae.config.train import TrainConfig
@@ -30,9 +29,9 @@ from pyro_textvae.infer.running import find_device
 from pyro_textvae.report import grid_csv, grid_table
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.files import write_json, write_text
-from pyro_textvae.runs.build import build_objective, build_pair, build_procedure, check_options
+from pyro_textvae.runs.build import build
 from pyro_textvae.runs.evaluate import build_proposal
-from pyro_textvae.runs.load import default_specs, load_corpus_of, sizes_of
+from pyro_textvae.runs.load import load_corpus_of
 
 _OF_THE_CORPUS = (
     "data",
@@ -161,12 +160,8 @@ def _check(grid: Grid, overwrite: bool) -> set[str]:
 def _check_settings(config: TrainConfig, corpora: dict[tuple, Corpus]) -> None:
     find_device(config.device)
     corpus = _corpus_of(config, corpora)
-    used: set[str] = set()
-    with pyro.settings.context(module_local_params=True), torch.random.fork_rng():
-        _, _, specs = build_pair(default_specs(config), config, sizes_of(corpus), used)
-    build_objective(config, corpus, used)
-    build_procedure(config, used)
-    check_options(config, specs, used)
+    with torch.random.fork_rng():
+        build(config, corpus)
 
 
 def _other_text(run: GridRun, corpora: dict[tuple, Corpus]) -> str | None:

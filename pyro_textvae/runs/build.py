@@ -1,13 +1,15 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Model, guide and objective from the settings of a run."""
+"""Model, guide, objective and procedure from the settings of a run."""
 
 from __future__ import annotations
 
 import difflib
-import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import pyro
 from pyro.infer import ELBO
 from torch import nn
 
@@ -25,10 +27,10 @@ from pyro_textvae.infer import (
     PerDatumELBO,
     ZeroThenLinearSchedule,
 )
-from pyro_textvae.infer.running import evaluation_mode
+from pyro_textvae.infer.running import evaluation_mode, find_device
 from pyro_textvae.infer.simulate import simulate
 from pyro_textvae.infer.sites import latent_sites
-from pyro_textvae.training import Procedure, batch_limits
+from pyro_textvae.training import Procedure
 
 PARTS = {"prior": "priors", "decoder": "decoders", "encoder": "encoders"}
 """What a model's or guide's ``__init__`` may ask for by name, and its kind in the zoo."""
@@ -43,50 +45,115 @@ ARCHITECTURE = (
 )
 """Settings that any part may ask for by name."""
 
+Specs = Mapping[str, str | None]
+"""The name of model, guide and each of ``PARTS``, as ``zoo.load`` takes it; None for no guide's
+name: then the guide is ``gaussian``, or ``empty`` for a model without latents."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A model and its guide, as settings describe them.
+
+    specs
+        What each part was loaded by, with the guide's default filled in.
+    """
+
+    model: nn.Module
+    guide: nn.Module
+    specs: dict[str, str]
+
+    @property
+    def modules(self) -> nn.ModuleDict:
+        """Both, under the names that their parameters are saved by."""
+        return nn.ModuleDict({"model": self.model, "guide": self.guide})
+
+
+@dataclass(frozen=True)
+class Built(Pair):
+    """All that a run is trained with.
+
+    procedure
+        None for one step a batch.
+    """
+
+    objective: ELBO
+    procedure: Procedure | None
+
+
+def build(
+    config: TrainConfig,
+    corpus: Corpus,
+    *,
+    specs: Specs | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> Built:
+    """Build what the settings describe, on their device; the same seed gives the same weights.
+
+    Pyro, torch, NumPy and Python are seeded, and training goes on with their random numbers.
+
+    :param specs: by default what the settings name; a stored run's, where files of the user's own
+        are read from the run's copy.
+    :param sizes: by default those of the corpus.
+    :raises UserError: for settings that do not fit together, and for an option that nothing takes.
+    """
+    with pyro.settings.context(module_local_params=True):
+        pyro.set_rng_seed(config.seed)
+        pair = build_pair(config, sizes or sizes_of(corpus), specs=specs)
+        pair.modules.to(find_device(config.device))
+        objective = _build_objective(config, corpus)
+        procedure: Procedure | None = None
+        if config.procedure is not None:
+            procedure = zoo.build(zoo.load("procedures", config.procedure), config.options)
+    _refuse_unused_options(config, pair)
+    return Built(pair.model, pair.guide, pair.specs, objective, procedure)
+
 
 def build_pair(
-    specs: dict[str, str | None],
-    config: TrainConfig,
-    sizes: dict[str, int],
-    used: set[str] | None = None,
-) -> tuple[nn.Module, nn.Module, dict[str, str]]:
+    config: TrainConfig, sizes: Mapping[str, int], *, specs: Specs | None = None
+) -> Pair:
     """Build model and guide, and whatever their ``__init__`` names of the zoo's other kinds.
 
-    A class attribute with the name of a size (``latent_dim = 0``) takes the setting's place.
+    A class attribute with the name of a size (``latent_dim = 0``) takes the setting's place. Random
+    numbers are neither seeded nor put back.
 
-    :param used: collects the names of the settings and options that were taken.
-    :returns: model, guide, and the specs with the guide's default filled in.
+    :param sizes: ``vocab_size`` and ``max_length``.
+    :param specs: by default what the settings name.
     :raises UserError: for a part that cannot be built.
     """
-    used = set() if used is None else used
-    model_class = zoo.load("models", _known(specs["model"]))
-    settings = {name: getattr(config, name) for name in ARCHITECTURE}
-    values: dict[str, Any] = {**settings, **sizes, **config.options}
-    values |= {name: getattr(model_class, name) for name in values if hasattr(model_class, name)}
-    model = _build_with_parts(model_class, specs, values, used)
-    guide_spec = specs["guide"]
-    if guide_spec is None:
-        guide_spec = "gaussian" if _tied_parts(model) or _has_latents(model) else "empty"
-    guide_class = zoo.load("guides", guide_spec)
-    guide = _build_with_parts(guide_class, specs, values, used)
-    for part in _tied_parts(model):
-        try:
-            part.tie(guide)
-        except ValueError as error:
-            raise UserError(str(error)) from error
-    return model, guide, {**{k: _known(v) for k, v in specs.items() if v}, "guide": guide_spec}
+    specs = specs_of(config) if specs is None else specs
+    with pyro.settings.context(module_local_params=True):
+        model_class = zoo.load("models", _given(specs, "model"))
+        settings = {name: getattr(config, name) for name in ARCHITECTURE}
+        values: dict[str, Any] = {**settings, **sizes, **config.options}
+        values |= {n: getattr(model_class, n) for n in values if hasattr(model_class, n)}
+        model = _build_with_parts(model_class, specs, values)
+        guide_spec = specs["guide"]
+        if guide_spec is None:
+            guide_spec = "gaussian" if _tied_parts(model) or _has_latents(model) else "empty"
+        guide = _build_with_parts(zoo.load("guides", guide_spec), specs, values)
+        for part in _tied_parts(model):
+            try:
+                part.tie(guide)
+            except ValueError as error:
+                raise UserError(str(error)) from error
+    named = {name: spec for name, spec in specs.items() if spec}
+    return Pair(model, guide, {**named, "guide": guide_spec})
 
 
-def build_objective(config: TrainConfig, corpus: Corpus, used: set[str] | None = None) -> ELBO:
-    """The objective of the settings, with its KL schedule in steps and its constraint.
+def specs_of(config: TrainConfig) -> dict[str, str | None]:
+    """What the settings name of each part."""
+    return {name: getattr(config, name) for name in ("model", "guide", *PARTS)}
 
-    :param used: collects the names of the options that were taken.
-    :raises UserError: for settings that the objective cannot honour.
-    """
-    used = set() if used is None else used
-    per_epoch = corpus.num_batches("train", **batch_limits(config))
+
+def sizes_of(corpus: Corpus) -> dict[str, int]:
+    """What a corpus says of the sizes of a model."""
+    return {"vocab_size": len(corpus.tokenizer), "max_length": corpus.max_length}
+
+
+def _build_objective(config: TrainConfig, corpus: Corpus) -> ELBO:
+    """The objective of the settings, with its KL schedule in steps and its constraint."""
     objective_class = zoo.load("objectives", config.objective)
-    accepted = inspect.signature(objective_class).parameters
+    accepted = zoo.parameters(objective_class)
     for name in ("num_particles", "kl_weight", "constraint"):
         if name in config.options:
             raise UserError(
@@ -95,13 +162,14 @@ def build_objective(config: TrainConfig, corpus: Corpus, used: set[str] | None =
             )
     values: dict[str, Any] = {**config.options, "num_particles": config.num_particles}
     if "kl_weight" in accepted:
-        values["kl_weight"] = build_schedule(config, per_epoch)
+        steps_per_epoch = corpus.num_batches("train", **config.batch_limits)
+        values["kl_weight"] = build_schedule(config, steps_per_epoch)
     elif config.kl_weight != 1.0 or config.kl_schedule not in ("constant", "linear"):
         raise UserError(
             f"{config.objective} has no KL weight, so kl_weight={config.kl_weight} and "
             f"kl_schedule={config.kl_schedule} would do nothing: use --objective beta_elbo"
         )
-    objective = zoo.build(objective_class, values, used)
+    objective = zoo.build(objective_class, values)
     if not hasattr(objective, "differentiable_loss"):
         raise UserError(
             f"{config.objective} has no differentiable_loss, so torch.optim cannot step it: use "
@@ -115,42 +183,13 @@ def build_objective(config: TrainConfig, corpus: Corpus, used: set[str] | None =
             )
         constraint_class = zoo.load("constraints", config.constraint)
         for name in config.options:
-            if name in accepted and name in _parameters(constraint_class):
+            if name in accepted and name in zoo.parameters(constraint_class):
                 raise UserError(
                     f"option {name!r} is taken by {config.objective} and by {config.constraint}: "
                     "build the objective in Python to give them different values"
                 )
-        objective.constraint = zoo.build(constraint_class, config.options, used)
+        objective.constraint = zoo.build(constraint_class, config.options)
     return objective
-
-
-def build_procedure(config: TrainConfig, used: set[str] | None = None) -> Procedure | None:
-    """The training procedure of the settings; None for one step a batch.
-
-    :param used: collects the names of the options that were taken.
-    """
-    if config.procedure is None:
-        return None
-    return zoo.build(zoo.load("procedures", config.procedure), config.options, used)
-
-
-def check_options(config: TrainConfig, specs: dict[str, str], used: set[str]) -> None:
-    """Refuse an option that nothing takes.
-
-    :raises UserError: with the nearest name that something would take.
-    """
-    unused = sorted(set(config.options) - used)
-    if not unused:
-        return
-    kinds = {"model": "models", "guide": "guides", **PARTS}
-    chosen = [(kinds[part], spec) for part, spec in specs.items()]
-    chosen.append(("objectives", config.objective))
-    for kind, spec in (("constraints", config.constraint), ("procedures", config.procedure)):
-        chosen += [] if spec is None else [(kind, spec)]
-    accepted = {name for kind, spec in chosen for name in _parameters(zoo.load(kind, spec))}
-    near = difflib.get_close_matches(unused[0], accepted, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UserError(f"option {unused[0]!r} is taken by no part of this run{hint}")
 
 
 def build_schedule(config: TrainConfig, steps_per_epoch: int) -> KLSchedule:
@@ -167,33 +206,61 @@ def build_schedule(config: TrainConfig, steps_per_epoch: int) -> KLSchedule:
     return CyclicalSchedule(steps, config.kl_cycles, config.kl_start, config.kl_weight)
 
 
-def _parameters(cls: type) -> list[str]:
-    return list(inspect.signature(cls).parameters)
+def _refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
+    """Refuse an option that nothing takes.
 
-
-def _build_with_parts(
-    cls: type, specs: dict[str, str | None], values: dict[str, Any], used: set[str]
-) -> nn.Module:
+    :raises UserError: with the nearest name that something would take.
+    """
+    programs = [zoo.load("models", pair.specs["model"]), zoo.load("guides", pair.specs["guide"])]
     parts = {
-        name: _build_part(name, zoo.load(kind, _known(specs[name])), values, used)
+        name: zoo.load(kind, pair.specs[name])
         for name, kind in PARTS.items()
-        if name in inspect.signature(cls).parameters
+        if any(name in zoo.parameters(program) for program in programs)
     }
-    module = zoo.build(cls, {**values, **parts}, used)
+    takers = [*programs, *parts.values(), zoo.load("objectives", config.objective)]
+    for kind, spec in (("constraints", config.constraint), ("procedures", config.procedure)):
+        takers += [] if spec is None else [zoo.load(kind, spec)]
+    accepted = {name for taker in takers for name in zoo.parameters(taker)}
+    for name, part in parts.items():
+        accepted |= set(_for_part_alone(name, part, config.options))
+    unused = sorted(set(config.options) - accepted)
+    if unused:
+        near = difflib.get_close_matches(unused[0], accepted, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UserError(f"option {unused[0]!r} is taken by no part of this run{hint}")
+
+
+def _build_with_parts(cls: type, specs: Specs, values: dict[str, Any]) -> nn.Module:
+    parts = {
+        name: _build_part(name, zoo.load(kind, _given(specs, name)), cls, values)
+        for name, kind in PARTS.items()
+        if name in zoo.parameters(cls)
+    }
+    module = zoo.build(cls, {**values, **parts})
     if not isinstance(module, nn.Module):
         raise UserError(f"{cls.__name__} is no torch.nn.Module: derive it from pyro.nn.PyroModule")
     return module
 
 
-def _build_part(name: str, cls: type, values: dict[str, Any], used: set[str]) -> Any:
-    """A part from the values; one such as ``decoder_num_layers`` is for the decoder alone."""
-    own = {
-        key: key.removeprefix(f"{name}_")
-        for key in values
-        if key.startswith(f"{name}_") and key.removeprefix(f"{name}_") in _parameters(cls)
+def _build_part(name: str, cls: type, owner: type, values: dict[str, Any]) -> Any:
+    """A part of ``owner``; an option such as ``decoder_num_layers`` is for the decoder alone."""
+    values = dict(values)
+    if name == "decoder" and hasattr(owner, "context_dim"):
+        # A decoder may be given more than z, and only the model that gives it knows how much.
+        values["latent_dim"] = owner.context_dim(values["latent_dim"])
+    for option, parameter in _for_part_alone(name, cls, values).items():
+        values[parameter] = values[option]
+    return zoo.build(cls, values)
+
+
+def _for_part_alone(name: str, cls: type, options: Iterable[str]) -> dict[str, str]:
+    """The options that begin with the name of a part, and the parameter of ``cls`` each is for."""
+    accepted, start = zoo.parameters(cls), f"{name}_"
+    return {
+        option: option.removeprefix(start)
+        for option in options
+        if option.startswith(start) and option.removeprefix(start) in accepted
     }
-    used.update(own)
-    return zoo.build(cls, {**values, **{short: values[key] for key, short in own.items()}}, used)
 
 
 def _tied_parts(model: nn.Module) -> list[Any]:
@@ -214,6 +281,8 @@ def _has_latents(model: nn.Module) -> bool:
     return any(name != TEXT_SITE for name, _ in latent_sites(trace))
 
 
-def _known(spec: str | None) -> str:
-    assert spec is not None
+def _given(specs: Specs, name: str) -> str:
+    spec = specs[name]
+    if spec is None:
+        raise UserError(f"the settings name no {name}: give one")
     return spec

@@ -14,22 +14,27 @@ from typing import Any
 
 from pyro_textvae import zoo
 from pyro_textvae.config.evaluate import EvaluationConfig
-from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Batch, Corpus, Tokenizer
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation import LogLikelihood, information, log_likelihood
 from pyro_textvae.evaluation.checks import check
 from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.processes import rank_and_size
-from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.environment import describe_environment
 from pyro_textvae.run_folder.files import plain_json, write_json
 from pyro_textvae.run_folder.sentence_table import sentence_table_path, write_sentence_table
-from pyro_textvae.runs.load import load_corpus_of, load_run, load_run_corpus
+from pyro_textvae.runs.load import (
+    StoredRun,
+    load_corpus_of,
+    load_pair,
+    load_run_corpus,
+    load_tokenizer,
+    read_run,
+)
 from pyro_textvae.units import UNITS, bits, perplexity
 
-# The likelihood's own, which are of the same sentences and by more draws.
-_KNOWN_ALREADY = ("kl", "num_sentences", "num_draws")
+# The likelihood has them too, of the same sentences and by more draws.
+_OF_THE_LIKELIHOOD = ("kl", "num_sentences", "num_draws")
 
 
 @dataclass(frozen=True)
@@ -45,49 +50,34 @@ class Evaluation:
 
 
 def evaluate(
-    path: str | Path,
-    *,
-    split: str = "test",
-    data: str | None = None,
-    text_column: str | None = None,
-    num_samples: int = 100,
-    proposal: Proposal | None = None,
-    quasi_random: bool = False,
-    target_standard_error: float | None = None,
-    most_rounds: int = 10,
-    batch_size: int = 32,
-    max_tokens: int | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    partial: Path | None = None,
-    checked: bool = False,
+    path: str | Path, config: EvaluationConfig, *, partial: Path | None = None
 ) -> Evaluation:
     """Every number about a run on a split.
 
-    :param data: other text, read with the run's tokenizer; its fingerprint is in the result.
     :param partial: a file that keeps finished sentences, so that a stopped evaluation goes on.
-    :param checked: whether to check the likelihood by annealing too, on some of the sentences.
-    :raises UserError: when the run, the text or a sentence's length does not fit.
+    :raises UserError: when the run, the text, the proposal or a sentence's length does not fit.
     """
-    model, guide, tokenizer = load_run(path, device=device)
-    stored = RunFolder(path).read_config()
-    settings = TrainConfig(**stored["settings"])
-    if data is None:
-        corpus = load_run_corpus(RunFolder(path))
-    else:
-        corpus = _other_corpus(data, text_column, settings, tokenizer, stored["sizes"])
+    proposal = build_proposal(config)
+    run = read_run(path)
+    tokenizer = load_tokenizer(run)
+    pair = load_pair(run, device=config.device)
+    corpus = _corpus_to_score(run, config, tokenizer)
+
+    def batches() -> Iterator[Batch]:
+        return corpus.batches(config.split, config.batch_size, shuffle=False)
+
     try:
         likelihood = log_likelihood(
-            model,
-            guide,
-            corpus.batches(split, batch_size, shuffle=False),
-            num_samples,
-            seed,
+            pair.model,
+            pair.guide,
+            batches(),
+            config.num_samples,
+            config.seed,
             proposal=proposal,
-            quasi_random=quasi_random,
-            target_standard_error=target_standard_error,
-            most_rounds=most_rounds,
-            max_tokens=max_tokens,
+            quasi_random=config.quasi_random,
+            target_standard_error=config.target_standard_error,
+            most_rounds=config.most_rounds,
+            max_tokens=config.max_tokens,
             partial=partial,
             progress=True,
         )
@@ -99,56 +89,36 @@ def evaluate(
     if rank > 0:
         return Evaluation({}, likelihood)
 
-    def batches() -> Iterator[Batch]:
-        return corpus.batches(split, batch_size, shuffle=False)
-
-    known = information(model, guide, batches(), seed).to_dict()
+    measured = information(pair.model, pair.guide, batches(), config.seed).to_dict()
+    summary = corpus.summary()[config.split]
     result = {
         "run": str(path),
-        "model": stored["specs"]["model"],
-        "guide": stored["specs"]["guide"],
-        "data": data or settings.data,
-        "split": split,
+        "model": run.contents["specs"]["model"],
+        "guide": run.contents["specs"]["guide"],
+        "data": config.data or run.config.data,
+        "split": config.split,
         "units": UNITS,
-        "num_left_out": corpus.summary()[split]["dropped_too_long"],
-        "num_cut": corpus.summary()[split]["truncated"],
-        **_of_likelihood(likelihood, *_raw_counts(corpus, split)),
-        **{name: value for name, value in known.items() if name not in _KNOWN_ALREADY},
-        "latent_dim": len(known["unit_variance"]),
+        "num_left_out": summary["dropped_too_long"],
+        "num_cut": summary["truncated"],
+        **_of_likelihood(likelihood, *_raw_counts(corpus, config.split)),
+        **{name: value for name, value in measured.items() if name not in _OF_THE_LIKELIHOOD},
+        "latent_dim": len(measured["unit_variance"]),
         "corpus_fingerprint": corpus.fingerprint,
-        "seed": seed,
+        "seed": config.seed,
         "environment": describe_environment(),
     }
-    if checked:
+    if config.check:
         result["check"] = check(
-            model, guide, batches(), likelihood, seed=seed, max_tokens=max_tokens
+            pair.model,
+            pair.guide,
+            batches(),
+            likelihood,
+            seed=config.seed,
+            max_tokens=config.max_tokens,
         )
         result["proposals"] = result["check"].pop("proposals", [])
     result["evaluation_id"] = _identity(result, likelihood)
     return Evaluation(result, likelihood)
-
-
-def evaluate_with(
-    config: EvaluationConfig, path: str | Path, *, partial: Path | None = None
-) -> Evaluation:
-    """:func:`evaluate` with settings as the command line takes them."""
-    return evaluate(
-        path,
-        split=config.split,
-        data=config.data,
-        text_column=config.text_column,
-        num_samples=config.num_samples,
-        proposal=build_proposal(config),
-        quasi_random=config.quasi_random,
-        target_standard_error=config.target_standard_error,
-        most_rounds=config.most_rounds,
-        batch_size=config.batch_size,
-        max_tokens=config.max_tokens,
-        seed=config.seed,
-        device=config.device,
-        partial=partial,
-        checked=config.check,
-    )
 
 
 def build_proposal(config: EvaluationConfig) -> Proposal:
@@ -156,21 +126,20 @@ def build_proposal(config: EvaluationConfig) -> Proposal:
 
     :raises UserError: for one that does not exist, or an option that it does not take.
     """
-    used: set[str] = set()
-    found = zoo.load("proposals", config.proposal)
-    if not issubclass(found, Proposal):
+    proposal_class = zoo.load("proposals", config.proposal)
+    if not issubclass(proposal_class, Proposal):
         raise UserError(
             f"{config.proposal} is no proposal: derive it from "
             "pyro_textvae.evaluation.importance.proposal.Proposal"
         )
-    built = zoo.build(found, config.proposal_options, used)
-    unknown = sorted(set(config.proposal_options) - used)
-    if unknown:
-        takes = ", ".join(name for name in vars(built)) or "none"
-        raise UserError(
-            f"the {config.proposal} proposal has no option {unknown[0]!r}; it takes: {takes}"
-        )
-    return built
+    accepted = zoo.parameters(proposal_class)
+    for name in sorted(config.proposal_options):
+        if name not in accepted:
+            raise UserError(
+                f"the {config.proposal} proposal has no option {name!r}; it takes: "
+                f"{', '.join(accepted) or 'none'}"
+            )
+    return zoo.build(proposal_class, config.proposal_options)
 
 
 def partial_of(out: Path) -> Path:
@@ -178,14 +147,16 @@ def partial_of(out: Path) -> Path:
     return out.with_suffix(".partial")
 
 
-def write_evaluation(out: Path, found: Evaluation, config: EvaluationConfig, command: str) -> None:
+def write_evaluation(
+    out: Path, evaluation: Evaluation, config: EvaluationConfig, command: str
+) -> None:
     """Write an evaluation and the table of its sentences; the finished sentences are forgotten."""
     settings = {"command": command, "settings": config.identity()}
-    write_json(out, plain_json({**settings, **found.result}))
+    write_json(out, plain_json({**settings, **evaluation.result}))
     write_sentence_table(
         sentence_table_path(out),
-        found.result["evaluation_id"],
-        found.likelihood.sentence_columns(),
+        evaluation.result["evaluation_id"],
+        evaluation.likelihood.sentence_columns(),
     )
     partial = partial_of(out)
     for file in partial.parent.glob(f"{glob.escape(partial.name)}.*"):
@@ -226,31 +197,28 @@ def _of_likelihood(likelihood: LogLikelihood, words: int, characters: int | None
     }
 
 
-def _other_corpus(
-    data: str,
-    text_column: str | None,
-    settings: TrainConfig,
-    tokenizer: Tokenizer,
-    sizes: dict[str, int],
-) -> Corpus:
-    """Other text in the run's ids.
+def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokenizer) -> Corpus:
+    """The run's own corpus, or other text in the run's ids.
 
-    Nothing is left out: a likelihood of the short sentences alone would look too good.
+    Nothing is left out of other text: a likelihood of the short sentences alone would look too
+    good.
     """
-    other = replace(
-        settings,
-        data=data,
-        text_column=text_column,
+    if config.data is None:
+        return load_run_corpus(run)
+    settings = replace(
+        run.config,
+        data=config.data,
+        text_column=config.text_column,
         num_sentences=None,
         max_length=None,
         truncate=False,
     )
-    corpus = load_corpus_of(other, tokenizer)
-    if corpus.max_length > sizes["max_length"]:
+    corpus = load_corpus_of(settings, tokenizer)
+    if corpus.max_length > run.sizes["max_length"]:
         raise UserError(
-            f"{data} has a sentence of {corpus.max_length} tokens, the model was built for "
-            f"{sizes['max_length']}: train it with a larger max_length, or leave such sentences "
-            "out of the text"
+            f"{config.data} has a sentence of {corpus.max_length} tokens, the model was built for "
+            f"{run.sizes['max_length']}: train it with a larger max_length, or leave such "
+            "sentences out of the text"
         )
     return corpus
 

@@ -1,13 +1,13 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Runs as a whole: build from settings, train, resume, load."""
+"""What a run folder holds, loaded again: model, guide, tokenizer and corpus."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyro
 from torch import nn
 
 from pyro_textvae.config.train import TrainConfig
@@ -15,10 +15,39 @@ from pyro_textvae.data import Corpus, Tokenizer, load_corpus
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device
 from pyro_textvae.run_folder import RunFolder
-from pyro_textvae.runs.build import (
-    PARTS,
-    build_pair,
-)
+from pyro_textvae.runs.build import Pair, build_pair
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """What config.json of a run says, read once.
+
+    specs
+        The name of each part; files of the user's own are the copies in the run's folder.
+    contents
+        All of the file.
+    """
+
+    folder: RunFolder
+    config: TrainConfig
+    specs: dict[str, str]
+    sizes: dict[str, int]
+    contents: dict[str, Any]
+
+
+def read_run(path: str | Path) -> StoredRun:
+    """Read what config.json of a run says.
+
+    :raises UserError: when ``path`` is no run, or the file is damaged.
+    """
+    folder = RunFolder(path)
+    contents = folder.read_config()
+    specs = {
+        name: str(folder.path / spec) if spec.startswith("source/") else spec
+        for name, spec in contents["specs"].items()
+    }
+    config = TrainConfig(**contents["settings"])
+    return StoredRun(folder, config, specs, contents["sizes"], contents)
 
 
 def load_run(path: str | Path, *, device: str = "cpu") -> tuple[nn.Module, nn.Module, Tokenizer]:
@@ -26,23 +55,39 @@ def load_run(path: str | Path, *, device: str = "cpu") -> tuple[nn.Module, nn.Mo
 
     :raises UserError: when ``path`` is no run, a file is damaged, or the tokenizer is another's.
     """
-    folder = RunFolder(path)
-    stored = folder.read_config()
-    tokenizer = Tokenizer.load(folder.tokenizer)
-    if tokenizer.fingerprint != stored["tokenizer_fingerprint"]:
+    run = read_run(path)
+    tokenizer = load_tokenizer(run)
+    pair = load_pair(run, device=device)
+    return pair.model, pair.guide, tokenizer
+
+
+def load_tokenizer(run: StoredRun) -> Tokenizer:
+    """The tokenizer that a run was trained with.
+
+    :raises UserError: when the file is damaged, or another run's.
+    """
+    path = run.folder.tokenizer
+    tokenizer, fingerprint = Tokenizer.load(path), run.contents["tokenizer_fingerprint"]
+    if tokenizer.fingerprint != fingerprint:
         raise UserError(
-            f"{folder.tokenizer} does not belong to the model of {folder.path}: its fingerprint is "
-            f"{tokenizer.fingerprint}, the model's {stored['tokenizer_fingerprint']}; put the "
-            "run's own tokenizer.json back"
+            f"{path} does not belong to the model of {run.folder.path}: its fingerprint is "
+            f"{tokenizer.fingerprint}, the model's {fingerprint}; put the run's own "
+            "tokenizer.json back"
         )
+    return tokenizer
+
+
+def load_pair(run: StoredRun, *, device: str = "cpu") -> Pair:
+    """Model and guide of a run, with the weights it kept, in evaluation mode.
+
+    :raises UserError: when the file of weights is missing, damaged or another run's.
+    """
     target = find_device(device)
-    with pyro.settings.context(module_local_params=True):
-        config = TrainConfig(**stored["settings"])
-        model, guide, _ = build_pair(stored_specs(stored, folder), config, stored["sizes"])
-        modules = nn.ModuleDict({"model": model, "guide": guide})
-        folder.load_weights(modules)
-        modules.to(target).eval()
-    return model, guide, tokenizer
+    pair = build_pair(run.config, run.sizes, specs=run.specs)
+    modules = pair.modules
+    run.folder.load_weights(modules)
+    modules.to(target).eval()
+    return pair
 
 
 def load_corpus_of(config: TrainConfig, tokenizer: Tokenizer | None = None) -> Corpus:
@@ -59,35 +104,18 @@ def load_corpus_of(config: TrainConfig, tokenizer: Tokenizer | None = None) -> C
     )
 
 
-def sizes_of(corpus: Corpus) -> dict[str, int]:
-    """What a corpus says of the sizes of a model."""
-    return {"vocab_size": len(corpus.tokenizer), "max_length": corpus.max_length}
-
-
-def default_specs(config: TrainConfig) -> dict[str, str | None]:
-    """What the settings name of each part."""
-    return {name: getattr(config, name) for name in ("model", "guide", *PARTS)}
-
-
-def stored_specs(stored: dict[str, Any], folder: RunFolder) -> dict[str, str | None]:
-    """Specs of a run; files of the user's own are read from the copy in the run's folder."""
-    return {
-        name: str(folder.path / spec) if spec.startswith("source/") else spec
-        for name, spec in stored["specs"].items()
-    }
-
-
-def load_run_corpus(folder: RunFolder, config: TrainConfig | None = None) -> Corpus:
+def load_run_corpus(run: RunFolder | StoredRun) -> Corpus:
     """The corpus that a run was trained on.
 
     :raises UserError: when the text has changed since.
     """
-    stored = folder.read_config()
-    corpus = load_corpus_of(config or TrainConfig(**stored["settings"]))
-    if corpus.fingerprint != stored["corpus_fingerprint"]:
+    stored = run if isinstance(run, StoredRun) else read_run(run.path)
+    corpus = load_corpus_of(stored.config)
+    fingerprint = stored.contents["corpus_fingerprint"]
+    if corpus.fingerprint != fingerprint:
         raise UserError(
-            f"the corpus {stored['settings']['data']} is not the one that {folder.path} was "
-            f"trained on: its fingerprint is {corpus.fingerprint}, the run's "
-            f"{stored['corpus_fingerprint']}; bring the old text back or train anew"
+            f"the corpus {stored.config.data} is not the one that {stored.folder.path} was "
+            f"trained on: its fingerprint is {corpus.fingerprint}, the run's {fingerprint}; bring "
+            "the old text back or train anew"
         )
     return corpus

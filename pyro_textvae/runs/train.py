@@ -5,30 +5,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyro
-from pyro.infer import ELBO
-from torch import nn
 
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device
 from pyro_textvae.run_folder import RunFolder
-from pyro_textvae.runs.build import (
-    build_objective,
-    build_pair,
-    build_procedure,
-    check_options,
-)
-from pyro_textvae.runs.load import (
-    default_specs,
-    load_corpus_of,
-    load_run_corpus,
-    sizes_of,
-    stored_specs,
-)
+from pyro_textvae.runs.build import Built, Pair, build, sizes_of
+from pyro_textvae.runs.load import load_corpus_of, load_run_corpus, read_run
 from pyro_textvae.testing import check_pair
 from pyro_textvae.training import Progress, Trainer
 
@@ -42,41 +31,32 @@ def train(
 ) -> Progress:
     """Train a run from its settings into the folder ``out``.
 
-    :raises UserError: for anything the user can mend; nothing is overwritten before the corpus,
+    :raises UserError: for anything the user can fix; nothing is overwritten before the corpus,
         the model and the objective are known to be sound.
     """
-    device = find_device(config.device)
+    find_device(config.device)
     corpus = load_corpus_of(config)
-    sizes = sizes_of(corpus)
     with pyro.settings.context(module_local_params=True):
-        pyro.set_rng_seed(config.seed)
-        used: set[str] = set()
-        model, guide, specs = build_pair(default_specs(config), config, sizes, used)
-        modules = nn.ModuleDict({"model": model, "guide": guide}).to(device)
-        objective = build_objective(config, corpus, used)
-        procedure = build_procedure(config, used)
-        check_options(config, specs, used)
-        _dry_run(model, guide, objective, corpus)
-        sources = _read_sources(specs)
+        built = build(config, corpus)
+        _dry_run(built, corpus)
+        sources = _read_sources(built.specs)
         folder = RunFolder(out)
         # Before anything is written: a procedure may refuse the pair.
-        trainer = Trainer(
-            model, guide, objective, corpus, config, folder, procedure=procedure, report=report
-        )
+        trainer = _trainer_of(built, corpus, config, folder, report)
         folder.create(config.to_dict(), overwrite=overwrite)
         corpus.tokenizer.save(folder.tokenizer)
         folder.write_config(
             config.to_dict(),
             {
-                "specs": _keep_sources(specs, sources, folder),
-                "sizes": sizes,
+                "specs": _keep_sources(built.specs, sources, folder),
+                "sizes": sizes_of(corpus),
                 "tokenizer_fingerprint": corpus.tokenizer.fingerprint,
                 "corpus_fingerprint": corpus.fingerprint,
                 "corpus": corpus.summary(),
-                "parameters": sum(p.numel() for p in modules.parameters()),
+                "parameters": _num_parameters(built),
             },
         )
-        report(describe(config, corpus, specs, modules))
+        report(describe(config, corpus, built))
         return trainer.fit()
 
 
@@ -92,31 +72,18 @@ def resume(
     :param epochs: train to another number of epochs than the run was started with.
     :raises UserError: when ``path`` is no run, is damaged, or its corpus has changed.
     """
-    folder = RunFolder(path)
-    stored = folder.read_config()
-    changed = {"epochs": epochs, "device": device}
-    config = TrainConfig(
-        **stored["settings"] | {name: value for name, value in changed.items() if value is not None}
-    )
+    run = read_run(path)
+    folder = run.folder
+    changed: dict[str, Any] = {"epochs": epochs, "device": device}
+    config = replace(run.config, **{n: value for n, value in changed.items() if value is not None})
     state = folder.load_state()
-    corpus = load_run_corpus(folder, config)
+    corpus = load_run_corpus(run)
     with pyro.settings.context(module_local_params=True):
-        pyro.set_rng_seed(config.seed)
-        model, guide, _ = build_pair(stored_specs(stored, folder), config, stored["sizes"])
-        nn.ModuleDict({"model": model, "guide": guide}).to(find_device(config.device))
-        trainer = Trainer(
-            model,
-            guide,
-            build_objective(config, corpus),
-            corpus,
-            config,
-            folder,
-            procedure=build_procedure(config),
-            report=report,
-        )
+        built = build(config, corpus, specs=run.specs, sizes=run.sizes)
+        trainer = _trainer_of(built, corpus, config, folder, report)
         if state is not None:
             try:
-                trainer.restore(state)
+                trainer.load_state_dict(state)
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise UserError(
                     f"{folder.state} belongs to another run: put the run's own back, or train "
@@ -129,17 +96,16 @@ def resume(
         if place.epoch >= config.epochs:
             report(f"{folder.path}: finished after {place.epoch} epochs; --epochs takes it further")
             return place
-        if config.epochs != stored["settings"]["epochs"]:
+        if config.epochs != run.config.epochs:
             # So that this resumption, killed in its turn, goes on to the same end.
-            built = {k: v for k, v in stored.items() if k not in ("format", "settings")}
-            folder.write_config(stored["settings"] | {"epochs": config.epochs}, built)
+            kept = {k: v for k, v in run.contents.items() if k not in ("format", "settings")}
+            folder.write_config(run.contents["settings"] | {"epochs": config.epochs}, kept)
         report(f"{folder.path}: going on at epoch {place.epoch + 1}, batch {place.batch + 1}")
         return trainer.fit()
 
 
-def describe(config: TrainConfig, corpus: Corpus, specs: dict[str, str], modules: nn.Module) -> str:
+def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
     """What is going to be trained on what, and how many sentences were dropped or cut."""
-    count = sum(parameter.numel() for parameter in modules.parameters())
     splits = [corpus.summary()[name] for name in ("train", "valid", "test")]
     dropped = sum(split["dropped_too_long"] for split in splits)
     cut = sum(split["truncated"] for split in splits)
@@ -147,8 +113,8 @@ def describe(config: TrainConfig, corpus: Corpus, specs: dict[str, str], modules
     shortened = f"\n{cut:,} sentences cut to {config.max_length} tokens"
     line = (
         f"{config.data}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "
-        f"sentences, {len(corpus.tokenizer):,} types; {specs['model']} with guide "
-        f"{specs['guide']}, {count:,} parameters, {config.objective}"
+        f"sentences, {len(corpus.tokenizer):,} types; {pair.specs['model']} with guide "
+        f"{pair.specs['guide']}, {_num_parameters(pair):,} parameters, {config.objective}"
     )
     return line + (left_out if dropped else "") + (shortened if cut else "")
 
@@ -175,7 +141,30 @@ def _keep_sources(
     return kept
 
 
-def _dry_run(model: nn.Module, guide: nn.Module, objective: ELBO, corpus: Corpus) -> None:
+def _dry_run(built: Built, corpus: Corpus) -> None:
     """Run one small batch with every check of Pyro on, before anything is written."""
     batch = next(iter(corpus.batches("train", batch_size=2, shuffle=False)))
-    check_pair(model, guide, objective, batch)
+    check_pair(built.model, built.guide, built.objective, batch)
+
+
+def _trainer_of(
+    built: Built,
+    corpus: Corpus,
+    config: TrainConfig,
+    folder: RunFolder,
+    report: Callable[[str], None],
+) -> Trainer:
+    return Trainer(
+        built.model,
+        built.guide,
+        built.objective,
+        corpus,
+        config,
+        folder,
+        procedure=built.procedure,
+        report=report,
+    )
+
+
+def _num_parameters(pair: Pair) -> int:
+    return sum(parameter.numel() for parameter in pair.modules.parameters())

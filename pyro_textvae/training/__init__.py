@@ -4,9 +4,9 @@
 
 from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.training.breakdown import TrainingError
-from pyro_textvae.training.procedure import Procedure
+from pyro_textvae.training.procedure import Procedure, Training
 from pyro_textvae.training.progress import Progress
-from pyro_textvae.training.trainer import Trainer, batch_limits
+from pyro_textvae.training.trainer import Trainer
 from pyro_textvae.training.validation import Validation
 
 __all__ = [
@@ -14,7 +14,7 @@ __all__ = [
     "Progress",
     "RunFolder",
     "Trainer",
+    "Training",
     "TrainingError",
     "Validation",
-    "batch_limits",
 ]

@@ -23,15 +23,14 @@ class MetricsFile:
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
 
-    @property
-    def size(self) -> int:
-        """Bytes so far."""
-        return self.path.stat().st_size if self.path.exists() else 0
+    def state_dict(self) -> dict[str, Any]:
+        """The bytes so far."""
+        return {"size": self.path.stat().st_size if self.path.exists() else 0}
 
-    def cut(self, size: int) -> None:
-        """Forget what was written after the file had ``size`` bytes."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Forget the lines that were written after ``state_dict`` was asked for."""
         self.path.touch()
-        os.truncate(self.path, size)
+        os.truncate(self.path, state["size"])
 
 
 class RunningMean:
@@ -64,6 +63,6 @@ class RunningMean:
         return {"sums": {n: float(value) for n, value in self.sums.items()}, "count": self.count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up where ``state_dict`` left off."""
+        """Go on from where ``state_dict`` was asked for."""
         self.sums = dict(state["sums"])
         self.count = state["count"]

@@ -4,35 +4,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.config.train import TrainingConfig
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "sgd": torch.optim.SGD,
+}
+"""What the setting ``optimizer`` may name."""
 
 
-def new_optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
+def new_optimizer(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
     """An optimiser that has seen no step yet, at the learning rate of the settings.
 
     It is fused: one kernel for all parameters, and a flag on the device can keep it from a step.
     """
-    if config.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
-    return torch.optim.SGD(parameters, lr=config.learning_rate, fused=True)
+    return OPTIMIZERS[config.optimizer](parameters, lr=config.learning_rate, fused=True)
 
 
 def load_optimizer(
     optimizer: torch.optim.Optimizer, state: dict[str, Any], places: list[int]
 ) -> None:
-    """Restore what ``state_dict`` returned, be it of an optimiser that was not fused.
+    """Restore what ``state_dict`` of an optimiser returned, whether that one was fused or not.
 
     :param places: for each parameter of ``optimizer``, its place among those of the state.
-    :raises ValueError: when what is known of a parameter has another shape than it has.
+    :raises ValueError: when the moments of a parameter have another shape than the parameter.
     """
     (group,), parameters = state["param_groups"], optimizer.param_groups[0]["params"]
-    known = {new: state["state"][old] for new, old in enumerate(places) if old in state["state"]}
-    for place, values in known.items():
+    moments = {new: state["state"][old] for new, old in enumerate(places) if old in state["state"]}
+    for place, values in moments.items():
         shape = parameters[place].shape
         for name, value in values.items():
             if isinstance(value, torch.Tensor) and value.dim() and value.shape != shape:
@@ -41,5 +46,5 @@ def load_optimizer(
                     f"has {tuple(shape)}"
                 )
     ordered = {**group, "params": list(range(len(places)))}
-    optimizer.load_state_dict({"state": known, "param_groups": [ordered]})
+    optimizer.load_state_dict({"state": moments, "param_groups": [ordered]})
     optimizer.param_groups[0]["fused"] = True

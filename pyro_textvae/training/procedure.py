@@ -4,31 +4,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import torch
 from pyro import poutine
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
+from pyro_textvae.config.train import TrainingConfig
+from pyro_textvae.data import Corpus
+from pyro_textvae.data.batching import Batch
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import to_device
 from pyro_textvae.infer.sites import latent_sites
+from pyro_textvae.training.progress import Progress
 from pyro_textvae.training.validation import Validation
 
-if TYPE_CHECKING:
-    from pyro_textvae.training.trainer import Trainer
+
+class Training(Protocol):
+    """What a procedure may read and do of the training that it is part of: a ``Trainer``, say."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def guide(self) -> nn.Module: ...
+
+    @property
+    def objective(self) -> ELBO:
+        """The run's own, whatever the present epoch is trained on."""
+
+    @property
+    def corpus(self) -> Corpus: ...
+
+    @property
+    def config(self) -> TrainingConfig: ...
+
+    @property
+    def progress(self) -> Progress: ...
+
+    @property
+    def report(self) -> Callable[[str], None]:
+        """Takes a line of text for the user."""
+
+    def update(
+        self, batch: Mapping[str, Tensor], parameters: list[nn.Parameter] | None = None
+    ) -> float | Tensor:
+        """Step ``parameters``, by default all, down the loss of a batch; return it, per sentence.
+
+        On a GPU the loss is a tensor there, which ``float`` waits for.
+        """
+
+    def check_updates(self) -> None:
+        """Raise what is still to be raised of the updates so far: a GPU is waited for.
+
+        :raises TrainingError: when the loss or gradient of one was not finite.
+        """
+
+    def draw_batch(self, generator: torch.Generator) -> Batch:
+        """One of the training batches of this epoch, at random and with replacement."""
+
+    def begin_anew(self) -> None:
+        """Forget the optimiser's state, the learning rate, the best bound and the patience."""
 
 
 class Procedure:
     """Model and guide are stepped together, on the run's objective: the plain procedure.
 
-    Base of the others, which override what they do otherwise. They call ``trainer.update`` for a
-    step of their own, ``trainer.draw_batch`` for its batch, ``trainer.check_updates`` before they
-    decide anything by its loss, and ``trainer.begin_anew`` to start over. Whatever changes in a
-    procedure during training belongs in its ``state_dict``: it is saved with every checkpoint, and
-    a resumed run goes on bit for bit.
+    The base of all procedures, which override what they do differently. They call
+    ``trainer.update`` for a step of their own, ``trainer.draw_batch`` for its batch,
+    ``trainer.check_updates`` before they decide anything by its loss, and ``trainer.begin_anew`` to
+    start over; :class:`Training` is all that they may use. Whatever changes in a procedure during
+    training belongs in its ``state_dict``: it is saved with every checkpoint, and a resumed run
+    goes on bit for bit.
     """
 
     @property
@@ -37,30 +86,30 @@ class Procedure:
         package, _, file = type(self).__module__.rpartition(".")
         return file if package == "pyro_textvae.training.procedures" else type(self).__name__
 
-    def check(self, trainer: Trainer) -> None:
+    def check(self, trainer: Training) -> None:
         """Called when the trainer is made, before anything is written.
 
         :raises UserError: when this pair or these settings cannot be trained so.
         """
 
-    def before_training(self, trainer: Trainer) -> None:
+    def before_training(self, trainer: Training) -> None:
         """Called once, before the first step of a run."""
 
-    def objective(self, trainer: Trainer) -> ELBO:
+    def objective(self, trainer: Training) -> ELBO:
         """What the epoch that begins is trained on.
 
-        While it is another than the run's own, the run's own KL schedule stands still, and no epoch
-        counts against the patience.
+        While it is not the run's own, the run's KL schedule stands still, and no epoch counts
+        against the patience.
         """
         return trainer.objective
 
-    def before_step(self, trainer: Trainer, batch: Mapping[str, Tensor]) -> None:
+    def before_step(self, trainer: Training, batch: Mapping[str, Tensor]) -> None:
         """Called before each training step, with its batch."""
 
-    def trainable(self, trainer: Trainer) -> list[nn.Parameter] | None:
+    def trainable(self, trainer: Training) -> list[nn.Parameter] | None:
         """The parameters that the training step moves; None for all."""
 
-    def after_epoch(self, trainer: Trainer, validation: Validation) -> None:
+    def after_epoch(self, trainer: Training, validation: Validation) -> None:
         """Called after each epoch, once it is written down and before the checkpoint."""
 
     def describe(self) -> dict[str, Any]:
@@ -72,22 +121,22 @@ class Procedure:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up where ``state_dict`` left off."""
+        """Go on from where ``state_dict`` was asked for."""
 
 
-def find_latents(trainer: Trainer, procedure: Procedure) -> dict[str, Any]:
+def find_latents(trainer: Training, procedure: Procedure) -> dict[str, Any]:
     """The latent sites that the guide samples, by name, for a procedure that trains it.
 
     :raises UserError: for a model without latents, or a guide without parameters.
     """
     batch = next(iter(trainer.corpus.batches("train", batch_size=2, shuffle=False)))
     with torch.random.fork_rng(), torch.no_grad():
-        trace = poutine.trace(trainer.guide).get_trace(**to_device(batch, trainer.modules))
+        trace = poutine.trace(trainer.guide).get_trace(**to_device(batch, trainer.guide))
     sites = dict(latent_sites(trace))
     if not sites:
         raise UserError(
-            f"{trainer.config.model} has no latents, so there is no encoder for {procedure.name} "
-            "to train: leave the procedure out"
+            f"{type(trainer.model).__name__} has no latents, so there is no encoder for "
+            f"{procedure.name} to train: leave the procedure out"
         )
     if not any(parameter.requires_grad for parameter in trainer.guide.parameters()):
         raise UserError(

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass
@@ -37,3 +38,14 @@ class Progress:
         self.best_elbo = math.inf
         self.bad_epochs = 0
         self.decays = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The fields, by name."""
+        return asdict(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where ``state_dict`` was asked for.
+
+        :raises TypeError: for a name that is no field.
+        """
+        vars(self).update(vars(Progress(**state)))

@@ -18,27 +18,20 @@ from pyro.infer import ELBO
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.config.train import TrainingConfig
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.data import Corpus
 from pyro_textvae.data.batching import Batch
 from pyro_textvae.infer import PerDatumELBO
 from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.training.breakdown import broken_bound
-from pyro_textvae.training.checkpoint import state_of, take_up
 from pyro_textvae.training.metrics import MetricsFile, RunningMean
 from pyro_textvae.training.prefetch import batches_on
 from pyro_textvae.training.procedure import Procedure
 from pyro_textvae.training.progress import Progress
+from pyro_textvae.training.random_state import get_random_state, set_random_state
 from pyro_textvae.training.update import Updates
 from pyro_textvae.training.validation import validate
-
-
-def batch_limits(config: TrainConfig) -> dict[str, Any]:
-    """What bounds a training batch: sentences, or tokens where they are given."""
-    if config.batch_tokens is not None:
-        return {"batch_size": None, "max_tokens": config.batch_tokens}
-    return {"batch_size": config.batch_size}
 
 
 class Trainer:
@@ -48,6 +41,34 @@ class Trainer:
     gradient is clipped by the norm over all parameters together. Validation computes the
     unweighted evidence lower bound whatever the objective is.
 
+    >>> import tempfile
+    >>> from pyro_textvae import load_corpus
+    >>> from pyro_textvae.infer import BetaELBO
+    >>> from pyro_textvae.models import LanguageModel
+    >>> from pyro_textvae.guides import EmptyGuide
+    >>> from pyro_textvae.nn import LSTMDecoder
+    >>> corpus = load_corpus("grammar", num_sentences=60)
+    >>> decoder = LSTMDecoder(
+    ...     vocab_size=len(corpus.tokenizer),
+    ...     embedding_dim=4,
+    ...     hidden_dim=5,
+    ...     latent_dim=0,
+    ...     max_length=corpus.max_length,
+    ... )
+    >>> trainer = Trainer(
+    ...     LanguageModel(decoder),
+    ...     EmptyGuide(),
+    ...     BetaELBO(),
+    ...     corpus,
+    ...     TrainingConfig(epochs=1, device="cpu"),
+    ...     RunFolder(tempfile.mkdtemp()),
+    ...     report=lambda line: None,
+    ... )
+    >>> trainer.fit().epoch
+    1
+
+    :param config: settings of training alone; the modules are trained on the device they are on.
+    :param folder: where metrics, weights and checkpoints are written.
     :param objective: any ``pyro.infer.ELBO`` with a ``differentiable_loss``; one with ``advance``
         and ``state_dict`` (a KL schedule) is moved on and saved with the run.
     :param procedure: what is done around the steps; by default nothing.
@@ -62,7 +83,7 @@ class Trainer:
         guide: nn.Module,
         objective: ELBO,
         corpus: Corpus,
-        config: TrainConfig,
+        config: TrainingConfig,
         folder: RunFolder,
         *,
         procedure: Procedure | None = None,
@@ -108,8 +129,9 @@ class Trainer:
         if self.progress.step == 0:
             self.procedure.before_training(self)
         if not self.folder.state.exists():
+            self.folder.state.parent.mkdir(parents=True, exist_ok=True)
             self.save()
-        with pyro.validation_enabled(False):
+        with pyro.settings.context(module_local_params=True), pyro.validation_enabled(False):
             while self.progress.epoch < self.config.epochs and not self.progress.finished:
                 self._train_epoch()
                 self._finish_epoch()
@@ -149,22 +171,56 @@ class Trainer:
         self.log_mean.clear()
 
     def save(self) -> None:
-        """Write a checkpoint from which :meth:`restore` goes on bit for bit.
+        """Write a checkpoint, from which :meth:`load_state_dict` goes on bit for bit.
 
         :raises TrainingError: as :meth:`check_updates`; nothing is written then.
         """
         self.check_updates()
-        self.folder.save_state(state_of(self))
+        self.folder.save_state(self.state_dict())
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up where a checkpoint left off."""
-        take_up(self, state)
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that training changes, in a form that can be saved without pickled code."""
+        objective: Any = self.objective
+        return {
+            "modules": self.modules.state_dict(),
+            **self.updates.state_dict(),
+            "objective": objective.state_dict() if hasattr(objective, "state_dict") else None,
+            "procedure": self.procedure.state_dict(),
+            "progress": self.progress.state_dict(),
+            "epoch_mean": self.epoch_mean.state_dict(),
+            "log_mean": self.log_mean.state_dict(),
+            "metrics_size": self.metrics.state_dict()["size"],
+            "timing_size": self.timing.state_dict()["size"],
+            "random_state": get_random_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where :meth:`state_dict` was asked for.
+
+        The random generators are set, and the lines of metrics since then are forgotten.
+        """
+        objective: Any = self.objective
+        self.modules.load_state_dict(state["modules"])
+        trained = {name for name, p in self.modules.named_parameters() if p.requires_grad}
+        # Checkpoints from before names were kept hold all parameters in the order of that time.
+        names = state.get("parameters", [name for name in state["modules"] if name in trained])
+        self.updates.load_state_dict({"optimizer": state["optimizer"], "parameters": names})
+        if state["objective"] is not None:
+            objective.load_state_dict(state["objective"])
+        # Checkpoints from before there were procedures have none.
+        self.procedure.load_state_dict(state.get("procedure", {}))
+        self.progress.load_state_dict(state["progress"])
+        self.epoch_mean.load_state_dict(state["epoch_mean"])
+        self.log_mean.load_state_dict(state["log_mean"])
+        self.metrics.load_state_dict({"size": state["metrics_size"]})
+        self.timing.load_state_dict({"size": state["timing_size"]})
+        set_random_state(state["random_state"])
 
     def _train_epoch(self) -> None:
         config, progress = self.config, self.progress
         self._train_on(self.procedure.objective(self))
         self.plan = self.corpus.plan(
-            "train", seed=config.seed, epoch=progress.epoch, **batch_limits(config)
+            "train", seed=config.seed, epoch=progress.epoch, **config.batch_limits
         )
         total, first = len(self.plan), progress.batch
         self.loss_module.train()
@@ -270,7 +326,7 @@ class Trainer:
         self.loss_module = objective(self.model, self.guide)
 
     def _bound_counts(self) -> bool:
-        """Whether a worse bound can be no doing of the KL schedule's or of the procedure's."""
+        """Whether neither the KL schedule nor the procedure can be why a bound is worse."""
         if self.current_objective is not self.objective:
             return False
         schedule = getattr(self.objective, "schedule", None)
@@ -288,6 +344,6 @@ class Trainer:
 
     def _weights(self) -> dict[str, float]:
         """What the objective weighs its terms by at present."""
-        known: dict[str, float] = getattr(self.current_objective, "describe", dict)()
-        weight = getattr(self.current_objective, "kl_weight", None)
-        return known if weight is None else {"kl_weight": weight, **known}
+        weights: dict[str, float] = getattr(self.current_objective, "describe", dict)()
+        kl_weight = getattr(self.current_objective, "kl_weight", None)
+        return weights if kl_weight is None else {"kl_weight": kl_weight, **weights}

@@ -8,12 +8,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyro
 import torch
 from torch import Tensor, nn
 
-from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.config.train import TrainingConfig
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import device_of
@@ -21,7 +22,7 @@ from pyro_textvae.nn.mixed_precision import mixed_precision
 from pyro_textvae.nn.replaced_methods import Replacement, replaced_methods
 from pyro_textvae.training.breakdown import TrainingError, broken_step
 from pyro_textvae.training.compiled_networks import compiled_networks
-from pyro_textvae.training.optimizer import new_optimizer
+from pyro_textvae.training.optimizer import load_optimizer, new_optimizer
 from pyro_textvae.training.prefetch import without_waiting
 from pyro_textvae.training.progress import Progress
 
@@ -57,7 +58,7 @@ class Updates:
         self,
         modules: nn.Module,
         parameters: list[nn.Parameter],
-        config: TrainConfig,
+        config: TrainingConfig,
         last_checkpoint: Path,
         *,
         deferred: bool | None = None,
@@ -139,11 +140,24 @@ class Updates:
         self._unread.clear()
         self._finite_steps.zero_()
 
-    def forget(self) -> None:
-        """Let a step that was not finite be as if it had not been: another state is taken up."""
+    def state_dict(self) -> dict[str, Any]:
+        """The optimiser's state, and the names of the parameters in its order."""
+        return {"optimizer": self.optimizer.state_dict(), "parameters": self._names()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where ``state_dict`` was asked for; a step that was not finite is forgotten.
+
+        :raises ValueError: when a parameter is missing in the state, or has another shape there.
+        """
+        places = [state["parameters"].index(name) for name in self._names()]
+        load_optimizer(self.optimizer, state["optimizer"], places)
         self._broken.zero_()
         self._finite_steps.zero_()
         self._unread.clear()
+
+    def _names(self) -> list[str]:
+        stepped = {id(parameter) for parameter in self.parameters}
+        return [name for name, p in self.modules.named_parameters() if id(p) in stepped]
 
     def _differentiate(
         self,

@@ -30,10 +30,10 @@ BATCH = {"tokens": torch.tensor([[4, 5, 10, 2], [6, 7, 2, 0], [8, 2, 0, 0], [9, 
 
 def train_one_step(prior, guide):
     config = TrainConfig(embedding_dim=4, hidden_dim=5, latent_dim=3, guide=guide, prior=prior)
-    parts = ("model", "guide", "prior", "decoder", "encoder")
     with pyro.settings.context(module_local_params=True):
         pyro.set_rng_seed(0)
-        model, guide, _ = build_pair({n: getattr(config, n) for n in parts}, config, SIZES)
+        pair = build_pair(config, SIZES)
+        model, guide = pair.model, pair.guide
         check_pair(model, guide, BetaELBO(), BATCH)
         modules = nn.ModuleDict({"model": model, "guide": guide})
         optimizer = torch.optim.Adam(modules.parameters(), 1e-2)

@@ -8,6 +8,7 @@ import pytest
 import pyro_textvae as tv
 from pyro_textvae import zoo
 from pyro_textvae.cli.main import main
+from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.importance.partial_results import PartialResults
@@ -57,7 +58,7 @@ def test_evaluation_file_holds_what_outside_programs_read(tmp_path, capsys):
 @pytest.mark.parametrize("tokenizer", ["character", "bpe"])
 def test_subword_models_are_counted_in_words_and_characters_of_the_raw_text(tmp_path, tokenizer):
     run = run_of(tmp_path / "run", tokenizer=tokenizer, vocab_size=None)
-    found = evaluate(run, num_samples=2, device="cpu").result
+    found = evaluate(run, EvaluationConfig(num_samples=2, device="cpu")).result
     words = tv.load_corpus("grammar", num_sentences=400)
     texts = [words.tokenizer.decode(row.tolist()) for row in words.test]
     total = found["nll"] * found["num_sentences"]
@@ -70,7 +71,7 @@ def test_subword_models_are_counted_in_words_and_characters_of_the_raw_text(tmp_
 
 
 def test_word_models_say_nothing_of_characters(tmp_path):
-    found = evaluate(run_of(tmp_path / "run"), num_samples=2, device="cpu").result
+    found = evaluate(run_of(tmp_path / "run"), EvaluationConfig(num_samples=2, device="cpu")).result
     assert found["bits_per_character"] is None
 
 
@@ -82,8 +83,8 @@ def test_other_text_is_scored_in_the_runs_own_ids(tmp_path):
     for name in ("train", "valid", "test"):
         rows = [corpus.tokenizer.decode(row.tolist()) for row in getattr(corpus, name)]
         (folder / f"{name}.txt").write_text("\n".join(rows))
-    own = evaluate(run, num_samples=50, device="cpu").result
-    other = evaluate(run, data=str(folder), num_samples=50, device="cpu").result
+    own = evaluate(run, EvaluationConfig(num_samples=50, device="cpu")).result
+    other = evaluate(run, EvaluationConfig(data=str(folder), num_samples=50, device="cpu")).result
     assert other["nll"] == pytest.approx(own["nll"], rel=1e-9)
     assert other["num_tokens"] == own["num_tokens"]
 
@@ -93,14 +94,14 @@ def test_no_sentence_of_other_text_is_left_out_in_silence(tmp_path):
         (tmp_path / f"{name}.txt").write_text("a cat sat\na dog sat\na a a a a a a\n")
     changes = {"data": str(tmp_path), "num_sentences": None, "max_length": 5}
     run = run_of(tmp_path / "run", **changes)
-    assert evaluate(run, num_samples=2, device="cpu").result["num_left_out"] == 1
+    assert evaluate(run, EvaluationConfig(num_samples=2, device="cpu")).result["num_left_out"] == 1
     with pytest.raises(UserError, match="sentence of 8 tokens, the model was built for 4"):
-        evaluate(run, data=str(tmp_path), num_samples=2, device="cpu")
+        evaluate(run, EvaluationConfig(data=str(tmp_path), num_samples=2, device="cpu"))
 
 
 def test_language_model_is_its_own_bound(tmp_path):
     run = run_of(tmp_path / "run", model="language_model")
-    found = evaluate(run, num_samples=10, device="cpu").result
+    found = evaluate(run, EvaluationConfig(num_samples=10, device="cpu")).result
     assert found["nll"] == pytest.approx(found["elbo"], rel=1e-12)
     assert found["kl"] == 0
     assert found["nll_standard_error"] == 0
@@ -114,15 +115,16 @@ def spherical(folder):
 
 def test_quasi_random_draws_on_the_sphere_are_refused_in_one_line(tmp_path):
     with pytest.raises(UserError, match="kind PowerSpherical at 'z': leave quasi_random off"):
-        evaluate(spherical(tmp_path / "run"), num_samples=4, quasi_random=True, device="cpu")
+        evaluate(
+            spherical(tmp_path / "run"),
+            EvaluationConfig(num_samples=4, quasi_random=True, device="cpu"),
+        )
 
 
 def test_every_proposal_scores_a_spherical_run(tmp_path):
     run = spherical(tmp_path / "run")
     found = {
-        name: evaluate(
-            run, num_samples=64, device="cpu", proposal=zoo.load("proposals", name)()
-        ).result
+        name: evaluate(run, EvaluationConfig(num_samples=64, device="cpu", proposal=name)).result
         for name in zoo.names("proposals")
     }
     guide = found["guide"]

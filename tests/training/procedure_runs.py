@@ -10,7 +10,7 @@ import torch
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import load_corpus
 from pyro_textvae.run_folder import RunFolder
-from pyro_textvae.runs.build import build_objective, build_pair
+from pyro_textvae.runs.build import build
 from pyro_textvae.training import Trainer
 
 NUM_SENTENCES = 75
@@ -40,20 +40,13 @@ def make_trainer(path, procedure=None, *, report=lambda line: None, **settings):
     """A trainer as ``train`` makes it, in a folder that is there."""
     config = TrainConfig(**SETTINGS | settings)
     corpus = load_corpus("grammar", num_sentences=NUM_SENTENCES)
-    sizes = {"vocab_size": len(corpus.tokenizer), "max_length": corpus.max_length}
-    specs = {
-        name: getattr(config, name) for name in ("model", "guide", "prior", "decoder", "encoder")
-    }
     (path / "state").mkdir(parents=True, exist_ok=True)
     with pyro.settings.context(module_local_params=True):
-        pyro.set_rng_seed(config.seed)
-        model, guide, _ = build_pair(specs, config, sizes)
-        torch.nn.ModuleDict({"model": model, "guide": guide}).to(config.device)
-        objective = build_objective(config, corpus)
+        built = build(config, corpus)
         return Trainer(
-            model,
-            guide,
-            objective,
+            built.model,
+            built.guide,
+            built.objective,
             corpus,
             config,
             RunFolder(path),

@@ -80,7 +80,7 @@ def test_compiled_run_killed_and_resumed_is_the_undisturbed_one(tmp_path, graphs
     with pytest.raises(Killed):
         killed.fit()
     resumed = make_trainer(tmp_path / "killed", **settings)
-    resumed.restore(resumed.folder.load_state())
+    resumed.load_state_dict(resumed.folder.load_state())
     resumed.fit()
     assert resumed.folder.metrics.read_text() == left_alone.folder.metrics.read_text()
     assert same(values_of(resumed.modules), values_of(left_alone.modules))

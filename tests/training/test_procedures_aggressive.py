@@ -198,12 +198,12 @@ def test_after_it_stopped_steps_are_those_of_ordinary_training(tmp_path, monkeyp
     state, again = trainer.folder.load_state(), trainer.folder.load_state()
     assert not state["procedure"]["aggressive"]
     goes_on = make_trainer(tmp_path / "aggressive", AggressiveEncoder(), epochs=3)
-    goes_on.restore(state)
+    goes_on.load_state_dict(state)
     moved = record_updates(goes_on)
     goes_on.fit()
     assert moved == [{"model", "guide"}] * BATCHES
     ordinary = make_trainer(tmp_path / "ordinary", epochs=3)
-    ordinary.restore({**again, "metrics_size": 0, "timing_size": 0})
+    ordinary.load_state_dict({**again, "metrics_size": 0, "timing_size": 0})
     ordinary.fit()
     assert same(values_of(goes_on.modules), values_of(ordinary.modules))
 
@@ -221,7 +221,7 @@ def test_numbers_below_one_are_refused(name):
 
 
 def test_model_without_latents_is_refused(tmp_path):
-    with pytest.raises(UserError, match="language_model has no latents"):
+    with pytest.raises(UserError, match="LanguageModel has no latents"):
         make_trainer(tmp_path, AggressiveEncoder(), model="language_model")
 
 

@@ -133,7 +133,7 @@ def test_no_epoch_left_for_the_objective_is_refused(tmp_path):
 
 
 def test_model_without_latents_is_refused(tmp_path):
-    with pytest.raises(UserError, match="language_model has no latents"):
+    with pytest.raises(UserError, match="LanguageModel has no latents"):
         make_trainer(tmp_path, PretrainedEncoder(1), model="language_model")
 
 

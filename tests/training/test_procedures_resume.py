@@ -25,7 +25,7 @@ def finish(path, make, kill_at, **settings):
         trainer = make_trainer(path, make(), **settings)
         state = trainer.folder.load_state()
         if state is not None:
-            trainer.restore(state)
+            trainer.load_state_dict(state)
         if step is None:
             trainer.fit()
             return trainer
@@ -85,6 +85,6 @@ def test_checkpoint_of_before_there_were_procedures_is_taken_up(tmp_path):
     state = trainer.folder.load_state()
     del state["procedure"]
     resumed = make_trainer(tmp_path / "killed", epochs=2)
-    resumed.restore(state)
+    resumed.load_state_dict(state)
     resumed.fit()
     assert same(values_of(resumed.modules), values_of(left_alone.modules))

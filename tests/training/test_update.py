@@ -14,7 +14,6 @@ from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.nn.decoder import Decoder
 from pyro_textvae.training import Procedure, TrainingError
-from pyro_textvae.training.checkpoint import state_of, take_up
 from pyro_textvae.training.optimizer import load_optimizer
 from pyro_textvae.training.procedures import AggressiveEncoder
 from pyro_textvae.training.update import Updates
@@ -64,7 +63,7 @@ def test_deferred_run_killed_and_resumed_is_the_undisturbed_one(tmp_path):
     with pytest.raises(Killed):
         killed.fit()
     resumed = defer(make_trainer(tmp_path / "killed", epochs=2, log_every=2))
-    resumed.restore(resumed.folder.load_state())
+    resumed.load_state_dict(resumed.folder.load_state())
     assert resumed.progress.step == BATCHES
     resumed.fit()
     assert resumed.folder.metrics.read_text() == left_alone.folder.metrics.read_text()
@@ -143,7 +142,7 @@ def test_no_checkpoint_is_written_between_a_broken_step_and_its_error(tmp_path):
     assert trainer.folder.load_state()["progress"]["step"] == 0
     # What broke it mended, the trainer itself can go on from what was saved.
     trainer.guide.encoder._forward_hooks.clear()
-    trainer.restore(trainer.folder.load_state())
+    trainer.load_state_dict(trainer.folder.load_state())
     trainer.fit()
     assert trainer.progress.epoch == trainer.config.epochs
 
@@ -253,7 +252,7 @@ def test_optimiser_of_a_checkpoint_finds_its_parameters_by_name(tmp_path):
     trainer = make_trainer(tmp_path)
     trainer.loss_module.train()
     trainer._step(batch_at(trainer, 0, 0))
-    state = state_of(trainer)
+    state = trainer.state_dict()
     names = state.pop("parameters")
     moments = {name: state["optimizer"]["state"][n]["exp_avg"] for n, name in enumerate(names)}
     turned = list(reversed(range(len(names))))
@@ -262,7 +261,7 @@ def test_optimiser_of_a_checkpoint_finds_its_parameters_by_name(tmp_path):
         new: state["optimizer"]["state"][old] for new, old in enumerate(turned)
     }
     other = make_trainer(tmp_path)
-    take_up(other, state)
+    other.load_state_dict(state)
     for name, parameter in other.modules.named_parameters():
         torch.testing.assert_close(
             other.optimizer.state[parameter]["exp_avg"], moments[name], rtol=0, atol=0
@@ -273,10 +272,10 @@ def test_moments_of_another_shape_are_refused(tmp_path):
     trainer = make_trainer(tmp_path)
     trainer.loss_module.train()
     trainer._step(batch_at(trainer, 0, 0))
-    state = state_of(trainer)
+    state = trainer.state_dict()
     state["parameters"] = state["parameters"][::-1]
     with pytest.raises(ValueError, match=r"exp_avg of parameter \d+ has shape"):
-        take_up(make_trainer(tmp_path), state)
+        make_trainer(tmp_path).load_state_dict(state)
 
 
 def test_networks_that_no_setting_reaches_refuse_it(tmp_path):

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.errors import UserError
 from pyro_textvae.special_tokens import PAD
-from pyro_textvae.training.procedure import Procedure, find_latents
-from pyro_textvae.training.trainer import Trainer
+from pyro_textvae.training.procedure import Procedure, Training, find_latents
 from pyro_textvae.training.validation import Validation
 
 
@@ -51,21 +50,21 @@ class AggressiveEncoder(Procedure):
         self.mutual_information = -math.inf
         self.generator = torch.Generator()
 
-    def check(self, trainer: Trainer) -> None:
+    def check(self, trainer: Training) -> None:
         """Refuse a pair without just one latent site: its mutual information is not known."""
         latents = find_latents(trainer, self)
         if len(latents) > 1:
             raise UserError(
                 f"{self.name} stops by the mutual information of one latent site, and "
-                f"{trainer.config.model} has {len(latents)} ({', '.join(latents)}): leave the "
-                "procedure out"
+                f"{type(trainer.model).__name__} has {len(latents)} ({', '.join(latents)}): leave "
+                "the procedure out"
             )
 
-    def before_training(self, trainer: Trainer) -> None:
+    def before_training(self, trainer: Training) -> None:
         """Seed the draws of inner batches."""
         self.generator.manual_seed(trainer.config.seed)
 
-    def before_step(self, trainer: Trainer, batch: Mapping[str, Tensor]) -> None:
+    def before_step(self, trainer: Training, batch: Mapping[str, Tensor]) -> None:
         """The inner loop."""
         if not self.aggressive:
             return
@@ -84,11 +83,11 @@ class AggressiveEncoder(Procedure):
                     return
                 previous, loss, tokens = mean, 0.0, 0
 
-    def trainable(self, trainer: Trainer) -> list[nn.Parameter] | None:
+    def trainable(self, trainer: Training) -> list[nn.Parameter] | None:
         """The model alone, while the guide is trained in the inner loop."""
         return _moving(trainer.model) if self.aggressive else None
 
-    def after_epoch(self, trainer: Trainer, validation: Validation) -> None:
+    def after_epoch(self, trainer: Training, validation: Validation) -> None:
         """Stop for good when the mutual information no longer climbs."""
         self.inner_steps = 0
         if not self.aggressive:
@@ -122,7 +121,7 @@ class AggressiveEncoder(Procedure):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up where ``state_dict`` left off."""
+        """Go on from where ``state_dict`` was asked for."""
         self.aggressive = state["aggressive"]
         self.inner_steps = state["inner_steps"]
         self.mutual_information = state["mutual_information"]

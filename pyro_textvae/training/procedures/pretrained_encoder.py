@@ -11,8 +11,7 @@ from torch import Tensor
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer import BetaELBO
-from pyro_textvae.training.procedure import Procedure, find_latents
-from pyro_textvae.training.trainer import Trainer
+from pyro_textvae.training.procedure import Procedure, Training, find_latents
 from pyro_textvae.training.validation import Validation
 
 
@@ -39,7 +38,7 @@ class PretrainedEncoder(Procedure):
         self.initial_model: dict[str, Tensor] | None = None
         self.pretraining = True
 
-    def check(self, trainer: Trainer) -> None:
+    def check(self, trainer: Training) -> None:
         """Refuse a pair that cannot be an autoencoder, or too few epochs to be more than one."""
         for name, site in find_latents(trainer, self).items():
             if not site["fn"].has_rsample:
@@ -53,19 +52,19 @@ class PretrainedEncoder(Procedure):
                 f"epochs for the objective: give at least {self.pretrain_epochs + 1} epochs"
             )
 
-    def before_training(self, trainer: Trainer) -> None:
+    def before_training(self, trainer: Training) -> None:
         """Remember the model."""
         self.initial_model = {
             name: value.detach().cpu().clone() for name, value in trainer.model.state_dict().items()
         }
 
-    def objective(self, trainer: Trainer) -> ELBO:
+    def objective(self, trainer: Training) -> ELBO:
         """Reconstruction alone, then the run's own."""
         if self.pretraining:
-            return BetaELBO(0.0, trainer.config.num_particles)
+            return BetaELBO(0.0, trainer.objective.num_particles)
         return trainer.objective
 
-    def after_epoch(self, trainer: Trainer, validation: Validation) -> None:
+    def after_epoch(self, trainer: Training, validation: Validation) -> None:
         """Put the model back after the last epoch of the autoencoder."""
         if self.initial_model is None or trainer.progress.epoch < self.pretrain_epochs:
             return
@@ -84,6 +83,6 @@ class PretrainedEncoder(Procedure):
         return {"pretraining": self.pretraining, "initial_model": self.initial_model}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up where ``state_dict`` left off."""
+        """Go on from where ``state_dict`` was asked for."""
         self.pretraining = state["pretraining"]
         self.initial_model = state["initial_model"]

@@ -1,0 +1,136 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Settings are checked where their dataclass is made: the type, the choices and the range of each.
+
+Types and choices are read from the annotations. What else a value must satisfy stands beside its
+field::
+
+    @dataclass
+    class Config:
+        epochs: int = setting(40, at_least(1))
+
+        def __post_init__(self) -> None:
+            check_settings(self)
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from pyro_textvae import zoo
+from pyro_textvae.errors import UserError
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the value of a setting must satisfy besides its type; None is never asked.
+
+    :param words: the end of the sentence "epochs must ...".
+    """
+
+    words: str
+    holds: Callable[[Any], bool]
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuse a value for which the condition does not hold.
+
+        :raises UserError: with the name of the setting, the condition and the value.
+        """
+        if not self.holds(value):
+            raise UserError(f"{name} must {self.words}, got {value}")
+
+
+@dataclass(frozen=True)
+class Member:
+    """The value must name a member of a kind of the catalogue, or a class of the user's own."""
+
+    kind: str
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuse a name that the catalogue does not have.
+
+        :raises UserError: with the nearest name that it has.
+        """
+        zoo.check_name(self.kind, value)
+
+
+def at_least(minimum: int) -> Condition:
+    """The condition of numbers that are ``minimum`` or more."""
+    return Condition(f"be at least {minimum}", lambda value: value >= minimum)
+
+
+FINITE = Condition("be finite", math.isfinite)
+POSITIVE = Condition("be positive", lambda value: math.isfinite(value) and value > 0)
+SHARE = Condition("lie in [0, 1)", lambda value: 0 <= value < 1)
+FACTOR = Condition("lie in (0, 1]", lambda value: 0 < value <= 1)
+SEED = Condition("lie in [0, 2**32)", lambda value: 0 <= value < 2**32)
+"""The seeds that NumPy takes, which Pyro seeds too."""
+
+
+def setting(default: Any, *conditions: Condition | Member) -> Any:
+    """A field of a dataclass of settings, with what its value must satisfy besides its type."""
+    return field(default=default, metadata={"conditions": conditions})
+
+
+def check_settings(config: Any) -> None:
+    """Check every field of a dataclass against its annotation and its conditions.
+
+    An ``int`` may stand for a ``float``; ``True`` and ``False`` are no numbers.
+
+    :param config: an instance of a dataclass.
+    :raises UserError: with the name of the first setting that is wrong, its value and what it may
+        be.
+    """
+    types = get_type_hints(type(config))
+    for each in fields(config):
+        value = getattr(config, each.name)
+        _check_type(each.name, value, types[each.name])
+        if value is not None:
+            for condition in each.metadata.get("conditions", ()):
+                condition.check(each.name, value)
+
+
+def _check_type(name: str, value: Any, kind: Any) -> None:
+    if _is_of(value, kind):
+        return
+    kinds = [each for each in _alternatives(kind) if each is not NoneType]
+    words = " or ".join(_words(each) for each in kinds)
+    choices = [str(choice) for each in kinds for choice in _choices(each)]
+    near = difflib.get_close_matches(str(value), choices, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise UserError(f"{name} must be {words}, got {value!r}{hint}")
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    if kind is Any:
+        return True
+    if get_origin(kind) in (Union, UnionType):
+        return any(_is_of(value, each) for each in get_args(kind))
+    if get_origin(kind) is Literal:
+        return any(type(value) is type(choice) and value == choice for choice in get_args(kind))
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(_is_of(each, *get_args(kind)) for each in value)
+    if get_origin(kind) is dict:
+        return isinstance(value, dict)
+    if kind in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _words(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(str(choice) for choice in get_args(kind))}"
+    return (get_origin(kind) or kind).__name__
