@@ -52,7 +52,8 @@ def build_pair(
 ) -> tuple[nn.Module, nn.Module, dict[str, str]]:
     """Build model and guide, and whatever their ``__init__`` names of the zoo's other kinds.
 
-    A class attribute with the name of a size (``latent_dim = 0``) takes the setting's place.
+    A model whose decoder takes something else than z has a static method ``decoder_latent_dim``: it
+    names the settings that it needs, and returns what the decoder is built with as ``latent_dim``.
 
     :param used: collects the names of the settings and options that were taken.
     :returns: model, guide, and the specs with the guide's default filled in.
@@ -62,7 +63,9 @@ def build_pair(
     model_class = zoo.load("models", _known(specs["model"]))
     settings = {name: getattr(config, name) for name in ARCHITECTURE}
     values: dict[str, Any] = {**settings, **sizes, **config.options}
-    values |= {name: getattr(model_class, name) for name in values if hasattr(model_class, name)}
+    if hasattr(model_class, "decoder_latent_dim"):
+        width = zoo.build(model_class.decoder_latent_dim, values, used)
+        values.setdefault("decoder_latent_dim", width)
     model = _build_with_parts(model_class, specs, values, used)
     guide_spec = specs["guide"]
     if guide_spec is None:
