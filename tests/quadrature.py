@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pyro_textvae.distributions import AutoregressiveCategorical
+from pyro_textvae.distributions import AutoregressiveCategorical, Context
 
 
 class TinyTextModel(nn.Module):
@@ -29,9 +29,9 @@ class TinyTextModel(nn.Module):
     def forward(self, z: Tensor) -> AutoregressiveCategorical:
         return AutoregressiveCategorical(self, z, max_length=12)
 
-    def token_log_prob(self, tokens: Tensor, mask: Tensor, context: Tensor) -> Tensor:
+    def token_log_prob(self, tokens: Tensor, mask: Tensor, context: Context) -> Tensor:
         previous = torch.cat([torch.ones_like(tokens[..., :1]), tokens[..., :-1]], -1)
-        scores = (context @ self.weight.T).unsqueeze(-2) + self.bias[previous]
+        scores = (context.z @ self.weight.T).unsqueeze(-2) + self.bias[previous]
         chosen = tokens.expand(scores.shape[:-1]).unsqueeze(-1)
         return scores.log_softmax(-1).gather(-1, chosen).squeeze(-1) * mask
 

@@ -12,9 +12,8 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
+from pyro_textvae.distributions.context import Context, Shape, as_context
 from pyro_textvae.special_tokens import BOS, EOS, FIRST_EMITTED, PAD
-
-_Shape = torch.Size | list[int] | tuple[int, ...]
 
 
 class SequenceNetwork(Protocol):
@@ -22,21 +21,28 @@ class SequenceNetwork(Protocol):
 
     Class ``c`` of the scores stands for the token id ``c + FIRST_EMITTED``: the network has no
     output for ``<pad>`` and ``<bos>``, so they cannot receive any mass.
+
+    A network that attends to a source says so by an attribute ``takes_memory = True``; without it
+    a context with a memory is refused.
     """
 
     vocab_size: int
 
-    def token_log_prob(self, tokens: Tensor, mask: Tensor, context: Tensor | None) -> Tensor:
+    def token_log_prob(self, tokens: Tensor, mask: Tensor, context: Context) -> Tensor:
         """Log-probability (nats) of each token given those before it, zero where not ``mask``.
 
-        ``tokens`` and ``mask`` are ``(*B, T)``, ``context`` is ``(*S, D)``; the result is
-        ``broadcast(B, S) + (T,)``.
+        ``tokens`` and ``mask`` are ``(*B, T)``; the result is
+        ``broadcast(B, context.batch_shape) + (T,)``.
         """
 
-    def initial_state(self, context: Tensor | None, batch_size: int) -> Any:
-        """State before the first token, for a flat ``context`` ``(batch_size, D)``."""
+    def initial_state(self, context: Context) -> Any:
+        """State before the first token, for a context of batch shape ``(N,)``.
 
-    def step(self, previous: Tensor, state: Any, context: Tensor | None) -> tuple[Tensor, Any]:
+        Every tensor of a state has the N rows as its first dimension, so that
+        :func:`~pyro_textvae.distributions.select_rows` can reorder them.
+        """
+
+    def step(self, previous: Tensor, state: Any, context: Context) -> tuple[Tensor, Any]:
         """Scores ``(N, vocab_size - FIRST_EMITTED)`` of the next token, and the new state."""
 
 
@@ -72,12 +78,28 @@ class AutoregressiveCategorical(TorchDistribution):
     for itself padded; its left dimensions broadcast against ``batch_shape``, so that one batch of
     sentences is scored under ``(K, N)`` contexts with its tokens embedded once.
 
+    >>> from pyro_textvae.nn import GRUDecoder
+    >>> decoder = GRUDecoder(
+    ...     vocab_size=9, embedding_dim=4, hidden_dim=5, latent_dim=3, max_length=7
+    ... )
+    >>> sentences = AutoregressiveCategorical(decoder, torch.zeros(2, 3), max_length=7)
+    >>> sentences.batch_shape, sentences.event_shape
+    (torch.Size([2]), torch.Size([7]))
+    >>> sentences.sample((10,)).shape
+    torch.Size([10, 2, 7])
+    >>> sentences.log_prob(torch.tensor([4, 5, 2])).shape
+    torch.Size([2])
+
+    Source: Bowman et al. (2016), Generating Sentences from a Continuous Space,
+    https://aclanthology.org/K16-1002/, for a decoder of words given z.
+
     :param network: a decoder network, see :class:`SequenceNetwork`.
-    :param context: what every step is conditioned on, ``(*batch_shape, D)``, or None.
+    :param context: what every step is conditioned on: z ``(*batch_shape, D)``, or a
+        :class:`~pyro_textvae.distributions.Context` of z and a source, or None.
     :param max_length: the longest row, ``<eos>`` included.
-    :param batch_shape: taken from ``context`` unless that is None.
-    :raises ValueError: for a value wider than ``max_length``; under validation, also for one that
-        is no outcome, with its row named.
+    :raises ValueError: for a memory that ``network`` does not take, or none where it takes one; for
+        a value wider than ``max_length``; under validation, also for one that is no outcome, with
+        its row named.
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}
@@ -86,20 +108,19 @@ class AutoregressiveCategorical(TorchDistribution):
     def __init__(
         self,
         network: SequenceNetwork,
-        context: Tensor | None,
+        context: Context | Tensor | None,
         max_length: int,
         *,
-        batch_shape: torch.Size | None = None,
         validate_args: bool | None = None,
     ) -> None:
         if max_length < 1:
             raise ValueError(f"max_length must be at least 1, got {max_length}")
         self.network = network
-        self.context = context
+        self.context = as_context(context)
         self.max_length = max_length
-        if batch_shape is None:
-            batch_shape = torch.Size() if context is None else context.shape[:-1]
-        super().__init__(batch_shape, torch.Size((max_length,)), validate_args=validate_args)
+        _check_memory(network, self.context)
+        event_shape = torch.Size((max_length,))
+        super().__init__(self.context.batch_shape, event_shape, validate_args=validate_args)
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
     def support(self) -> constraints.Constraint:
@@ -109,16 +130,14 @@ class AutoregressiveCategorical(TorchDistribution):
         )
 
     def expand(
-        self, batch_shape: _Shape, _instance: AutoregressiveCategorical | None = None
+        self, batch_shape: Shape, _instance: AutoregressiveCategorical | None = None
     ) -> AutoregressiveCategorical:
         """The same distribution over more rows; stays of this class, as ``pyro.plate`` needs."""
         new = self._get_checked_instance(AutoregressiveCategorical, _instance)
         batch_shape = torch.Size(batch_shape)
         new.network = self.network
         new.max_length = self.max_length
-        new.context = self.context
-        if self.context is not None:
-            new.context = self.context.expand(batch_shape + self.context.shape[-1:])
+        new.context = self.context.expand(batch_shape)
         super(AutoregressiveCategorical, new).__init__(
             batch_shape, self.event_shape, validate_args=False
         )
@@ -136,13 +155,13 @@ class AutoregressiveCategorical(TorchDistribution):
             self._validate_sample(value)
         mask = sentence_mask(value)
         emitted = value.clamp(min=FIRST_EMITTED)
-        token_log_prob = self.network.token_log_prob(emitted, mask, self.context)
+        token_log_prob = self.network.token_log_prob(emitted, mask, self.context.distinct())
         # A <pad> or <bos> before the end is an impossible outcome, not an error of indexing.
         impossible = (mask & (value < FIRST_EMITTED)).any(-1)
         total = token_log_prob.sum(-1).masked_fill(impossible, -torch.inf)
         return total.expand(torch.broadcast_shapes(self.batch_shape, value.shape[:-1]))
 
-    def sample(self, sample_shape: _Shape = ()) -> Tensor:
+    def sample(self, sample_shape: Shape = ()) -> Tensor:
         """Ancestral samples, ``(*sample_shape, *batch_shape, max_length)``."""
         return self.generate(draw_class, sample_shape)
 
@@ -151,7 +170,7 @@ class AutoregressiveCategorical(TorchDistribution):
         return self.generate(likeliest_class)
 
     @torch.no_grad()
-    def generate(self, select: Callable[[Tensor], Tensor], sample_shape: _Shape = ()) -> Tensor:
+    def generate(self, select: Callable[[Tensor], Tensor], sample_shape: Shape = ()) -> Tensor:
         """Generate rows, with ``select`` choosing each token's class from its scores.
 
         :param select: maps scores ``(N, vocab_size - FIRST_EMITTED)`` to classes ``(N,)``.
@@ -159,11 +178,8 @@ class AutoregressiveCategorical(TorchDistribution):
         """
         shape = torch.Size(sample_shape) + self.batch_shape
         count = shape.numel()
-        context = self.context
-        if context is not None:
-            width = context.shape[-1]
-            context = context.expand(shape + (width,)).reshape(count, width)
-        state = self.network.initial_state(context, count)
+        context = self.context.expand(shape).flatten()
+        state = self.network.initial_state(context)
         device = next(iter(self.network.parameters())).device  # type: ignore[attr-defined]
         rows = torch.full((count, self.max_length), PAD, dtype=torch.long, device=device)
         previous = torch.full((count,), BOS, dtype=torch.long, device=device)
@@ -198,3 +214,17 @@ class AutoregressiveCategorical(TorchDistribution):
         if wrong.any():
             row = tuple(int(index) for index in wrong.nonzero()[0])
             raise ValueError(f"row {row} of tokens {what}")
+
+
+def _check_memory(network: SequenceNetwork, context: Context) -> None:
+    takes_memory = getattr(network, "takes_memory", False)
+    name = type(network).__name__
+    if context.memory is not None and not takes_memory:
+        raise ValueError(
+            f"{name} does not attend to a source, so it would ignore the memory that it is given: "
+            "choose a decoder with takes_memory = True, or call this one with z alone"
+        )
+    if context.memory is None and takes_memory:
+        raise ValueError(
+            f"{name} attends to a source and got no memory: call it as decoder(z, memory)"
+        )

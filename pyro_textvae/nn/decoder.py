@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyro_textvae.distributions import AutoregressiveCategorical
+from pyro_textvae.distributions import AutoregressiveCategorical, Context, Memory
 from pyro_textvae.nn.checks import check_rates, check_sizes
 from pyro_textvae.nn.tied_token_scores import TiedTokenScores
 from pyro_textvae.nn.token_scores import TokenScores
@@ -19,22 +19,31 @@ from pyro_textvae.special_tokens import BOS
 
 
 class Decoder(nn.Module, ABC):
-    """p(x | z), each word from a network over the words before; called with z, it returns it.
+    """p(x | z), each word from a network over the words before; called with z, it returns p(x | z).
 
-    A subclass says how hidden states come from embedded words and z, twice: for a whole sentence
-    that is known (:meth:`unroll`), and one word at a time (:meth:`initial_state` and
-    :meth:`advance`). Both must agree. Word embeddings, dropout, the scores of the vocabulary and
-    the distribution are here. With ``latent_dim=0`` it is called with nothing: a language model.
+    A subclass says how hidden states come from embedded words and a
+    :class:`~pyro_textvae.distributions.Context`, twice: for a whole known sentence
+    (:meth:`unroll`), and one word at a time (:meth:`initial_state` and :meth:`advance`). Both must
+    agree. Word embeddings, dropout, the scores of the vocabulary and the distribution are here.
+    With ``latent_dim=0`` it is called with nothing: a language model.
+
+    A decoder that attends to a source sets ``takes_memory = True``, is called with z and a
+    :class:`~pyro_textvae.distributions.Memory`, and finds the latter in its context. Any other
+    refuses a memory.
 
     :param state_dim: width of the hidden states that the vocabulary is scored from.
     :param max_length: the longest sentence, ``<eos>`` included; generation stops there.
     :param tied_embeddings: score the vocabulary by the word embeddings themselves, behind a linear
-        map where ``state_dim`` is not ``embedding_dim`` (Press and Wolf, 2017).
+        map where ``state_dim`` is not ``embedding_dim`` (Press and Wolf, 2017,
+        https://aclanthology.org/E17-2025/).
     :param embedding_dropout: rate on the entries of the input embeddings.
     :param output_dropout: rate on the hidden states before the vocabulary.
     :param word_dropout: rate at which an input word is replaced by ``<unk>``.
     :raises ValueError: for a size or a rate out of range, by its name.
     """
+
+    takes_memory: bool = False
+    """Whether the decoder attends to a source, whose memory it must then be called with."""
 
     def __init__(
         self,
@@ -77,51 +86,57 @@ class Decoder(nn.Module, ABC):
         )
 
     @abstractmethod
-    def unroll(self, inputs: Tensor, context: Tensor | None) -> Tensor:
-        """The hidden state before each word of sentences that are known.
+    def unroll(self, inputs: Tensor, context: Context) -> Tensor:
+        """The hidden state before each word of known sentences.
 
         The state at a place may depend on the inputs up to that place, and on no later one.
 
         :param inputs: the embedded word before each place, first ``<bos>``, ``(*B, T, E)``.
-        :param context: z, ``(*S, latent_dim)``. Where ``S`` is larger than ``B``, as with several
-            draws of z for one sentence, what does not depend on z is best computed before they
-            are broadcast.
+        :param context: ``z`` ``(*S, latent_dim)``, None for a language model, and the ``memory`` of
+            a source, None unless the decoder ``takes_memory``. Where ``S`` is larger than ``B``, as
+            with several draws of z for one sentence, what does not depend on z is best computed
+            before they are broadcast; what depends on the memory alone, from
+            ``context.memory.distinct()``.
         :returns: ``(*broadcast(B, S), T, state_dim)``.
         """
 
     @abstractmethod
-    def initial_state(self, context: Tensor | None, batch_size: int) -> Any:
-        """What :meth:`advance` starts from, for ``context`` ``(batch_size, latent_dim)``."""
+    def initial_state(self, context: Context) -> Any:
+        """What :meth:`advance` starts from, for a context of batch shape ``(N,)``.
+
+        Every tensor of a state has the N sentences as its first dimension.
+        """
 
     @abstractmethod
-    def advance(self, inputs: Tensor, state: Any, context: Tensor | None) -> tuple[Tensor, Any]:
+    def advance(self, inputs: Tensor, state: Any, context: Context) -> tuple[Tensor, Any]:
         """The hidden state ``(N, state_dim)`` after one more embedded word, ``(N, E)``."""
 
-    def forward(self, z: Tensor | None = None) -> AutoregressiveCategorical:
-        """The distribution of a sentence given ``z`` ``(..., latent_dim)``.
+    def forward(
+        self, z: Tensor | None = None, memory: Memory | None = None
+    ) -> AutoregressiveCategorical:
+        """The distribution of a sentence given ``z`` ``(..., latent_dim)`` and a source.
 
-        :raises ValueError: when ``z`` has another last dimension than ``latent_dim``.
+        :raises ValueError: when ``z`` has another last dimension than ``latent_dim``, for a memory
+            that this decoder does not take, and for none where it takes one.
         """
         width = 0 if z is None else z.shape[-1]
         if width != self.latent_dim:
             raise ValueError(f"the decoder has latent_dim={self.latent_dim}, got z of size {width}")
-        return AutoregressiveCategorical(self, z, self.max_length)
+        return AutoregressiveCategorical(self, Context(z, memory), self.max_length)
 
     def embed(self, words: Tensor) -> Tensor:
         """The network's input for each word before, ``(..., embedding_dim)``."""
         return self.embedding_dropout(self.embedding(self.word_dropout(words)))
 
-    def hidden_states(self, tokens: Tensor, context: Tensor | None) -> Tensor:
+    def hidden_states(self, tokens: Tensor, context: Context) -> Tensor:
         """The teacher-forced state before each token, ``(*broadcast, T, state_dim)``."""
         previous = torch.cat([torch.full_like(tokens[..., :1], BOS), tokens[..., :-1]], -1)
         return self.unroll(self.embed(previous), context)
 
-    def token_log_prob(self, tokens: Tensor, mask: Tensor, context: Tensor | None) -> Tensor:
+    def token_log_prob(self, tokens: Tensor, mask: Tensor, context: Context) -> Tensor:
         """Log-probability of every token given the ones before; see ``SequenceNetwork``."""
         hidden = self.hidden_states(tokens, context)
-        shape = torch.broadcast_shapes(
-            mask.shape[:-1], () if context is None else context.shape[:-1]
-        )
+        shape = torch.broadcast_shapes(mask.shape[:-1], context.batch_shape)
         shape += mask.shape[-1:]
         hidden = hidden.expand(shape + hidden.shape[-1:])
         tokens, mask = tokens.expand(shape), mask.expand(shape)
@@ -134,10 +149,10 @@ class Decoder(nn.Module, ABC):
 
     @staticmethod
     def _padding_is_scored(hidden: Tensor) -> bool:
-        # To count the tokens that are no padding would make the host wait for a GPU.
+        # Counting the tokens outside of the padding would make the host wait for a GPU.
         return hidden.is_cuda
 
-    def step(self, previous: Tensor, state: Any, context: Tensor | None) -> tuple[Tensor, Any]:
+    def step(self, previous: Tensor, state: Any, context: Context) -> tuple[Tensor, Any]:
         """Scores of the next word and the new state; see ``SequenceNetwork``."""
         hidden, state = self.advance(self.embed(previous), state, context)
         return self.token_scores(self.output_dropout(hidden)), state

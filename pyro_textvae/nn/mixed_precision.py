@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from pyro_textvae.distributions import Context
 from pyro_textvae.nn.decoder import Decoder
 from pyro_textvae.nn.encoder import Encoder
 from pyro_textvae.nn.recurrent_decoder import RecurrentDecoder
@@ -68,11 +69,13 @@ def mixed_precision(
 
 
 def _widened(value: Any, dtype: torch.dtype) -> Any:
-    """``value`` in float32 where it is of ``dtype``, tensors of a tuple too; else as it is."""
+    """``value`` in float32 where it is of ``dtype``, so too the parts of a tuple or a context."""
     if isinstance(value, PackedSequence):
         return value.float() if value.data.dtype == dtype else value
     if isinstance(value, Tensor):
         return value.float() if value.dtype == dtype else value
+    if isinstance(value, Context):
+        return value.map(lambda part: _widened(part, dtype))
     if isinstance(value, tuple):
         return tuple(_widened(each, dtype) for each in value)
     return value

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyro_textvae.distributions import Context
 from pyro_textvae.nn.checks import check_sizes
 from pyro_textvae.nn.decoder import Decoder
 from pyro_textvae.nn.injection import (
@@ -87,7 +88,7 @@ class RecurrentDecoder(Decoder):
         """PyTorch's network of all layers, batch first."""
 
     @abstractmethod
-    def first_state(self, context: Tensor) -> State:
+    def first_state(self, z: Tensor) -> State:
         """The states that z sets, each ``(*S, num_layers, hidden_dim)``."""
 
     @abstractmethod
@@ -99,53 +100,57 @@ class RecurrentDecoder(Decoder):
         :param state: before the first word, each ``(*rows, hidden_dim)``.
         """
 
-    def unroll(self, inputs: Tensor, context: Tensor | None) -> Tensor:
+    def unroll(self, inputs: Tensor, context: Context) -> Tensor:
         """See :class:`Decoder`."""
-        rows = inputs.shape[:-2]
-        if context is not None and self.injection != {ATTENTION}:
-            rows = torch.broadcast_shapes(rows, context.shape[:-1])
-        if context is not None and rows.numel() > inputs.shape[:-2].numel():
-            hidden = self._unroll_sharing_words(inputs, context, rows)
+        z, rows = context.z, inputs.shape[:-2]
+        if z is not None and self.injection != {ATTENTION}:
+            rows = torch.broadcast_shapes(rows, z.shape[:-1])
+        if z is not None and rows.numel() > inputs.shape[:-2].numel():
+            hidden = self._unroll_sharing_words(inputs, z, rows)
         else:
-            hidden = self._unroll_at_once(inputs, context, rows)
-        return hidden if self.attention is None else self.attention(hidden, context)
+            hidden = self._unroll_at_once(inputs, z, rows)
+        return hidden if self.attention is None else self.attention(hidden, z)
 
-    def initial_state(self, context: Tensor | None, batch_size: int) -> State:
-        """Each tensor of the state, ``(batch_size, num_layers, hidden_dim)``."""
-        if context is not None and INITIAL_STATE in self.injection:
-            return self.first_state(context)
+    def initial_state(self, context: Context) -> State:
+        """Each tensor of the state, ``(N, num_layers, hidden_dim)``."""
+        (batch_size,) = context.batch_shape
+        return self._initial_state(context.z, batch_size)
+
+    def advance(self, inputs: Tensor, state: State, context: Context) -> tuple[Tensor, State]:
+        """See :class:`Decoder`."""
+        hidden, state = self._run(self._with_latent(inputs, context.z).unsqueeze(1), state)
+        if self.attention is not None:
+            hidden = self.attention(hidden, context.z)
+        return hidden.squeeze(1), state
+
+    def _initial_state(self, z: Tensor | None, batch_size: int) -> State:
+        if z is not None and INITIAL_STATE in self.injection:
+            return self.first_state(z)
         shape = (batch_size, self.num_layers, self.hidden_dim)
         return (self.token_scores.bias.new_zeros(shape),) * self.num_states
 
-    def advance(self, inputs: Tensor, state: State, context: Tensor | None) -> tuple[Tensor, State]:
-        """See :class:`Decoder`."""
-        hidden, state = self._run(self._with_latent(inputs, context).unsqueeze(1), state)
-        if self.attention is not None:
-            hidden = self.attention(hidden, context)
-        return hidden.squeeze(1), state
-
-    def _with_latent(self, inputs: Tensor, context: Tensor | None) -> Tensor:
+    def _with_latent(self, inputs: Tensor, z: Tensor | None) -> Tensor:
         """The first layer's inputs, from words and z of the same leading dimensions."""
-        if context is None:
+        if z is None:
             return inputs
         if self.added is not None:
-            inputs = inputs + self.added(context)
+            inputs = inputs + self.added(z)
         if CONCATENATION in self.injection:
-            inputs = torch.cat([inputs, context], -1)
+            inputs = torch.cat([inputs, z], -1)
         return inputs
 
-    def _unroll_at_once(self, inputs: Tensor, context: Tensor | None, rows: torch.Size) -> Tensor:
+    def _unroll_at_once(self, inputs: Tensor, z: Tensor | None, rows: torch.Size) -> Tensor:
         length = inputs.shape[-2]
         wide = (rows.numel(), length, inputs.shape[-1])
         inputs = inputs.expand(rows + inputs.shape[-2:]).reshape(wide)
-        if context is not None and self.injection != {ATTENTION}:
-            context = context.expand(rows + context.shape[-1:])
-            context = context.reshape(rows.numel(), context.shape[-1])
-            state = self.initial_state(context, len(context))
-            every_word = context.unsqueeze(1).expand(-1, length, -1)
+        if z is not None and self.injection != {ATTENTION}:
+            z = z.expand(rows + z.shape[-1:])
+            z = z.reshape(rows.numel(), z.shape[-1])
+            state = self._initial_state(z, len(z))
+            every_word = z.unsqueeze(1).expand(-1, length, -1)
             hidden, _ = self._run(self._with_latent(inputs, every_word), state)
         else:
-            hidden, _ = self._run(inputs, self.initial_state(None, len(inputs)))
+            hidden, _ = self._run(inputs, self._initial_state(None, len(inputs)))
         return hidden.reshape(rows + hidden.shape[-2:])
 
     def _run(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
@@ -155,9 +160,9 @@ class RecurrentDecoder(Decoder):
         after = (after,) if self.num_states == 1 else after
         return hidden, tuple(value.transpose(0, 1) for value in after)
 
-    def _unroll_sharing_words(self, inputs: Tensor, context: Tensor, rows: torch.Size) -> Tensor:
-        flat = context.expand(rows + context.shape[-1:]).reshape(rows.numel(), self.latent_dim)
-        state = [value.unflatten(0, rows) for value in self.initial_state(flat, len(flat))]
+    def _unroll_sharing_words(self, inputs: Tensor, z: Tensor, rows: torch.Size) -> Tensor:
+        flat = z.expand(rows + z.shape[-1:]).reshape(rows.numel(), self.latent_dim)
+        state = [value.unflatten(0, rows) for value in self._initial_state(flat, len(flat))]
         hidden = inputs
         for layer in range(self.num_layers):
             weight = getattr(self.network, f"weight_ih_l{layer}")
@@ -165,9 +170,9 @@ class RecurrentDecoder(Decoder):
             if layer == 0:
                 weight, of_latent = weight.tensor_split([inputs.shape[-1]], 1)
                 if CONCATENATION in self.injection:
-                    fixed = fixed + F.linear(context, of_latent)
+                    fixed = fixed + F.linear(z, of_latent)
                 if self.added is not None:
-                    fixed = fixed + F.linear(self.added(context), weight)
+                    fixed = fixed + F.linear(self.added(z), weight)
             words = F.linear(hidden, weight)
             hidden = self.loop(layer, words, fixed, tuple(value[..., layer, :] for value in state))
         return hidden

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pyro.infer import Predictive
 
-from pyro_textvae.distributions import AutoregressiveCategorical, sentence_mask
+from pyro_textvae.distributions import AutoregressiveCategorical, Context, sentence_mask
 from pyro_textvae.nn import LSTMDecoder
 from pyro_textvae.special_tokens import BOS, EOS, PAD
 
@@ -172,7 +172,7 @@ def test_greedy_takes_the_likeliest_token_each_time(decoder):
 def next_word_scores(decoder, z, prefix):
     """Scores after a prefix, by the teacher-forced path."""
     tokens = torch.tensor([[*prefix, EOS]])
-    hidden = decoder.hidden_states(tokens, z.unsqueeze(0))
+    hidden = decoder.hidden_states(tokens, Context(z.unsqueeze(0)))
     return decoder.token_scores(hidden[0, -1])
 
 

@@ -150,9 +150,10 @@ def test_chunks_bound_the_particles_and_keep_the_estimate(pair, tokens, monkeypa
     monkeypatch.setattr(
         model.decoder,
         "hidden_states",
-        lambda ids, z, plain=model.decoder.hidden_states: (widest.append(z.numel()), plain(ids, z))[
-            1
-        ],
+        lambda ids, context, plain=model.decoder.hidden_states: (
+            widest.append(context.z.numel()),
+            plain(ids, context),
+        )[1],
     )
     result = log_likelihood(model, guide, [{"tokens": tokens}], num_samples=1000, max_tokens=200)
     assert max(widest) == 10 * 4 * 2

@@ -147,7 +147,7 @@ def test_no_call_of_the_decoder_is_wider_than_the_budget(pair, tokens, z, max_to
     plain = model.decoder.token_log_prob
 
     def recorded(ids, mask, context):
-        calls.append(context.shape[:-1].numel() * ids.shape[-1])
+        calls.append(context.batch_shape.numel() * ids.shape[-1])
         return plain(ids, mask, context)
 
     monkeypatch.setattr(model.decoder, "token_log_prob", recorded)

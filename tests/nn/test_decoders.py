@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pyro_textvae import zoo
+from pyro_textvae.distributions import Context, select_rows
 from pyro_textvae.nn.injection import INJECTIONS
 from pyro_textvae.special_tokens import BOS, EOS, FIRST_EMITTED, UNK
 from pyro_textvae.testing import check_model
@@ -54,11 +55,11 @@ def test_steps_agree_in_single_precision_and_without_latent(name):
 def check_steps(decoder, z, tolerance):
     tokens = torch.randint(3, VOCAB_SIZE, (6, 40))
     with torch.no_grad():
-        forced = decoder.token_scores(decoder.hidden_states(tokens, z))
-        state = decoder.initial_state(z, 6)
+        forced = decoder.token_scores(decoder.hidden_states(tokens, Context(z)))
+        state = decoder.initial_state(Context(z, batch_shape=(6,)))
         previous = torch.full((6,), BOS)
         for position in range(40):
-            scores, state = decoder.step(previous, state, z)
+            scores, state = decoder.step(previous, state, Context(z))
             torch.testing.assert_close(scores, forced[:, position], rtol=tolerance, atol=tolerance)
             previous = tokens[:, position]
 
@@ -68,11 +69,11 @@ def check_steps(decoder, z, tolerance):
 def test_no_token_sees_a_later_one(name, injection):
     decoder = make(name, injection=injection, num_layers=2)
     tokens, z = torch.randint(3, VOCAB_SIZE, (1, 7)), draw(1)
-    hidden = decoder.hidden_states(tokens, z)
+    hidden = decoder.hidden_states(tokens, Context(z))
     for position in range(7):
         changed = tokens.clone()
         changed[0, position] = (changed[0, position] - 3 + 1) % 6 + 3
-        other = decoder.hidden_states(changed, z)
+        other = decoder.hidden_states(changed, Context(z))
         assert torch.equal(other[:, : position + 1], hidden[:, : position + 1])
         if position < 6 and reads_words(name):
             assert not torch.equal(other[:, position + 1], hidden[:, position + 1])
@@ -83,7 +84,9 @@ def test_no_token_sees_a_later_one(name, injection):
 def test_z_reaches_the_first_word_and_the_last(name, injection):
     decoder = make(name, injection=injection)
     tokens = torch.randint(3, VOCAB_SIZE, (1, 3))
-    difference = decoder.hidden_states(tokens, draw(1)) - decoder.hidden_states(tokens, draw(1))
+    difference = decoder.hidden_states(tokens, Context(draw(1))) - decoder.hidden_states(
+        tokens, Context(draw(1))
+    )
     assert (difference.abs().amax(-1) > 1e-6).all()
 
 
@@ -194,6 +197,37 @@ def test_bad_numbers_are_refused_by_name(name):
         make(name)(torch.zeros(1, 2))
     with pytest.raises(ValueError, match="latent_dim=3, got z of size 0"):
         make(name)()
+
+
+@EACH
+@EACH_WAY
+@pytest.mark.parametrize("num_layers", [1, 3])
+@pytest.mark.parametrize("latent_dim", [0, 3])
+def test_rows_of_a_state_go_on_as_if_generated_alone(name, injection, num_layers, latent_dim):
+    """As in a beam search: the rows of a state in another order, and more than once."""
+    decoder = make(name, injection=injection, num_layers=num_layers, latent_dim=latent_dim)
+    tokens, rows = torch.randint(3, VOCAB_SIZE, (4, 9)), torch.tensor([3, 0, 3, 1, 2])
+    context = Context(draw(4, latent_dim=latent_dim), batch_shape=(4,))
+
+    def after(words, context, state, first):
+        states = []
+        for place in range(first, words.shape[1]):
+            previous = words[:, place - 1] if place else torch.full((len(words),), BOS)
+            scores, state = decoder.step(previous, state, context)
+            states.append(scores)
+        return torch.stack(states), state
+
+    with torch.no_grad():
+        _, state = after(tokens[:, :6], context, decoder.initial_state(context), 0)
+        assert all(len(tensor) == 4 for tensor in tensors_of(state))
+        selected = context.index_select(rows)
+        ours, _ = after(tokens[rows], selected, select_rows(state, rows), 6)
+        alone, _ = after(tokens[rows], selected, decoder.initial_state(selected), 0)
+    torch.testing.assert_close(ours, alone[6:], rtol=1e-11, atol=1e-11)
+
+
+def tensors_of(state):
+    return [state] if isinstance(state, torch.Tensor) else [t for s in state for t in tensors_of(s)]
 
 
 @EACH

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pyro_textvae.distributions import Context
 from pyro_textvae.nn.causal_convolution import CausalConvolution
 from pyro_textvae.nn.decoders import DilatedCNNDecoder
 from pyro_textvae.nn.injection import INJECTIONS
@@ -45,7 +46,9 @@ def test_an_input_reaches_the_receptive_field_and_nothing_else(
     inputs, z = draw(1, receptive_field + 9, 4), draw(1, 3)
     changed = inputs.clone()
     changed[:, 4] += 1.0
-    differ = places_that_differ(decoder.unroll(inputs, z), decoder.unroll(changed, z))
+    differ = places_that_differ(
+        decoder.unroll(inputs, Context(z)), decoder.unroll(changed, Context(z))
+    )
     assert differ == list(range(4, 4 + receptive_field))
 
 
@@ -55,11 +58,11 @@ def test_a_prediction_sees_as_many_words_before_as_is_said(
 ):
     decoder = make(kernel_size=kernel_size, num_layers=num_layers, latent_dim=0)
     tokens = torch.randint(3, 9, (1, receptive_field + 3))
-    hidden = decoder.hidden_states(tokens, None)[:, -1]
+    hidden = decoder.hidden_states(tokens, Context())[:, -1]
     for words_back, seen in ((1, True), (receptive_field, True), (receptive_field + 1, False)):
         changed = tokens.clone()
         changed[0, -1 - words_back] = (changed[0, -1 - words_back] - 2) % 6 + 3
-        other = decoder.hidden_states(changed, None)[:, -1]
+        other = decoder.hidden_states(changed, Context())[:, -1]
         assert torch.equal(other, hidden) is not seen
 
 
@@ -95,10 +98,10 @@ def test_windows_agree_with_teacher_forcing_far_beyond_the_receptive_field(
     decoder = make(injection=injection, kernel_size=kernel_size, num_layers=num_layers)
     inputs, z = draw(2, 60, 4), draw(2, 3)
     assert decoder.receptive_field < 40
-    forced = decoder.unroll(inputs, z)
-    state = decoder.initial_state(z, 2)
+    forced = decoder.unroll(inputs, Context(z))
+    state = decoder.initial_state(Context(z, batch_shape=(2,)))
     for place in range(60):
-        hidden, state = decoder.advance(inputs[:, place], state, z)
+        hidden, state = decoder.advance(inputs[:, place], state, Context(z))
         torch.testing.assert_close(hidden, forced[:, place], rtol=1e-11, atol=1e-11)
         reach = [(kernel_size - 1) * dilation for dilation in (1, 2, 4, 8, 16, 1)[:num_layers]]
         assert [window.shape for window in state] == [(2, places, 4) for places in reach]
@@ -109,20 +112,22 @@ def test_states_are_kept_and_can_be_reordered_as_a_beam_search_does(injection):
     decoder = make(injection=injection, num_layers=3)
     inputs, z = draw(3, 25, 4), draw(3, 3)
     rows = torch.tensor([2, 0, 0])
-    state = decoder.initial_state(z, 3)
+    state = decoder.initial_state(Context(z, batch_shape=(3,)))
     for place in range(20):
         kept = [window.clone() for window in state]
-        _, following = decoder.advance(inputs[:, place], state, z)
-        decoder.advance(draw(3, 4), state, z)
-        again, _ = decoder.advance(inputs[:, place], state, z)
+        _, following = decoder.advance(inputs[:, place], state, Context(z))
+        decoder.advance(draw(3, 4), state, Context(z))
+        again, _ = decoder.advance(inputs[:, place], state, Context(z))
         assert all(map(torch.equal, state, kept))
         state = following
     state = tuple(window[rows] for window in state)
     after = torch.cat([inputs[rows, :20], inputs[:, 20:]], 1)
-    forced = decoder.unroll(after, z[rows])
-    torch.testing.assert_close(again, decoder.unroll(inputs, z)[:, 19], rtol=1e-11, atol=1e-11)
+    forced = decoder.unroll(after, Context(z[rows]))
+    torch.testing.assert_close(
+        again, decoder.unroll(inputs, Context(z))[:, 19], rtol=1e-11, atol=1e-11
+    )
     for place in range(20, 25):
-        hidden, state = decoder.advance(after[:, place], state, z[rows])
+        hidden, state = decoder.advance(after[:, place], state, Context(z[rows]))
         torch.testing.assert_close(hidden, forced[:, place], rtol=1e-11, atol=1e-11)
 
 
@@ -133,14 +138,14 @@ def test_what_stands_before_the_words_reaches_all_words_that_see_it_and_no_later
     sizes = {"kernel_size": kernel_size, "num_layers": num_layers}
     decoder = make(injection="initial_state", **sizes)
     inputs, z = draw(1, receptive_field + 9, 4), draw(1, 3)
-    hidden = decoder.unroll(inputs, z)
-    differ = places_that_differ(hidden, decoder.unroll(inputs, draw(1, 3)))
+    hidden = decoder.unroll(inputs, Context(z))
+    differ = places_that_differ(hidden, decoder.unroll(inputs, Context(draw(1, 3))))
     assert differ == list(range(receptive_field - 1))
     dilations = (1, 2, 4, 8, 16, 1)[:num_layers]
     for layer in range(num_layers):
         with torch.no_grad():
             decoder.before_words.bias[4 * layer : 4 * layer + 4] += 1.0
-        moved = decoder.unroll(inputs, z)
+        moved = decoder.unroll(inputs, Context(z))
         reached = set(range((kernel_size - 1) * dilations[layer]))
         for dilation in dilations[layer + 1 :]:
             reached = {place + tap * dilation for place in reached for tap in range(kernel_size)}
@@ -157,8 +162,8 @@ def test_nothing_before_the_words_is_zeros_before_them():
     with torch.no_grad():
         with_latent.before_words.bias.zero_()
     inputs = draw(2, 12, 4)
-    zeros = with_latent.unroll(inputs, torch.zeros(2, 3, dtype=torch.float64))
-    torch.testing.assert_close(zeros, plain.unroll(inputs, None), rtol=1e-12, atol=1e-12)
+    zeros = with_latent.unroll(inputs, Context(torch.zeros(2, 3, dtype=torch.float64)))
+    torch.testing.assert_close(zeros, plain.unroll(inputs, Context()), rtol=1e-12, atol=1e-12)
 
 
 def test_what_does_not_depend_on_z_is_computed_once_for_all_draws():
@@ -169,7 +174,7 @@ def test_what_does_not_depend_on_z_is_computed_once_for_all_draws():
         layers = (decoder.input_layer.words, *(block.narrow for block in decoder.blocks))
         for layer in layers:
             layer.register_forward_hook(lambda _, given, out, to=seen: to.append(out.shape[:-2]))
-        assert decoder.unroll(draw(5, 7, 4), draw(50, 5, 3)).shape == (50, 5, 7, 8)
+        assert decoder.unroll(draw(5, 7, 4), Context(draw(50, 5, 3))).shape == (50, 5, 7, 8)
         rows[way] = seen
     assert rows == {
         "attention": [(5,), (5,), (5,)],
@@ -197,9 +202,11 @@ def test_the_host_reads_no_value():
     """On the meta device there are shapes only: to read a value or count a mask is an error."""
     decoder = make(injection=INJECTIONS).to("meta")
     inputs, z = torch.empty(6, 9, 4, device="meta").double(), draw(6, 3).to("meta")
-    assert decoder.unroll(inputs, z).shape == (6, 9, 8)
-    hidden, state = decoder.advance(inputs[:, 0], decoder.initial_state(z, 6), z)
-    hidden, state = decoder.advance(inputs[:, 1], state, z)
+    assert decoder.unroll(inputs, Context(z)).shape == (6, 9, 8)
+    hidden, state = decoder.advance(
+        inputs[:, 0], decoder.initial_state(Context(z, batch_shape=(6,))), Context(z)
+    )
+    hidden, state = decoder.advance(inputs[:, 1], state, Context(z))
     assert hidden.shape == (6, 8)
 
 
@@ -210,12 +217,12 @@ def test_half_precision_by_autocast(injection, latent_dim):
     decoder = DilatedCNNDecoder(9, 16, 32, latent_dim, 30, injection=injection).eval()
     inputs = torch.randn(4, 30, 16)
     z = torch.randn(4, 3) if latent_dim else None
-    exact = decoder.unroll(inputs, z)
+    exact = decoder.unroll(inputs, Context(z))
     with torch.autocast("cpu", torch.bfloat16):
-        forced = decoder.unroll(inputs, z)
-        state = decoder.initial_state(z, 4)
+        forced = decoder.unroll(inputs, Context(z))
+        state = decoder.initial_state(Context(z, batch_shape=(4,)))
         for place in range(30):
-            hidden, state = decoder.advance(inputs[:, place], state, z)
+            hidden, state = decoder.advance(inputs[:, place], state, Context(z))
             # States of size one, and a dozen roundings in a row of one part in 2**9 each.
             torch.testing.assert_close(hidden.float(), forced[:, place].float(), rtol=0, atol=0.1)
     torch.testing.assert_close(forced.float(), exact, rtol=0, atol=0.1)
@@ -239,10 +246,12 @@ def test_layer_dropout_acts_on_every_block_and_on_no_word_itself():
     for block in decoder.blocks:
         decoder.eval()
         inputs, z = draw(1, 6, 4), draw(1, 3)
-        hidden = decoder.unroll(inputs, z)
+        hidden = decoder.unroll(inputs, Context(z))
         block.train()
-        assert not torch.equal(decoder.unroll(inputs, z), hidden)
+        assert not torch.equal(decoder.unroll(inputs, Context(z)), hidden)
         with torch.no_grad():
             block.widen.weight.zero_()
             block.widen.bias.zero_()
-        assert torch.equal(decoder.unroll(inputs, z), decoder.eval().unroll(inputs, z))
+        assert torch.equal(
+            decoder.unroll(inputs, Context(z)), decoder.eval().unroll(inputs, Context(z))
+        )

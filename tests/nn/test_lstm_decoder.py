@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from pyro_textvae.distributions import Context
 from pyro_textvae.nn import LSTMDecoder
 from pyro_textvae.special_tokens import BOS, EOS, UNK
 
@@ -18,11 +19,11 @@ def test_steps_agree_with_teacher_forcing(num_layers, latent_dim):
     decoder = make(num_layers=num_layers, latent_dim=latent_dim).eval()
     tokens = torch.randint(3, 9, (6, 7))
     z = torch.randn(6, latent_dim) if latent_dim else None
-    forced = decoder.token_scores(decoder.hidden_states(tokens, z))
-    state = decoder.initial_state(z, 6)
+    forced = decoder.token_scores(decoder.hidden_states(tokens, Context(z)))
+    state = decoder.initial_state(Context(z, batch_shape=(6,)))
     previous = torch.full((6,), BOS)
     for position in range(7):
-        scores, state = decoder.step(previous, state, z)
+        scores, state = decoder.step(previous, state, Context(z))
         torch.testing.assert_close(scores, forced[:, position], rtol=0, atol=1e-5)
         previous = tokens[:, position]
 
@@ -31,11 +32,11 @@ def test_no_token_sees_a_later_one():
     decoder = make().double().eval()
     tokens = torch.randint(3, 9, (1, 7))
     z = torch.randn(1, 3, dtype=torch.float64)
-    hidden = decoder.hidden_states(tokens, z)
+    hidden = decoder.hidden_states(tokens, Context(z))
     for position in range(7):
         changed = tokens.clone()
         changed[0, position] = (changed[0, position] - 3 + 1) % 6 + 3
-        other = decoder.hidden_states(changed, z)
+        other = decoder.hidden_states(changed, Context(z))
         assert torch.equal(other[:, : position + 1], hidden[:, : position + 1])
         assert position == 6 or not torch.equal(other[:, position + 1], hidden[:, position + 1])
 
@@ -46,12 +47,16 @@ def test_z_reaches_the_words_by_the_state_and_by_the_input():
     z = torch.randn(1, 3, dtype=torch.float64)
     with torch.no_grad():
         decoder.initial_cell.weight.zero_()
-    by_input = decoder.hidden_states(tokens, z) - decoder.hidden_states(tokens, -z)
+    by_input = decoder.hidden_states(tokens, Context(z)) - decoder.hidden_states(
+        tokens, Context(-z)
+    )
     assert (by_input.abs() > 1e-6).any()
     decoder = make().double().eval()
     with torch.no_grad():
         decoder.lstm.weight_ih_l0[:, 4:].zero_()
-    by_state = decoder.hidden_states(tokens, z) - decoder.hidden_states(tokens, -z)
+    by_state = decoder.hidden_states(tokens, Context(z)) - decoder.hidden_states(
+        tokens, Context(-z)
+    )
     assert (by_state.abs() > 1e-6).any()
 
 

@@ -5,6 +5,7 @@
 import pytest
 import torch
 
+from pyro_textvae.distributions import Context
 from pyro_textvae.nn.decoders import TransformerDecoder
 from pyro_textvae.nn.injection import INJECTIONS
 from pyro_textvae.nn.positions import sinusoidal_positions
@@ -50,11 +51,11 @@ def placed(decoder, inputs, z=None):
 @EACH_WAY
 def test_no_place_sees_a_later_input(injection):
     decoder, inputs, z = make(injection=injection), draw(2, 7, 4), draw(2, 3)
-    hidden = decoder.unroll(inputs, z)
+    hidden = decoder.unroll(inputs, Context(z))
     for place in range(7):
         changed = inputs.clone()
         changed[:, place] += 1.0
-        moved = (decoder.unroll(changed, z) - hidden).abs().amax((0, 2))
+        moved = (decoder.unroll(changed, Context(z)) - hidden).abs().amax((0, 2))
         assert (moved[:place] == 0).all()
         assert (moved[place:] > 1e-9).all()
 
@@ -67,7 +68,7 @@ def test_prefix_is_a_place_before_the_words():
     for block in decoder.blocks:
         hidden = torch_layer(block)(hidden, src_mask=hidden_from)
     expected = decoder.final_norm(hidden)[:, 1:]
-    torch.testing.assert_close(decoder.unroll(inputs, z), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(decoder.unroll(inputs, Context(z)), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_without_latent_it_is_a_causal_transformer():
@@ -76,7 +77,7 @@ def test_without_latent_it_is_a_causal_transformer():
     for block in decoder.blocks:
         hidden = torch_layer(block)(hidden, src_mask=~torch.ones(7, 7, dtype=torch.bool).tril())
     expected = decoder.final_norm(hidden)
-    torch.testing.assert_close(decoder.unroll(inputs, None), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(decoder.unroll(inputs, Context()), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_slots_stand_beside_the_words_in_each_head():
@@ -98,36 +99,40 @@ def test_slots_stand_beside_the_words_in_each_head():
     hidden = hidden + block.attention_output(torch.stack(rows))
     hidden = hidden + block.feed_forward(block.feed_forward_norm(hidden))
     expected = decoder.final_norm(hidden)
-    torch.testing.assert_close(decoder.unroll(inputs, z)[0], expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        decoder.unroll(inputs, Context(z))[0], expected, rtol=1e-12, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_every_layer_has_slots_of_its_own(layer):
     decoder, inputs, z = make(num_layers=3), draw(2, 5, 4), draw(2, 3)
-    hidden = decoder.unroll(inputs, z)
+    hidden = decoder.unroll(inputs, Context(z))
     weight = decoder.slots[layer].weight.detach().clone()
     with torch.no_grad():
         decoder.slots[layer].weight.zero_()
-    assert (decoder.unroll(inputs, z) - hidden).abs().max() > 1e-6
+    assert (decoder.unroll(inputs, Context(z)) - hidden).abs().max() > 1e-6
     with torch.no_grad():
         for slots in decoder.slots:
             slots.weight.zero_()
         decoder.slots[layer].weight.copy_(weight)
-    assert (decoder.unroll(inputs, z) - decoder.unroll(inputs, -z)).abs().max() > 1e-6
+    assert (
+        decoder.unroll(inputs, Context(z)) - decoder.unroll(inputs, Context(-z))
+    ).abs().max() > 1e-6
 
 
 def test_order_of_the_words_before_matters():
     """To one layer, words without positions would be a set."""
     decoder, inputs, z = make(num_layers=1), draw(1, 4, 4), draw(1, 3)
     swapped = inputs[:, [0, 2, 1, 3]]
-    last = decoder.unroll(inputs, z)[:, 3] - decoder.unroll(swapped, z)[:, 3]
+    last = decoder.unroll(inputs, Context(z))[:, 3] - decoder.unroll(swapped, Context(z))[:, 3]
     assert last.abs().max() > 1e-6
 
 
 def test_equal_words_at_two_places_have_two_states():
     """Without positions the mean of equal words is the word: every state would be the same."""
     decoder = make(latent_dim=0)
-    hidden = decoder.unroll(draw(1, 1, 4).expand(1, 6, 4), None)
+    hidden = decoder.unroll(draw(1, 1, 4).expand(1, 6, 4), Context())
     assert torch.pdist(hidden[0]).min() > 1e-6
 
 
@@ -139,10 +144,10 @@ def test_cache_is_teacher_forcing_over_sixty_words(injection, latent_dim, dtype,
     decoder = make(injection=injection, latent_dim=latent_dim).to(dtype)
     inputs = draw(2, 60, 4).to(dtype)
     z = draw(2, 3).to(dtype) if latent_dim else None
-    hidden = decoder.unroll(inputs, z)
-    state = decoder.initial_state(z, 2)
+    hidden = decoder.unroll(inputs, Context(z))
+    state = decoder.initial_state(Context(z, batch_shape=(2,)))
     for place in range(60):
-        one, state = decoder.advance(inputs[:, place], state, z)
+        one, state = decoder.advance(inputs[:, place], state, Context(z))
         torch.testing.assert_close(one, hidden[:, place], rtol=0, atol=tolerance)
 
 
@@ -150,17 +155,17 @@ def test_cache_is_teacher_forcing_over_sixty_words(injection, latent_dim, dtype,
 def test_states_are_kept_as_they_were_and_can_be_chosen_from(injection):
     """As a beam search does: rows of an old state, in another order and more than once."""
     decoder, inputs, z = make(injection=injection), draw(3, 6, 4), draw(3, 3)
-    states = [decoder.initial_state(z, 3)]
+    states = [decoder.initial_state(Context(z, batch_shape=(3,)))]
     for place in range(6):
         before = [tensor.clone() for tensor in tensors(states[-1])]
-        states.append(decoder.advance(inputs[:, place], states[-1], z)[1])
+        states.append(decoder.advance(inputs[:, place], states[-1], Context(z))[1])
         assert all(map(torch.equal, before, tensors(states[-2])))
     assert all(len(tensor) == 3 for state in states for tensor in tensors(state))
     rows = torch.tensor([2, 0, 2, 1])
     following = draw(4, 4)
-    one, _ = decoder.advance(following, pick(states[3], rows), z[rows])
+    one, _ = decoder.advance(following, pick(states[3], rows), Context(z[rows]))
     whole = torch.cat([inputs[rows, :3], following.unsqueeze(1)], 1)
-    expected = decoder.unroll(whole, z[rows])[:, 3]
+    expected = decoder.unroll(whole, Context(z[rows]))[:, 3]
     torch.testing.assert_close(one, expected, rtol=0, atol=1e-12)
 
 
@@ -169,7 +174,7 @@ def test_what_the_draws_share_is_computed_once():
     seen = []
     for module in (decoder.input.words, *(block.attention_input for block in decoder.blocks)):
         module.register_forward_hook(lambda _, given, out: seen.append(given[0].shape))
-    assert decoder.unroll(draw(2, 7, 4), z).shape == (5, 2, 7, 8)
+    assert decoder.unroll(draw(2, 7, 4), Context(z)).shape == (5, 2, 7, 8)
     assert seen == [(2, 7, 4), (2, 7, 8), (5, 2, 7, 8)]
 
 

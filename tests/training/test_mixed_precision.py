@@ -10,6 +10,7 @@ from torch import nn
 
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import load_corpus
+from pyro_textvae.distributions import Context
 from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.guides import GaussianGuide
 from pyro_textvae.nn.decoders import LSTMDecoder, TransformerDecoder
@@ -83,11 +84,11 @@ def test_recurrent_networks_stay_wide_to_the_bit():
     one, several = torch.randn(3, 3), torch.randn(4, 3, 3)
     features = encoder(TOKENS)
     # Several draws of z go through another loop than one.
-    states = [decoder.unroll(inputs, z) for z in (one, several)]
+    states = [decoder.unroll(inputs, Context(z)) for z in (one, several)]
     with in_short(nn.ModuleList([encoder, decoder])):
         assert torch.equal(encoder(TOKENS), features)
         for z, state in zip((one, several), states, strict=True):
-            assert torch.equal(decoder.unroll(inputs, z), state)
+            assert torch.equal(decoder.unroll(inputs, Context(z)), state)
 
 
 def test_recurrent_network_behind_a_short_layer_takes_its_features():
@@ -112,7 +113,7 @@ def test_decoder_scores_its_vocabulary_under_autocast(decoder_class):
     scored = watch(decoder.token_scores, "log_prob")
     hidden = watch(decoder, "hidden_states")
     with in_short(decoder):
-        log_prob = decoder.token_log_prob(TOKENS.clamp(min=2), MASK, torch.randn(3, 3))
+        log_prob = decoder.token_log_prob(TOKENS.clamp(min=2), MASK, Context(torch.randn(3, 3)))
     # The product is short, its log-sum-exp is not; and so are not the states it is made of.
     assert scored == hidden == [(True, torch.float32)]
     assert log_prob.dtype == torch.float32
@@ -122,11 +123,11 @@ def test_short_product_is_as_near_as_its_format():
     """Factors and product are each rounded by 2^-9 at most; score and log-sum-exp come of it."""
     decoder = LSTMDecoder(**SIZES, latent_dim=3, max_length=5)
     tokens, z = TOKENS.clamp(min=2), torch.randn(3, 3)
-    expected = decoder.token_log_prob(tokens, MASK, z)
+    expected = decoder.token_log_prob(tokens, MASK, Context(z))
     with in_short(decoder):
-        log_prob = decoder.token_log_prob(tokens, MASK, z)
+        log_prob = decoder.token_log_prob(tokens, MASK, Context(z))
     weight, bias = decoder.token_scores.weight.abs(), decoder.token_scores.bias.abs()
-    largest = (decoder.hidden_states(tokens, z).abs() @ weight.T + bias).max()
+    largest = (decoder.hidden_states(tokens, Context(z)).abs() @ weight.T + bias).max()
     error = (log_prob - expected).abs().max()
     # More than the rounding of float32, which is below 2^-20 here: the product was short indeed.
     assert 2**-20 < error < 2 * 3 * 2**-9 * largest
@@ -136,7 +137,7 @@ def test_transformer_is_short_inside():
     decoder = TransformerDecoder(**SIZES, latent_dim=3, max_length=5)
     seen = watch(decoder.blocks[0].attention_input, "forward")
     with in_short(decoder):
-        decoder.token_log_prob(TOKENS.clamp(min=2), MASK, torch.randn(3, 3))
+        decoder.token_log_prob(TOKENS.clamp(min=2), MASK, Context(torch.randn(3, 3)))
     assert seen == [SHORT]
 
 

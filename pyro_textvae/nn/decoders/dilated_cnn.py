@@ -10,6 +10,7 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyro_textvae.distributions import Context
 from pyro_textvae.nn.causal_convolution import CausalConvolution
 from pyro_textvae.nn.checks import check_rates, check_sizes
 from pyro_textvae.nn.decoder import Decoder
@@ -98,48 +99,51 @@ class DilatedCNNDecoder(Decoder):
             LatentAttention(hidden_dim, latent_dim, num_slots) if ATTENTION in ways else None
         )
 
-    def unroll(self, inputs: Tensor, context: Tensor | None) -> Tensor:
+    def unroll(self, inputs: Tensor, context: Context) -> Tensor:
         """The state before each word of known sentences; see :class:`Decoder`."""
-        hidden = self.input_layer(inputs, context)
-        for block, before in zip(self._residual_blocks(), self._before(context), strict=True):
+        z = context.z
+        hidden = self.input_layer(inputs, z)
+        for block, before in zip(self._residual_blocks(), self._before(z), strict=True):
             hidden = block(hidden, before)
         hidden = self.output_norm(hidden)
-        if context is not None and self.attention is not None:
-            hidden = self.attention(hidden, context)
+        if z is not None and self.attention is not None:
+            hidden = self.attention(hidden, z)
         return hidden
 
-    def initial_state(self, context: Tensor | None, batch_size: int) -> tuple[Tensor, ...]:
+    def initial_state(self, context: Context) -> tuple[Tensor, ...]:
         """The inputs that each layer's next convolution looks back to, from the farthest on.
 
-        A tensor a layer, ``(batch_size, (kernel_size - 1) * dilation, hidden_dim // 2)``.
+        A tensor a layer, ``(N, (kernel_size - 1) * dilation, hidden_dim // 2)``.
         """
+        (batch_size,) = context.batch_shape
         return tuple(
             block.convolution.window(before, batch_size)
-            for block, before in zip(self._residual_blocks(), self._before(context), strict=True)
+            for block, before in zip(self._residual_blocks(), self._before(context.z), strict=True)
         )
 
     def advance(
-        self, inputs: Tensor, state: tuple[Tensor, ...], context: Tensor | None
+        self, inputs: Tensor, state: tuple[Tensor, ...], context: Context
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The state ``(N, hidden_dim)`` after one more embedded word, ``(N, E)``."""
-        hidden = self.input_layer(inputs.unsqueeze(-2), context).squeeze(-2)
+        z = context.z
+        hidden = self.input_layer(inputs.unsqueeze(-2), z).squeeze(-2)
         windows = []
         for block, window in zip(self._residual_blocks(), state, strict=True):
             hidden, window = block.advance(hidden, window)
             windows.append(window)
         hidden = self.output_norm(hidden)
-        if context is not None and self.attention is not None:
-            hidden = self.attention(hidden.unsqueeze(-2), context).squeeze(-2)
+        if z is not None and self.attention is not None:
+            hidden = self.attention(hidden.unsqueeze(-2), z).squeeze(-2)
         return hidden, tuple(windows)
 
     def _residual_blocks(self) -> Iterable[_ResidualBlock]:
         return cast("Iterable[_ResidualBlock]", self.blocks)
 
-    def _before(self, context: Tensor | None) -> Sequence[Tensor | None]:
+    def _before(self, z: Tensor | None) -> Sequence[Tensor | None]:
         """What stands before the first word in each layer's convolution; None for zeros."""
-        if context is None or self.before_words is None:
+        if z is None or self.before_words is None:
             return [None] * len(self.blocks)
-        return self.before_words(context).chunk(len(self.blocks), -1)
+        return self.before_words(z).chunk(len(self.blocks), -1)
 
 
 class _ResidualBlock(nn.Module):

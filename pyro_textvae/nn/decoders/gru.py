@@ -72,9 +72,9 @@ class GRUDecoder(RecurrentDecoder):
         """See :class:`RecurrentDecoder`."""
         return self.gru
 
-    def first_state(self, context: Tensor) -> State:
+    def first_state(self, z: Tensor) -> State:
         """The hidden state alone, ``(N, num_layers, hidden_dim)``."""
-        return (self.initial_hidden(context).tanh().unflatten(-1, (self.num_layers, -1)),)
+        return (self.initial_hidden(z).tanh().unflatten(-1, (self.num_layers, -1)),)
 
     def loop(self, layer: int, words: Tensor, fixed: Tensor, state: State) -> Tensor:
         """See :class:`RecurrentDecoder`."""

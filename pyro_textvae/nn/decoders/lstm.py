@@ -71,9 +71,9 @@ class LSTMDecoder(RecurrentDecoder):
         """See :class:`RecurrentDecoder`."""
         return self.lstm
 
-    def first_state(self, context: Tensor) -> State:
+    def first_state(self, z: Tensor) -> State:
         """Hidden state and cell, each ``(N, num_layers, hidden_dim)``."""
-        cell = self.initial_cell(context).unflatten(-1, (self.num_layers, -1))
+        cell = self.initial_cell(z).unflatten(-1, (self.num_layers, -1))
         return cell.tanh(), cell
 
     def loop(self, layer: int, words: Tensor, fixed: Tensor, state: State) -> Tensor:

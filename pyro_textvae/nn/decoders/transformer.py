@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pyro_textvae.distributions import Context
 from pyro_textvae.nn.checks import check_sizes
 from pyro_textvae.nn.decoder import Decoder
 from pyro_textvae.nn.injection import ATTENTION, INITIAL_STATE, read_injection
@@ -94,53 +95,56 @@ class TransformerDecoder(Decoder):
             self.prefix is not None
         )
 
-    def unroll(self, inputs: Tensor, context: Tensor | None) -> Tensor:
-        """The state before each word of sentences that are known; see :class:`Decoder`."""
-        length, memory, mask = inputs.shape[-2], self._memory(context), None
+    def unroll(self, inputs: Tensor, context: Context) -> Tensor:
+        """The state before each word of known sentences; see :class:`Decoder`."""
+        length, of_latent, mask = inputs.shape[-2], self._latent_places(context.z), None
         if self.num_latent_places:
             places = self.num_latent_places
             mask = torch.ones(length, places + length, dtype=torch.bool, device=inputs.device)
             mask = mask.tril(places)
-        hidden = self._with_positions(inputs, context, first=0)
-        for block, past in zip(self.blocks, memory, strict=True):
+        hidden = self._with_positions(inputs, context.z, first=0)
+        for block, past in zip(self.blocks, of_latent, strict=True):
             hidden, _ = block(hidden, past, mask=mask, is_causal=mask is None)
         return self.final_norm(hidden)
 
-    def initial_state(self, context: Tensor | None, batch_size: int) -> State:
+    def initial_state(self, context: Context) -> State:
         """The cache before the first word: what is made of z in every layer."""
+        (batch_size,) = context.batch_shape
         width = self.hidden_dim // self.num_heads
         empty = self.input.words.weight.new_empty(batch_size, self.num_heads, 0, width)
-        return tuple((empty, empty) if past is None else past for past in self._memory(context))
+        return tuple(
+            (empty, empty) if past is None else past for past in self._latent_places(context.z)
+        )
 
-    def advance(self, inputs: Tensor, state: State, context: Tensor | None) -> tuple[Tensor, State]:
+    def advance(self, inputs: Tensor, state: State, context: Context) -> tuple[Tensor, State]:
         """The hidden state after one more embedded word, and the longer cache."""
         position = state[0][0].shape[-2] - self.num_latent_places
-        hidden = self._with_positions(inputs.unsqueeze(-2), context, first=position)
+        hidden = self._with_positions(inputs.unsqueeze(-2), context.z, first=position)
         cache = []
         for block, past in zip(self.blocks, state, strict=True):
             hidden, present = block(hidden, past)
             cache.append(present)
         return self.final_norm(hidden).squeeze(-2), tuple(cache)
 
-    def _with_positions(self, inputs: Tensor, context: Tensor | None, *, first: int) -> Tensor:
+    def _with_positions(self, inputs: Tensor, z: Tensor | None, *, first: int) -> Tensor:
         """The first layer's input for words whose places begin at ``first``."""
         # As long as positions are, or these would drown the words.
-        hidden = self.input(inputs * inputs.shape[-1] ** 0.5, context)
+        hidden = self.input(inputs * inputs.shape[-1] ** 0.5, z)
         weight = self.input.words.weight
         return hidden + sinusoidal_positions(
             first, inputs.shape[-2], self.hidden_dim, dtype=weight.dtype, device=weight.device
         )
 
-    def _memory(self, context: Tensor | None) -> list[KeysAndValues | None]:
+    def _latent_places(self, z: Tensor | None) -> list[KeysAndValues | None]:
         """What each layer sees of z, ``(*S, heads, num_latent_places, width)``; or nothing."""
-        if context is None or not self.num_latent_places:
+        if z is None or not self.num_latent_places:
             return [None] * len(self.blocks)
-        memory: list[KeysAndValues | None] = []
-        prefix = None if self.prefix is None else self.prefix(context).unsqueeze(-2)
+        of_latent: list[KeysAndValues | None] = []
+        prefix = None if self.prefix is None else self.prefix(z).unsqueeze(-2)
         for layer, block in enumerate(self.blocks):
             parts = []
             if self.slots is not None:
-                slots = self.slots[layer](context)
+                slots = self.slots[layer](z)
                 parts.append(
                     slots.unflatten(-1, (2, self.num_heads, self.num_slots, -1)).unbind(-4)
                 )
@@ -148,5 +152,5 @@ class TransformerDecoder(Decoder):
                 prefix, seen = block(prefix)
                 parts.append(seen)
             keys, values = (torch.cat(part, -2) for part in zip(*parts, strict=True))
-            memory.append((keys, values))
-        return memory
+            of_latent.append((keys, values))
+        return of_latent
