@@ -374,7 +374,7 @@ def test_half_precision_is_refused(pair, tokens):
 
 def test_latents_that_the_guide_leaves_out_are_refused(pair, tokens):
     model, _ = pair
-    with pytest.raises(ValueError, match="latent site 'z' of the model is not drawn by the guide"):
+    with pytest.raises(ValueError, match="latent sites are z, the guide's none"):
         log_likelihood(model, EmptyGuide(), [{"tokens": tokens}], 5)
 
 
