@@ -143,6 +143,7 @@ def log_likelihood(
     columns = {name: torch.cat([row[name] for _, row, _ in rows]) for name in rows[0][1]}
     columns = in_corpus_order(columns, [indices for _, _, indices in rows])
     return LogLikelihood(
+        num_tokens_per_sentence=columns.pop("tokens"),
         **columns,
         num_samples=num_samples,
         seed=seed,
