@@ -99,7 +99,7 @@ def main() -> None:
             "bias": differences.mean().item(),
             "bias_standard_error": bias_error,
             "median_ess": results[0].ess.median().item(),
-            "khat_above_0_7": results[0].khat_above_0_7,
+            "khat_above_0_7": results[0].heavy_tail_share,
         }
         found["rows"].append(row)
         print(

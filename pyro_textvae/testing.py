@@ -7,26 +7,33 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyro
 import torch
 from pyro import poutine
+from pyro.distributions.util import sum_rightmost
 from pyro.infer import ELBO
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
-from pyro_textvae.contract import DATA_PLATE, TEXT_SITE, TOKENS
+from pyro_textvae.contract import DATA_PLATE, TEXT_FIELDS, TEXT_SITE, TOKENS
 from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import PerDatumELBO
-from pyro_textvae.infer.simulate import simulate
-from pyro_textvae.infer.sites import latent_sites, random_sites
+from pyro_textvae.infer.loss_module import loss_module
+from pyro_textvae.infer.plates import Plates, SitePlates
+from pyro_textvae.infer.running import Fields, text_fields_of, to_device
+from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
+from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
 from pyro_textvae.infer.supports import share_support, support_of
+from pyro_textvae.infer.terms import by_datum
 from pyro_textvae.special_tokens import EOS, PAD
 
 _SIZE = 5
+_MOST_ROOM = 2
 # float64 sums over a few dozen terms: anything above this is another number, not rounding.
 _TOLERANCE = 1e-8
 
@@ -35,66 +42,81 @@ class ContractError(UserError):
     """A program breaks the contract of a model or guide; says which clause, and where."""
 
 
-def check_model(model: nn.Module, *, seed: int = 0) -> None:
+def check_model(model: nn.Module, *, condition: Condition = _SIZE, seed: int = 0) -> None:
     """Put a model to the contract.
 
-    It generates sentences of its own (``model(size=n)``) and scores them again: every site in the
-    one plate ``"data"``; the text at ``"x"``; a batch equals its sentences one by one; padding
-    changes no score; vectorised particles equal a loop; every parameter has a gradient; float32
-    and float64 agree; weights survive saving and loading.
+    It generates text of its own on ``condition`` and scores it again: every site in the plate
+    ``"data"``, other plates inside it; the text at ``"x"``; a batch equals its sentences one by
+    one; padding changes no score; vectorised particles equal a loop; every parameter has a
+    gradient; float32 and float64 agree; weights survive saving and loading.
 
+    >>> from pyro_textvae.models import SentenceVAE
+    >>> from pyro_textvae.nn import LSTMDecoder
+    >>> from pyro_textvae.priors import StandardNormal
+    >>> decoder = LSTMDecoder(
+    ...     vocab_size=9, embedding_dim=4, hidden_dim=5, latent_dim=2, max_length=8
+    ... )
+    >>> check_model(SentenceVAE(prior=StandardNormal(2), decoder=decoder))
+
+    :param condition: how many sentences to generate, or, for a model that is conditioned on
+        something, the batch without ``tokens`` that it generates on.
     :raises ContractError: at the first clause that does not hold.
     """
     with pyro.validation_enabled(True):
         pyro.set_rng_seed(seed)
         double = copy.deepcopy(model).double().eval()
-        tokens, latents = _generate(double)
-        generated: Any = simulate(double, _SIZE)
-        _check_sites(generated, "model", len(tokens))
-        width = generated.nodes[TEXT_SITE]["value"].shape[1]
-        _check_scores(double, tokens, latents, width)
-        _check_particles(double, tokens)
-        _check_gradients(double, lambda m: _joint(m, tokens, latents).sum(), "model")
-        scores = _joint(double, tokens, latents)
-        single = _joint(copy.deepcopy(double).float(), tokens, _cast(latents, torch.float32))
-        _demand_close(scores.float(), single, "float32 and float64 scores differ", 1e-4)
-        _check_saving(double, lambda m: _joint(m, tokens, latents), "model")
+        text = _generate(double, condition)
+        _check_scores(double, text)
+        _check_particles(double, text)
+        _check_gradients(double, lambda m: _joint(m, text).sum(), "model")
+        single = _joint(copy.deepcopy(double).float(), text.cast(torch.float32))
+        _demand_close(
+            _joint(double, text).float(), single, "float32 and float64 scores differ", 1e-4
+        )
+        _check_saving(double, lambda m: _joint(m, text), "model")
 
 
-def check_guide(guide: nn.Module, model: nn.Module, *, seed: int = 0) -> None:
+def check_guide(
+    guide: nn.Module, model: nn.Module, *, condition: Condition = _SIZE, seed: int = 0
+) -> None:
     """Put a guide to the contract, beside a model that keeps it.
 
     Same latent sites as the model, with the same event shapes and supports; every site in the
     plate ``"data"``; the posterior of a sentence is the same alone, in a batch and padded; every
     parameter has a gradient; float32 and float64 agree; weights survive saving and loading.
 
+    >>> from pyro_textvae.guides import GaussianGuide
+    >>> from pyro_textvae.models import SentenceVAE
+    >>> from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
+    >>> from pyro_textvae.priors import StandardNormal
+    >>> sizes = {"vocab_size": 9, "embedding_dim": 4, "hidden_dim": 5}
+    >>> decoder = LSTMDecoder(**sizes, latent_dim=2, max_length=8)
+    >>> guide = GaussianGuide(encoder=LSTMEncoder(**sizes), latent_dim=2)
+    >>> check_guide(guide, SentenceVAE(prior=StandardNormal(2), decoder=decoder))
+
+    :param condition: as in :func:`check_model`.
     :raises ContractError: at the first clause that does not hold.
     """
     with pyro.validation_enabled(True):
         pyro.set_rng_seed(seed)
         program = copy.deepcopy(model).double().eval()
         double = copy.deepcopy(guide).double().eval()
-        tokens, _ = _generate(program)
-        trace = poutine.trace(double).get_trace(tokens=tokens)
-        _check_sites(trace, "guide", len(tokens))
-        _check_same_latents(poutine.trace(program).get_trace(tokens=tokens), trace)
-        latents = {name: site["value"].detach() for name, site in latent_sites(trace)}
-        if not latents:
+        text = _generate(program, condition)
+        trace = _run(double, text.fields)
+        _check_sites(trace, "guide", text.size)
+        _check_same_latents(_run(program, text.fields), trace)
+        text = replace(text, plates=Plates.of(trace), latents={}).with_latents_of(trace)
+        if not text.latents:
             return
-        scores = _posterior(double, tokens, latents)
-        alone = torch.cat(
-            [
-                _posterior(double, tokens[i : i + 1], {n: z[i : i + 1] for n, z in latents.items()})
-                for i in range(len(tokens))
-            ]
-        )
+        scores = _posterior(double, text)
+        alone = torch.cat([_posterior(double, text.row(i)) for i in range(text.size)])
         _demand_close(scores, alone, "a batch is not its sentences one by one in the guide")
-        padded = _posterior(double, _padded(tokens), latents)
+        padded = _posterior(double, _padded(double, replace(text, room=_MOST_ROOM)))
         _demand_close(scores, padded, "padding changes the posterior of the guide")
-        _check_gradients(double, lambda g: _posterior(g, tokens, latents).sum(), "guide")
-        single = _posterior(copy.deepcopy(double).float(), tokens, _cast(latents, torch.float32))
+        _check_gradients(double, lambda g: _posterior(g, text).sum(), "guide")
+        single = _posterior(copy.deepcopy(double).float(), text.cast(torch.float32))
         _demand_close(scores.float(), single, "float32 and float64 posteriors differ", 1e-4)
-        _check_saving(double, lambda g: _posterior(g, tokens, latents), "guide")
+        _check_saving(double, lambda g: _posterior(g, text), "guide")
 
 
 def check_pair(
@@ -106,17 +128,16 @@ def check_pair(
         or support, sites outside the plate ``"data"``, an objective that refuses the pair, or a
         loss without a gradient.
     """
-    from pyro_textvae.infer.running import to_device
-
     batch = to_device(batch, nn.ModuleList([model, guide]))
     try:
         with torch.random.fork_rng(), pyro.validation_enabled(True):
-            guide_trace = poutine.trace(guide).get_trace(**batch)
-            model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(**batch)
+            guide_trace = _run(guide, batch)
+            with poutine.replay(trace=guide_trace):
+                model_trace = _run(model, batch)
             _check_sites(model_trace, "model", len(batch[TOKENS]))
             _check_sites(guide_trace, "guide", len(batch[TOKENS]))
             _check_same_latents(model_trace, guide_trace)
-            loss = objective(model, guide)(**batch)
+            loss = loss_module(objective, model, guide)(**batch)
     except UserError:
         raise
     except Exception as error:
@@ -129,46 +150,122 @@ def check_pair(
         raise ContractError("the model has no sample site 'x' for the text")
 
 
-def _generate(model: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
+@dataclass(frozen=True)
+class _Text:
+    """Text of a model's own, with the latents that it came from.
+
+    fields
+        The batch of it, with the condition that it was generated on.
+    latents
+        Their values, ``(N, *inner, *event)``.
+    plates
+        Those of the program that drew them.
+    room
+        By how much the text may be padded.
+    """
+
+    fields: Fields
+    latents: dict[str, Tensor]
+    plates: Plates
+    room: int
+
+    @property
+    def tokens(self) -> Tensor:
+        return self.fields[TOKENS]
+
+    @property
+    def size(self) -> int:
+        return len(self.tokens)
+
+    def with_latents_of(self, trace: poutine.Trace) -> _Text:
+        """The same with other draws of the latents."""
+        latents = {
+            name: self.plates.sites[name].datum_first(site["value"].detach(), particles=False)
+            for name, site in latent_sites(trace)
+            if name != TEXT_SITE
+        }
+        return replace(self, latents=latents)
+
+    def in_program(self) -> dict[str, Tensor]:
+        """The latents as the program has them."""
+        return {
+            name: self.plates.sites[name].as_in_program(z, self.plates.nesting, particles=False)
+            for name, z in self.latents.items()
+        }
+
+    def with_fields(self, **fields: Tensor) -> _Text:
+        return replace(self, fields=Fields(self.fields | fields, self.fields.text_fields))
+
+    def row(self, i: int) -> _Text:
+        """One of the sentences."""
+        latents = {name: z[i : i + 1] for name, z in self.latents.items()}
+        text = self.with_fields(**{name: v[i : i + 1] for name, v in self.fields.items()})
+        return replace(text, latents=latents)
+
+    def cast(self, dtype: torch.dtype) -> _Text:
+        """With latents and other numbers that are not whole in another precision."""
+        text = self.with_fields(**_cast(self.fields, dtype))
+        return replace(text, latents=_cast(self.latents, dtype))
+
+
+def _run(program: nn.Module, fields: Mapping[str, Tensor]) -> poutine.Trace:
+    return poutine.trace(program).get_trace(**fields_of(program, fields))
+
+
+def _generate(model: nn.Module, condition: Condition) -> _Text:
     """Sentences of the model's own, with room for padding, and the latents they came from."""
+    given: dict[str, Tensor] = {}
+    text_fields = TEXT_FIELDS
+    if not isinstance(condition, int):
+        text_fields = text_fields_of(condition)
+        given = {n: value for n, value in condition.items() if n != TOKENS}
+        given = _cast(to_device(given, model), torch.float64)
+        condition = given
+    size = size_of(condition)
     with torch.no_grad():
-        trace = simulate(model, _SIZE)
+        trace = simulate(model, condition)
     nodes: Any = trace.nodes
     if TEXT_SITE not in nodes:
         raise ContractError("the model has no sample site 'x' for the text")
-    x = nodes[TEXT_SITE]["value"]
-    if x.dtype != torch.long or x.dim() != 2 or len(x) != _SIZE:
+    _check_sites(trace, "model", size)
+    plates = Plates.of(trace)
+    x = plates.sites[TEXT_SITE].datum_first(nodes[TEXT_SITE]["value"], particles=False)
+    if x.dtype != torch.long or x.dim() < 2 or len(x) != size:
         raise ContractError(f"site 'x' must be int64 (N, T), got {x.dtype} {tuple(x.shape)}")
-    tokens = x[:, : max(1, x.shape[1] - 2)].clone()
-    unended = ~(tokens == EOS).any(1)
+    tokens = x[..., : max(1, x.shape[-1] - _MOST_ROOM)].clone()
+    unended = ~(tokens == EOS).any(-1)
     tokens[unended, -1] = EOS
-    latents = {name: site["value"] for name, site in latent_sites(trace) if name != TEXT_SITE}
-    return tokens, latents
+    fields = Fields({TOKENS: tokens, **given}, text_fields)
+    return _Text(fields, {}, plates, x.shape[-1] - tokens.shape[-1]).with_latents_of(trace)
 
 
-def _joint(model: nn.Module, tokens: Tensor, latents: dict[str, Tensor]) -> Tensor:
+def _joint(model: nn.Module, text: _Text) -> Tensor:
     """log p(x, z) of each sentence at given latents, ``(N,)``."""
-    trace = poutine.trace(poutine.condition(model, data=latents)).get_trace(tokens=tokens)
-    return _sum_sites(trace, len(tokens))
+    with poutine.condition(data=text.in_program()):
+        return _sum_sites(_run(model, text.fields), text.size)
 
 
-def _posterior(guide: nn.Module, tokens: Tensor, latents: dict[str, Tensor]) -> Tensor:
+def _posterior(guide: nn.Module, text: _Text) -> Tensor:
     """log q(z | x) of each sentence at given latents, ``(N,)``; of a point, its coordinates' sum.
 
     A point has no density, but it has a place.
     """
-    trace = poutine.trace(poutine.condition(guide, data=latents)).get_trace(tokens=tokens)
-    points = [(name, site["fn"]) for name, site in random_sites(trace) if is_point_mass(site["fn"])]
+    with poutine.condition(data=text.in_program()):
+        trace = _run(guide, text.fields)
+    points = [(name, site) for name, site in random_sites(trace) if is_point_mass(site["fn"])]
     for name, _ in points:
         trace.remove_node(name)
-    places = [fn.mean.reshape(len(tokens), -1).sum(-1) for _, fn in points]
-    return _sum_sites(trace, len(tokens), places)
+    places = [
+        by_datum(name, site, sum_rightmost(site["fn"].mean, site["fn"].event_dim)).squeeze(0)
+        for name, site in points
+    ]
+    return _sum_sites(trace, text.size, places)
 
 
 def _sum_sites(trace: poutine.Trace, size: int, others: Sequence[Tensor] = ()) -> Tensor:
     trace.compute_log_prob()
-    parts = [site["log_prob"].expand(size) for _, site in random_sites(trace)] + list(others)
-    return torch.stack(parts).sum(0)
+    parts = [by_datum(name, s, s["log_prob"]).squeeze(0) for name, s in random_sites(trace)]
+    return torch.stack([*(part.expand(size) for part in parts), *others]).sum(0)
 
 
 def _check_sites(trace: poutine.Trace, what: str, size: int) -> None:
@@ -181,73 +278,74 @@ def _check_sites(trace: poutine.Trace, what: str, size: int) -> None:
             )
         if frames[DATA_PLATE].size != size:
             raise ContractError(
-                f"the plate 'data' of {what} site {name!r} has size {frames['data'].size} for "
+                f"the plate 'data' of {what} site {name!r} has size {frames[DATA_PLATE].size} for "
                 f"{size} sentences"
             )
 
 
 def _check_same_latents(model_trace: poutine.Trace, guide_trace: poutine.Trace) -> None:
-    in_model = {name: site for name, site in latent_sites(model_trace) if name != TEXT_SITE}
-    in_guide = dict(latent_sites(guide_trace))
-    if set(in_model) != set(in_guide):
-        raise ContractError(
-            f"the model's latent sites are {_listed(in_model)}, the guide's {_listed(in_guide)}: "
-            "they must be the same; choose another --guide or rename the sites"
-        )
+    try:
+        check_same_latents(model_trace, guide_trace)
+    except ValueError as error:
+        raise ContractError(str(error)) from error
+    in_model, in_guide = dict(latent_sites(model_trace)), dict(latent_sites(guide_trace))
     for name, site in in_model.items():
-        own, other = site["fn"], in_guide[name]["fn"]
-        if own.event_shape != other.event_shape:
+        prior, posterior = site["fn"], in_guide[name]["fn"]
+        if prior.event_shape != posterior.event_shape:
             raise ContractError(
-                f"latent site {name!r} has event shape {tuple(own.event_shape)} in the model and "
-                f"{tuple(other.event_shape)} in the guide"
+                f"latent site {name!r} has event shape {tuple(prior.event_shape)} in the model and "
+                f"{tuple(posterior.event_shape)} in the guide"
             )
-        if not share_support(own, other):
+        if SitePlates.of(name, site) != SitePlates.of(name, in_guide[name]):
             raise ContractError(
-                f"latent site {name!r} has support {support_of(own)} in the model and "
-                f"{support_of(other)} in the guide, so one draws where the other has no density: "
-                "pair a prior and a guide of one support, such as --prior uniform_sphere with "
-                "--guide power_spherical, or --prior standard_normal with --guide gaussian"
+                f"latent site {name!r} is in other plates, or at other dimensions of them, in the "
+                "model than in the guide: open the same plates around it in both"
+            )
+        if not share_support(prior, posterior):
+            raise ContractError(
+                f"latent site {name!r} has support {support_of(prior)} in the model and "
+                f"{support_of(posterior)} in the guide, so one draws where the other has no "
+                "density: pair a prior and a guide of one support, such as --prior uniform_sphere "
+                "with --guide power_spherical, or --prior standard_normal with --guide gaussian"
             )
 
 
-def _check_scores(model: nn.Module, tokens: Tensor, latents: dict[str, Tensor], width: int) -> None:
-    scores = _joint(model, tokens, latents)
+def _check_scores(model: nn.Module, text: _Text) -> None:
+    scores = _joint(model, text)
     if not scores.isfinite().all():
         raise ContractError(f"the score of a sentence of the model's own is {scores.tolist()}")
-    alone = torch.cat(
-        [
-            _joint(model, tokens[i : i + 1], {name: z[i : i + 1] for name, z in latents.items()})
-            for i in range(len(tokens))
-        ]
-    )
+    alone = torch.cat([_joint(model, text.row(i)) for i in range(text.size)])
     _demand_close(scores, alone, "a batch is not its sentences one by one in the model")
-    if tokens.shape[1] < width:
-        padded = torch.nn.functional.pad(tokens, (0, width - tokens.shape[1]), value=PAD)
-        _demand_close(scores, _joint(model, padded, latents), "padding changes scores of the model")
+    padded = _joint(model, _padded(model, text))
+    _demand_close(scores, padded, "padding changes scores of the model")
 
 
-def _check_particles(model: nn.Module, tokens: Tensor) -> None:
-    names = [name for name, _ in latent_sites(poutine.trace(model).get_trace(tokens=tokens))]
-    prior = poutine.block(model, expose=names)
+def _check_particles(model: nn.Module, text: _Text) -> None:
+    names = [name for name, _ in latent_sites(_run(model, text.fields))]
     drawn: list[dict[str, Tensor]] = []
 
     def guide(**batch: Tensor) -> None:
-        with poutine.trace() as recorded:
-            prior(**batch)
+        with poutine.trace() as recorded, poutine.block(expose=names):
+            model(**fields_of(model, batch))
         drawn.append({name: site["value"] for name, site in latent_sites(recorded.trace)})
 
-    terms = PerDatumELBO(3).terms(model, guide, tokens=tokens)  # type: ignore[arg-type]
-    if terms.log_likelihood.shape != (3, len(tokens)):
+    terms = PerDatumELBO(3).terms(model, guide, **text.fields)  # type: ignore[arg-type]
+    if terms.log_likelihood.shape != (3, text.size):
         raise ContractError(
             f"with 3 vectorised particles site 'x' has log-probabilities of shape "
-            f"{tuple(terms.log_likelihood.shape)}, not (3, {len(tokens)}): keep shapes agnostic to "
+            f"{tuple(terms.log_likelihood.shape)}, not (3, {text.size}): keep shapes agnostic to "
             "dimensions on the left"
         )
     for particle in range(3):
-        latents = {name: value[particle] for name, value in drawn[0].items() if value.shape[0] == 3}
-        trace = poutine.trace(poutine.condition(model, data=latents)).get_trace(tokens=tokens)
-        trace.compute_log_prob()
-        observed = sum(s["log_prob"] for name, s in random_sites(trace) if name not in names)
+        latents = {
+            name: text.plates.datum_first(name, value)[particle]
+            for name, value in drawn[-1].items()
+        }
+        with poutine.condition(data=replace(text, latents=latents).in_program()):
+            trace = _run(model, text.fields)
+        for name in names:
+            trace.remove_node(name)
+        observed = _sum_sites(trace, text.size)
         _demand_close(terms.log_likelihood[particle], observed, "particles differ from a loop")
 
 
@@ -272,12 +370,36 @@ def _check_saving(module: nn.Module, score: Callable[[nn.Module], Tensor], what:
     _demand_close(score(module), score(other), f"saving and loading changes the {what}", 0.0)
 
 
-def _padded(tokens: Tensor) -> Tensor:
-    return torch.cat([tokens, torch.full_like(tokens[:, :1], PAD).expand(-1, 2)], 1)
+def _padded(program: nn.Module, text: _Text) -> _Text:
+    """The same with more padding in all fields of text: of rows, and of the rows of a datum."""
+    wider = {
+        name: _with_padding(value, text.room if name == TOKENS else _MOST_ROOM)
+        for name, value in text.fields.items()
+        if name in text.fields.text_fields
+    }
+    padded = text.with_fields(**wider)
+    if text.tokens.dim() == 2:
+        return padded
+    with torch.no_grad():
+        drawn = padded.with_latents_of(_run(program, padded.fields)).latents
+    latents = {name: _with_last_repeated(z, drawn[name].shape) for name, z in text.latents.items()}
+    return replace(padded, latents=latents)
 
 
-def _cast(latents: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    return {name: z.to(dtype) if z.is_floating_point() else z for name, z in latents.items()}
+def _with_padding(ids: Tensor, room: int) -> Tensor:
+    between = [0, 1] * (ids.dim() - 2)
+    return torch.nn.functional.pad(ids, (0, room, *between), value=PAD)
+
+
+def _with_last_repeated(z: Tensor, shape: torch.Size) -> Tensor:
+    """Whatever a program has for a row of padding, it is in the support of the latent."""
+    for dim, size in enumerate(shape):
+        z = z.index_select(dim, torch.arange(size).clamp(max=z.shape[dim] - 1))
+    return z
+
+
+def _cast(values: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    return {name: z.to(dtype) if z.is_floating_point() else z for name, z in values.items()}
 
 
 def _demand_close(one: Tensor, other: Tensor, what: str, relative: float = _TOLERANCE) -> None:
@@ -289,7 +411,3 @@ def _demand_close(one: Tensor, other: Tensor, what: str, relative: float = _TOLE
             f"{what}: {float(one[worst]):.10g} against {float(other[worst]):.10g} for sentence "
             f"{worst}"
         )
-
-
-def _listed(names: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(names)) or "none"

@@ -85,7 +85,7 @@ def amortisation_gap(
     :raises ValueError: for a guide whose posterior is neither Gaussian nor spherical.
     """
     refined = RefinedProposal(steps=steps, step_draws=step_draws)
-    lengths = torch.tensor([sentence[TOKENS].shape[1] for sentence in sentences])
+    lengths = torch.tensor([sentence[TOKENS].numel() for sentence in sentences])
     order = lengths.argsort(stable=True)
     gaps, errors, keys = [], [], []
     evaluations = 0
@@ -99,7 +99,7 @@ def amortisation_gap(
                     "the amortisation gap needs one latent with a Gaussian or spherical posterior, "
                     f"and the guide has {posteriors.describe()}: leave it out"
                 )
-            target = Target(model, batch, max_tokens=max_tokens)
+            target = Target(model, batch, max_tokens=max_tokens, plates=posteriors.plates)
             bounds = []
             for family in (refined.refine(target, posteriors, own), own):
                 z = family.sample(num_draws, posteriors.seeds("amortisation"))

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -59,7 +59,12 @@ def check(
         )
         found["annealing"] = _of_annealing(annealed)
         found["bidirectional"] = bidirectional_check(
-            model, guide, seed=seed, max_tokens=max_tokens, progress=progress
+            model,
+            guide,
+            sentences=sentences,
+            seed=seed,
+            max_tokens=max_tokens,
+            progress=progress,
         ).to_dict()
     except ValueError as error:
         found["left_out"].append(str(error))
@@ -91,7 +96,7 @@ def _of_annealing(annealed: AnnealingCheck) -> dict[str, Any]:
 def _proposals(
     model: nn.Module,
     guide: nn.Module,
-    sentences: list[dict[str, Tensor]],
+    sentences: Sequence[Mapping[str, Tensor]],
     num_samples: int,
     seed: int,
     max_tokens: int,
@@ -99,7 +104,7 @@ def _proposals(
     """Every proposal with the same number of draws, on the same sentences."""
     rows = []
     for proposal in (GuideProposal(), WidenedProposal(), AdaptiveProposal(), RefinedProposal()):
-        found = log_likelihood(
+        scored = log_likelihood(
             model,
             guide,
             [batch_of(sentences)],
@@ -111,13 +116,13 @@ def _proposals(
         rows.append(
             {
                 "proposal": proposal.name,
-                "decoder_evaluations": int(found.decoder_evaluations.sum()),
+                "decoder_evaluations": int(scored.decoder_evaluations.sum()),
                 "num_samples": num_samples,
-                "num_sentences": found.num_sentences,
-                "nll": found.nll,
-                "nll_standard_error": found.nll_standard_error,
-                "median_ess": found.ess.median().item(),
-                "khat_above_0_7": found.khat_above_0_7,
+                "num_sentences": scored.num_sentences,
+                "nll": scored.nll,
+                "nll_standard_error": scored.nll_standard_error,
+                "median_ess": scored.ess.median().item(),
+                "heavy_tail_share": scored.heavy_tail_share,
             }
         )
     return rows

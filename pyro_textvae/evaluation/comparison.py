@@ -33,7 +33,7 @@ class ScoredSentences(Protocol):
         """Monte Carlo standard error of ``log_px``."""
 
     @property
-    def tokens(self) -> Tensor:
+    def num_tokens_per_sentence(self) -> Tensor:
         """Number of tokens of each sentence."""
 
 
@@ -136,29 +136,32 @@ def compare(
 
 
 def _check_same_sentences(a: ScoredSentences, b: ScoredSentences) -> None:
-    if len(a.tokens) != len(b.tokens):
+    in_a, in_b = a.num_tokens_per_sentence, b.num_tokens_per_sentence
+    if len(in_a) != len(in_b):
         raise ValueError(
-            f"a has {len(a.tokens)} sentences and b {len(b.tokens)}: score the same ones with both"
+            f"a has {len(in_a)} sentences and b {len(in_b)}: score the same ones with both"
         )
-    if len(a.tokens) < 2:
-        raise ValueError(f"a comparison needs at least 2 sentences, got {len(a.tokens)}")
-    different = (a.tokens != b.tokens).nonzero()
+    if len(in_a) < 2:
+        raise ValueError(f"a comparison needs at least 2 sentences, got {len(in_a)}")
+    different = (in_a != in_b).nonzero()
     if len(different):
         first = int(different[0])
         raise ValueError(
-            f"sentence {first} has {int(a.tokens[first])} tokens in a and {int(b.tokens[first])} "
-            "in b: score the same sentences with both, in the same order"
+            f"sentence {first} has {int(in_a[first])} tokens in a and {int(in_b[first])} in b: "
+            "score the same sentences with both, in the same order"
         )
 
 
 def _check_known(name: str, scored: ScoredSentences) -> None:
-    for field, mend in (
+    for field, remedy in (
         ("log_px", "leave the sentence out of both"),
         ("standard_error", "score it with at least 2 draws"),
     ):
         unknown = (~getattr(scored, field).isfinite()).nonzero()
         if len(unknown):
-            raise ValueError(f"sentence {int(unknown[0])} has no finite {field} in {name}: {mend}")
+            raise ValueError(
+                f"sentence {int(unknown[0])} has no finite {field} in {name}: {remedy}"
+            )
 
 
 def _copies(*estimates: Tensor) -> Tensor:

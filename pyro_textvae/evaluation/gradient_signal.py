@@ -12,6 +12,7 @@ import torch
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
+from pyro_textvae.infer.loss_module import programs_for
 from pyro_textvae.infer.running import evaluation_mode, to_device
 from pyro_textvae.nn.plain_kernels import plain_kernels
 
@@ -60,9 +61,10 @@ def gradient_signal(
     means = [torch.zeros_like(p, dtype=torch.float64) for p in parameters]
     squares = [torch.zeros_like(p, dtype=torch.float64) for p in parameters]
     batch = to_device(batch, model)
+    programs = programs_for(objective, model, guide)
     with evaluation_mode(model, guide, seed), torch.enable_grad(), plain_kernels():
         for draw in range(1, num_draws + 1):
-            loss = objective.differentiable_loss(model, guide, **batch)  # type: ignore[attr-defined]
+            loss = objective.differentiable_loss(*programs, **batch)  # type: ignore[attr-defined]
             gradients = torch.autograd.grad(
                 loss, parameters, allow_unused=True, materialize_grads=True
             )

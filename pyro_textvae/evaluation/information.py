@@ -80,6 +80,9 @@ class Information:
         That variance for every dimension, sites one after the other.
     num_draws
         Draws of z for each sentence; 0 without a latent.
+    left_out
+        Why something is missing that other programs have: sites in plates inside ``"data"`` have
+        several posteriors for a sentence, so no units of theirs are counted.
     """
 
     kl: float
@@ -100,10 +103,16 @@ class Information:
     unit_variance: Tensor
     num_sentences: int
     num_draws: int
+    left_out: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields as plain numbers and lists; None for what is missing or not finite."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        """All fields as plain numbers and lists; None for what is missing or not finite.
+
+        ``left_out`` only where something is.
+        """
+        values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        left_out = values.pop("left_out")
+        return values | ({"left_out": list(left_out)} if left_out else {})
 
 
 def information(
@@ -171,8 +180,9 @@ def _information(
         kl = surgery.sampled_kl
     per_dimension = [site.kl_per_dimension for site in sites]
     known = [part.mean(0).cpu() for part in per_dimension if part is not None]
+    whole = [site for site in sites if not site.inner_plates]
     variance = torch.cat(
-        [_variance_of_means(site.posteriors) for site in sites] or [torch.zeros(0)]
+        [_variance_of_means(site.posteriors) for site in whole] or [torch.zeros(0)]
     )
     low, high = BORDERLINE_VARIANCE
     borderline = ((variance >= low) & (variance <= high)).nonzero().squeeze(1)
@@ -186,6 +196,12 @@ def _information(
         unit_variance=variance,
         num_sentences=latents.num_sentences,
         num_draws=num_draws,
+        left_out=tuple(
+            f"latent site {site.name!r} has several posteriors for a sentence, in the plate "
+            f"{', '.join(map(repr, site.inner_plates))}: its KL alone is told"
+            for site in sites
+            if site.inner_plates
+        ),
         **{name: None if surgery is None else getattr(surgery, name) for name in parts},
     )
 
@@ -193,10 +209,12 @@ def _information(
 def _variance_of_means(posteriors: list[Any]) -> Tensor:
     """Over sentences, of each dimension; without the noise of means that are of draws."""
     try:
-        means = [fn.mean.double().reshape(*fn.batch_shape, -1) for fn in posteriors]
+        means = [fn.mean.double().reshape(fn.batch_shape.numel(), -1) for fn in posteriors]
     except NotImplementedError:
         drawn = [
-            fn.sample((_DRAWS_OF_MEAN,)).double().reshape(_DRAWS_OF_MEAN, *fn.batch_shape, -1)
+            fn.sample((_DRAWS_OF_MEAN,))
+            .double()
+            .reshape(_DRAWS_OF_MEAN, fn.batch_shape.numel(), -1)
             for fn in posteriors
         ]
         z = torch.cat(drawn, 1)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pyro_textvae.contract import TOKENS
-from pyro_textvae.distributions import sentence_mask
 from pyro_textvae.evaluation.families import GaussianFamily
 from pyro_textvae.evaluation.importance.partial_results import PartialResults
 from pyro_textvae.evaluation.importance.posteriors import Posteriors
@@ -31,7 +30,12 @@ from pyro_textvae.evaluation.importance.running_weights import (
 from pyro_textvae.evaluation.importance.samplers import Block, Sampler
 from pyro_textvae.evaluation.importance.target import Target, suitable_tokens
 from pyro_textvae.evaluation.proposals import GuideProposal
-from pyro_textvae.evaluation.sentences import in_corpus_order, sentence_key, single_sentences
+from pyro_textvae.evaluation.sentences import (
+    in_corpus_order,
+    num_tokens_of,
+    sentence_key,
+    single_sentences,
+)
 from pyro_textvae.infer.running import device_of, evaluation_mode
 from pyro_textvae.processes import gather, rank_and_size
 
@@ -139,6 +143,7 @@ def log_likelihood(
     columns = {name: torch.cat([row[name] for _, row, _ in rows]) for name in rows[0][1]}
     columns = in_corpus_order(columns, [indices for _, _, indices in rows])
     return LogLikelihood(
+        num_tokens_per_sentence=columns.pop("tokens"),
         **columns,
         num_samples=num_samples,
         seed=seed,
@@ -182,9 +187,9 @@ def _score(
     model: nn.Module, guide: nn.Module, batch: Mapping[str, Tensor], settings: _Settings
 ) -> dict[str, Tensor]:
     """The columns of :class:`LogLikelihood` for one batch."""
-    target = Target(model, batch, max_tokens=settings.max_tokens)
     posteriors = Posteriors(model, guide, batch, settings.seed)
-    tokens = sentence_mask(batch[TOKENS]).sum(-1).cpu()
+    target = Target(model, batch, max_tokens=settings.max_tokens, plates=posteriors.plates)
+    tokens = num_tokens_of(batch[TOKENS]).cpu()
     if not posteriors.names:
         return _exact(target, settings.num_samples) | {"tokens": tokens}
     sampler = settings.proposal.start(

@@ -9,26 +9,53 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from pyro_textvae.contract import TOKENS
+from pyro_textvae.distributions import sentence_mask
+from pyro_textvae.infer.running import Fields, text_fields_of
 from pyro_textvae.special_tokens import PAD
 
 
-def single_sentences(batch: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+def single_sentences(batch: Mapping[str, Tensor]) -> list[Fields]:
     """Each sentence as a batch of one, without its padding: the same in whatever batch it was.
 
-    Integer keywords of two dimensions are rows of ids, padded on the right; all others stay whole.
+    Fields of text lose what is padding alone at their end, in every dimension; all others stay
+    whole. Which they are says ``batch.text_fields``, where there is one; else they are ``tokens``
+    and ``source``.
     """
+    text = text_fields_of(batch)
     return [
-        {name: _without_padding(value[row : row + 1]) for name, value in batch.items()}
+        Fields(
+            {
+                name: _without_padding(value[row : row + 1])
+                if name in text
+                else value[row : row + 1]
+                for name, value in batch.items()
+            },
+            text,
+        )
         for row in range(len(batch[TOKENS]))
     ]
 
 
-def batch_of(sentences: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """One batch of single sentences, rows of ids padded on the right to the longest."""
-    return {name: _stacked([sentence[name] for sentence in sentences]) for name in sentences[0]}
+def batch_of(sentences: Sequence[Mapping[str, Tensor]]) -> Fields:
+    """One batch of single sentences, their text padded to the longest in every dimension."""
+    text = text_fields_of(sentences[0])
+    columns = {name: [sentence[name] for sentence in sentences] for name in sentences[0]}
+    return Fields(
+        {name: _padded(v) if name in text else torch.cat(v) for name, v in columns.items()}, text
+    )
+
+
+def num_tokens_of(tokens: Tensor) -> Tensor:
+    """Number of tokens of each sentence, ``(N,)``, ``<eos>`` counted and padding not.
+
+    >>> num_tokens_of(torch.tensor([[4, 5, 2, 0], [2, 0, 0, 0]]))
+    tensor([3, 1])
+
+    :param tokens: ``(N, T)``, or with further dimensions between, of which the rows are summed.
+    """
+    return (sentence_mask(tokens) & (tokens != PAD)).flatten(1).sum(1)
 
 
 def sentence_key(sentence: Mapping[str, Tensor]) -> int:
@@ -48,20 +75,21 @@ def seed_of(*parts: int | str) -> int:
 
 
 def _without_padding(value: Tensor) -> Tensor:
-    if not _is_ids(value):
+    if value.is_floating_point():
         return value
-    real = (value != PAD).any(0).nonzero()
-    return value[:, : int(real[-1]) + 1 if len(real) else 1]
+    places = (value != PAD).nonzero()
+    ends = places.amax(0) + 1 if len(places) else torch.ones(value.dim(), dtype=torch.long)
+    return value[(slice(None), *(slice(end) for end in ends.tolist()[1:]))]
 
 
-def _stacked(rows: list[Tensor]) -> Tensor:
-    if not _is_ids(rows[0]):
+def _padded(rows: list[Tensor]) -> Tensor:
+    if rows[0].is_floating_point():
         return torch.cat(rows)
-    return pad_sequence([row[0] for row in rows], batch_first=True, padding_value=PAD)
-
-
-def _is_ids(value: Tensor) -> bool:
-    return value.dim() == 2 and not value.is_floating_point()
+    shape = [max(sizes) for sizes in zip(*(row.shape[1:] for row in rows), strict=True)]
+    padded = rows[0].new_full((len(rows), *shape), PAD)
+    for number, row in enumerate(rows):
+        padded[(number, *(slice(size) for size in row.shape[1:]))] = row[0]
+    return padded
 
 
 def in_corpus_order(
@@ -75,9 +103,9 @@ def in_corpus_order(
     return {name: column[order] for name, column in columns.items()}
 
 
-def sentences_in_corpus_order(batches: Iterable[Mapping[str, Tensor]]) -> list[dict[str, Tensor]]:
+def sentences_in_corpus_order(batches: Iterable[Mapping[str, Tensor]]) -> list[Fields]:
     """Sentences one by one, by the place in the split that batches know; else as they came."""
-    sentences: list[dict[str, Tensor]] = []
+    sentences: list[Fields] = []
     indices: list[int] = []
     for batch in batches:
         sentences += single_sentences(batch)

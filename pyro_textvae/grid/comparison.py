@@ -172,7 +172,7 @@ def _averaged(cell: str, runs: Sequence[EvaluatedRun]) -> EvaluatedRun:
     log_px = torch.stack([run.log_px for run in runs])
     error = torch.stack([run.standard_error for run in runs])
     columns = {
-        "num_tokens": runs[0].tokens,
+        "num_tokens": runs[0].num_tokens_per_sentence,
         "log_px": log_px.mean(0),
         "standard_error": error.square().sum(0).sqrt() / len(runs),
     }

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from pyro.poutine import Trace
 from torch import Tensor, nn
 
 from pyro_textvae.infer.constraint import KLConstraint
+from pyro_textvae.infer.plates import find_plates
 from pyro_textvae.infer.terms import PerDatumTerms, join_terms, read_terms
 from pyro_textvae.infer.traces import Draws, trace_pair
 
@@ -24,10 +25,13 @@ class PerDatumELBO(ELBO):
     whose gradient is not the bound's derivative implements :meth:`surrogate` too. It then works
     as ``objective(model, guide)`` under ``torch.optim`` and as ``SVI(..., loss=objective)``.
 
-    Assumes the contract: every sample site in one vectorised plate ``"data"``, particles to the
-    left. :raises ValueError: with the site's name, for a sample site outside that plate, for sites
-    of unequal scale, for a latent that only one of the two programs has, and for a latent whose
-    draws have no gradient under an objective that needs it.
+    Assumes the contract: every sample site in one vectorised plate ``"data"``. Other plates may
+    stand inside it: the terms of a sentence are summed over them. Particles go to the left of all
+    plates. Each program is called with the fields of the batch that its ``forward`` names.
+
+    :raises ValueError: with the site's name, for a sample site outside that plate, for sites of
+        unequal scale, for a latent that only one of the two programs has, and for a latent whose
+        draws have no gradient under an objective that needs it.
 
     :param num_particles: draws of the latents for each sentence.
     :param vectorize_particles: run all draws at once, ``(K, N, ...)``; otherwise one by one.
@@ -130,6 +134,14 @@ class PerDatumELBO(ELBO):
         """What the constraint adds to the loss of each sentence, ``(N,)``."""
         if self.constraint is None:
             return 0.0
+        for site in terms.passes[0] if self.constraint.needs_gradient_through_draws else ():
+            if site.inner_plates:
+                raise ValueError(
+                    f"{type(self.constraint).__name__} compares one draw of each sentence, and "
+                    f"latent site {site.name!r} has several, in the plate "
+                    f"{', '.join(map(repr, site.inner_plates))}: take another constraint, such as "
+                    "free_bits_per_site"
+                )
         return self.kl_weight * (self.constraint(terms) - terms.total_kl.mean(0))
 
     def _check_latents(self, terms: PerDatumTerms) -> None:
@@ -166,11 +178,25 @@ class PerDatumELBO(ELBO):
                     "another constraint"
                 )
 
+    def _get_traces(
+        self, model: nn.Module, guide: nn.Module, args: tuple, kwargs: dict
+    ) -> Iterator[tuple[Trace, Trace, dict[str, Tensor]]]:
+        if self.vectorize_particles and self.num_particles > 1:
+            self.max_plate_nesting = 1 + self._plate_nesting(model, guide, args, kwargs)
+            yield self._get_vectorized_trace(model, guide, args, kwargs)
+            return
+        for _ in range(self.num_particles):
+            yield self._get_trace(model, guide, args, kwargs)
+
+    def _plate_nesting(self, model: nn.Module, guide: nn.Module, args: tuple, kwargs: dict) -> int:
+        """How many dimensions the plates of the programs take together."""
+        return find_plates(model, guide, args, kwargs).nesting
+
     def _get_trace(
         self, model: nn.Module, guide: nn.Module, args: tuple, kwargs: dict
     ) -> tuple[Trace, Trace, dict[str, Tensor]]:
         draws = self.draws if torch.is_grad_enabled() else Draws.CONNECTED
-        return trace_pair(model, guide, args, kwargs, self.max_plate_nesting, draws)
+        return trace_pair(model, guide, args, kwargs, draws)
 
 
 def log_weights(

@@ -12,6 +12,7 @@ import pyro
 import torch
 from torch import Tensor, nn
 
+from pyro_textvae.contract import TEXT_FIELDS
 from pyro_textvae.errors import UserError
 
 
@@ -22,21 +23,30 @@ def evaluation_mode(model: nn.Module, guide: nn.Module, seed: int) -> Iterator[N
     All is undone afterwards.
     """
     training = [(m, m.training) for root in (model, guide) for m in root.modules()]
+    with same_random_state():
+        try:
+            model.eval()
+            guide.eval()
+            pyro.set_rng_seed(seed)
+            with (
+                torch.no_grad(),
+                torch.autocast(device_of(model).type, enabled=False),
+                _without_tf32(),
+            ):
+                yield
+        finally:
+            for module, was_training in training:
+                module.training = was_training
+
+
+@contextmanager
+def same_random_state() -> Iterator[None]:
+    """All random generators are afterwards as they were before."""
     state = pyro.util.get_rng_state()
     cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
-        model.eval()
-        guide.eval()
-        pyro.set_rng_seed(seed)
-        with (
-            torch.no_grad(),
-            torch.autocast(device_of(model).type, enabled=False),
-            _without_tf32(),
-        ):
-            yield
+        yield
     finally:
-        for module, was_training in training:
-            module.training = was_training
         pyro.util.set_rng_state(state)
         if cuda_states:
             torch.cuda.set_rng_state_all(cuda_states)
@@ -72,9 +82,28 @@ def device_of(module: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
-def to_device(batch: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+class Fields(dict[str, Tensor]):
+    """The fields of a batch, and which of them are text.
+
+    :param text_fields: names of the fields that hold ids, padded on the right.
+    """
+
+    def __init__(
+        self, fields: Mapping[str, Tensor], text_fields: tuple[str, ...] = TEXT_FIELDS
+    ) -> None:
+        super().__init__(fields)
+        self.text_fields = text_fields
+
+
+def text_fields_of(batch: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Names of the fields of ``batch`` that hold ids: its own, or ``tokens`` and ``source``."""
+    return getattr(batch, "text_fields", TEXT_FIELDS)
+
+
+def to_device(batch: Mapping[str, Tensor], module: nn.Module) -> Fields:
     """The batch where the module is."""
-    return {name: value.to(device_of(module)) for name, value in batch.items()}
+    device = device_of(module)
+    return Fields({n: value.to(device) for n, value in batch.items()}, text_fields_of(batch))
 
 
 def find_device(name: str) -> torch.device:

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any
 
 from pyro import poutine
@@ -22,9 +23,19 @@ Condition = int | Mapping[str, Tensor]
 def simulate(model: nn.Module, condition: Condition) -> Trace:
     """Run ``model`` without its text, and return the trace of what it drew.
 
-    Where ``forward`` names fields of the condition besides ``tokens``, it is called with those;
-    otherwise with ``size``, the number of sentences. Effect handlers (``poutine.condition``, say)
-    go around the call as contexts.
+    Where ``forward`` names fields of the condition besides ``tokens``, it is called with those, and
+    with ``size``, the number of sentences, where it names that too; otherwise with ``size`` alone.
+    Effect handlers (``poutine.condition``, say) go around the call as contexts.
+
+    >>> from pyro_textvae.models import SentenceVAE
+    >>> from pyro_textvae.nn import LSTMDecoder
+    >>> from pyro_textvae.priors import StandardNormal
+    >>> decoder = LSTMDecoder(
+    ...     vocab_size=9, embedding_dim=4, hidden_dim=5, latent_dim=2, max_length=6
+    ... )
+    >>> trace = simulate(SentenceVAE(prior=StandardNormal(2), decoder=decoder), 3)
+    >>> tuple(trace.nodes["x"]["value"].shape)
+    (3, 6)
 
     :param condition: a batch, with the datum first in every field, or a number of sentences.
     :raises UserError: when ``model`` needs a field that the condition does not have.
@@ -32,19 +43,23 @@ def simulate(model: nn.Module, condition: Condition) -> Trace:
     if isinstance(condition, int):
         return poutine.trace(model).get_trace(size=condition)
     fields = fields_of(model, {n: value for n, value in condition.items() if n != TOKENS})
-    if not fields:
-        return poutine.trace(model).get_trace(size=size_of(condition))
+    if not fields or "size" in _parameters(model):
+        fields["size"] = size_of(condition)
     return poutine.trace(model).get_trace(**fields)
 
 
 def fields_of(program: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of ``batch`` that ``program`` names in its signature; all for ``**fields``.
 
-    :param program: an ``nn.Module``, whose ``forward`` is asked, or a function.
+    >>> def program(tokens, source): ...
+    >>> fields_of(program, {"tokens": 1, "source": 2, "labels": 3})
+    {'tokens': 1, 'source': 2}
+
+    :param program: an ``nn.Module``, whose ``forward`` is asked, or a function; either may be
+        wrapped in effect handlers.
     :raises UserError: when it needs a field that the batch does not have.
     """
-    function = program.forward if isinstance(program, nn.Module) else program
-    parameters = inspect.signature(function).parameters
+    parameters = _parameters(program)
     for name, parameter in parameters.items():
         optional = parameter.default is not parameter.empty
         variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
@@ -58,6 +73,13 @@ def fields_of(program: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in batch.items() if name in parameters}
 
 
+def takes_condition(program: Any, condition: Condition) -> bool:
+    """Whether ``program`` names a field of ``condition`` besides ``tokens``."""
+    if isinstance(condition, int):
+        return False
+    return bool(fields_of(program, dict.fromkeys(condition)).keys() - {TOKENS})
+
+
 def size_of(condition: Condition) -> int:
     """The number of sentences to generate on a condition."""
     if isinstance(condition, int):
@@ -65,5 +87,28 @@ def size_of(condition: Condition) -> int:
     return len(next(iter(condition.values())))
 
 
+def _parameters(program: Any) -> Mapping[str, inspect.Parameter]:
+    program = _without_handlers(program)
+    function = program.forward if isinstance(program, nn.Module) else program
+    if isinstance(program, nn.Module) and inspect.ismethod(function):
+        return _parameters_of_method(function.__func__)
+    return inspect.signature(function).parameters
+
+
+@lru_cache(maxsize=256)
+def _parameters_of_method(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    parameters = list(inspect.signature(function).parameters.values())
+    return {parameter.name: parameter for parameter in parameters[1:]}
+
+
+def _without_handlers(program: Any) -> Any:
+    # Pyro's handlers wrap a program in a subclass of partial, with the handler and the program as
+    # arguments of what it calls.
+    while isinstance(program, partial) and type(program) is not partial:
+        program = program.func.args[1]
+    return program
+
+
 def _name(program: Any) -> str:
+    program = _without_handlers(program)
     return getattr(program, "__name__", type(program).__name__)

@@ -30,19 +30,14 @@ def latent_sites(trace: Trace) -> list[tuple[str, Any]]:
 def check_same_latents(model_trace: Trace, guide_trace: Trace) -> None:
     """Check that model and guide have the same latent sites.
 
-    :raises ValueError: with the site's name, for a latent that only one of the two programs has.
+    :raises ValueError: with the names of both, for a latent that only one of the two programs has.
     """
-    of_guide = {name for name, _ in latent_sites(guide_trace)}
-    of_model = {name for name, _ in latent_sites(model_trace)}
-    for name, _ in latent_sites(model_trace):
-        if name not in of_guide:
-            raise ValueError(
-                f"the guide has no site {name!r} for the model's latent of that name: add "
-                f"pyro.sample({name!r}, ...) to the guide"
-            )
-    for name, _ in latent_sites(guide_trace):
-        if name not in of_model:
-            raise ValueError(
-                f"guide site {name!r} is no latent of the model: rename it, or add "
-                f"pyro.sample({name!r}, ...) to the model"
-            )
+    in_model, in_guide = (
+        sorted(name for name, _ in latent_sites(trace)) for trace in (model_trace, guide_trace)
+    )
+    if in_model != in_guide:
+        raise ValueError(
+            f"the model's latent sites are {', '.join(in_model) or 'none'}, the guide's "
+            f"{', '.join(in_guide) or 'none'}: they must be the same; choose another --guide or "
+            "rename the sites"
+        )

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.distributions import Independent, kl_divergence
 
 from pyro_textvae.contract import DATA_PLATE, PARTICLE_PLATE
+from pyro_textvae.infer.plates import frames_in_data
 from pyro_textvae.infer.sites import random_sites
 
 
@@ -45,6 +46,12 @@ class LatentSite:
     def is_reparameterised(self) -> bool:
         """Whether the draw carries a gradient to the guide."""
         return bool(self.posterior.has_rsample)
+
+    @property
+    def inner_plates(self) -> list[str]:
+        """The plates inside ``"data"`` that the site is in."""
+        frames = frames_in_data(self.name, self.node)
+        return [name for name in frames if name not in (DATA_PLATE, PARTICLE_PLATE)]
 
     def kl_per_dimension(self) -> Tensor:
         """KL(q(z_j | x), p(z_j)) of every dimension, ``(K, N, D)`` or ``(1, N, D)`` nats.
@@ -228,7 +235,7 @@ def by_datum(name: str, site: Any, value: Tensor) -> Tensor:
 
     :raises ValueError: with the site's name, for a site outside the plate ``"data"``.
     """
-    frames = _frames(name, site)
+    frames = frames_in_data(name, site)
     value = scale_and_mask(value, 1.0, site["mask"])
     value = value.expand(torch.broadcast_shapes(value.shape, site["fn"].batch_shape))
     kept = [frames[plate].dim for plate in (DATA_PLATE, PARTICLE_PLATE) if plate in frames]
@@ -240,23 +247,13 @@ def by_datum(name: str, site: Any, value: Tensor) -> Tensor:
 
 def over_draw(site: LatentSite, values: Tensor) -> Tensor:
     """Numbers of each particle and sentence, ``(K, N)``, in a shape that multiplies the draw."""
-    frames = _frames(site.name, site.node)
+    frames = frames_in_data(site.name, site.node)
     event_dim = len(site.posterior.event_shape)
     shape = [1] * site.draw.dim()
     shape[frames[DATA_PLATE].dim - event_dim] = values.shape[1]
     if PARTICLE_PLATE in frames:
         shape[frames[PARTICLE_PLATE].dim - event_dim] = values.shape[0]
     return values.reshape(shape)
-
-
-def _frames(name: str, site: Any) -> dict[str, Any]:
-    frames = {frame.name: frame for frame in site["cond_indep_stack"] if frame.vectorized}
-    if DATA_PLATE not in frames:
-        raise ValueError(
-            f"sample site {name!r} is outside the plate 'data': the bound of each sentence is not "
-            "defined; put the site inside the plate"
-        )
-    return frames
 
 
 def _common_scale(name: str, site: Any, scale: Tensor | float | None) -> Tensor | float:

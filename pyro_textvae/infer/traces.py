@@ -16,6 +16,7 @@ from pyro.poutine.util import prune_subsample_sites
 from pyro.util import check_model_guide_match, check_site_shape
 from torch import Tensor
 
+from pyro_textvae.infer.plates import deepest_plate, named
 from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
 
 
@@ -36,16 +37,18 @@ class Draws(Enum):
 
 
 def trace_pair(
-    model: Any, guide: Any, args: tuple, kwargs: dict, max_plate_nesting: int, draws: Draws
+    model: Any, guide: Any, args: tuple, kwargs: dict, draws: Draws
 ) -> tuple[Trace, Trace, dict[str, Tensor]]:
     """Run guide and model, and return their traces and the guide's own draws.
+
+    Each program receives the keywords that it names, beside positional arguments all of them.
 
     With ``Draws.CUT`` the model sees a view of each draw, at which a hook can be set, and log q is
     taken at a leaf: the gradients of log p, of log q in the draw, and of log q in the guide's own
     parameters can then be told apart, for any number of latents that depend on each other.
     """
     with _Detach() if draws is Draws.DETACHED else nullcontext():
-        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        guide_trace = poutine.trace(guide).get_trace(*args, **named(guide, args, kwargs))
     found = {name: site["value"] for name, site in latent_sites(guide_trace)}
     seen = guide_trace
     if draws is Draws.CUT:
@@ -55,9 +58,11 @@ def trace_pair(
             leaf = draw.detach().requires_grad_(draw.requires_grad)
             seen.nodes[name] = {**site, "value": draw.view_as(draw)}
             guide_trace.nodes[name] = {**site, "value": leaf}
-    model_trace = poutine.trace(poutine.replay(model, trace=seen)).get_trace(*args, **kwargs)
+    replayed = poutine.replay(model, trace=seen)
+    model_trace = poutine.trace(replayed).get_trace(*args, **named(model, args, kwargs))
     check_same_latents(model_trace, guide_trace)
     validated = is_validation_enabled()
+    max_plate_nesting = deepest_plate(model_trace, guide_trace) if validated else 0
     if validated:
         check_model_guide_match(model_trace, guide_trace, max_plate_nesting)
     model_trace, guide_trace = (prune_subsample_sites(t) for t in (model_trace, guide_trace))

@@ -74,7 +74,7 @@ class EvaluatedRun:
         return self.columns["standard_error"]
 
     @cached_property
-    def tokens(self) -> Tensor:
+    def num_tokens_per_sentence(self) -> Tensor:
         """Number of tokens of each sentence."""
         return self.columns["num_tokens"]
 

@@ -26,7 +26,7 @@ def scored(nll, error=0.0, tokens=None):
     return SimpleNamespace(
         log_px=-nll,
         standard_error=torch.as_tensor(error, dtype=torch.float64).expand(len(nll)),
-        tokens=torch.arange(len(nll)) % 7 + 1 if tokens is None else tokens,
+        num_tokens_per_sentence=torch.arange(len(nll)) % 7 + 1 if tokens is None else tokens,
     )
 
 

@@ -215,13 +215,11 @@ def test_masked_sentences_have_no_density(pair, tokens):
 
 def test_latents_of_one_side_alone_are_named(tokens, pair):
     batch = {"tokens": tokens}
-    with pytest.raises(ValueError, match="guide's latent site 'u' is not a latent of the model"):
+    with pytest.raises(ValueError, match="latent sites are z_1, z_2, the guide's u, z_1"):
         Posteriors(TwoLatents(), TwoLatentsGuide(("z_1", "u")), batch, 0)
-    with pytest.raises(ValueError, match=r"it has z_1, z_2\): give both sites one name"):
-        Posteriors(TwoLatents(), TwoLatentsGuide(("u", "z_2")), batch, 0)
-    with pytest.raises(ValueError, match="latent site 'z_2' of the model is not drawn by the gui"):
+    with pytest.raises(ValueError, match="latent sites are z, z_2, the guide's z"):
         Posteriors(TwoLatents(("z", "z_2")), OneLatent(gaussian), batch, 0)
-    with pytest.raises(ValueError, match=r"it draws none\): give the guide a sample site"):
+    with pytest.raises(ValueError, match="latent sites are z, the guide's none"):
         Posteriors(pair[0], EmptyGuide(), batch, 0)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from pyro_textvae.distributions import PowerSpherical
 from pyro_textvae.evaluation import log_likelihood
-from pyro_textvae.evaluation.importance.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.posteriors import GuideDraws, Posteriors
 from pyro_textvae.evaluation.importance.running_weights import Scored, boundaries
 from pyro_textvae.evaluation.importance.samplers import (
     Block,
@@ -285,7 +285,7 @@ def test_no_random_number_is_used_twice(narrow, tokens, name, monkeypatch):
         asked.extend(plain(self, *purpose))
         return plain(self, *purpose)
 
-    monkeypatch.setattr(Posteriors, "seeds", recorded)
+    monkeypatch.setattr(GuideDraws, "seeds", recorded)
     if name == "run":
         monkeypatch.setattr(Posteriors, "_find_family", lambda self, sites: None)
     options = {"num_samples": 600, "target_standard_error": 1e-9, "most_rounds": 2}

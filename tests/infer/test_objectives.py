@@ -251,6 +251,8 @@ def test_vectorised_particles_call_encoder_and_decoder_once(pair, tokens, make):
     model.decoder.token_log_prob = lambda *args: calls.append("decoder") or score(*args)
     objective = make()
     objective.num_particles = 16
+    objective(model, guide)(tokens=tokens)  # the first call looks for the plates too
+    calls.clear()
     objective(model, guide)(tokens=tokens).backward()
     assert sorted(calls) == ["decoder", "encoder"]
     assert objective.latest.log_weights.shape == (16, 4)

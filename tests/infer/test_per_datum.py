@@ -198,7 +198,6 @@ def test_dimensions_of_a_plate_inside_are_summed():
                 pyro.sample("z", Pinned(torch.full((3, 1), self.loc), torch.ones(3, 1)))
 
     objective = BetaELBO(vectorize_particles=False)
-    objective.max_plate_nesting = 2
     terms = objective.terms(Inner(0.0), Inner(1.0), tokens=torch.zeros(5, 1))
     assert terms.kl["z"].shape == (1, 5)
     torch.testing.assert_close(terms.kl["z"], torch.full((1, 5), 1.5))

@@ -5,18 +5,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from pyro_textvae.contract import TEXT_SITE, TOKENS
 from pyro_textvae.evaluation.annealing.path import AnnealingSettings
 from pyro_textvae.evaluation.annealing.sentences import AnnealedSentences, in_order
-from pyro_textvae.evaluation.sentences import seed_of, single_sentences
-from pyro_textvae.infer.running import evaluation_mode
-from pyro_textvae.infer.simulate import simulate
+from pyro_textvae.evaluation.sentences import batch_of, seed_of, single_sentences
+from pyro_textvae.infer.plates import SitePlates
+from pyro_textvae.infer.running import Fields, evaluation_mode, text_fields_of, to_device
+from pyro_textvae.infer.simulate import Condition, simulate, takes_condition
 
 NOTEWORTHY_ERRORS = 3.0
 """Standard errors within which the bounds may cross."""
@@ -88,6 +91,7 @@ def bidirectional_check(
     guide: nn.Module,
     size: int = 24,
     *,
+    sentences: Sequence[Mapping[str, Tensor]] = (),
     settings: AnnealingSettings | None = None,
     seed: int = 0,
     max_tokens: int = 16384,
@@ -102,22 +106,37 @@ def bidirectional_check(
     Monte Carlo.
 
     :param size: number of sentences; at least 2, for a standard error.
+    :param sentences: what a model that is conditioned on something is conditioned on, in turn: the
+        keywords of a call for each, of which the text is not used.
     :raises ValueError: for ``size`` below 2, a model without a latent, or a latent that is not one
         vector in R^D.
     """
     if size < 2:
         raise ValueError(f"size must be at least 2, got {size}")
+    condition = _condition(model, size, sentences, seed)
     with evaluation_mode(model, guide, seed_of(seed, "simulation") % 2**31):
-        nodes: Any = simulate(model, size).nodes
-    sentences = single_sentences({TOKENS: nodes[TEXT_SITE]["value"]})
+        trace = simulate(model, condition)
+    nodes: Any = trace.nodes
+    text = nodes[TEXT_SITE]
+    tokens = SitePlates.of(TEXT_SITE, text).datum_first(text["value"], particles=False)
+    fields: Mapping[str, Tensor] = {TOKENS: tokens}
+    if not isinstance(condition, int):
+        fields = Fields({**condition, TOKENS: tokens}, text_fields_of(condition))
     run = AnnealedSentences(
-        model, guide, sentences, settings or AnnealingSettings(), seed=seed, max_tokens=max_tokens
+        model,
+        guide,
+        single_sentences(fields),
+        settings or AnnealingSettings(),
+        seed=seed,
+        max_tokens=max_tokens,
     )
     lower, upper = [], []
     with run.progress_bar("bidirectional annealing", runs=2, shown=progress) as bar:
         for rows, path in run.paths(bar):
             lower.append((rows, path.forward()))
-            upper.append((rows, path.backward(nodes[path.site]["value"][rows])))
+            latent = nodes[path.site]
+            z = SitePlates.of(path.site, latent).datum_first(latent["value"], particles=False)
+            upper.append((rows, path.backward(z[rows])))
     below, above = in_order(lower), in_order(upper)
     return BidirectionalCheck(
         lower=below.log_px,
@@ -129,6 +148,18 @@ def bidirectional_check(
         settings=run.settings,
         seed=seed,
     )
+
+
+def _condition(
+    model: nn.Module, size: int, sentences: Sequence[Mapping[str, Tensor]], seed: int
+) -> Condition:
+    """What to simulate ``size`` sentences on: a number, or fields of sentences at random."""
+    if not (sentences and takes_condition(model, sentences[0])):
+        return size
+    generator = torch.Generator().manual_seed(seed_of(seed, "condition") % 2**31)
+    places = torch.randperm(len(sentences), generator=generator)
+    places = places.repeat(-(-size // len(sentences)))[:size]
+    return to_device(batch_of([sentences[place] for place in places.tolist()]), model)
 
 
 def _error_over_sentences(values: Tensor) -> float:

@@ -66,14 +66,16 @@ class AnnealedSentences:
 
         :raises ValueError: for a guide without exactly one latent site, a vector in R^D.
         """
-        lengths = torch.tensor([sentence[TOKENS].shape[1] for sentence in self._sentences])
+        lengths = torch.tensor([sentence[TOKENS].numel() for sentence in self._sentences])
         for part, rows in enumerate(lengths.argsort(stable=True).split(_SENTENCES_AT_ONCE)):
             batch = batch_of([self._sentences[row] for row in rows.tolist()])
             seed = seed_of(self._seed, part) % 2**31
             with evaluation_mode(self._model, self._guide, seed):
                 posteriors = Posteriors(self._model, self._guide, batch, seed)
             site, posterior = _only_latent(posteriors)
-            target = Target(self._model, batch, max_tokens=self._max_tokens)
+            target = Target(
+                self._model, batch, max_tokens=self._max_tokens, plates=posteriors.plates
+            )
             yield (
                 rows,
                 AnnealingPath(

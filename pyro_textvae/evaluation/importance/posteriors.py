@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from copy import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyro
@@ -18,51 +17,40 @@ from pyro_textvae.contract import PARTICLE_PLATE
 from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFamily
 from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
+from pyro_textvae.infer.plates import Plates
 from pyro_textvae.infer.running import to_device
-from pyro_textvae.infer.sites import latent_sites, random_sites
+from pyro_textvae.infer.simulate import fields_of
+from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
 from pyro_textvae.infer.supports import share_support, support_of
 from pyro_textvae.infer.terms import by_datum, closed_form_kl
 
 FAMILIES: tuple[type[Family], ...] = (GaussianFamily, SphericalFamily)
 
 
-class Posteriors:
-    """q(z | x) for every sentence of a batch, and random numbers by ``(seed, sentence)`` alone.
+class GuideDraws:
+    """Draws from a guide for some sentences, by random numbers of ``(seed, sentence)`` alone.
 
-    The encoder is run once for all the draws of a sentence where there is one latent site of a
-    known family; for any other guide once for each block of draws, sentence by sentence.
+    What can be drawn, and nothing else: what a guide says of a sentence is in :class:`Posteriors`.
 
-    :raises ValueError: when model and guide do not have the same latent sites, or one draws where
-        the other has no density.
+    :param names: the latent sites of the guide.
+    :param plates: where they stand.
     """
 
     def __init__(
-        self, model: nn.Module, guide: nn.Module, batch: Mapping[str, Tensor], seed: int
+        self,
+        guide: nn.Module,
+        sentences: Sequence[Mapping[str, Tensor]],
+        keys: Sequence[int],
+        seed: int,
+        names: Sequence[str],
+        plates: Plates,
     ) -> None:
+        self.keys = list(keys)
         self.seed = seed
+        self.names = list(names)
+        self.plates = plates
         self._guide = guide
-        self._sentences = single_sentences(batch)
-        self.keys = [sentence_key(sentence) for sentence in self._sentences]
-        batch = to_device(batch, model)
-        torch.manual_seed(seed)
-        guide_trace = poutine.trace(guide).get_trace(**batch)
-        model_trace = poutine.trace(poutine.replay(model, guide_trace)).get_trace(**batch)
-        self.names = [name for name, _ in latent_sites(guide_trace)]
-        _check_same_sites(self.names, [name for name, _ in latent_sites(model_trace)])
-        closed_form = closed_form_kl(model_trace, guide_trace)
-        self.kl: Tensor | None = None
-        """KL(q(z | x), p(z)) of each sentence ``(N,)``, where one site has a closed form."""
-        # With several sites, that of one may depend on the draw of another.
-        if len(self.names) == 1 and self.site in closed_form:
-            kl = closed_form[self.site].squeeze(0).double()
-            self.kl = kl.expand(len(self.keys)).cpu()
-        self.distributions = {
-            name: (site["fn"], dict(random_sites(model_trace))[name]["fn"])
-            for name, site in latent_sites(guide_trace)
-        }
-        """Posterior and prior of each latent site, of ``batch_shape`` ``(N,)``."""
-        _check_same_supports(self.distributions)
-        self.family = self._find_family(dict(random_sites(guide_trace)))
+        self._sentences = list(sentences)
 
     @property
     def site(self) -> str:
@@ -75,30 +63,86 @@ class Posteriors:
         return [seed_of(self.seed, key, *purpose) for key in self.keys]
 
     def sample(self, count: int, block: int) -> tuple[dict[str, Tensor], Tensor]:
-        """Draws by running the guide: latents ``(count, N, *event)``, log q(z | x) ``(count, N)``.
+        """Latents ``(count, N, *inner, *event)`` and log q(z | x) ``(count, N)``, from the guide.
 
-        Works for any guide that keeps the contract.
+        The guide is run once for each sentence, so this works for any that keeps the contract. A
+        sentence with fewer turns, say, than others has its last one again in their places: there
+        the model must not look, as padding says nothing.
         """
         rows, log_probs = [], []
         seeds = self.seeds("guide", block)
         for sentence, seed in zip(self._sentences, seeds, strict=True):
             torch.manual_seed(seed)
-            with pyro.plate(PARTICLE_PLATE, count, dim=-2):
-                trace = poutine.trace(self._guide).get_trace(**to_device(sentence, self._guide))
+            fields = fields_of(self._guide, to_device(sentence, self._guide))
+            with pyro.plate(PARTICLE_PLATE, count, dim=self.plates.particle_dim):
+                trace = poutine.trace(self._guide).get_trace(**fields)
             trace.compute_log_prob()
             sites = latent_sites(trace)
-            rows.append({name: site["value"] for name, site in sites})
+            rows.append({n: self.plates.datum_first(n, site["value"]) for n, site in sites})
             log_prob = sum(by_datum(name, site, site["unscaled_log_prob"]) for name, site in sites)
             log_probs.append(torch.as_tensor(log_prob).expand(count, 1))
-        latents = {name: torch.cat([row[name] for row in rows], 1) for name in rows[0]}
+        latents = {name: _cat([row[name] for row in rows], self._inner(name)) for name in rows[0]}
         return latents, torch.cat(log_probs, 1)
 
-    def rows(self, chosen: Tensor) -> Posteriors:
-        """Those of some of the sentences, to draw from."""
-        part = copy(self)
-        part._sentences = [self._sentences[row] for row in chosen.tolist()]
-        part.keys = [self.keys[row] for row in chosen.tolist()]
-        return part
+    def rows(self, chosen: Tensor) -> GuideDraws:
+        """Those of some of the sentences."""
+        places = chosen.tolist()
+        return GuideDraws(
+            self._guide,
+            [self._sentences[row] for row in places],
+            [self.keys[row] for row in places],
+            self.seed,
+            self.names,
+            self.plates,
+        )
+
+    def _inner(self, name: str) -> int:
+        return len(self.plates.sites[name].inner)
+
+
+class Posteriors(GuideDraws):
+    """q(z | x) for every sentence of a batch, and random numbers by ``(seed, sentence)`` alone.
+
+    The encoder is run once for all the draws of a sentence where there is one latent site of a
+    known family; for any other guide once for each block of draws, sentence by sentence.
+
+    :raises ValueError: when model and guide do not have the same latent sites, one draws where the
+        other has no density, or a latent is outside the plate ``"data"``.
+    """
+
+    def __init__(
+        self, model: nn.Module, guide: nn.Module, batch: Mapping[str, Tensor], seed: int
+    ) -> None:
+        sentences = single_sentences(batch)
+        batch = to_device(batch, model)
+        torch.manual_seed(seed)
+        guide_trace = poutine.trace(guide).get_trace(**fields_of(guide, batch))
+        replayed = poutine.replay(model, guide_trace)
+        model_trace = poutine.trace(replayed).get_trace(**fields_of(model, batch))
+        check_same_latents(model_trace, guide_trace)
+        super().__init__(
+            guide,
+            sentences,
+            [sentence_key(sentence) for sentence in sentences],
+            seed,
+            [name for name, _ in latent_sites(guide_trace)],
+            Plates.of(model_trace, guide_trace),
+        )
+        closed_form = closed_form_kl(model_trace, guide_trace)
+        self.kl: Tensor | None = None
+        """KL(q(z | x), p(z)) of each sentence ``(N,)``, where one site has a closed form."""
+        # With several sites, that of one may depend on the draw of another.
+        if len(self.names) == 1 and self.site in closed_form:
+            kl = closed_form[self.site].squeeze(0).double()
+            self.kl = kl.expand(len(self.keys)).cpu()
+        self.distributions = {
+            name: (site["fn"], dict(random_sites(model_trace))[name]["fn"])
+            for name, site in latent_sites(guide_trace)
+        }
+        """Posterior and prior of each latent site, of ``batch_shape`` ``(N,)`` where there is no
+        plate but ``"data"``."""
+        _check_same_supports(self.distributions)
+        self.family = self._find_family(dict(random_sites(guide_trace)))
 
     @property
     def points(self) -> list[str]:
@@ -112,29 +156,30 @@ class Posteriors:
         kind = self.distributions[self.site][0]
         while isinstance(kind, Independent):
             kind = kind.base_dist
-        return f"a posterior of the kind {type(kind).__name__} at {self.site!r}"
+        plates = self.plates.sites[self.site]
+        inside = ", in a plate inside 'data'" if plates.inner else ""
+        return f"a posterior of the kind {type(kind).__name__} at {self.site!r}{inside}"
 
     def _find_family(self, sites: Mapping[str, Any]) -> Family | None:
         if len(self.names) != 1 or sites[self.site]["mask"] is not None:
             return None
         posterior = sites[self.site]["fn"]
+        if len(posterior.batch_shape) != 1:
+            return None
         found = (family.of(posterior) for family in FAMILIES)
         return next((family for family in found if family is not None), None)
 
 
-def _check_same_sites(of_guide: list[str], of_model: list[str]) -> None:
-    for name in of_guide:
-        if name not in of_model:
-            raise ValueError(
-                f"the guide's latent site {name!r} is not a latent of the model (it has "
-                f"{', '.join(of_model) or 'none'}): give both sites one name"
-            )
-    for name in of_model:
-        if name not in of_guide:
-            raise ValueError(
-                f"latent site {name!r} of the model is not drawn by the guide (it draws "
-                f"{', '.join(of_guide) or 'none'}): give the guide a sample site of that name"
-            )
+def _cat(rows: list[Tensor], inner: int) -> Tensor:
+    """``(K, 1, *inner, *event)`` of each sentence as ``(K, N, *inner, *event)``."""
+    for dim in range(2, 2 + inner):
+        size = max(row.shape[dim] for row in rows)
+        places = [torch.arange(size).clamp(max=row.shape[dim] - 1) for row in rows]
+        rows = [
+            row if row.shape[dim] == size else row.index_select(dim, place.to(row.device))
+            for row, place in zip(rows, places, strict=True)
+        ]
+    return torch.cat(rows, 1)
 
 
 def _check_same_supports(distributions: Mapping[str, tuple[Any, Any]]) -> None:

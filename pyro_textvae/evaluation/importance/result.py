@@ -57,7 +57,7 @@ class LogLikelihood:
         much as the guide makes them, which for a few draws is biased upwards.
     kl
         KL(q(z | x), p(z)) of the guide, in closed form where one is registered.
-    tokens
+    num_tokens_per_sentence
         Number of tokens of each sentence, ``<eos>`` counted.
     num_draws
         Number of draws behind each estimate.
@@ -83,7 +83,7 @@ class LogLikelihood:
     curve_error: Tensor
     reconstruction: Tensor
     kl: Tensor
-    tokens: Tensor
+    num_tokens_per_sentence: Tensor
     num_draws: Tensor
     decoder_evaluations: Tensor
     keys: Tensor
@@ -107,7 +107,7 @@ class LogLikelihood:
     @cached_property
     def num_tokens(self) -> int:
         """Number of tokens, one ``<eos>`` a sentence counted."""
-        return int(self.tokens.sum())
+        return int(self.num_tokens_per_sentence.sum())
 
     @cached_property
     def nll(self) -> float:
@@ -142,8 +142,8 @@ class LogLikelihood:
         return bits(-self.log_px.sum().item(), self.num_tokens)
 
     @cached_property
-    def khat_above_0_7(self) -> float | None:
-        """Share of sentences whose weights have too heavy a tail; None where K is below 100.
+    def heavy_tail_share(self) -> float | None:
+        """Share of sentences with a k-hat above ``HEAVY_TAIL``; None where K is below 100.
 
         Sentences without a k-hat, for their few draws, do not count.
         """
@@ -204,7 +204,7 @@ class LogLikelihood:
         if self.exact:
             return []
         found = []
-        heavy = self.khat_above_0_7
+        heavy = self.heavy_tail_share
         if heavy is not None and heavy > UNTRUSTED_SHARE:
             found.append(
                 f"{100 * heavy:.0f} % of sentences have weights with a heavy tail (k-hat above "
@@ -225,7 +225,7 @@ class LogLikelihood:
     def sentence_columns(self) -> dict[str, Tensor]:
         """What is written down of every sentence, by name."""
         return {
-            "num_tokens": self.tokens,
+            "num_tokens": self.num_tokens_per_sentence,
             "log_px": self.log_px,
             "standard_error": self.standard_error,
             "ess": self.ess,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pyro_textvae.evaluation.families import Family
-from pyro_textvae.evaluation.importance.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.posteriors import GuideDraws
 from pyro_textvae.evaluation.importance.running_weights import Scored
 from pyro_textvae.evaluation.importance.target import JointLogProb, Target
 
@@ -41,7 +41,7 @@ class Sampler(ABC):
         """The draws of a block, ``block.stop - block.start`` for each sentence."""
 
     @abstractmethod
-    def rows(self, target: Target, posteriors: Posteriors, chosen: Tensor) -> Sampler:
+    def rows(self, target: Target, posteriors: GuideDraws, chosen: Tensor) -> Sampler:
         """The sampler of some of the sentences, for further rounds.
 
         :param target: of those sentences; likewise ``posteriors``.
@@ -51,7 +51,7 @@ class Sampler(ABC):
 class GuideSampler(Sampler):
     """Draws by running the guide itself, whatever it is."""
 
-    def __init__(self, target: Target, posteriors: Posteriors) -> None:
+    def __init__(self, target: Target, posteriors: GuideDraws) -> None:
         self.target = target
         self.posteriors = posteriors
 
@@ -62,7 +62,7 @@ class GuideSampler(Sampler):
         latents, log_guide = self.posteriors.sample(count, block.round * block.total + block.start)
         return _scored(self.target(latents), log_guide, log_guide)
 
-    def rows(self, target: Target, posteriors: Posteriors, chosen: Tensor) -> GuideSampler:
+    def rows(self, target: Target, posteriors: GuideDraws, chosen: Tensor) -> GuideSampler:
         """See :class:`Sampler`."""
         return GuideSampler(target, posteriors)
 
@@ -85,7 +85,7 @@ class MixtureSampler(Sampler):
     def __init__(
         self,
         target: Target,
-        posteriors: Posteriors,
+        posteriors: GuideDraws,
         components: Sequence[tuple[Family, int]],
         guide: Family,
         *,
@@ -124,7 +124,7 @@ class MixtureSampler(Sampler):
         log_guide = self.guide.log_prob(z)
         return _scored(joint, self._log_density(z, log_guide), log_guide)
 
-    def rows(self, target: Target, posteriors: Posteriors, chosen: Tensor) -> MixtureSampler:
+    def rows(self, target: Target, posteriors: GuideDraws, chosen: Tensor) -> MixtureSampler:
         """See :class:`Sampler`."""
         guide = self.guide.rows(chosen)
         components = [
@@ -170,7 +170,7 @@ class JoinedSampler(Sampler):
                 found.append(sampler.scored(Block(start, stop, count, block.number, block.round)))
         return Scored.cat(found).rows(order)
 
-    def rows(self, target: Target, posteriors: Posteriors, chosen: Tensor) -> JoinedSampler:
+    def rows(self, target: Target, posteriors: GuideDraws, chosen: Tensor) -> JoinedSampler:
         """See :class:`Sampler`."""
         return JoinedSampler(
             [(sampler.rows(target, posteriors, chosen), count) for sampler, count in self.parts]

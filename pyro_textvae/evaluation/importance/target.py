@@ -14,14 +14,17 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_textvae.contract import PARTICLE_PLATE, TOKENS
+from pyro_textvae.infer.plates import Plates, find_plates
 from pyro_textvae.infer.running import device_of, to_device
+from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import random_sites
 from pyro_textvae.infer.terms import by_datum
 from pyro_textvae.nn.frozen import frozen
 from pyro_textvae.nn.plain_kernels import plain_kernels
 
 Latents = Mapping[str, Tensor]
-"""Values of the latent sites by name, each ``(K, N, *event)``: K draws for each of N sentences."""
+"""Values of the latent sites by name, each ``(K, N, *inner, *event)``: K draws for each of N
+sentences, and ``inner`` the sizes of the plates inside ``"data"`` that the site is in."""
 
 _TOKENS_ON_CPU = 16384
 _BYTES_PER_TOKEN = 2**16
@@ -49,15 +52,23 @@ class Target:
     for), so memory does not grow with the number of draws.
 
     :param batch: the keywords of a call of the model, the batch first.
+    :param plates: where the plates of model and guide stand; by default those of the model.
     """
 
     def __init__(
-        self, model: nn.Module, batch: Mapping[str, Tensor], *, max_tokens: int = 16384
+        self,
+        model: nn.Module,
+        batch: Mapping[str, Tensor],
+        *,
+        max_tokens: int = 16384,
+        plates: Plates | None = None,
     ) -> None:
         self.model = model
         self.batch = to_device(batch, model)
         self.max_tokens = max_tokens
-        self.num_sentences, self.width = self.batch[TOKENS].shape
+        self.plates = plates or find_plates(model, model, (), self.batch)
+        self.num_sentences = len(self.batch[TOKENS])
+        self.width = self.batch[TOKENS][0].numel()
         self.evaluations = 0
         """Decoder evaluations so far: sentences scored under a draw, a gradient counted as three.
 
@@ -77,7 +88,7 @@ class Target:
     def rows(self, chosen: Tensor) -> Target:
         """That of some of the sentences, its evaluations counted from zero."""
         batch = {name: value[chosen] for name, value in self.batch.items()}
-        return Target(self.model, batch, max_tokens=self.max_tokens)
+        return Target(self.model, batch, max_tokens=self.max_tokens, plates=self.plates)
 
     def gradient(self, latents: Latents) -> tuple[Tensor, dict[str, Tensor]]:
         """log p(x, z) ``(K, N)`` and its gradient with respect to every latent, shaped like it."""
@@ -117,9 +128,10 @@ class Target:
 
     def _score(self, latents: Latents, batch: Mapping[str, Tensor]) -> JointLogProb:
         num_draws = len(next(iter(latents.values())))
-        program = poutine.condition(self.model, data=dict(latents))
-        with pyro.plate(PARTICLE_PLATE, num_draws, dim=-2):
-            trace = poutine.trace(program).get_trace(**batch)
+        values = {n: self.plates.as_in_program(n, value) for n, value in latents.items()}
+        program = poutine.condition(self.model, data=values)
+        with pyro.plate(PARTICLE_PLATE, num_draws, dim=self.plates.particle_dim):
+            trace = poutine.trace(program).get_trace(**fields_of(self.model, batch))
         trace.compute_log_prob()
         shape = (num_draws, len(batch[TOKENS]))
         device = next(iter(latents.values())).device

@@ -13,39 +13,44 @@ from pyro.poutine import Trace
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
-from pyro_textvae.contract import TOKENS
+from pyro_textvae.contract import DATA_PLATE, TOKENS
 from pyro_textvae.distributions.conditioned_flow import ConditionedFlow
 from pyro_textvae.evaluation.latents.aggregate_posterior import independent_factors
 from pyro_textvae.evaluation.latents.elbo_surgery import LatentDraws, resolution_of
+from pyro_textvae.infer.plates import frames_in_data
 from pyro_textvae.infer.running import to_device
-from pyro_textvae.infer.sites import latent_sites, random_sites
+from pyro_textvae.infer.simulate import fields_of
+from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
 from pyro_textvae.infer.terms import by_datum, closed_form_kl
 
 
 class SplitLatents:
     """The latent sites of a split, after one pass of guide and model over its batches.
 
-    :raises ValueError: when a latent site of the guide is none of the model's.
+    :raises ValueError: when model and guide do not have the same latent sites, or one is outside
+        the plate ``"data"``.
     """
 
     def __init__(
         self, model: nn.Module, guide: nn.Module, batches: Iterable[Mapping[str, Tensor]]
     ) -> None:
         self.num_sentences = 0
-        self.sites: dict[str, LatentSite] = {}
+        self.sites: dict[str, SplitSite] = {}
         for batch in batches:
             batch = to_device(batch, model)
             self.num_sentences += len(batch[TOKENS])
-            guide_trace = poutine.trace(guide).get_trace(**batch)
-            found = latent_sites(guide_trace)
-            if not found:
+            guide_trace = poutine.trace(guide).get_trace(**fields_of(guide, batch))
+            latents = latent_sites(guide_trace)
+            if not latents:
                 continue
-            model_trace = poutine.trace(poutine.replay(model, guide_trace)).get_trace(**batch)
-            for name, _ in found:
-                self.sites.setdefault(name, LatentSite(name)).add(model_trace, guide_trace)
+            replayed = poutine.replay(model, guide_trace)
+            model_trace = poutine.trace(replayed).get_trace(**fields_of(model, batch))
+            check_same_latents(model_trace, guide_trace)
+            for name, _ in latents:
+                self.sites.setdefault(name, SplitSite(name)).add(model_trace, guide_trace)
 
     @property
-    def only(self) -> LatentSite | None:
+    def only(self) -> SplitSite | None:
         """The latent site, where there is one and its posterior can be asked about any draw."""
         if len(self.sites) != 1:
             return None
@@ -53,8 +58,8 @@ class SplitLatents:
         return site if site.is_plain else None
 
 
-class LatentSite:
-    """One latent site; every list has one entry for each batch."""
+class SplitSite:
+    """One latent site of a split; every list has one entry for each batch."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -62,6 +67,8 @@ class LatentSite:
         self.priors: list[Any] = []
         self.is_plain = True
         """Whether each sentence has one posterior, whole: no mask, no second plate."""
+        self.inner_plates: list[str] = []
+        """The plates inside ``"data"`` that the site is in: a sentence has several draws then."""
         self.is_costly = False
         """Whether the density of a sentence's posterior at another's draw is slow to find."""
         self.has_closed_form = True
@@ -72,15 +79,11 @@ class LatentSite:
     def add(self, model_trace: Trace, guide_trace: Trace) -> None:
         """Take in a batch."""
         priors = dict(random_sites(model_trace))
-        if self.name not in priors:
-            others = ", ".join(name for name, _ in latent_sites(model_trace)) or "none"
-            raise ValueError(
-                f"the guide's latent site {self.name!r} is not a latent of the model (it has "
-                f"{others}): give both sites one name"
-            )
         posterior, prior = dict(random_sites(guide_trace))[self.name], priors[self.name]
         self.posteriors.append(posterior["fn"])
         self.priors.append(prior["fn"])
+        frames = frames_in_data(self.name, posterior)
+        self.inner_plates = [name for name in frames if name != DATA_PLATE]
         masked = posterior["mask"] is not None or prior["mask"] is not None
         self.is_plain &= not masked and len(posterior["fn"].batch_shape) == 1
         self.is_costly |= isinstance(posterior["fn"], ConditionedFlow)

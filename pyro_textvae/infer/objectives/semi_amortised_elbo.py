@@ -18,6 +18,7 @@ from torch.distributions import Independent, Normal
 from pyro_textvae.contract import DATA_PLATE
 from pyro_textvae.infer.kl_schedules import KLSchedule
 from pyro_textvae.infer.objectives.beta_elbo import BetaELBO
+from pyro_textvae.infer.plates import SitePlates, named
 from pyro_textvae.infer.sites import latent_sites
 from pyro_textvae.infer.terms import PerDatumTerms
 from pyro_textvae.nn.plain_kernels import plain_kernels
@@ -69,8 +70,11 @@ class SemiAmortisedELBO(BetaELBO):
     def terms(self, model: nn.Module, guide: nn.Module, *args: Any, **kwargs: Any) -> PerDatumTerms:
         """Refine the guide's posterior, and return the terms at its end."""
         keep_graph = torch.is_grad_enabled() and self.through_steps
+        if self.vectorize_particles and self.num_particles > 1:
+            # Of the guide itself: each step makes another, whose plates would be looked for anew.
+            self._nesting = super()._plate_nesting(model, guide, args, kwargs)
         with poutine.block():
-            trace = poutine.trace(guide).get_trace(*args, **kwargs)
+            trace = poutine.trace(guide).get_trace(*args, **named(guide, args, kwargs))
         sites = dict(latent_sites(trace))
         start = _gaussian_parameters(sites)
         place = start
@@ -86,6 +90,9 @@ class SemiAmortisedELBO(BetaELBO):
                 for name, (loc, log_variance) in place.items()
             }
         return super().terms(model, _guide_at(place, sites), *args, **kwargs)  # type: ignore[arg-type]
+
+    def _plate_nesting(self, model: nn.Module, guide: nn.Module, args: tuple, kwargs: dict) -> int:
+        return self._nesting
 
     def _step(
         self,
@@ -123,6 +130,12 @@ def _gaussian_parameters(sites: Mapping[str, Any]) -> _Parameters:
     parameters: _Parameters = {}
     for name, site in sites.items():
         posterior = site["fn"]
+        plates = SitePlates.of(name, site)
+        if plates.inner or plates.data != -1:
+            raise ValueError(
+                f"latent site {name!r} is not in the plate 'data' alone, at the dimension -1, "
+                "and only such a latent can be refined: use --objective beta_elbo"
+            )
         is_diagonal = isinstance(posterior, Independent) and isinstance(posterior.base_dist, Normal)
         if not (is_diagonal and posterior.batch_shape == posterior.batch_shape[-1:]):
             raise ValueError(

@@ -24,8 +24,10 @@ _TITLES = {
     "nll": "nll",
     "nll_standard_error": "Monte Carlo error",
     "median_ess": "median effective sample size",
-    "khat_above_0_7": "share with k-hat above 0.7",
+    "heavy_tail_share": "share with k-hat above 0.7",
 }
+# What earlier versions wrote.
+_OLD_KEYS = {"khat_above_0_7": "heavy_tail_share"}
 
 
 def proposals(runs: Sequence[RunRecord]) -> Section | None:
@@ -35,7 +37,10 @@ def proposals(runs: Sequence[RunRecord]) -> Section | None:
         return None
 
     def blocks_of(run: RunRecord) -> list[Block]:
-        rows = (run.evaluation or {})["proposals"]
+        rows = [
+            {_OLD_KEYS.get(key, key): value for key, value in row.items()}
+            for row in (run.evaluation or {})["proposals"]
+        ]
         columns = [key for key in _TITLES if any(key in row for row in rows)]
         cells = tuple(tuple(_cell(row, key) for key in columns) for row in rows)
         return [Table(tuple(_TITLES[key] for key in columns), cells)]
