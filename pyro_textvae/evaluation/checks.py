@@ -117,7 +117,7 @@ def _proposals(
                 "nll": found.nll,
                 "nll_standard_error": found.nll_standard_error,
                 "median_ess": found.ess.median().item(),
-                "khat_above_0_7": found.khat_above_0_7,
+                "heavy_tail_share": found.heavy_tail_share,
             }
         )
     return rows

@@ -142,7 +142,7 @@ class LogLikelihood:
         return bits(-self.log_px.sum().item(), self.num_tokens)
 
     @cached_property
-    def khat_above_0_7(self) -> float | None:
+    def heavy_tail_share(self) -> float | None:
         """Share of sentences whose weights have too heavy a tail; None where K is below 100.
 
         Sentences without a k-hat, for their few draws, do not count.
@@ -204,7 +204,7 @@ class LogLikelihood:
         if self.exact:
             return []
         found = []
-        heavy = self.khat_above_0_7
+        heavy = self.heavy_tail_share
         if heavy is not None and heavy > UNTRUSTED_SHARE:
             found.append(
                 f"{100 * heavy:.0f} % of sentences have weights with a heavy tail (k-hat above "
