@@ -99,13 +99,13 @@ def main() -> None:
             "bias": differences.mean().item(),
             "bias_standard_error": bias_error,
             "median_ess": results[0].ess.median().item(),
-            "khat_above_0_7": results[0].heavy_tail_share,
+            "heavy_tail_share": results[0].heavy_tail_share,
         }
         found["rows"].append(row)
         print(
             f"| {name} | {count:,} | {row['decoder_evaluations']:,.0f} | {row['error']:.3f} | "
             f"{row['claimed_error']:.3f} | {row['bias']:+.4f} +- {bias_error:.4f} | "
-            f"{row['median_ess']:.0f} | {100 * row['khat_above_0_7']:.0f} % |",
+            f"{row['median_ess']:.0f} | {100 * row['heavy_tail_share']:.0f} % |",
             flush=True,
         )
     out = options.out or options.run / "proposals.json"

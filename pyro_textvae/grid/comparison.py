@@ -14,7 +14,7 @@ import torch
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.grid.definition import Grid, GridRun
-from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.run_folder import RunFolder, quantities
 from pyro_textvae.run_folder.environment import describe_environment
 from pyro_textvae.run_folder.evaluated_run import EvaluatedRun, read_evaluated_run
 from pyro_textvae.runs.compare import (
@@ -32,20 +32,6 @@ _STUDENT = (
     *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
     *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
-_AVERAGED = (
-    "nll",
-    "elbo",
-    "gap",
-    "kl",
-    "mutual_information",
-    "active_units",
-    "gradient_signal_guide",
-    "gradient_signal_model",
-    "seconds",
-    "tokens_per_second",
-    "khat_above_0_7",
-)
-_OF_LATENTS = ("elbo", "gap", "kl", "mutual_information", "active_units")
 
 
 def compare_grid(
@@ -117,13 +103,14 @@ def _row(
         for run in runs
         if run.name in finished
     ]
+    averaged = [each.name for each in quantities.averaged()]
     return {
         "cell": runs[0].cell,
         "members": runs[0].members,
         "num_runs": len(runs),
         "failed": [run.name for run in runs if run.name in failures],
-        **{name: _mean([each[name] for each in found]) for name in _AVERAGED},
-        **{f"{name}_seed_sd": _seed_sd([each[name] for each in found]) for name in _AVERAGED},
+        **{name: _mean([each[name] for each in found]) for name in averaged},
+        **{f"{name}_seed_sd": _seed_sd([each[name] for each in found]) for name in averaged},
         "runs": found,
     }
 
@@ -133,22 +120,18 @@ def _numbers_of(
 ) -> dict[str, Any]:
     evaluation = evaluated.evaluation
     seconds, tokens = _training_time(RunFolder(run.folder))
-    numbers = {
-        **run_summary(evaluated),
-        "name": run.name,
-        "train_seed": run.config.seed,
-        "mutual_information": evaluation.get("mutual_information"),
-        "active_units": evaluation.get("active_units"),
+    measured = {
         "gradient_signal_guide": gradient.get("guide"),
         "gradient_signal_model": gradient.get("model"),
         "seconds": seconds or None,
         "tokens_per_second": tokens / seconds if seconds else None,
     }
-    known = None not in (numbers["elbo"], numbers["nll"])
-    numbers["gap"] = numbers["elbo"] - numbers["nll"] if known else None
-    if numbers["exact"]:
-        numbers |= dict.fromkeys(_OF_LATENTS)
-    return numbers
+    summary = run_summary(evaluated)
+    columns = {each.name: each for each in quantities.averaged() if each.name not in measured}
+    numbers = {name: each.value(evaluation) for name, each in columns.items()}
+    if summary["exact"]:
+        numbers |= {name: None for name, each in columns.items() if each.needs_latent}
+    return {**summary, "name": run.name, "train_seed": run.config.seed, **numbers, **measured}
 
 
 def _training_time(folder: RunFolder) -> tuple[float, float]:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pyro_textvae.report.columns import number, padded
+from pyro_textvae.run_folder import quantities
+from pyro_textvae.run_folder.quantities import Quantity
 
 FEWEST_SENTENCES = 30
 """With fewer, an interval from resampling is noticeably too narrow."""
@@ -44,23 +46,33 @@ def comparison_table(result: dict[str, Any]) -> str:
 
 
 def _run_rows(runs: Sequence[dict[str, Any]], best: str | None) -> list[str]:
-    rows = [("run", "nll", "", "", "elbo", "kl", "ppl", "K", "proposal")]
+    """A column for each compared quantity; after one with an error, the error and a mark."""
+    shown = quantities.compared()
+    heading = ["run"]
+    sides = _LEFT
+    for each in shown:
+        heading += [each.heading, "", ""] if each.error else [each.heading]
+        sides += _LEFT if each.kind == "words" else _RIGHT
+        sides += 2 * _LEFT if each.error else ""
+    rows = [heading]
     for run in runs:
-        exact = run["exact"]
-        rows.append(
-            (
-                run["run"],
-                number(run["nll"]),
-                "exact" if exact else f"+- {number(run['nll_standard_error'])}",
-                _BEST if run["run"] == best else "",
-                "-" if exact else number(run["elbo"]),
-                "-" if exact else number(run["kl"]),
-                number(run["ppl"], 2),
-                "-" if exact else _draws(run),
-                "-" if exact else str(run["proposal"]),
-            )
-        )
-    return _aligned(rows, "<><<>>>><")
+        cells = [run["run"]]
+        for each in shown:
+            cells.append(_cell(each, run))
+            if each.error:
+                error = "exact" if run["exact"] else f"+- {number(run[each.error], each.digits)}"
+                cells += [error, _BEST if each.name == "nll" and run["run"] == best else ""]
+        rows.append(cells)
+    return _aligned(rows, sides)
+
+
+def _cell(shown: Quantity, run: dict[str, Any]) -> str:
+    if shown.needs_latent and run["exact"]:
+        return "-"
+    if shown.name == "num_samples":
+        return _draws(run)
+    value = shown.value(run)
+    return str(value) if shown.kind == "words" else number(value, shown.digits)
 
 
 def _pair_rows(pairs: Sequence[dict[str, Any]], level: str) -> list[str]:
@@ -89,7 +101,7 @@ def _cautions(result: dict[str, Any]) -> list[str]:
     estimated = [run for run in result["runs"] if not run["exact"]]
     cautions = []
     for run in estimated:
-        if run["khat_above_0_7"] is None:
+        if run["heavy_tail_share"] is None:
             cautions.append(
                 f"{run['run']} has too few draws to tell how far its nll is too high: "
                 "evaluate it with --num-samples 100 or more"

@@ -8,29 +8,15 @@ import csv
 import io
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from pyro_textvae.evaluation.importance.result import UNTRUSTED_SHARE
 from pyro_textvae.report.columns import number, padded
 from pyro_textvae.report.comparison_table import FEWEST_SENTENCES
-from pyro_textvae.report.tables import UNTRUSTED_SHARE
+from pyro_textvae.run_folder import quantities
 
 _WIDTH = 118
 _BEST = "*"
-# Heading, key of the row, digits after the point, factor.
-_NUMBERS: tuple[tuple[str, str, int, float], ...] = (
-    ("nll", "nll", 3, 1),
-    ("seed sd", "nll_seed_sd", 3, 1),
-    ("elbo", "elbo", 2, 1),
-    ("gap", "gap", 2, 1),
-    ("kl", "kl", 2, 1),
-    ("mi", "mutual_information", 2, 1),
-    ("au", "active_units", 1, 1),
-    ("snr q", "gradient_signal_guide", 2, 1),
-    ("snr p", "gradient_signal_model", 2, 1),
-    ("sec", "seconds", 0, 1),
-    ("tok/s", "tokens_per_second", 0, 1),
-    ("khat %", "khat_above_0_7", 0, 100),
-)
 _OF_DIFFERENCES = (
     "difference",
     "low",
@@ -60,9 +46,8 @@ def grid_table(result: dict[str, Any]) -> str:
 def grid_csv(result: dict[str, Any]) -> str:
     """A line for each cell with all numbers unrounded; empty where there is none."""
     differences = {each["a"]: each for each in result["differences"]}
-    shown = [key for _, key, _, _ in _NUMBERS]
-    others = [key for key in shown if key not in ("nll", "nll_seed_sd")]
-    keys = [*shown, *(f"{key}_seed_sd" for key in others)]
+    keys = [column.key for column in _columns()]
+    keys += [f"{each.name}_seed_sd" for each in quantities.averaged() if each.name != "nll"]
     axes = list(result["rows"][0]["members"])
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
@@ -97,14 +82,35 @@ def _title(result: dict[str, Any]) -> str:
 
 
 def _numbers(result: dict[str, Any]) -> str:
-    rows = [("cell", *(heading for heading, *_ in _NUMBERS))]
+    columns = _columns()
+    rows = [("cell", *(column.heading for column in columns))]
     for row in result["rows"]:
+        values = [(row[column.key], column) for column in columns]
         cells = [
-            number(None if row[key] is None else factor * row[key], digits)
-            for _, key, digits, factor in _NUMBERS
+            number(None if value is None else column.factor * value, column.digits)
+            for value, column in values
         ]
         rows.append((_named(row, result["best"]), *cells))
-    return _markdown(rows, "<" + ">" * len(_NUMBERS))
+    return _markdown(rows, "<" + ">" * len(columns))
+
+
+class _Column(NamedTuple):
+    key: str
+    heading: str
+    digits: int
+    factor: int
+
+
+def _columns() -> list[_Column]:
+    """The averaged quantities; beside the nll, what the seeds do to it."""
+    columns = []
+    for each in quantities.averaged():
+        assert each.averaged is not None
+        heading, digits = each.averaged
+        columns.append(_Column(each.name, heading, digits, 100 if each.kind == "share" else 1))
+        if each.name == "nll":
+            columns.append(_Column("nll_seed_sd", "seed sd", digits, 1))
+    return columns
 
 
 def _named(row: dict[str, Any], best: str | None) -> str:
@@ -179,14 +185,14 @@ def _notes(result: dict[str, Any]) -> list[str]:
 def _cautions(result: dict[str, Any]) -> list[str]:
     runs = [run for row in result["rows"] for run in row["runs"]]
     cautions = []
-    untrusted = sum((run["khat_above_0_7"] or 0) > UNTRUSTED_SHARE for run in runs)
+    untrusted = sum((run["heavy_tail_share"] or 0) > UNTRUSTED_SHARE for run in runs)
     if untrusted:
         cautions.append(
             f"Caution: the nll of {untrusted} of {len(runs)} runs may be too high by more than its "
             f"error (k-hat above 0.7 on more than {100 * UNTRUSTED_SHARE:.0f} % of sentences): "
             "raise num_samples."
         )
-    if any(run["khat_above_0_7"] is None and not run["exact"] for run in runs):
+    if any(run["heavy_tail_share"] is None and not run["exact"] for run in runs):
         cautions.append(
             "Caution: too few draws to tell how far an nll is too high: num_samples of 100 or more."
         )

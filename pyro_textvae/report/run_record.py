@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,12 @@ from torch import Tensor
 from pyro_textvae.errors import UserError
 from pyro_textvae.report.blocks import Note
 from pyro_textvae.run_folder import RunFolder
-from pyro_textvae.run_folder.sentence_table import read_sentence_table, sentence_table_path
+from pyro_textvae.run_folder.evaluated_run import (
+    EvaluationError,
+    evaluate_command,
+    read_evaluation,
+    read_sentences,
+)
 
 
 @dataclass(frozen=True)
@@ -74,23 +78,13 @@ def read_runs(paths: Sequence[str | Path]) -> list[RunRecord]:
     return [_read_run(path, name, number) for number, (path, name) in enumerate(named, 1)]
 
 
-def evaluate_command(path: Path, evaluation: dict[str, Any] | None) -> str:
-    """What evaluates the run anew, on the split of its last evaluation."""
-    command = f"pyro-textvae evaluate {shlex.quote(str(path))}"
-    if evaluation is None:
-        return command
-    if evaluation.get("split", "test") != "test":
-        command += f" --split {evaluation['split']}"
-    return f"{command} --num-samples {max(1000, evaluation.get('num_samples') or 0)}"
-
-
 def _read_run(path: Path, name: str, number: int) -> RunRecord:
     folder = RunFolder(path)
     config = folder.read_config()
     evaluation, evaluation_note = _read_evaluation(folder, name)
     sentences, sentences_note = None, evaluation_note
     if evaluation is not None:
-        sentences, sentences_note = _read_sentences(folder, name, evaluation)
+        sentences, sentences_note = _read_sentences(folder, evaluation)
     return RunRecord(
         path=path,
         name=name,
@@ -120,34 +114,30 @@ def _read_epochs(folder: RunFolder) -> list[dict[str, Any]]:
 
 
 def _read_evaluation(folder: RunFolder, name: str) -> tuple[dict[str, Any] | None, Note | None]:
-    command = evaluate_command(folder.path, None)
-    if not folder.evaluation.is_file():
-        return None, Note(f"{name} has not been evaluated.", "missing", command)
     try:
-        found = json.loads(folder.evaluation.read_text(encoding="utf-8"))
-    except ValueError:
-        found = None
-    if isinstance(found, dict) and isinstance(found.get("nll"), float):
-        return found, None
-    return None, Note(f"The evaluation.json of {name} is damaged.", "missing", command)
+        evaluation = read_evaluation(folder.path)
+    except EvaluationError as error:
+        return None, _note(error, error.command)
+    if isinstance(evaluation.get("nll"), float):
+        return evaluation, None
+    text = f"The evaluation of {name} has no finite nll."
+    return None, Note(text, "missing", evaluate_command(folder.path))
 
 
 def _read_sentences(
-    folder: RunFolder, name: str, evaluation: dict[str, Any]
+    folder: RunFolder, evaluation: dict[str, Any]
 ) -> tuple[dict[str, Tensor] | None, Note | None]:
-    path = sentence_table_path(folder.evaluation)
-    command = evaluate_command(folder.path, evaluation)
-    if not path.is_file():
-        reason = f"The evaluation of {name} kept no numbers of single sentences."
-        return None, Note(reason, "missing", command)
     try:
-        evaluation_id, columns = read_sentence_table(path)
-    except UserError as error:
-        return None, Note(str(error), "missing", command)
-    if evaluation_id != evaluation.get("evaluation_id"):
-        reason = f"The {path.name} of {name} belongs to another evaluation than evaluation.json."
-        return None, Note(reason, "missing", command)
-    return columns, None
+        return read_sentences(folder.path, evaluation), None
+    except EvaluationError as error:
+        return None, _note(error, evaluate_command(folder.path, evaluation))
+
+
+def _note(error: EvaluationError, command: str) -> Note:
+    # A reason may begin with a path, which keeps its letters.
+    reason = error.reason
+    text = f"The {reason.removeprefix('the ')}" if reason.startswith("the ") else reason
+    return Note(f"{text}.", "missing", command)
 
 
 def _short_names(places: Sequence[Path]) -> list[str]:

@@ -1,11 +1,12 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""What the last evaluation of a run found, read back and checked."""
+"""The last evaluation of a run, read back and checked: the one reader of its two files."""
 
 from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,50 +15,21 @@ from typing import Any
 from torch import Tensor
 
 from pyro_textvae.errors import UserError
-from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.run_folder import quantities
+from pyro_textvae.run_folder.folder import RunFolder
+from pyro_textvae.run_folder.quantities import with_current_names
 from pyro_textvae.run_folder.sentence_table import read_sentence_table, sentence_table_path
 
-COPIED = (
-    "model",
-    "guide",
-    "data",
-    "nll",
-    "nll_standard_error",
-    "elbo",
-    "kl",
-    "ppl",
-    "num_samples",
-    "proposal",
-    "exact",
-    "khat_above_0_7",
-    "warnings",
-    "seed",
-    "evaluation_id",
-)
-
-
 SAME = ("units", "corpus_fingerprint", "split", "num_sentences", "num_tokens")
-
-
-_NUMBER = (int, float, type(None))
-
-
-_KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("nll", "nll_standard_error", "elbo", "kl", "ppl", "khat_above_0_7"), _NUMBER),
-    "exact": (bool,),
-    "warnings": (list,),
-}
-
+"""What two evaluations must have in common for their sentences to be compared."""
 
 _COUNTS = ("num_tokens", "num_samples")
-
-
 _COLUMNS = ("log_px", "standard_error", *_COUNTS)
 
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """What the last evaluation of a run found; columns ``(num_sentences,)``, nats."""
+    """The last evaluation of a run; columns ``(num_sentences,)``, nats."""
 
     name: str
     evaluation: dict[str, Any]
@@ -79,60 +51,127 @@ class EvaluatedRun:
         return self.columns["num_tokens"]
 
 
-def read_evaluated_run(path: Path) -> EvaluatedRun:
-    """What the last evaluation of a run found, and the numbers of its sentences.
+class EvaluationError(UserError):
+    """An evaluation that is missing or damaged.
 
-    :raises UserError: when the run is not evaluated, or its files are damaged.
+    :param reason: what is wrong, without a full stop.
+    :param command: what to run to put it right.
+    :param joined_by: what stands between them in the message.
     """
-    folder = RunFolder(path)
-    mend = evaluate_command(path)
-    if not folder.evaluation.is_file():
-        folder.read_config()
-        raise UserError(f"{path} has not been evaluated: {mend}")
-    evaluation = _read_evaluation(folder.evaluation, mend)
-    table = sentence_table_path(folder.evaluation)
+
+    def __init__(self, reason: str, command: str, joined_by: str = ": ") -> None:
+        super().__init__(f"{reason}{joined_by}{command}")
+        self.reason = reason
+        self.command = command
+
+
+def read_evaluated_run(path: str | Path) -> EvaluatedRun:
+    """The last evaluation of a run and the numbers of its sentences, fit to be compared.
+
+    :raises UserError: when the run is not evaluated, or its files are damaged or of an earlier
+        version that kept less.
+    """
+    evaluation = read_evaluation(path)
+    file = RunFolder(path).evaluation
+    table = sentence_table_path(file)
+    command = evaluate_command(path)
     if "evaluation_id" not in evaluation or not table.is_file():
-        raise UserError(f"the evaluation of {path} kept no numbers of single sentences: {mend}")
-    for name in (*SAME, *COPIED):
+        raise EvaluationError(f"the evaluation of {path} {_NO_SENTENCES}", command)
+    for name in (*SAME, *compared_names()):
         if name not in evaluation:
-            raise UserError(f"{folder.evaluation} is damaged (it has no {name}): {mend}")
-    for name, kinds in _KINDS.items():
-        if type(evaluation[name]) not in kinds:
-            raise UserError(
-                f"{folder.evaluation} is damaged ({name} is {evaluation[name]!r}): {mend}"
-            )
-    try:
-        evaluation_id, columns = read_sentence_table(table)
-    except UserError as error:
-        raise UserError(f"{error}, {mend}") from error
-    if evaluation_id != evaluation["evaluation_id"]:
-        raise UserError(f"{table} belongs to another evaluation than {folder.evaluation}: {mend}")
+            raise EvaluationError(f"{file} is damaged (it has no {name})", command)
+    for name, types in _types().items():
+        if type(evaluation[name]) not in types:
+            raise EvaluationError(f"{file} is damaged ({name} is {evaluation[name]!r})", command)
+    columns = read_sentences(path, evaluation)
     missing = [name for name in _COLUMNS if name not in columns]
     if missing:
-        raise UserError(f"{table} is damaged (it has no column {missing[0]}): {mend}")
+        raise EvaluationError(f"{table} is damaged (it has no column {missing[0]})", command)
     for name in _COUNTS:
         if columns[name].is_floating_point():
-            raise UserError(f"{table} is damaged ({name} is not a count throughout): {mend}")
+            raise EvaluationError(f"{table} is damaged ({name} is not a count throughout)", command)
     tokens = columns["num_tokens"]
     for name, counted in (("num_sentences", len(tokens)), ("num_tokens", int(tokens.sum()))):
         if counted != evaluation[name]:
-            raise UserError(
-                f"{table} is damaged (its {name} is {counted}, {folder.evaluation.name} has "
-                f"{evaluation[name]}): {mend}"
+            raise EvaluationError(
+                f"{table} is damaged (its {name} is {counted}, {file.name} has {evaluation[name]})",
+                command,
             )
     return EvaluatedRun(str(path), evaluation, columns)
 
 
-def _read_evaluation(path: Path, mend: str) -> dict[str, Any]:
+def read_evaluation(path: str | Path) -> dict[str, Any]:
+    """What ``evaluation.json`` of a run holds, with the keys of today.
+
+    :raises UserError: when ``path`` is no run.
+    :raises EvaluationError: when the run is not evaluated, or the file is damaged.
+    """
+    folder = RunFolder(path)
+    command = evaluate_command(path)
+    if not folder.evaluation.is_file():
+        folder.read_config()
+        raise EvaluationError(f"{path} has not been evaluated", command)
     try:
-        found = json.loads(path.read_bytes())
+        evaluation = json.loads(folder.evaluation.read_bytes())
     except ValueError as error:
-        raise UserError(f"{path} is damaged (not JSON): {mend}") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{path} is damaged (not a JSON object): {mend}")
-    return found
+        raise EvaluationError(f"{folder.evaluation} is damaged (not JSON)", command) from error
+    if not isinstance(evaluation, dict):
+        raise EvaluationError(f"{folder.evaluation} is damaged (not a JSON object)", command)
+    return with_current_names(evaluation)
 
 
-def evaluate_command(path: str | Path) -> str:
-    """The command that evaluates a run."""
-    return f"pyro-textvae evaluate {shlex.quote(str(path))}"
+def read_sentences(path: str | Path, evaluation: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The numbers of single sentences that belong to an evaluation of a run.
+
+    :returns: columns by name, ``(num_sentences,)``.
+    :raises EvaluationError: when there are none, or they are damaged or of another evaluation.
+    """
+    folder = RunFolder(path)
+    table = sentence_table_path(folder.evaluation)
+    command = evaluate_command(path)
+    if not table.is_file():
+        raise EvaluationError(f"the evaluation of {path} {_NO_SENTENCES}", command)
+    try:
+        evaluation_id, columns = read_sentence_table(table)
+    except UserError as error:
+        raise EvaluationError(str(error), command, ", ") from error
+    if evaluation_id != evaluation.get("evaluation_id"):
+        reason = f"{table} belongs to another evaluation than {folder.evaluation}"
+        raise EvaluationError(reason, command)
+    return columns
+
+
+_NO_SENTENCES = "kept no numbers of single sentences"
+
+
+def compared_names() -> list[str]:
+    """Keys of an evaluation that a comparison goes by, its numbers among them."""
+    numbers = []
+    for each in quantities.compared():
+        numbers += [each.name, each.error] if each.error else [each.name]
+    facts, trust = ("model", "guide", "data"), ("exact", "heavy_tail_share", "warnings")
+    return [*facts, *numbers, *trust, "seed", "evaluation_id"]
+
+
+def _types() -> dict[str, tuple[type, ...]]:
+    known = {each.name: each.types for each in quantities.QUANTITIES}
+    types = {name: known[name] for name in compared_names() if name in known}
+    return {**types, "warnings": (list,)}
+
+
+def evaluate_command(path: str | Path, evaluation: Mapping[str, Any] | None = None) -> str:
+    """The command that evaluates a run.
+
+    :param evaluation: the last one, whose split is kept, and whose draws are at least 1000 then.
+
+    >>> evaluate_command("runs/a b")
+    "pyro-textvae evaluate 'runs/a b'"
+    >>> evaluate_command("runs/a", {"split": "valid", "num_samples": 100})
+    'pyro-textvae evaluate runs/a --split valid --num-samples 1000'
+    """
+    command = f"pyro-textvae evaluate {shlex.quote(str(path))}"
+    if evaluation is None:
+        return command
+    if evaluation.get("split", "test") != "test":
+        command += f" --split {evaluation['split']}"
+    return f"{command} --num-samples {max(1000, evaluation.get('num_samples') or 0)}"

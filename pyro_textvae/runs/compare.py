@@ -14,9 +14,9 @@ from pyro_textvae.evaluation import Comparison, compare
 from pyro_textvae.evaluation.comparison import LEVEL
 from pyro_textvae.run_folder.environment import describe_environment
 from pyro_textvae.run_folder.evaluated_run import (
-    COPIED,
     SAME,
     EvaluatedRun,
+    compared_names,
     evaluate_command,
     read_evaluated_run,
 )
@@ -135,7 +135,7 @@ def run_summary(run: EvaluatedRun) -> dict[str, Any]:
     draws = run.columns["num_samples"]
     return {
         "run": run.name,
-        **{name: run.evaluation[name] for name in COPIED},
+        **{name: run.evaluation[name] for name in compared_names()},
         "num_samples_range": [int(draws.min()), int(draws.max())],
     }
 
@@ -143,7 +143,7 @@ def run_summary(run: EvaluatedRun) -> dict[str, Any]:
 def check_same_sentences(a: EvaluatedRun, b: EvaluatedRun) -> None:
     """Refuse runs whose evaluations differ in what was scored, or in how it is counted.
 
-    :raises UserError: with what differs, and the mend.
+    :raises UserError: with what differs, and what to do about it.
     """
     differing = [name for name in SAME if a.evaluation[name] != b.evaluation[name]]
     if not differing:
@@ -151,7 +151,7 @@ def check_same_sentences(a: EvaluatedRun, b: EvaluatedRun) -> None:
     name = differing[0]
     values = f"{a.name} has {a.evaluation[name]!r}, {b.name} has {b.evaluation[name]!r}"
     evaluate = evaluate_command(b.name)
-    reason, mend = {
+    reason, what_to_do = {
         "units": ("in different units", f"evaluate both with one version, {evaluate}"),
         "corpus_fingerprint": (
             "on different text or with different tokenizers",
@@ -162,4 +162,4 @@ def check_same_sentences(a: EvaluatedRun, b: EvaluatedRun) -> None:
         "num_sentences": ("on different numbers of sentences", f"evaluate both anew, {evaluate}"),
         "num_tokens": ("on different numbers of tokens", f"evaluate both anew, {evaluate}"),
     }[name]
-    raise UserError(f"the runs were scored {reason} ({name}: {values}): {mend}")
+    raise UserError(f"the runs were scored {reason} ({name}: {values}): {what_to_do}")

@@ -186,7 +186,7 @@ def _of_likelihood(likelihood: LogLikelihood, words: int, characters: int | None
         "mean_draws": likelihood.num_draws.double().mean().item(),
         "decoder_evaluations": int(likelihood.decoder_evaluations.sum()),
         "median_ess": likelihood.ess.median().item(),
-        "khat_above_0_7": likelihood.heavy_tail_share,
+        "heavy_tail_share": likelihood.heavy_tail_share,
         "flagged_sentences": int(likelihood.flagged.sum()),
         "doubling_increment": likelihood.doubling_increment,
         "doubling_ratio": likelihood.doubling_ratio,

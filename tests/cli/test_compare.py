@@ -49,7 +49,7 @@ def evaluated(folder, offset=0.0, seed=0, columns=None, table_id="e1", **changes
         "ppl": 70.0,
         "num_samples": 100,
         "proposal": "guide",
-        "khat_above_0_7": 0.1,
+        "heavy_tail_share": 0.1,
         "exact": False,
         "warnings": [],
         "corpus_fingerprint": "f1",

@@ -47,7 +47,7 @@ def evaluated(folder, nll, noise_seed, **changes):
         "ppl": 70.0,
         "num_samples": 100,
         "proposal": "guide",
-        "khat_above_0_7": 0.1,
+        "heavy_tail_share": 0.1,
         "exact": False,
         "warnings": [],
         "corpus_fingerprint": "f1",

@@ -52,7 +52,7 @@ EVALUATION = {
     "active_units": 2,
     "latent_dim": 4,
     "median_ess": 33.3,
-    "khat_above_0_7": 0.125,
+    "heavy_tail_share": 0.125,
     "doubling_increment": 0.0512,
     "doubling_ratio": 0.5,
     "remaining_bias": 0.0512,

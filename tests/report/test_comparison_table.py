@@ -14,7 +14,7 @@ RUN = {
     "ppl": 77.234,
     "num_samples_range": [1000, 1000],
     "proposal": "guide",
-    "khat_above_0_7": 0.25,
+    "heavy_tail_share": 0.25,
     "exact": False,
     "warnings": [],
 }
@@ -79,7 +79,7 @@ def test_best_is_marked_only_where_there_is_one():
 
 
 def test_run_without_a_latent_is_exact():
-    exact = OTHER | {"exact": True, "khat_above_0_7": None, "num_samples_range": [1, 1]}
+    exact = OTHER | {"exact": True, "heavy_tail_share": None, "num_samples_range": [1, 1]}
     (row,) = [line for line in lines(runs=[RUN, exact]) if line.startswith("  runs/longer-name  ")]
     assert row.split() == ["runs/longer-name", "157.200", "exact", "-", "-", "77.23", "-", "-"]
     assert not cautions(RUN, exact)
@@ -103,7 +103,7 @@ def test_warnings_of_an_evaluation_are_said_to_bias_the_comparison():
 
 
 def test_too_few_draws_for_khat_are_said_so():
-    (line,) = cautions(RUN | {"khat_above_0_7": None}, OTHER)
+    (line,) = cautions(RUN | {"heavy_tail_share": None}, OTHER)
     assert "runs/a has too few draws" in line
 
 

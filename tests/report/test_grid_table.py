@@ -19,7 +19,7 @@ NUMBERS = {
     "gradient_signal_model": 1.75,
     "seconds": 341.6,
     "tokens_per_second": 12345.6,
-    "khat_above_0_7": 0.123,
+    "heavy_tail_share": 0.123,
 }
 HEADING = (
     "| cell | nll | seed sd | elbo | gap | kl | mi | au | snr q | snr p | sec | tok/s | khat % |"
@@ -27,7 +27,7 @@ HEADING = (
 
 
 def row_of(cell, failed=0, finished=2, **changes):
-    runs = [{"khat_above_0_7": 0.1, "exact": False}] * finished
+    runs = [{"heavy_tail_share": 0.1, "exact": False}] * finished
     return {
         "cell": cell,
         "members": {"guide": "gaussian", "objective": cell},
@@ -124,7 +124,7 @@ def test_notes_say_what_the_intervals_hold():
     [(0.26, "the nll of 1 of 1 runs may be too high"), (None, "too few draws"), (0.24, None)],
 )
 def test_cautions_about_draws(khat, caution):
-    row = row_of("a") | {"runs": [{"khat_above_0_7": khat, "exact": False}]}
+    row = row_of("a") | {"runs": [{"heavy_tail_share": khat, "exact": False}]}
     text = " ".join(grid_table(result_of(rows=[row], failures={})).split())
     assert ("Caution" in text) == (caution is not None)
     assert (caution or "") in text

@@ -44,16 +44,37 @@ def test_run_without_evaluation_says_how_to_get_one(run):
     (record,) = read_runs([run.path])
     assert record.evaluation is record.sentences is None
     for note in (record.evaluation_note, record.sentences_note, record.lacks("curve")):
-        assert note.text == "a b has not been evaluated."
+        assert note.text == f"{run.path} has not been evaluated."
         assert note.command == f"pyro-textvae evaluate '{run.path}'"
 
 
-@pytest.mark.parametrize("content", ['{"nll": 5', "[1]", "{}", '{"nll": null}', ""])
-def test_damaged_evaluation_is_said_to_be_damaged(run, content):
+@pytest.mark.parametrize(
+    ("content", "reason"), [('{"nll": 5', "JSON"), ("[1]", "a JSON object"), ("", "JSON")]
+)
+def test_damaged_evaluation_is_said_to_be_damaged(run, content, reason):
     run.evaluation.write_text(content)
     (record,) = read_runs([run.path])
     assert record.evaluation is None
-    assert record.evaluation_note.text == "The evaluation.json of a b is damaged."
+    assert record.evaluation_note.text == f"{run.evaluation} is damaged (not {reason})."
+    assert record.evaluation_note.command == f"pyro-textvae evaluate '{run.path}'"
+
+
+@pytest.mark.parametrize("content", ["{}", '{"nll": null}'])
+def test_evaluation_without_an_nll_says_so(run, content):
+    run.evaluation.write_text(content)
+    (record,) = read_runs([run.path])
+    assert record.evaluation is record.sentences is None
+    assert record.evaluation_note.text == "The evaluation of a b has no finite nll."
+
+
+def test_evaluation_of_an_earlier_version_has_the_names_of_today(run):
+    result = json.loads(run.evaluation.read_text())
+    rows = [{"proposal": "guide", "khat_above_0_7": 0.5}]
+    run.evaluation.write_text(json.dumps(result | {"khat_above_0_7": 0.25, "proposals": rows}))
+    (record,) = read_runs([run.path])
+    assert record.evaluation["heavy_tail_share"] == 0.25
+    assert record.evaluation["proposals"][0]["heavy_tail_share"] == 0.5
+    assert "khat_above_0_7" not in record.evaluation
 
 
 def test_command_keeps_split_and_number_of_draws(run):

@@ -101,7 +101,7 @@ def test_every_warning_is_shown(record, share):
     given = EVALUATION | {"warnings": ["beware of <this>"]}
     assert [n.text for n in of_kind(summary([record(evaluation=given)]), Note)] == given["warnings"]
     old = {key: value for key, value in EVALUATION.items() if key != "warnings"}
-    notes = of_kind(summary([record(evaluation=old | {"khat_above_0_7": share})]), Note)
+    notes = of_kind(summary([record(evaluation=old | {"heavy_tail_share": share})]), Note)
     assert [note.tone for note in notes] == ["warning"] * (share > 0.25)
 
 

@@ -39,7 +39,7 @@ RESULT = {
     "active_units": 3,
     "borderline_units": [],
     "latent_dim": 32,
-    "khat_above_0_7": 0.125,
+    "heavy_tail_share": 0.125,
     "warnings": [],
     "notes": [],
 }
@@ -77,21 +77,21 @@ def test_every_number_has_its_unit_and_the_columns_line_up():
 
 
 def test_model_without_latents_is_said_to_be_exact():
-    table = rows(latent_dim=0, mutual_information=None, khat_above_0_7=0.0)
+    table = rows(latent_dim=0, mutual_information=None, heavy_tail_share=0.0)
     assert "exact: there is no latent" in table["nll"]
     assert not {"kl", "elbo", "mutual information", "khat above 0.7"} & set(table)
 
 
 @pytest.mark.parametrize(("khat", "shown"), [(None, "needs K >= 100"), (0.0, "0.0 %")])
 def test_khat_is_left_open_for_few_draws(khat, shown):
-    assert shown in rows(khat_above_0_7=khat)["khat above 0.7"]
+    assert shown in rows(heavy_tail_share=khat)["khat above 0.7"]
 
 
-def test_warnings_and_notes_stand_below_the_table_with_the_mend():
+def test_warnings_and_notes_stand_below_the_table_with_what_to_try():
     text = evaluation_table(RESULT | {"warnings": ["heavy tails"], "notes": ["autocast was on"]})
-    *_, warning, mend, note = text.splitlines()
+    *_, warning, hint, note = text.splitlines()
     assert warning == "  warning: heavy tails"
-    assert "--proposal refined" in mend
+    assert hint == "  try: --proposal refined, or a larger --num-samples"
     assert note == "  note: autocast was on"
     assert "warning" not in evaluation_table(RESULT)
 

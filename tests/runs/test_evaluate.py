@@ -12,6 +12,7 @@ from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.importance.partial_results import PartialResults
+from pyro_textvae.run_folder.quantities import QUANTITIES
 from pyro_textvae.runs.evaluate import evaluate
 from pyro_textvae.runs.train import train
 
@@ -27,7 +28,7 @@ SMALL = {
 PROMISED = (
     "num_sentences num_tokens nll nll_standard_error elbo reconstruction kl ppl ppl_elbo "
     "bits_per_word mutual_information mutual_information_ceiling active_units num_samples "
-    "khat_above_0_7 corpus_fingerprint seed"
+    "heavy_tail_share corpus_fingerprint seed"
 ).split()
 
 
@@ -53,6 +54,10 @@ def test_evaluation_file_holds_what_outside_programs_read(tmp_path, capsys):
     assert found["mutual_information"] <= found["mutual_information_ceiling"] + 1e-9
     assert found["mutual_information_ceiling"] == pytest.approx(math.log(40))
     assert f"{found['nll']:.3f}" in capsys.readouterr().out
+    stored = [each.name for each in QUANTITIES if each.of is None and each.group != "training"]
+    assert set(stored) <= set(found)
+    numbers = {key for key, value in found.items() if type(value) in (int, float)}
+    assert numbers - {"seed"} <= set(stored)
 
 
 @pytest.mark.parametrize("tokenizer", ["character", "bpe"])
@@ -67,7 +72,7 @@ def test_subword_models_are_counted_in_words_and_characters_of_the_raw_text(tmp_
     assert found["bits_per_word"] == pytest.approx(per_word)
     assert found["bits_per_character"] == pytest.approx(per_character)
     assert found["ppl_per_word"] == pytest.approx(2**per_word)
-    assert found["khat_above_0_7"] is None
+    assert found["heavy_tail_share"] is None
 
 
 def test_word_models_say_nothing_of_characters(tmp_path):

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pyro_textvae.report.blocks import Block, Note, Picture, Section, Table
 from pyro_textvae.report.canvas import BLUE, DARK, ORANGE, draw
 from pyro_textvae.report.per_run import for_each_run, picture_name
-from pyro_textvae.report.run_record import RunRecord, evaluate_command
+from pyro_textvae.report.quantity_text import PAGE, quantity_text
+from pyro_textvae.report.run_record import RunRecord
+from pyro_textvae.run_folder.evaluated_run import evaluate_command
+from pyro_textvae.run_folder.quantities import GAPS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,17 +94,12 @@ def _sandwich_table(found: Mapping[str, Any]) -> Table:
 
 
 def _gap_table(found: Mapping[str, Any]) -> Table:
-    rows = []
-    for key, what in (
-        ("inference_gap", "inference gap: log p(x) less the guide's bound"),
-        ("amortisation_gap", "of it, amortisation: the guide's bound against its own best"),
-        ("approximation_gap", "of it, approximation: the best of its family against log p(x)"),
-    ):
-        if found.get(key) is not None:
-            error = found.get(f"{key}_standard_error")
-            noise = "" if error is None else f" ± {error:.3f}"
-            rows.append((what, f"{found[key]:.3f}{noise}"))
-    return Table((f"{found['num_sentences']} sentences", "nats per sentence"), tuple(rows), _GAPS)
+    rows = tuple(
+        (gap.label, quantity_text(gap, found, PAGE))
+        for gap in GAPS
+        if found.get(gap.name) is not None
+    )
+    return Table((f"{found['num_sentences']} sentences", "nats per sentence"), rows, _GAPS)
 
 
 def _settings(found: Mapping[str, Any]) -> str:

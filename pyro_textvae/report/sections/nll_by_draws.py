@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pyro_textvae.report.blocks import Block, Picture, Section, Table
 from pyro_textvae.report.canvas import BLUE, DARK, GREY, ORANGE, draw
 from pyro_textvae.report.per_run import for_each_run, picture_name
+from pyro_textvae.report.quantity_text import PAGE, quantity_text
 from pyro_textvae.report.run_record import RunRecord
+from pyro_textvae.run_folder.quantities import quantity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,13 +119,13 @@ def _picture(run: RunRecord, evaluation: dict[str, Any], runs: Sequence[RunRecor
 def _increment(evaluation: dict[str, Any], count: int) -> str:
     """What is known of the doublings, a line each."""
     lines = [f"nll at K = {count:,}:  {evaluation['nll']:.3f}"]
-    for key, text in (
-        ("doubling_increment", "gained by the last doubling:  D_K = {:.4f}"),
-        ("doubling_ratio", "ratio to the doubling before:  ρ = {:.2f}"),
-        ("remaining_bias", "remaining bias:  about {:.4f}"),
+    for key, before, after in (
+        ("doubling_increment", "gained by the last doubling:", "D_K = "),
+        ("doubling_ratio", "ratio to the doubling before:", "ρ = "),
+        ("remaining_bias", "remaining bias:", "about "),
     ):
-        value = evaluation.get(key)
-        lines.append(text.format(value) if value is not None else text.partition(":")[0] + ":  –")
+        value = quantity_text(quantity(key), evaluation, PAGE)
+        lines.append(f"{before}  {value if value == PAGE.dash else after + value}")
     return "\n".join(lines)
 
 

@@ -10,24 +10,13 @@ from typing import Any
 from pyro_textvae.report.blocks import Block, Section, Table
 from pyro_textvae.report.per_run import for_each_run
 from pyro_textvae.report.run_record import RunRecord
+from pyro_textvae.run_folder.quantities import names, quantity
 
 _LEAD = (
     "A proposal draws the latents; any leaves the estimate of p(x) unbiased, so the lowest nll is "
     "the nearest to the truth, within the errors. Nats per sentence; decoder evaluations count "
     "what adaptation costs, a gradient as three."
 )
-_TITLES = {
-    "proposal": "proposal",
-    "decoder_evaluations": "decoder evaluations",
-    "num_samples": "K",
-    "num_sentences": "sentences",
-    "nll": "nll",
-    "nll_standard_error": "Monte Carlo error",
-    "median_ess": "median effective sample size",
-    "heavy_tail_share": "share with k-hat above 0.7",
-}
-# What earlier versions wrote.
-_OLD_KEYS = {"khat_above_0_7": "heavy_tail_share"}
 
 
 def proposals(runs: Sequence[RunRecord]) -> Section | None:
@@ -37,13 +26,12 @@ def proposals(runs: Sequence[RunRecord]) -> Section | None:
         return None
 
     def blocks_of(run: RunRecord) -> list[Block]:
-        rows = [
-            {_OLD_KEYS.get(key, key): value for key, value in row.items()}
-            for row in (run.evaluation or {})["proposals"]
+        rows = (run.evaluation or {})["proposals"]
+        columns = [
+            each for each in dict.fromkeys(key for row in rows for key in row) if each in names()
         ]
-        columns = [key for key in _TITLES if any(key in row for row in rows)]
         cells = tuple(tuple(_cell(row, key) for key in columns) for row in rows)
-        return [Table(tuple(_TITLES[key] for key in columns), cells)]
+        return [Table(tuple(quantity(key).title for key in columns), cells)]
 
     return Section("Proposals side by side", "proposals", for_each_run(tried, blocks_of, _LEAD))
 

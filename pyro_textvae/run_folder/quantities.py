@@ -1,0 +1,458 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Every number of an evaluation, once: its key, its names, its unit, and where it is shown.
+
+The terminal table, the report page, the comparisons of runs and of grids, and the readers of
+``evaluation.json`` go through :data:`QUANTITIES`. A new number is one entry here, beside the line
+that computes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+NATS = "nats per sentence"
+
+Group = Literal[
+    "text", "draws", "likelihood", "bound", "tokens", "information", "training", "trust", "gaps"
+]
+TERMINAL: tuple[Group, ...] = (
+    *("text", "likelihood", "draws", "trust", "bound", "tokens", "information"),
+)
+"""Order of the groups in the table that ``evaluate`` prints."""
+PAGE: tuple[Group, ...] = (
+    *("text", "draws", "likelihood", "bound", "tokens", "information", "trust"),
+)
+"""Order of the groups on the report page."""
+COLUMNS: tuple[Group, ...] = (
+    *("text", "likelihood", "bound", "tokens", "information", "draws", "training", "trust"),
+)
+"""Order of the groups in the columns of a comparison, of runs or of a grid."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number of an evaluation.
+
+    :param name: its key in ``evaluation.json``.
+    :param group: what it stands with; each table has an order of groups.
+    :param label: its name in the summary of the report page; empty: not there.
+    :param heading: its name over a column, where a short one is needed.
+    :param line: its name in the terminal table, two spaces deeper for a part of the line above;
+        empty: no line of its own. Holds fields in braces, as ``text`` does.
+    :param text: what stands in that line: fields in braces are the names of quantities, ``:.2``
+        asks for other digits and ``:d`` for no separator of thousands. Default: the value.
+    :param unknown: what stands there instead where the value is not known.
+    :param exact: line and text where nothing is drawn, so that the value is no estimate.
+    :param line_when: whether the line is always there, or only for a value that is known, or that
+        is not zero.
+    :param unit: empty for a pure number.
+    :param kind: what is in the file; a share is shown in per cent.
+    :param digits: after the point.
+    :param error: key of its Monte Carlo standard error.
+    :param needs_latent: whether it means nothing without a latent.
+    :param compared: whether it is a column of the comparison of runs, and so must be in the file.
+    :param averaged: heading and digits of its column in the comparison of a grid, the mean over the
+        seeds of a cell; None: no such column.
+    :param aliases: keys of the same number in files of earlier versions.
+    :param of: how it is worked out from the others, where the file does not hold it.
+
+    >>> kl = QUANTITIES[names().index("kl")]
+    >>> kl.label, kl.unit, kl.digits, kl.needs_latent
+    ('KL', 'nats per sentence', 3, True)
+    """
+
+    name: str
+    group: Group
+    label: str = ""
+    heading: str = ""
+    line: str = ""
+    text: str = ""
+    unknown: str = ""
+    exact: tuple[str, str] | None = None
+    line_when: Literal["always", "known", "nonzero"] = "always"
+    unit: str = ""
+    kind: Literal["number", "share", "count", "flag", "words"] = "number"
+    digits: int = 3
+    error: str = ""
+    needs_latent: bool = True
+    compared: bool = False
+    averaged: tuple[str, int] | None = None
+    aliases: tuple[str, ...] = ()
+    of: Callable[[Mapping[str, Any]], Any] | None = None
+
+    def value(self, result: Mapping[str, Any]) -> Any:
+        """The value in an evaluation; None where there is none."""
+        return result.get(self.name) if self.of is None else self.of(result)
+
+    @property
+    def title(self) -> str:
+        """Over a column of the report page."""
+        return self.heading or self.label or self.name
+
+    @property
+    def types(self) -> tuple[type, ...]:
+        """What JSON may hold under its key."""
+        if self.kind in ("flag", "words"):
+            return (bool,) if self.kind == "flag" else (str,)
+        return (int, float, type(None))
+
+
+def _gap(result: Mapping[str, Any]) -> float | None:
+    elbo, nll = result.get("elbo"), result.get("nll")
+    return None if elbo is None or nll is None else elbo - nll
+
+
+def _evaluations_of_a_sentence(result: Mapping[str, Any]) -> float | None:
+    total, count = result.get("decoder_evaluations"), result.get("num_sentences")
+    return total / count if total is not None and count else None
+
+
+def _proposal_and_settings(result: Mapping[str, Any]) -> str | None:
+    if result.get("proposal") is None:
+        return None
+    settings = [
+        name.replace("_", " ") if value is True else f"{name.replace('_', ' ')} {value}"
+        for name, value in (result.get("proposal_settings") or {}).items()
+        if value not in (None, False)
+    ]
+    return ", ".join([str(result["proposal"]), *settings])
+
+
+def _active_of_all(result: Mapping[str, Any]) -> str | None:
+    if not result.get("latent_dim"):
+        return None
+    return f"{result['active_units']} of {result['latent_dim']}"
+
+
+def _borderline(result: Mapping[str, Any]) -> str:
+    units = ", ".join(map(str, result.get("borderline_units") or []))
+    return f"; borderline: {units}" if units else ""
+
+
+QUANTITIES: tuple[Quantity, ...] = (
+    Quantity(
+        "num_sentences",
+        "text",
+        label="sentences",
+        line="sentences",
+        kind="count",
+        needs_latent=False,
+    ),
+    Quantity(
+        "num_tokens",
+        "text",
+        label="tokens, <eos> counted",
+        line="tokens, <eos> counted",
+        kind="count",
+        needs_latent=False,
+    ),
+    Quantity(
+        "num_left_out",
+        "text",
+        label="sentences left out as too long",
+        line="left out as too long",
+        line_when="nonzero",
+        kind="count",
+        needs_latent=False,
+    ),
+    Quantity(
+        "num_cut",
+        "text",
+        label="sentences cut short",
+        line="of them cut short",
+        line_when="nonzero",
+        kind="count",
+        needs_latent=False,
+    ),
+    Quantity(
+        "num_samples",
+        "draws",
+        label="K, draws for each sentence",
+        heading="K",
+        kind="count",
+        compared=True,
+    ),
+    Quantity("mean_draws", "draws", label="mean of the draws used", digits=1),
+    Quantity("decoder_evaluations", "draws", label="decoder evaluations", kind="count"),
+    Quantity(
+        "decoder_evaluations_of_a_sentence",
+        "draws",
+        kind="count",
+        of=_evaluations_of_a_sentence,
+    ),
+    Quantity(
+        "proposal",
+        "draws",
+        heading="proposal",
+        line="  draws",
+        text="from the {proposal} proposal, {decoder_evaluations_of_a_sentence} decoder "
+        "evaluations a sentence",
+        kind="words",
+        compared=True,
+    ),
+    Quantity(
+        "proposal_and_settings",
+        "draws",
+        label="proposal of the draws",
+        kind="words",
+        of=_proposal_and_settings,
+    ),
+    Quantity("exact", "draws", kind="flag", needs_latent=False),
+    Quantity(
+        "nll",
+        "likelihood",
+        label="nll ± Monte Carlo error",
+        heading="nll",
+        line="nll, K = {num_samples:d}",
+        text=f"{{nll}} (Monte Carlo) {NATS}",
+        exact=("nll", f"{{nll}} {NATS}, exact: there is no latent"),
+        unit=NATS,
+        error="nll_standard_error",
+        needs_latent=False,
+        compared=True,
+        averaged=("nll", 3),
+    ),
+    Quantity("nll_standard_error", "likelihood", heading="Monte Carlo error", unit=NATS),
+    Quantity(
+        "nll_sampling_error",
+        "likelihood",
+        label="sampling error of the nll",
+        line="  over sentences",
+        text="+- {nll_sampling_error} (another test set)",
+        unit=NATS,
+        needs_latent=False,
+    ),
+    Quantity(
+        "elbo",
+        "bound",
+        label="evidence lower bound",
+        heading="elbo",
+        line="elbo",
+        text=f"{{elbo}} {NATS} (an upper bound of the nll)",
+        unit=NATS,
+        compared=True,
+        averaged=("elbo", 2),
+    ),
+    Quantity("gap", "bound", unit=NATS, averaged=("gap", 2), of=_gap),
+    Quantity("reconstruction", "bound", label="reconstruction", line="  reconstruction", unit=NATS),
+    Quantity(
+        "kl",
+        "bound",
+        label="KL",
+        heading="kl",
+        line="  kl",
+        unit=NATS,
+        compared=True,
+        averaged=("kl", 2),
+    ),
+    Quantity("sampled_kl", "bound", unit=NATS),
+    Quantity(
+        "ppl",
+        "tokens",
+        label="perplexity per token",
+        heading="ppl",
+        line="perplexity",
+        text="{ppl} (from the elbo {ppl_elbo})",
+        digits=2,
+        needs_latent=False,
+        compared=True,
+    ),
+    Quantity("ppl_elbo", "tokens", label="perplexity per token by the bound", digits=2),
+    Quantity("ppl_per_word", "tokens", digits=2, needs_latent=False),
+    Quantity(
+        "bits_per_word",
+        "tokens",
+        label="bits per word",
+        line="bits per word",
+        needs_latent=False,
+    ),
+    Quantity(
+        "bits_per_character",
+        "tokens",
+        label="bits per character",
+        line="bits per character",
+        line_when="known",
+        needs_latent=False,
+    ),
+    Quantity(
+        "mutual_information",
+        "information",
+        label="mutual information",
+        line="mutual information",
+        text="{mutual_information} nats, cannot exceed ln N = {mutual_information_ceiling}",
+        unit="nats",
+        error="mutual_information_standard_error",
+        averaged=("mi", 2),
+    ),
+    Quantity("mutual_information_standard_error", "information", unit="nats"),
+    Quantity(
+        "mutual_information_upper",
+        "information",
+        label="its upper bound, own sentence left out",
+        line="  its upper bound",
+        line_when="known",
+        unit="nats",
+    ),
+    Quantity("mutual_information_ceiling", "information", label="its ceiling, ln N", unit="nats"),
+    Quantity(
+        "aggregate_kl",
+        "information",
+        label="KL of the aggregate posterior to the prior",
+        line="kl of the aggregate",
+        line_when="known",
+        unit="nats",
+        error="aggregate_kl_standard_error",
+    ),
+    Quantity("aggregate_kl_standard_error", "information", unit="nats"),
+    Quantity(
+        "total_correlation",
+        "information",
+        label="of it, total correlation",
+        line="  total correlation",
+        line_when="known",
+        unit="nats",
+        error="total_correlation_standard_error",
+    ),
+    Quantity("total_correlation_standard_error", "information", unit="nats"),
+    Quantity(
+        "dimensionwise_kl",
+        "information",
+        label="of it, dimension by dimension",
+        line="  dimension by dimension",
+        line_when="known",
+        unit="nats",
+        error="dimensionwise_kl_standard_error",
+    ),
+    Quantity("dimensionwise_kl_standard_error", "information", unit="nats"),
+    Quantity(
+        "active_units",
+        "information",
+        line="active units",
+        text="{active_units:d} of {latent_dim:d}{borderline}",
+        kind="count",
+        averaged=("au", 1),
+    ),
+    Quantity("active_of_all", "information", label="active units", kind="words", of=_active_of_all),
+    Quantity("borderline", "information", kind="words", of=_borderline),
+    Quantity("latent_dim", "information", kind="count", needs_latent=False),
+    Quantity(
+        "median_ess",
+        "trust",
+        label="median effective sample size",
+        line="  effective sample size",
+        text="median {median_ess}; {flagged_sentences} sentences rest on few draws",
+        digits=1,
+    ),
+    Quantity("flagged_sentences", "trust", label="sentences that rest on few draws", kind="count"),
+    Quantity(
+        "heavy_tail_share",
+        "trust",
+        label="sentences with k-hat above 0.7",
+        heading="share with k-hat above 0.7",
+        line="  khat above 0.7",
+        text="{heavy_tail_share} of sentences",
+        unknown="- (needs K >= 100)",
+        kind="share",
+        digits=1,
+        averaged=("khat %", 0),
+        aliases=("khat_above_0_7",),
+    ),
+    Quantity(
+        "doubling_increment",
+        "trust",
+        label="gain of the last doubling of K, D_K",
+        line="  last doubling of K",
+        text="-{doubling_increment:.3} nats, about {remaining_bias:.3} more to come",
+        line_when="known",
+        unit=NATS,
+        digits=4,
+    ),
+    Quantity("doubling_ratio", "trust", label="its ratio to the doubling before, ρ", digits=2),
+    Quantity("remaining_bias", "trust", label="estimated remaining bias", unit=NATS, digits=4),
+    # What a grid measures of its runs besides.
+    Quantity("gradient_signal_guide", "training", averaged=("snr q", 2), needs_latent=False),
+    Quantity("gradient_signal_model", "training", averaged=("snr p", 2), needs_latent=False),
+    Quantity("seconds", "training", unit="s", averaged=("sec", 0), needs_latent=False),
+    Quantity(
+        "tokens_per_second", "training", unit="1/s", averaged=("tok/s", 0), needs_latent=False
+    ),
+)
+
+GAPS: tuple[Quantity, ...] = (
+    Quantity(
+        "inference_gap",
+        "gaps",
+        label="inference gap: log p(x) less the guide's bound",
+        unit=NATS,
+        error="inference_gap_standard_error",
+    ),
+    Quantity(
+        "amortisation_gap",
+        "gaps",
+        label="of it, amortisation: the guide's bound against its own best",
+        line="amortisation gap",
+        line_when="known",
+        unit=NATS,
+        error="amortisation_gap_standard_error",
+    ),
+    Quantity(
+        "approximation_gap",
+        "gaps",
+        label="of it, approximation: the best of its family against log p(x)",
+        line="approximation gap",
+        line_when="known",
+        unit=NATS,
+        error="approximation_gap_standard_error",
+    ),
+)
+"""Numbers of the check, under ``check.gaps`` of an evaluation."""
+
+
+def names() -> list[str]:
+    """Names of all quantities."""
+    return [each.name for each in QUANTITIES]
+
+
+def quantity(name: str) -> Quantity:
+    """The quantity of this name.
+
+    :raises KeyError: for a name that none has.
+    """
+    for each in QUANTITIES:
+        if each.name == name:
+            return each
+    raise KeyError(name)
+
+
+def ordered(groups: Iterable[Group]) -> list[Quantity]:
+    """The quantities of these groups, group by group."""
+    return [each for group in groups for each in QUANTITIES if each.group == group]
+
+
+def compared() -> list[Quantity]:
+    """Columns of the comparison of runs, in their order."""
+    return [each for each in ordered(COLUMNS) if each.compared]
+
+
+def averaged() -> list[Quantity]:
+    """Columns of the comparison of a grid, in their order."""
+    return [each for each in ordered(COLUMNS) if each.averaged is not None]
+
+
+def with_current_names(result: Mapping[str, Any]) -> dict[str, Any]:
+    """An evaluation with the keys of today, whatever version wrote it.
+
+    >>> with_current_names({"nll": 1.5, "khat_above_0_7": 0.25})
+    {'nll': 1.5, 'heavy_tail_share': 0.25}
+    """
+    current = {alias: each.name for each in QUANTITIES for alias in each.aliases}
+    renamed = {current.get(key, key): value for key, value in result.items()}
+    if isinstance(renamed.get("proposals"), list):
+        renamed["proposals"] = [
+            with_current_names(row) if isinstance(row, Mapping) else row
+            for row in renamed["proposals"]
+        ]
+    return renamed
