@@ -15,12 +15,14 @@ class LanguageModel(PyroModule):
     :param decoder: a decoder with ``latent_dim=0``; called with nothing, returns p(x).
     """
 
-    # Takes the setting's place when the decoder is built from a run's settings.
-    latent_dim = 0
-
     def __init__(self, decoder: nn.Module) -> None:
         super().__init__("model")
         self.decoder = decoder
+
+    @staticmethod
+    def decoder_latent_dim() -> int:
+        """What a run's decoder is built with as ``latent_dim``, in the place of the setting."""
+        return 0
 
     def forward(self, tokens: Tensor | None = None, *, size: int | None = None) -> Tensor:
         """Score ``tokens`` ``(N, T)``, or generate ``size`` sentences."""

@@ -113,8 +113,9 @@ def build_pair(
 ) -> Pair:
     """Build model and guide, and whatever their ``__init__`` names of the zoo's other kinds.
 
-    A class attribute with the name of a size (``latent_dim = 0``) takes the setting's place. Random
-    numbers are neither seeded nor put back.
+    A model whose decoder takes something else than z has a static method ``decoder_latent_dim``: it
+    names the settings that it needs, and returns what the decoder is built with as ``latent_dim``.
+    Random numbers are neither seeded nor put back.
 
     :param sizes: ``vocab_size`` and ``max_length``.
     :param specs: by default what the settings name.
@@ -125,7 +126,9 @@ def build_pair(
         model_class = zoo.load("models", _given(specs, "model"))
         settings = {name: getattr(config, name) for name in ARCHITECTURE}
         values: dict[str, Any] = {**settings, **sizes, **config.options}
-        values |= {n: getattr(model_class, n) for n in values if hasattr(model_class, n)}
+        if hasattr(model_class, "decoder_latent_dim"):
+            width = zoo.build(model_class.decoder_latent_dim, values)
+            values.setdefault("decoder_latent_dim", width)
         model = _build_with_parts(model_class, specs, values)
         guide_spec = specs["guide"]
         if guide_spec is None:
@@ -218,6 +221,8 @@ def _refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
         if any(name in zoo.parameters(program) for program in programs)
     }
     takers = [*programs, *parts.values(), zoo.load("objectives", config.objective)]
+    if hasattr(programs[0], "decoder_latent_dim"):
+        takers.append(programs[0].decoder_latent_dim)
     for kind, spec in (("constraints", config.constraint), ("procedures", config.procedure)):
         takers += [] if spec is None else [zoo.load(kind, spec)]
     accepted = {name for taker in takers for name in zoo.parameters(taker)}
@@ -232,7 +237,7 @@ def _refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
 
 def _build_with_parts(cls: type, specs: Specs, values: dict[str, Any]) -> nn.Module:
     parts = {
-        name: _build_part(name, zoo.load(kind, _given(specs, name)), cls, values)
+        name: _build_part(name, zoo.load(kind, _given(specs, name)), values)
         for name, kind in PARTS.items()
         if name in zoo.parameters(cls)
     }
@@ -242,15 +247,10 @@ def _build_with_parts(cls: type, specs: Specs, values: dict[str, Any]) -> nn.Mod
     return module
 
 
-def _build_part(name: str, cls: type, owner: type, values: dict[str, Any]) -> Any:
-    """A part of ``owner``; an option such as ``decoder_num_layers`` is for the decoder alone."""
-    values = dict(values)
-    if name == "decoder" and hasattr(owner, "context_dim"):
-        # A decoder may be given more than z, and only the model that gives it knows how much.
-        values["latent_dim"] = owner.context_dim(values["latent_dim"])
-    for option, parameter in _for_part_alone(name, cls, values).items():
-        values[parameter] = values[option]
-    return zoo.build(cls, values)
+def _build_part(name: str, cls: type, values: dict[str, Any]) -> Any:
+    """A part from the values; one such as ``decoder_num_layers`` is for the decoder alone."""
+    for_it_alone = _for_part_alone(name, cls, values)
+    return zoo.build(cls, values | {for_it_alone[key]: values[key] for key in for_it_alone})
 
 
 def _for_part_alone(name: str, cls: type, options: Iterable[str]) -> dict[str, str]:
