@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -227,7 +227,7 @@ def _refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
         takers += [] if spec is None else [zoo.load(kind, spec)]
     accepted = {name for taker in takers for name in zoo.parameters(taker)}
     for name, part in parts.items():
-        accepted |= set(_for_part_alone(name, part, config.options))
+        accepted |= {f"{name}_{parameter}" for parameter in zoo.parameters(part)}
     unused = sorted(set(config.options) - accepted)
     if unused:
         near = difflib.get_close_matches(unused[0], accepted, n=1)
@@ -249,18 +249,12 @@ def _build_with_parts(cls: type, specs: Specs, values: dict[str, Any]) -> nn.Mod
 
 def _build_part(name: str, cls: type, values: dict[str, Any]) -> Any:
     """A part from the values; one such as ``decoder_num_layers`` is for the decoder alone."""
-    for_it_alone = _for_part_alone(name, cls, values)
-    return zoo.build(cls, values | {for_it_alone[key]: values[key] for key in for_it_alone})
-
-
-def _for_part_alone(name: str, cls: type, options: Iterable[str]) -> dict[str, str]:
-    """The options that begin with the name of a part, and the parameter of ``cls`` each is for."""
-    accepted, start = zoo.parameters(cls), f"{name}_"
-    return {
-        option: option.removeprefix(start)
-        for option in options
-        if option.startswith(start) and option.removeprefix(start) in accepted
+    for_it_alone = {
+        parameter: values[f"{name}_{parameter}"]
+        for parameter in zoo.parameters(cls)
+        if f"{name}_{parameter}" in values
     }
+    return zoo.build(cls, values | for_it_alone)
 
 
 def _tied_parts(model: nn.Module) -> list[Any]:

@@ -131,7 +131,7 @@ class Trainer:
         if not self.folder.state.exists():
             self.folder.state.parent.mkdir(parents=True, exist_ok=True)
             self.save()
-        with pyro.settings.context(module_local_params=True), pyro.validation_enabled(False):
+        with pyro.validation_enabled(False):
             while self.progress.epoch < self.config.epochs and not self.progress.finished:
                 self._train_epoch()
                 self._finish_epoch()
