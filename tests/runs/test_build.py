@@ -70,7 +70,7 @@ def test_same_seed_gives_the_same_weights_whatever_was_drawn_before(corpus):
 
 
 def test_parameters_stay_out_of_the_global_store(corpus):
-    built = build(TrainConfig(**SMALL, prior="vamp_prior"), corpus)
+    built = build(TrainConfig(**SMALL), corpus)
     assert not list(pyro.get_param_store().keys())
     assert not pyro.settings.get("module_local_params")
     assert list(built.modules.parameters())
