@@ -67,7 +67,8 @@ class Trainer:
     >>> trainer.fit().epoch
     1
 
-    :param config: settings of training alone; the modules are trained on the device they are on.
+    :param config: settings of training alone. Its ``seed`` orders the batches, and its ``device``
+        is not used: the modules are trained where they are, with the draws of torch's generator.
     :param folder: where metrics, weights and checkpoints are written.
     :param objective: any ``pyro.infer.ELBO`` with a ``differentiable_loss``; one with ``advance``
         and ``state_dict`` (a KL schedule) is moved on and saved with the run.

@@ -124,7 +124,7 @@ class Updates:
         return value
 
     def number(self, value: Tensor) -> float | Tensor:
-        """A number of the present step; if steps are deferred, it stays on the device, in float64."""
+        """A number of the present step; a float64 tensor on the device if steps are deferred."""
         return value.detach().double() if self.deferred else value.item()
 
     def check(self) -> None:
