@@ -30,7 +30,7 @@ import torch
 from hand_written import HandWrittenVAE
 from torch import Tensor, nn
 
-from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.config.train import TrainingConfig
 from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.importance.target import Target
 from pyro_textvae.guides import GaussianGuide
@@ -322,7 +322,7 @@ def _our_step(
 ) -> Callable[[], object]:
     """What the trainer does with a batch, checks of finite numbers included."""
     modules = nn.ModuleDict({"model": model, "guide": guide})
-    updates = Updates(modules, list(modules.parameters()), TrainConfig(), Path("none"))
+    updates = Updates(modules, list(modules.parameters()), TrainingConfig(), Path("none"))
     objective = BetaELBO() if num_particles == 1 else IWAE(num_particles)
     loss_module, progress = objective(model, guide), Progress()
 

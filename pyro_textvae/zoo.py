@@ -11,7 +11,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -86,7 +86,7 @@ def load(kind: str, spec: str) -> type:
     return named
 
 
-def parameters(cls: type) -> list[str]:
+def parameters(cls: Callable[..., Any]) -> list[str]:
     """What ``cls`` takes by name: what :func:`build` looks for among the values."""
     return [
         parameter.name
@@ -95,7 +95,7 @@ def parameters(cls: type) -> list[str]:
     ]
 
 
-def build(cls: type, values: Mapping[str, Any]) -> Any:
+def build(cls: Callable[..., Any], values: Mapping[str, Any]) -> Any:
     """Call ``cls`` with those of ``values`` that its ``__init__`` names.
 
     :raises UserError: when a parameter without a default has no value, or a value is refused.

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 
 import pyro_textvae
@@ -15,6 +16,7 @@ from pyro_textvae import zoo
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pyro_textvae"
+TRAINING = "pyro_textvae.training"
 EXPORTING = {
     "models": ROOT / "models",
     "guides": ROOT / "guides",
@@ -76,6 +78,26 @@ def test_imports_go_one_way():
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "2 kept, 0 broken" in checked.stdout
+
+
+def _imported(graph, module):
+    """Modules that ``module`` imports, itself or by others."""
+    reached, left = set(), [module]
+    while left:
+        new = graph.find_modules_directly_imported_by(left.pop()) - reached
+        reached |= new
+        left += new
+    return reached
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """Not for its types alone either: what needs a circle needs a Protocol."""
+    graph = grimp.build_graph("pyro_textvae", exclude_type_checking_imports=False, cache_dir=None)
+    imported = {module: _imported(graph, module) for module in graph.modules}
+    assert not sorted(module for module in imported if module in imported[module])
+    procedures = [module for module in imported if module.startswith(f"{TRAINING}.procedure")]
+    assert len(procedures) > 3
+    assert not [name for name in procedures if f"{TRAINING}.trainer" in imported[name]]
 
 
 def test_importing_the_package_does_not_import_torch():

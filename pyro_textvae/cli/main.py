@@ -26,7 +26,7 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    :returns: 0 when it went well, 1 when runs of a grid failed, 2 for a mistake to mend.
+    :returns: 0 when it went well, 1 when runs of a grid failed, 2 for a mistake of the user's.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:

@@ -47,7 +47,7 @@ def parse(cls: type[Settings], command: str, arguments: Sequence[str]) -> tuple[
     )
     parser.add_argument("--config", action="config", help="YAML file of settings; flags override")
     names = parser.add_class_arguments(cls)
-    known = [name for name in names if name != "config"]
+    settings = [name for name in names if name != "config"]
     hints = get_type_hints(cls)
     switches = {field.name for field in fields(cls) if hints[field.name] is bool}  # type: ignore[arg-type]
     normal = _files_first(_normalise(arguments, switches))
@@ -55,17 +55,17 @@ def parse(cls: type[Settings], command: str, arguments: Sequence[str]) -> tuple[
         if argument.startswith("--"):
             flag, _, value = argument[2:].partition("=")
             name = flag.partition(".")[0]
-            if name not in (*known, "config", "help", "print_config"):
+            if name not in (*settings, "config", "help", "print_config"):
                 raise UserError(
-                    f"{command} has no setting --{_hyphen(name)}{_nearest(name, known)}"
+                    f"{command} has no setting --{_hyphen(name)}{_nearest(name, settings)}"
                 )
             if name == "config":
-                _check_file(command, value, known)
+                _check_file(command, value, settings)
     try:
         parsed = parser.parse_args(normal)
         defaults = parser.get_defaults()
-        values = {name: parsed[name] for name in known}
-        given = {name for name in known if values[name] != defaults[name]}
+        values = {name: parsed[name] for name in settings}
+        given = {name for name in settings if values[name] != defaults[name]}
         given |= {argument[2:].partition("=")[0] for argument in normal if argument[:2] == "--"}
         return cls(**values), given - {"config"}
     except ArgumentError as error:
@@ -100,11 +100,11 @@ def _files_first(arguments: Sequence[str]) -> list[str]:
     return [*files, *flags]
 
 
-def _check_file(command: str, path: str, known: list[str]) -> None:
-    """Refuse a file that is no mapping from known names, which the parser would not name."""
+def _check_file(command: str, path: str, known_names: list[str]) -> None:
+    """Refuse a file that is not a mapping, or an unknown name, which the parser would not tell."""
     if not path:
         raise UserError("--config needs the name of a YAML file of settings")
-    mend = "write one `name: value` a line, as in the config.yaml of a run"
+    advice = "write one `name: value` a line, as in the config.yaml of a run"
     try:
         settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -112,18 +112,17 @@ def _check_file(command: str, path: str, known: list[str]) -> None:
             f"cannot read --config {path}: {error.strerror}; give a YAML file of settings"
         ) from error
     except UnicodeDecodeError as error:
-        raise UserError(f"--config {path} is not UTF-8 text: {mend}") from error
+        raise UserError(f"--config {path} is not UTF-8 text: {advice}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" (line {mark.line + 1})" if mark else ""
-        raise UserError(f"--config {path} is not YAML{place}: {mend}") from error
+        raise UserError(f"--config {path} is not YAML{place}: {advice}") from error
     if not isinstance(settings, dict):
-        raise UserError(f"--config {path} is not a mapping of settings: {mend}")
+        raise UserError(f"--config {path} is not a mapping of settings: {advice}")
     for name in settings:
-        if str(name).partition(".")[0] not in known:
-            raise UserError(
-                f"{command} has no setting {name!r}, which {path} gives{_nearest(str(name), known)}"
-            )
+        if str(name).partition(".")[0] not in known_names:
+            near = _nearest(str(name), known_names)
+            raise UserError(f"{command} has no setting {name!r}, which {path} gives{near}")
 
 
 def _one_line(command: str, message: str) -> str:
@@ -134,8 +133,8 @@ def _one_line(command: str, message: str) -> str:
     return f"{command}: {text} (see pyro-textvae {command} --help)"
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
+def _nearest(name: str, known_names: list[str]) -> str:
+    near = difflib.get_close_matches(name, known_names, n=1)
     hint = f"; did you mean --{_hyphen(near[0])}?" if near else ""
     return f"{hint} (see --help)"
 

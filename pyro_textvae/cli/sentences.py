@@ -16,7 +16,7 @@ from pyro_textvae.special_tokens import EOS
 
 
 def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Ids of a sentence of the user's own, ending in ``<eos>``.
+    """Ids of the user's sentence, ending in ``<eos>``.
 
     :raises UserError: for text without a word.
     """
@@ -31,5 +31,5 @@ def pick_sentences(path: str | Path, split: str, size: int, seed: int) -> list[l
     corpus = load_run_corpus(RunFolder(path))
     sentences = getattr(corpus, split)
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(sentences), generator=generator)[:size]
-    return [sentences[int(index)].tolist() for index in chosen]
+    indices = torch.randperm(len(sentences), generator=generator)[:size]
+    return [sentences[int(index)].tolist() for index in indices]

@@ -3,14 +3,18 @@
 """Settings are checked where their dataclass is made: the type, the choices and the range of each.
 
 Types and choices are read from the annotations. What else a value must satisfy stands beside its
-field::
+field.
 
-    @dataclass
-    class Config:
-        epochs: int = setting(40, at_least(1))
-
-        def __post_init__(self) -> None:
-            check_settings(self)
+>>> @dataclass
+... class Config:
+...     epochs: int = setting(40, at_least(1))
+...
+...     def __post_init__(self) -> None:
+...         check_settings(self)
+>>> Config(epochs=0)
+Traceback (most recent call last):
+...
+pyro_textvae.errors.UserError: epochs must be at least 1, got 0
 """
 
 from __future__ import annotations

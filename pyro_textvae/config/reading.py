@@ -45,16 +45,16 @@ def _parser_of(cls: type) -> tuple[ArgumentParser, list[str]]:
     return parser, parser.add_class_arguments(cls)
 
 
-def refuse_unknown(names: Iterable[Any], known: Iterable[str], where: str) -> None:
+def refuse_unknown(names: Iterable[Any], known_names: Iterable[str], where: str) -> None:
     """Refuse the first name that is not known.
 
     :raises UserError: with the nearest known name, or all of them.
     """
-    known = list(known)
+    known_names = list(known_names)
     for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known)}"
+        if name not in known_names:
+            near = difflib.get_close_matches(str(name), known_names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known_names)}"
             raise UserError(f"{where} has no setting {name!r}: {hint}")
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -221,13 +221,15 @@ def _refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
         if any(name in zoo.parameters(program) for program in programs)
     }
     takers = [*programs, *parts.values(), zoo.load("objectives", config.objective)]
+    if hasattr(programs[0], "decoder_latent_dim"):
+        takers.append(programs[0].decoder_latent_dim)
     for kind, spec in (("constraints", config.constraint), ("procedures", config.procedure)):
         takers += [] if spec is None else [zoo.load(kind, spec)]
     accepted = {name for taker in takers for name in zoo.parameters(taker)}
     if hasattr(programs[0], "decoder_latent_dim"):
         accepted |= set(zoo.parameters(programs[0].decoder_latent_dim))
     for name, part in parts.items():
-        accepted |= set(_for_part_alone(name, part, config.options))
+        accepted |= {f"{name}_{parameter}" for parameter in zoo.parameters(part)}
     unused = sorted(set(config.options) - accepted)
     if unused:
         near = difflib.get_close_matches(unused[0], accepted, n=1)
@@ -248,22 +250,13 @@ def _build_with_parts(cls: type, specs: Specs, values: dict[str, Any]) -> nn.Mod
 
 
 def _build_part(name: str, cls: type, values: dict[str, Any]) -> Any:
-    """A part from the values; an option such as ``decoder_num_layers`` is for the decoder alone."""
-    own_values = {
-        parameter: values[option]
-        for option, parameter in _for_part_alone(name, cls, values).items()
+    """A part from the values; one such as ``decoder_num_layers`` is for the decoder alone."""
+    for_it_alone = {
+        parameter: values[f"{name}_{parameter}"]
+        for parameter in zoo.parameters(cls)
+        if f"{name}_{parameter}" in values
     }
-    return zoo.build(cls, {**values, **own_values})
-
-
-def _for_part_alone(name: str, cls: type, options: Iterable[str]) -> dict[str, str]:
-    """The options that begin with the name of a part, and the parameter of ``cls`` each is for."""
-    accepted, start = zoo.parameters(cls), f"{name}_"
-    return {
-        option: option.removeprefix(start)
-        for option in options
-        if option.startswith(start) and option.removeprefix(start) in accepted
-    }
+    return zoo.build(cls, values | for_it_alone)
 
 
 def _tied_parts(model: nn.Module) -> list[Any]:

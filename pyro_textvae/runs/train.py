@@ -34,6 +34,7 @@ def train(
     :raises UserError: for anything the user can fix; nothing is overwritten before the corpus,
         the model and the objective are known to be sound.
     """
+    # A device that is not there is refused before text is read, which can take minutes.
     find_device(config.device)
     corpus = load_corpus_of(config)
     with pyro.settings.context(module_local_params=True):

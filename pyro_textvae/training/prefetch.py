@@ -22,7 +22,7 @@ Place = TypeVar("Place")
 Item = TypeVar("Item")
 
 _AHEAD = 2
-"""Items that are made or kept ready while one is in use."""
+"""How many items are made, or kept ready, while another is in use."""
 
 
 def batches_on(
@@ -31,8 +31,8 @@ def batches_on(
     """The batch of each entry of ``plan``, in order, where the model is.
 
     On the CPU each is made when it is asked for. For a GPU a thread makes the next ones in
-    page-locked memory, and they are copied beside what the GPU computes at the time: the host never
-    waits for the device. Close it (``contextlib.closing``) when leaving early, so that the thread
+    page-locked memory, and they are copied while the GPU computes: the host never waits for the
+    device. Close it (``contextlib.closing``) when leaving early, so that the thread
     ends.
 
     :raises Exception: whatever ``make`` raises, at the entry it was raised for.
@@ -86,7 +86,7 @@ def without_waiting(batch: Mapping[str, Tensor], device: torch.device) -> dict[s
 
 
 def _with(batch: Batch, values: dict[str, Tensor]) -> Batch:
-    """The same batch with other tensors: what else it knows of itself, it keeps."""
+    """A copy of the batch with these tensors in the place of its own; its indices stay."""
     changed = copy.copy(batch)
     changed.update(values)
     return changed

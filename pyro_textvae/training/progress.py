@@ -14,7 +14,7 @@ class Progress:
     """Where a run stands, between two steps.
 
     epoch, batch
-        Epochs done, and batches done of the one under way.
+        Epochs done, and batches done of the epoch under way.
     step
         Training steps done, of all epochs.
     best_elbo

@@ -67,7 +67,8 @@ class Trainer:
     >>> trainer.fit().epoch
     1
 
-    :param config: settings of training alone; the modules are trained on the device they are on.
+    :param config: settings of training alone. Its ``seed`` orders the batches, and its ``device``
+        is not used: the modules are trained where they are, with the draws of torch's generator.
     :param folder: where metrics, weights and checkpoints are written.
     :param objective: any ``pyro.infer.ELBO`` with a ``differentiable_loss``; one with ``advance``
         and ``state_dict`` (a KL schedule) is moved on and saved with the run.
@@ -131,7 +132,7 @@ class Trainer:
         if not self.folder.state.exists():
             self.folder.state.parent.mkdir(parents=True, exist_ok=True)
             self.save()
-        with pyro.settings.context(module_local_params=True), pyro.validation_enabled(False):
+        with pyro.validation_enabled(False):
             while self.progress.epoch < self.config.epochs and not self.progress.finished:
                 self._train_epoch()
                 self._finish_epoch()

@@ -29,7 +29,7 @@ from pyro_textvae.training.progress import Progress
 
 @dataclass(frozen=True)
 class _Step:
-    """A step that nobody knows to be finite yet, with all that repeats it."""
+    """A step that has not been seen to be finite yet, with all that it takes to repeat it."""
 
     loss_module: nn.Module
     batch: Mapping[str, Tensor]
@@ -42,9 +42,9 @@ class _Step:
 class Updates:
     """Steps parameters down a loss; one that is not finite moves nothing and ends training.
 
-    On the CPU each step is checked before it is taken. A GPU would have to be waited for: there a
-    flag on the device keeps the fused optimiser from the broken step and from all that follow, and
-    the host reads it at :meth:`check`.
+    On the CPU each step is checked before it is taken. On a GPU that would mean to wait for it:
+    there a flag on the device keeps the fused optimiser from the broken step and from all that
+    follow, and the host reads it at :meth:`check`.
 
     :param parameters: all that may be stepped.
     :param config: its optimiser, learning rate, clipping, precision and compilation.
@@ -124,7 +124,7 @@ class Updates:
         return value
 
     def number(self, value: Tensor) -> float | Tensor:
-        """A number of the present step: where steps are deferred, left on the device in float64."""
+        """A number of the present step; a float64 tensor on the device if steps are deferred."""
         return value.detach().double() if self.deferred else value.item()
 
     def check(self) -> None:
@@ -172,7 +172,7 @@ class Updates:
         return loss
 
     def _error(self, step: _Step) -> TrainingError:
-        """Repeat a step, from which on nothing has moved, for the gradients that broke it."""
+        """Repeat a step for its gradients: since it broke, no parameter has moved."""
         cuda = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(cuda), pyro.validation_enabled(False):
             self._set_random_state(step.random_state)

@@ -36,13 +36,13 @@ def validate(model: nn.Module, guide: nn.Module, corpus: Corpus, batch_size: int
     batches = corpus.batches("valid", batch_size, shuffle=False)
     result = log_likelihood(model, guide, batches, num_samples=1, seed=VALIDATION_SEED)
     batches = corpus.batches("valid", batch_size, shuffle=False)
-    # Of a flow it would take longer than the epoch.
-    known = information(
+    # Pairs of a flow's densities would take longer than the epoch.
+    measured = information(
         model, guide, batches, VALIDATION_SEED, costly_pairs=0, total_correlation=False
     )
     return Validation(
         elbo=-result.elbo.mean().item(),
         reconstruction=-result.reconstruction.mean().item(),
         kl=result.kl.mean().item(),
-        mutual_information=known.mutual_information,
+        mutual_information=measured.mutual_information,
     )

@@ -27,15 +27,15 @@ def edit_json(path, change):
 def test_folder_that_is_no_run(check_refused, tmp_path, command):
     other = write_corpus(tmp_path / "other")
     (tmp_path / "empty").mkdir()
-    mend = "give a folder made by train"
-    check_refused(rf"other is not a run \(it has no config\.json\): {mend}", *command, other)
+    advice = "give a folder made by train"
+    check_refused(rf"other is not a run \(it has no config\.json\): {advice}", *command, other)
     check_refused(
-        rf"empty is not a run \(it has no config\.json\): {mend}", *command, tmp_path / "empty"
+        rf"empty is not a run \(it has no config\.json\): {advice}", *command, tmp_path / "empty"
     )
     check_refused(
-        rf"nowhere is not a run \(no such folder\): {mend}", *command, tmp_path / "nowhere"
+        rf"nowhere is not a run \(no such folder\): {advice}", *command, tmp_path / "nowhere"
     )
-    check_refused(rf"train\.txt is not a run .*: {mend}", *command, other / "train.txt")
+    check_refused(rf"train\.txt is not a run .*: {advice}", *command, other / "train.txt")
 
 
 @pytest.mark.parametrize("command", ["evaluate", "sample", "reconstruct", "interpolate"])

@@ -159,9 +159,9 @@ def test_bad_configuration_file(check_refused, train, tmp_path, text, message):
 
 
 def test_configuration_file_that_cannot_be_read(check_refused, train, tmp_path):
-    mend = "give a YAML file of settings"
-    check_refused(rf"--config nowhere\.yaml: .*; {mend}", *train, "--config", "nowhere.yaml")
-    check_refused(rf"--config \S+: Is a directory; {mend}", *train, f"--config={tmp_path}")
+    advice = "give a YAML file of settings"
+    check_refused(rf"--config nowhere\.yaml: .*; {advice}", *train, "--config", "nowhere.yaml")
+    check_refused(rf"--config \S+: Is a directory; {advice}", *train, f"--config={tmp_path}")
     (tmp_path / "latin.yaml").write_bytes(b"data: na\xefve\n")
     check_refused(r"latin\.yaml is not UTF-8 text: write one", *train, "--config", "latin.yaml")
 

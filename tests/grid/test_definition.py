@@ -134,7 +134,7 @@ def test_file_is_the_mapping(tmp_path):
         ({"gradient_draws": 1}, "gradient_draws must be at least 2, or 0 for none, got 1"),
         ({"evaluation": {"num_sample": 1}}, r"evaluation has no .*did you mean 'num_samples'\?"),
         ({"evaluation": {"num_samples": 0}}, "evaluation: num_samples must be at least 1, got 0"),
-        ({"evaluation": {"split": "tset"}}, "evaluation: split must be train, valid or test"),
+        ({"evaluation": {"split": "tset"}}, "evaluation: split must be one of train, valid, test"),
     ],
 )
 def test_refusals(changes, message):

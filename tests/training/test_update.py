@@ -140,7 +140,7 @@ def test_no_checkpoint_is_written_between_a_broken_step_and_its_error(tmp_path):
     with pytest.raises(TrainingError, match="at step 2 "):
         trainer.save()
     assert trainer.folder.load_state()["progress"]["step"] == 0
-    # What broke it mended, the trainer itself can go on from what was saved.
+    # With the cause removed, the trainer itself can go on from what was saved.
     trainer.guide.encoder._forward_hooks.clear()
     trainer.load_state_dict(trainer.folder.load_state())
     trainer.fit()

@@ -28,11 +28,12 @@ class AggressiveEncoder(Procedure):
 
     Each step clips the gradient by the norm over the parameters that it moves, and leaves the
     optimiser's moments of the others as they are. The batches come from those of the epoch, from a
-    generator of the procedure's own. A KL schedule moves on with the steps of the model.
+    generator of the procedure's own. A KL schedule advances with the steps of the model.
 
-    Source: He et al. (2019), Lagging Inference Networks, algorithm 1; window and number of steps
-    are those of the published code, which makes one step fewer and begins the inner loop with the
-    batch of the outer step.
+    Source: He et al. (2019), Lagging Inference Networks and Posterior Collapse in Variational
+    Autoencoders, https://arxiv.org/abs/1901.05534, algorithm 1. Window and number of steps are
+    those of the published code, which makes one step fewer and begins the inner loop with the batch
+    of the outer step.
 
     :param max_inner_steps: steps of the guide for one of the model, at most.
     :param inner_window: steps over which the loss is averaged.
@@ -51,7 +52,7 @@ class AggressiveEncoder(Procedure):
         self.generator = torch.Generator()
 
     def check(self, trainer: Training) -> None:
-        """Refuse a pair without just one latent site: its mutual information is not known."""
+        """Refuse a pair that has not exactly one latent site: its mutual information is unknown."""
         latents = find_latents(trainer, self)
         if len(latents) > 1:
             raise UserError(

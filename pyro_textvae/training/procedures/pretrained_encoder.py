@@ -24,8 +24,9 @@ class PretrainedEncoder(Procedure):
     an autoencoder is.
 
     Source: Li et al. (2019), A Surprisingly Effective Fix for Deep Latent Variable Modeling of
-    Text. Theirs goes on from the best epoch of the autoencoder, and adds free bits, which are the
-    objective's here. The model goes back to its own initial values, not to another draw of them.
+    Text, https://arxiv.org/abs/1909.00868. Theirs goes on from the best epoch of the autoencoder,
+    and adds free bits, which here are the objective's. The model goes back to its own initial
+    values, not to another draw of them.
 
     :param pretrain_epochs: epochs without a KL term.
     :raises ValueError: when it is below 1.
