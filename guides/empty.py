@@ -9,7 +9,14 @@ from torch import Tensor
 
 
 class EmptyGuide(PyroModule):
-    """Nothing to infer: the bound of a model without latents is its exact likelihood."""
+    """Nothing to infer: the bound of a model without latents is its exact likelihood.
+
+    >>> import torch
+    >>> from pyro import poutine
+    >>> guide = EmptyGuide()
+    >>> poutine.trace(guide).get_trace(torch.tensor([[4, 5, 2]])).stochastic_nodes
+    []
+    """
 
     def __init__(self) -> None:
         super().__init__("guide")

@@ -4,33 +4,47 @@
 
 from __future__ import annotations
 
-import pyro
 import pyro.distributions as dist
-from pyro.nn import PyroModule
 from torch import Tensor, nn
 
-from pyro_textvae.nn import Encoder
+from pyro_textvae.nn import Encoder, Guide
+from pyro_textvae.nn.checks import check_sizes
 
 
-class GaussianGuide(PyroModule):
-    """q(z | x) = N(loc(x), diag scale(x)^2), both linear in the encoder's features.
+class GaussianGuide(Guide):
+    r"""q(z | x) = N(loc(x), diag scale(x)^2).
+
+    .. math::
+        q(z \mid x) = \prod_j \mathcal N(z_j; \mu_j(x), \sigma_j^2(x))
+
+    ======  ======  ===================
+    symbol  site    shape
+    ======  ======  ===================
+    z       ``z``   ``(N, latent_dim)``
+    ======  ======  ===================
+
+    Mean and log variance are linear in the encoder's features. The KL to a Gaussian prior is in
+    closed form.
+
+    >>> import torch
+    >>> from pyro_textvae.nn import BagOfWordsEncoder
+    >>> encoder = BagOfWordsEncoder(vocab_size=9, embedding_dim=4, hidden_dim=8)
+    >>> guide = GaussianGuide(encoder, latent_dim=3)
+    >>> guide(torch.tensor([[4, 5, 2], [6, 2, 0]])).shape
+    torch.Size([2, 3])
+
+    Source: Kingma and Welling (2014), Auto-Encoding Variational Bayes,
+    https://arxiv.org/abs/1312.6114.
 
     :param encoder: maps tokens ``(N, T)`` to features ``(N, encoder.output_dim)``.
     :param latent_dim: size of z.
     """
 
     def __init__(self, encoder: Encoder, latent_dim: int) -> None:
-        super().__init__("guide")
-        if latent_dim < 1:
-            raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
-        self.encoder = encoder
+        super().__init__(encoder)
+        check_sizes(latent_dim=latent_dim)
         self.loc = nn.Linear(encoder.output_dim, latent_dim)
         self.log_variance = nn.Linear(encoder.output_dim, latent_dim)
-
-    def forward(self, tokens: Tensor, *, size: int | None = None) -> Tensor:
-        """Draw z ``(N, latent_dim)`` for ``tokens`` ``(N, T)``."""
-        with pyro.plate("data", len(tokens)):
-            return pyro.sample("z", self.posterior(self.encoder(tokens)))
 
     def posterior(self, features: Tensor) -> dist.TorchDistribution:
         """q(z | x) for the encoder's features ``(..., encoder.output_dim)``."""

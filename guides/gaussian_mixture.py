@@ -4,23 +4,38 @@
 
 from __future__ import annotations
 
-import pyro
 import pyro.distributions as dist
-from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from pyro_textvae.distributions.diagonal_gaussian_mixture import DiagonalGaussianMixture
-from pyro_textvae.nn import Encoder
+from pyro_textvae.nn import Encoder, Guide
 from pyro_textvae.nn.checks import check_sizes
 
 
-class GaussianMixtureGuide(PyroModule):
-    """q(z | x) = sum_c weight_c(x) N(loc_c(x), diag scale_c(x)^2).
+class GaussianMixtureGuide(Guide):
+    r"""q(z | x) = sum_c weight_c(x) N(loc_c(x), diag scale_c(x)^2).
+
+    .. math::
+        q(z \mid x) = \sum_c \pi_c(x) \prod_j \mathcal N(z_j; \mu_{cj}(x), \sigma_{cj}^2(x))
+
+    ======  ======  ===================
+    symbol  site    shape
+    ======  ======  ===================
+    z       ``z``   ``(N, latent_dim)``
+    ======  ======  ===================
 
     Logits of the weights, means and log variances are linear in the encoder's features. Draws have
     gradients to all three. The KL has no closed form: it is sampled.
 
-    Source: Graves (2016), Stochastic backpropagation through mixture density distributions.
+    >>> import torch
+    >>> from pyro_textvae.nn import BagOfWordsEncoder
+    >>> encoder = BagOfWordsEncoder(vocab_size=9, embedding_dim=4, hidden_dim=8)
+    >>> guide = GaussianMixtureGuide(encoder, latent_dim=3, num_posterior_components=4)
+    >>> guide(torch.tensor([[4, 5, 2], [6, 2, 0]])).shape
+    torch.Size([2, 3])
+
+    Source: Graves (2016), Stochastic Backpropagation through Mixture Density Distributions,
+    https://arxiv.org/abs/1607.05690.
 
     :param encoder: maps tokens ``(N, T)`` to features ``(N, encoder.output_dim)``.
     :param latent_dim: size of z.
@@ -30,19 +45,13 @@ class GaussianMixtureGuide(PyroModule):
     def __init__(
         self, encoder: Encoder, latent_dim: int, num_posterior_components: int = 3
     ) -> None:
-        super().__init__("guide")
+        super().__init__(encoder)
         check_sizes(latent_dim=latent_dim)
         check_sizes(minimum=2, num_posterior_components=num_posterior_components)
-        self.encoder = encoder
         self.num_posterior_components = num_posterior_components
         self.logits = nn.Linear(encoder.output_dim, num_posterior_components)
         self.loc = nn.Linear(encoder.output_dim, num_posterior_components * latent_dim)
         self.log_variance = nn.Linear(encoder.output_dim, num_posterior_components * latent_dim)
-
-    def forward(self, tokens: Tensor, *, size: int | None = None) -> Tensor:
-        """Draw z ``(N, latent_dim)`` for ``tokens`` ``(N, T)``."""
-        with pyro.plate("data", len(tokens)):
-            return pyro.sample("z", self.posterior(self.encoder(tokens)))
 
     def posterior(self, features: Tensor) -> dist.TorchDistribution:
         """q(z | x) for the encoder's features ``(..., encoder.output_dim)``."""

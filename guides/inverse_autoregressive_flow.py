@@ -6,19 +6,27 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyro
 import pyro.distributions as dist
 from pyro.distributions.transforms import ConditionalAffineAutoregressive
-from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from pyro_textvae.distributions.conditioned_flow import AutoregressiveConditioner, ConditionedFlow
-from pyro_textvae.nn import Encoder
+from pyro_textvae.nn import Encoder, Guide
 from pyro_textvae.nn.checks import check_sizes
 
 
-class InverseAutoregressiveFlowGuide(PyroModule):
-    """q(z | x): a diagonal Gaussian, then affine steps in which each coordinate sees those before.
+class InverseAutoregressiveFlowGuide(Guide):
+    r"""q(z | x): a diagonal Gaussian, then affine steps in which each coordinate sees those before.
+
+    .. math::
+        z^0 \sim \mathcal N(\mu(x), \operatorname{diag} \sigma^2(x)), \qquad
+        z^t_i = s^t_i(z^{t-1}_{<i}, x) \, z^{t-1}_i + m^t_i(z^{t-1}_{<i}, x)
+
+    ======  ======  ===================
+    symbol  site    shape
+    ======  ======  ===================
+    z       ``z``   ``(N, latent_dim)``
+    ======  ======  ===================
 
     A step is z_i <- scale_i z_i + shift_i, where scale and shift come from a masked network of the
     coordinates before i and the encoder's features. Every second step takes the coordinates in the
@@ -28,7 +36,15 @@ class InverseAutoregressiveFlowGuide(PyroModule):
     of a copy of the draw in DReG and STL, takes ``latent_dim`` runs; mutual information would take
     that for all pairs of a draw and a sentence, and is left out for more than 128 sentences.
 
-    Source: Kingma et al. (2016), Improving variational inference with inverse autoregressive flow.
+    >>> import torch
+    >>> from pyro_textvae.nn import BagOfWordsEncoder
+    >>> encoder = BagOfWordsEncoder(vocab_size=9, embedding_dim=4, hidden_dim=8)
+    >>> guide = InverseAutoregressiveFlowGuide(encoder, latent_dim=3, num_flow_steps=2)
+    >>> guide(torch.tensor([[4, 5, 2], [6, 2, 0]])).shape
+    torch.Size([2, 3])
+
+    Source: Kingma et al. (2016), Improving Variational Inference with Inverse Autoregressive Flow,
+    https://arxiv.org/abs/1606.04934.
 
     :param encoder: maps tokens ``(N, T)`` to features ``(N, encoder.output_dim)``.
     :param latent_dim: size of z, at least 2.
@@ -44,12 +60,11 @@ class InverseAutoregressiveFlowGuide(PyroModule):
         num_flow_steps: int = 2,
         flow_hidden_dim: int | None = None,
     ) -> None:
-        super().__init__("guide")
+        super().__init__(encoder)
         check_sizes(minimum=2, latent_dim=latent_dim)
         check_sizes(num_flow_steps=num_flow_steps)
         hidden_dim = 4 * latent_dim if flow_hidden_dim is None else flow_hidden_dim
         check_sizes(minimum=latent_dim, flow_hidden_dim=hidden_dim)
-        self.encoder = encoder
         self.loc = nn.Linear(encoder.output_dim, latent_dim)
         self.log_variance = nn.Linear(encoder.output_dim, latent_dim)
         self.steps = nn.ModuleList(
@@ -60,11 +75,6 @@ class InverseAutoregressiveFlowGuide(PyroModule):
             )
             for step in range(num_flow_steps)
         )
-
-    def forward(self, tokens: Tensor, *, size: int | None = None) -> Tensor:
-        """Draw z ``(N, latent_dim)`` for ``tokens`` ``(N, T)``."""
-        with pyro.plate("data", len(tokens)):
-            return pyro.sample("z", self.posterior(self.encoder(tokens)))
 
     def posterior(self, features: Tensor) -> dist.TorchDistribution:
         """q(z | x) for the encoder's features ``(..., encoder.output_dim)``."""

@@ -7,23 +7,32 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pyro
 import pyro.distributions as dist
 import torch
 from pyro.distributions.transforms import AffineTransform, ConditionalSplineAutoregressive
-from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from pyro_textvae.distributions.conditioned_flow import AutoregressiveConditioner, ConditionedFlow
-from pyro_textvae.nn import Encoder
+from pyro_textvae.nn import Encoder, Guide
 from pyro_textvae.nn.checks import check_sizes
+from pyro_textvae.nn.inverse_softplus import inverse_softplus
 
-# The inverse of softplus, for a spline of slope 1: of its parameters the third is the slopes.
-_START = {2: math.log(math.expm1(1.0))}
+# For a spline of slope 1: of its parameters the third is the slopes.
+_START = {2: inverse_softplus(1.0)}
 
 
-class SplineFlowGuide(PyroModule):
-    """q(z | x): standard normal draws bent by monotone splines, then scaled and shifted.
+class SplineFlowGuide(Guide):
+    r"""q(z | x): standard normal draws bent by monotone splines, then scaled and shifted.
+
+    .. math::
+        z^0 \sim \mathcal N(0, I), \qquad z^t_i = g(z^{t-1}_i; \theta^t_i(z^{t-1}_{<i}, x)), \qquad
+        z = \mu(x) + \sigma(x) \, z^T
+
+    ======  ======  ===================
+    symbol  site    shape
+    ======  ======  ===================
+    z       ``z``   ``(N, latent_dim)``
+    ======  ======  ===================
 
     The spline of a coordinate has parameters from a masked network of the coordinates before it
     and the encoder's features; it acts within ``bound`` and is the identity outside. Every second
@@ -35,8 +44,16 @@ class SplineFlowGuide(PyroModule):
     of a copy of the draw in DReG and STL, takes ``latent_dim`` runs; mutual information would take
     that for all pairs of a draw and a sentence, and is left out for more than 128 sentences.
 
-    Source: Durkan et al. (2019), Neural spline flows; Dolatabadi et al. (2020), Invertible
-    generative modeling using linear rational splines.
+    >>> import torch
+    >>> from pyro_textvae.nn import BagOfWordsEncoder
+    >>> encoder = BagOfWordsEncoder(vocab_size=9, embedding_dim=4, hidden_dim=8)
+    >>> guide = SplineFlowGuide(encoder, latent_dim=3, num_bins=4)
+    >>> guide(torch.tensor([[4, 5, 2], [6, 2, 0]])).shape
+    torch.Size([2, 3])
+
+    Source: Durkan et al. (2019), Neural Spline Flows, https://arxiv.org/abs/1906.04032; Dolatabadi
+    et al. (2020), Invertible Generative Modeling using Linear Rational Splines,
+    https://arxiv.org/abs/2001.05168.
 
     :param encoder: maps tokens ``(N, T)`` to features ``(N, encoder.output_dim)``.
     :param latent_dim: size of z, at least 2.
@@ -56,14 +73,13 @@ class SplineFlowGuide(PyroModule):
         bound: float = 4.0,
         flow_hidden_dim: int | None = None,
     ) -> None:
-        super().__init__("guide")
+        super().__init__(encoder)
         check_sizes(minimum=2, latent_dim=latent_dim, num_bins=num_bins)
         check_sizes(num_flow_steps=num_flow_steps)
         if not 0 < bound < math.inf:
             raise ValueError(f"bound must be positive and finite, got {bound}")
         hidden_dim = 4 * latent_dim if flow_hidden_dim is None else flow_hidden_dim
         check_sizes(minimum=latent_dim, flow_hidden_dim=hidden_dim)
-        self.encoder = encoder
         self.loc = nn.Linear(encoder.output_dim, latent_dim)
         self.log_variance = nn.Linear(encoder.output_dim, latent_dim)
         self.steps = nn.ModuleList(
@@ -82,11 +98,6 @@ class SplineFlowGuide(PyroModule):
             )
             for step in range(num_flow_steps)
         )
-
-    def forward(self, tokens: Tensor, *, size: int | None = None) -> Tensor:
-        """Draw z ``(N, latent_dim)`` for ``tokens`` ``(N, T)``."""
-        with pyro.plate("data", len(tokens)):
-            return pyro.sample("z", self.posterior(self.encoder(tokens)))
 
     def posterior(self, features: Tensor) -> dist.TorchDistribution:
         """q(z | x) for the encoder's features ``(..., encoder.output_dim)``."""

@@ -22,6 +22,7 @@ from pyro_textvae.nn.injection import (
     read_injection,
 )
 from pyro_textvae.nn.latent_attention import LatentAttention
+from pyro_textvae.nn.recurrence import run_recurrence
 
 State = tuple[Tensor, ...]
 """What goes from word to word: a hidden state, and a cell where there is one."""
@@ -156,7 +157,7 @@ class RecurrentDecoder(Decoder):
     def _run(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         layers_first = [value.transpose(0, 1).contiguous() for value in state]
         given = layers_first[0] if self.num_states == 1 else tuple(layers_first)
-        hidden, after = self.network(inputs, given)
+        hidden, after = run_recurrence(self.network, inputs, given)
         after = (after,) if self.num_states == 1 else after
         return hidden, tuple(value.transpose(0, 1) for value in after)
 

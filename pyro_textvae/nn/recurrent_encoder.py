@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pyro_textvae.nn.checks import check_sizes
 from pyro_textvae.nn.encoder import EmbeddingEncoder
+from pyro_textvae.nn.recurrence import run_recurrence
 
 Recurrence = type[nn.LSTM] | type[nn.GRU]
 
@@ -56,7 +57,7 @@ class RecurrentEncoder(EmbeddingEncoder):
         if self.bidirectional:
             states = network(embeddings, _backwards(mask, length))
         else:
-            states, _ = network(embeddings)
+            states, _ = run_recurrence(network, embeddings)
         last = states.take_along_dim((length - 1).unsqueeze(-1), 1).squeeze(1)
         if not self.bidirectional:
             return last
@@ -85,8 +86,8 @@ class _BothDirections(nn.Module):
         """
         states = inputs
         for ahead, back in zip(self.ahead, self.back, strict=True):
-            first, _ = ahead(states)
-            second, _ = back(states.take_along_dim(backwards, 1))
+            first, _ = run_recurrence(ahead, states)
+            second, _ = run_recurrence(back, states.take_along_dim(backwards, 1))
             states = torch.cat([first, second.take_along_dim(backwards, 1)], -1)
         return states
 

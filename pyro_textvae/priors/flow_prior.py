@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ from pyro.nn import AutoRegressiveNN
 from torch import Tensor, nn
 
 from pyro_textvae.nn.checks import check_sizes
+from pyro_textvae.nn.inverse_softplus import inverse_softplus
 
 _BINS = 8
 # Wider than the 3 of Pyro: outside of it a spline is the identity, and posteriors reach there.
@@ -31,7 +31,7 @@ _BOUND = 5.0
 # What the last weights of each network are multiplied by at the start.
 _START = 0.1
 # Splines take softplus of it.
-_SLOPE_OF_ONE = math.log(math.expm1(1.0))
+_SLOPE_OF_ONE = inverse_softplus(1.0)
 # Pyro's other transforms, which invert only what they have just drawn, or nothing.
 _WITHOUT_INVERSE = (
     "batch_norm",
