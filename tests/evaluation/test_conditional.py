@@ -115,7 +115,7 @@ def test_pair_keeps_the_contract():
     check_model(model, condition=condition)
     check_guide(guide, model, condition=condition)
     check_pair(model, guide, BetaELBO(), EXTRA)
-    with pytest.raises(TypeError, match="size"):
+    with pytest.raises(UserError, match="ConditionalVAE needs the field 'source' to generate"):
         check_model(model)
 
 
