@@ -215,7 +215,7 @@ def _run(program: nn.Module, fields: Mapping[str, Tensor]) -> poutine.Trace:
 def _generate(model: nn.Module, condition: Condition) -> _Text:
     """Sentences of the model's own, with room for padding, and the latents they came from."""
     given: dict[str, Tensor] = {}
-    text_fields = TEXT_FIELDS
+    text_fields: tuple[str, ...] = TEXT_FIELDS
     if not isinstance(condition, int):
         text_fields = text_fields_of(condition)
         given = {n: value for n, value in condition.items() if n != TOKENS}

@@ -79,7 +79,8 @@ def amortisation_gap(
 
     Both bounds are averaged over ``num_draws`` draws with the same random numbers.
 
-    Source: Cremer et al. (2018), Inference Suboptimality in Variational Autoencoders, section 3.
+    Source: Cremer et al. (2018), Inference Suboptimality in Variational Autoencoders, section 3,
+    https://arxiv.org/abs/1801.03558.
 
     :param sentences: the keywords of a call of the model for each, the first dimension being 1.
     :raises ValueError: for a guide whose posterior is neither Gaussian nor spherical.
@@ -93,15 +94,15 @@ def amortisation_gap(
         for rows in order.split(_SENTENCES_AT_ONCE):
             batch = batch_of([sentences[row] for row in rows.tolist()])
             posteriors = Posteriors(model, guide, batch, seed)
-            own = posteriors.family
-            if own is None:
+            of_guide = posteriors.family
+            if of_guide is None:
                 raise ValueError(
                     "the amortisation gap needs one latent with a Gaussian or spherical posterior, "
                     f"and the guide has {posteriors.describe()}: leave it out"
                 )
             target = Target(model, batch, max_tokens=max_tokens, plates=posteriors.plates)
             bounds = []
-            for family in (refined.refine(target, posteriors, own), own):
+            for family in (refined.refine(target, posteriors, of_guide), of_guide):
                 z = family.sample(num_draws, posteriors.seeds("amortisation"))
                 joint = target({posteriors.site: z}).total.double()
                 bounds.append((joint - family.log_prob(z).double()).cpu())

@@ -45,7 +45,7 @@ def check(
         return {"left_out": ["there is no latent: the likelihood is exact, nothing to check"]}
     sentences = sentences_in_corpus_order(batches)
     max_tokens = max_tokens or suitable_tokens(model)
-    found: dict[str, Any] = {"left_out": []}
+    result: dict[str, Any] = {"left_out": []}
     annealed: AnnealingCheck | None = None
     try:
         annealed = check_with_annealing(
@@ -57,8 +57,8 @@ def check(
             max_tokens=max_tokens,
             progress=progress,
         )
-        found["annealing"] = _of_annealing(annealed)
-        found["bidirectional"] = bidirectional_check(
+        result["annealing"] = _of_annealing(annealed)
+        result["bidirectional"] = bidirectional_check(
             model,
             guide,
             sentences=sentences,
@@ -67,25 +67,25 @@ def check(
             progress=progress,
         ).to_dict()
     except ValueError as error:
-        found["left_out"].append(str(error))
+        result["left_out"].append(str(error))
     shuffled = torch.randperm(len(sentences), generator=torch.Generator().manual_seed(seed))
-    chosen = shuffled[:50].sort().values
+    places = shuffled[:50].sort().values
     if annealed is not None:
-        chosen = annealed.indices[annealed.is_random]
-    some = [sentences[index] for index in chosen.tolist()]
+        places = annealed.indices[annealed.is_random]
+    some = [sentences[index] for index in places.tolist()]
     try:
         gap = amortisation_gap(model, guide, some, seed=seed, max_tokens=max_tokens)
     except ValueError as error:
-        found["left_out"].append(str(error))
-        return found
-    found["gaps"] = gap.to_dict()
+        result["left_out"].append(str(error))
+        return result
+    result["gaps"] = gap.to_dict()
     if annealed is not None:
         # log p(x) - ELBO = approximation gap + amortisation gap.
-        found["gaps"]["inference_gap"] = annealed.inference_gap
-        found["gaps"]["approximation_gap"] = annealed.inference_gap - gap.mean
+        result["gaps"]["inference_gap"] = annealed.inference_gap
+        result["gaps"]["approximation_gap"] = annealed.inference_gap - gap.mean
     count = min(likelihood.num_samples, _MOST_SAMPLES)
-    found["proposals"] = _proposals(model, guide, some, count, seed, max_tokens)
-    return found
+    result["proposals"] = _proposals(model, guide, some, count, seed, max_tokens)
+    return result
 
 
 def _of_annealing(annealed: AnnealingCheck) -> dict[str, Any]:

@@ -109,7 +109,20 @@ def compare(
     there more than once has the same draws each time: the noise that its copies share is beyond
     resampling, so it is added to the interval in quadrature.
 
-    Source: Efron (1987), Better Bootstrap Confidence Intervals, sections 2 and 6.
+    >>> from types import SimpleNamespace
+    >>> def scored(log_px):
+    ...     zero = torch.zeros(len(log_px))
+    ...     return SimpleNamespace(
+    ...         log_px=torch.tensor(log_px), standard_error=zero, num_tokens_per_sentence=zero + 3
+    ...     )
+    >>> r = compare(scored([-5.0, -7.0, -6.5]), scored([-6.0, -7.5, -8.0]))
+    >>> r.difference
+    -1.0
+    >>> r.verdict("ours", "theirs")
+    'ours is better by 1.00 nats per sentence [0.50, 1.50]'
+
+    Source: Efron (1987), Better Bootstrap Confidence Intervals, sections 2 and 6,
+    https://doi.org/10.1080/01621459.1987.10478410.
 
     :param seed: of the bootstrap; exchanging a and b mirrors the result.
     :raises ValueError: when the sentences are not the same, are fewer than 2, have no finite

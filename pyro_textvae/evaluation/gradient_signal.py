@@ -37,16 +37,34 @@ def gradient_signal(
     num_draws: int = 100,
     seed: int = 0,
 ) -> GradientSignal:
-    """Signal-to-noise ratio of the objective's gradient on one batch, dropout off.
+    r"""Signal-to-noise ratio of the objective's gradient on one batch, dropout off.
 
     For parameters with the mean gradient g and the covariance C of a single draw it is
-    |g| / sqrt(trace C). The mean over M draws is too long by its own noise, so |g|^2 is estimated
-    by the square of its length less (trace C) / M, and by 0 where that is negative. With noise
-    alike in D parameters, a ratio below (2 / D)^(1/4) / sqrt(M) cannot be told from 0.
 
-    The random state, ``.grad`` and the training mode are left as they were found.
+    .. math:: |g| / \sqrt{\operatorname{tr} C}.
 
-    Source: Rainforth et al. (2018), section 3, there for a single parameter.
+    The mean over M draws is too long by its own noise, so :math:`|g|^2` is estimated by the square
+    of its length less :math:`\operatorname{tr} C / M`, and by 0 where that is negative. With noise
+    alike in D parameters, a ratio below :math:`(2 / D)^{1/4} / \sqrt{M}` cannot be told from 0.
+
+    The random state, ``.grad`` and the training mode are left as they were.
+
+    >>> from pyro_textvae.guides import GaussianGuide
+    >>> from pyro_textvae.infer import IWAE
+    >>> from pyro_textvae.models import SentenceVAE
+    >>> from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
+    >>> from pyro_textvae.priors import StandardNormal
+    >>> sizes = {"vocab_size": 9, "embedding_dim": 4, "hidden_dim": 5}
+    >>> decoder = LSTMDecoder(**sizes, latent_dim=2, max_length=8)
+    >>> model = SentenceVAE(prior=StandardNormal(2), decoder=decoder)
+    >>> guide = GaussianGuide(encoder=LSTMEncoder(**sizes), latent_dim=2)
+    >>> batch = {"tokens": torch.tensor([[4, 5, 2], [6, 2, 0]])}
+    >>> signal = gradient_signal(model, guide, IWAE(4), batch, num_draws=10)
+    >>> signal.model > 0
+    True
+
+    Source: Rainforth et al. (2018), Tighter variational bounds are not necessarily better,
+    section 3, there for a single parameter, https://arxiv.org/abs/1802.04537.
 
     :param objective: its ``differentiable_loss`` is derived; its schedule is not moved on.
     :param num_draws: independent draws of the gradient.

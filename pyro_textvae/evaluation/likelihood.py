@@ -55,18 +55,38 @@ def log_likelihood(
     partial: str | Path | None = None,
     progress: bool = False,
 ) -> LogLikelihood:
-    """Estimate log p(x) of every sentence with ``num_samples`` draws of its latents.
+    r"""Estimate log p(x) of every sentence with ``num_samples`` draws of its latents.
 
-    The random numbers of a sentence depend on ``seed`` and the sentence alone, so it gets the same
-    estimate in any batch, with any ``max_tokens``, in any number of processes. Under
-    ``torch.distributed`` each process takes every so many-th batch, and all return all rows.
-    Modules are put in evaluation mode for the while, autocast and TF32 are off, and the state of
-    the random generators is left as it was.
+    .. math::
+        \log p(x) \approx \log \frac{1}{K} \sum_{k=1}^K \frac{p(x, z_k)}{r(z_k \mid x)}, \qquad
+        z_k \sim r(z \mid x)
 
-    Source: Burda et al. (2016), Importance Weighted Autoencoders, equation 8.
+    for K draws from the proposal r; nats. The random numbers of a sentence depend on ``seed`` and
+    the sentence alone, so it gets the same estimate in any batch, with any ``max_tokens``, in any
+    number of processes. Under ``torch.distributed`` the batches are dealt out to the processes in
+    turn, and all return all rows. Meanwhile the modules are in evaluation mode, and autocast and
+    TF32 are off; afterwards modes and random generators are as they were.
 
-    :param batches: dicts with the batch first; those of ``corpus.batches`` know their place in the
-        split, others are taken as they come.
+    >>> from pyro_textvae.guides import GaussianGuide
+    >>> from pyro_textvae.models import SentenceVAE
+    >>> from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
+    >>> from pyro_textvae.priors import StandardNormal
+    >>> sizes = {"vocab_size": 9, "embedding_dim": 4, "hidden_dim": 5}
+    >>> decoder = LSTMDecoder(**sizes, latent_dim=2, max_length=8)
+    >>> model = SentenceVAE(prior=StandardNormal(2), decoder=decoder)
+    >>> guide = GaussianGuide(encoder=LSTMEncoder(**sizes), latent_dim=2)
+    >>> batches = [{"tokens": torch.tensor([[4, 5, 2], [6, 2, 0]])}]
+    >>> r = log_likelihood(model, guide, batches, num_samples=100, seed=0)
+    >>> tuple(r.log_px.shape), r.num_tokens
+    ((2,), 5)
+    >>> bool((r.standard_error < 0.1).all())
+    True
+
+    Source: Burda et al. (2016), Importance Weighted Autoencoders, equation 8,
+    https://arxiv.org/abs/1509.00519.
+
+    :param batches: dicts with the batch first, of which each program gets the fields that it names;
+        those of ``corpus.batches`` know their place in the split, others are taken as they come.
     :param proposal: where the draws come from; the guide by default.
     :param quasi_random: randomised quasi-Monte Carlo; needs a Gaussian posterior.
     :param target_standard_error: go on with further rounds of ``num_samples`` draws for each
@@ -197,30 +217,32 @@ def _score(
     )
     whole, left = target, sampler
     rounds: list[tuple[Tensor, RunningWeights]] = []
-    chosen = torch.arange(len(tokens))
+    unfinished = torch.arange(len(tokens))
     cost = torch.zeros(len(tokens), dtype=torch.long)
-    found: dict[str, Tensor] = {}
+    columns: dict[str, Tensor] = {}
     for number in range(settings.most_rounds):
         if number:
-            target = whole.rows(chosen)
-            left = sampler.rows(target, posteriors.rows(chosen), chosen)
-        rounds.append((chosen, _draw_round(left, settings, number)))
-        cost[chosen] += target.evaluations // len(chosen)
-        own = [one.rows(torch.isin(rows, chosen).nonzero().squeeze(1)) for rows, one in rounds]
-        summary = summarise(own, independent=not settings.quasi_random)
-        summary["num_draws"] = torch.full_like(chosen, settings.num_samples * (number + 1))
+            target = whole.rows(unfinished)
+            left = sampler.rows(target, posteriors.rows(unfinished), unfinished)
+        rounds.append((unfinished, _draw_round(left, settings, number)))
+        cost[unfinished] += target.evaluations // len(unfinished)
+        weights = [
+            part.rows(torch.isin(rows, unfinished).nonzero().squeeze(1)) for rows, part in rounds
+        ]
+        summary = summarise(weights, independent=not settings.quasi_random)
+        summary["num_draws"] = torch.full_like(unfinished, settings.num_samples * (number + 1))
         for name, value in summary.items():
-            if name not in found:
-                found[name] = value.new_zeros((len(tokens), *value.shape[1:]))
-            found[name][chosen] = value
+            if name not in columns:
+                columns[name] = value.new_zeros((len(tokens), *value.shape[1:]))
+            columns[name][unfinished] = value
         if settings.target_standard_error is None:
             break
         error = summary["standard_error"]
-        chosen = chosen[~(error <= settings.target_standard_error)]
-        if not len(chosen):
+        unfinished = unfinished[~(error <= settings.target_standard_error)]
+        if not len(unfinished):
             break
-    sampled_kl = found.pop("sampled_kl")
-    return found | {
+    sampled_kl = columns.pop("sampled_kl")
+    return columns | {
         "kl": sampled_kl if posteriors.kl is None else posteriors.kl,
         "tokens": tokens,
         "decoder_evaluations": cost,

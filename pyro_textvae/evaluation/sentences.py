@@ -19,6 +19,10 @@ from pyro_textvae.special_tokens import PAD
 def single_sentences(batch: Mapping[str, Tensor]) -> list[Fields]:
     """Each sentence as a batch of one, without its padding: the same in whatever batch it was.
 
+    >>> batch = {"tokens": torch.tensor([[4, 2, 0], [2, 0, 0]]), "labels": torch.tensor([1, 0])}
+    >>> single_sentences(batch)[1]
+    {'tokens': tensor([[2]]), 'labels': tensor([0])}
+
     Fields of text lose what is padding alone at their end, in every dimension; all others stay
     whole. Which they are says ``batch.text_fields``, where there is one; else they are ``tokens``
     and ``source``.
@@ -59,7 +63,11 @@ def num_tokens_of(tokens: Tensor) -> Tensor:
 
 
 def sentence_key(sentence: Mapping[str, Tensor]) -> int:
-    """A number of 63 bits made of what a sentence says, and of nothing else."""
+    """A number of 63 bits made of what a sentence says, and of nothing else.
+
+    >>> sentence_key({"tokens": torch.tensor([[4, 5, 2]])})
+    4115167511709603829
+    """
     digest = hashlib.sha256()
     for name in sorted(sentence):
         value = sentence[name].cpu().contiguous()
@@ -79,7 +87,9 @@ def _without_padding(value: Tensor) -> Tensor:
         return value
     places = (value != PAD).nonzero()
     ends = places.amax(0) + 1 if len(places) else torch.ones(value.dim(), dtype=torch.long)
-    return value[(slice(None), *(slice(end) for end in ends.tolist()[1:]))]
+    for dim, end in enumerate(ends.tolist()[1:], start=1):
+        value = value.narrow(dim, 0, end)
+    return value
 
 
 def _padded(rows: list[Tensor]) -> Tensor:
@@ -87,8 +97,10 @@ def _padded(rows: list[Tensor]) -> Tensor:
         return torch.cat(rows)
     shape = [max(sizes) for sizes in zip(*(row.shape[1:] for row in rows), strict=True)]
     padded = rows[0].new_full((len(rows), *shape), PAD)
-    for number, row in enumerate(rows):
-        padded[(number, *(slice(size) for size in row.shape[1:]))] = row[0]
+    for place, row in zip(padded, rows, strict=True):
+        for dim, size in enumerate(row.shape[1:]):
+            place = place.narrow(dim, 0, size)
+        place.copy_(row[0])
     return padded
 
 

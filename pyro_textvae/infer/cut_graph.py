@@ -26,7 +26,10 @@ def doubly_reparameterised(terms: PerDatumTerms, weights: Tensor, factor: Tensor
     guide's parameters in log q held fixed. The draws of all latents count as one vector, so the
     estimator is right for latents that depend on each other too. One backward pass.
 
-    Source: Tucker et al. (2019), equation 8; Bauer & Mnih (2021) for several latents.
+    Source: Tucker et al. (2019), Doubly reparameterized gradient estimators for Monte Carlo
+    objectives, equation 8, https://arxiv.org/abs/1810.04152; Bauer & Mnih (2021), Generalized
+    doubly reparameterized gradient estimators, https://arxiv.org/abs/2101.11046, for several
+    latents.
 
     :param weights: ``(K, N)``, constants.
     :param factor: ``(K, N)``, constants: the weights once more for DReG, ones for STL.

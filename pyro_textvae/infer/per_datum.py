@@ -80,7 +80,7 @@ class PerDatumELBO(ELBO):
     def terms(self, model: nn.Module, guide: nn.Module, *args: Any, **kwargs: Any) -> PerDatumTerms:
         """Run guide and model once, and return their terms for each sentence."""
         traces = self._get_traces(model, guide, args, kwargs)
-        return join_terms([read_terms(*found) for found in traces])
+        return join_terms([read_terms(*traced) for traced in traces])
 
     def differentiable_loss(
         self, model: nn.Module, guide: nn.Module, *args: Any, **kwargs: Any
@@ -202,5 +202,23 @@ class PerDatumELBO(ELBO):
 def log_weights(
     model: nn.Module, guide: nn.Module, batch: Mapping[str, Tensor], num_particles: int = 1
 ) -> Tensor:
-    """log p(x, z_k) - log q(z_k | x) for each sentence of ``batch``, ``(K, N)`` nats."""
+    r"""The logarithms of the importance weights of ``num_particles`` draws, ``(K, N)`` nats.
+
+    .. math:: \log w_k = \log p(x, z_k) - \log q(z_k \mid x), \qquad z_k \sim q(z \mid x)
+
+    >>> from pyro_textvae.guides import GaussianGuide
+    >>> from pyro_textvae.models import SentenceVAE
+    >>> from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
+    >>> from pyro_textvae.priors import StandardNormal
+    >>> sizes = {"vocab_size": 9, "embedding_dim": 4, "hidden_dim": 5}
+    >>> decoder = LSTMDecoder(**sizes, latent_dim=2, max_length=8)
+    >>> model = SentenceVAE(prior=StandardNormal(2), decoder=decoder)
+    >>> guide = GaussianGuide(encoder=LSTMEncoder(**sizes), latent_dim=2)
+    >>> batch = {"tokens": torch.tensor([[4, 5, 2], [6, 2, 0]])}
+    >>> log_weights(model, guide, batch, num_particles=3).shape
+    torch.Size([3, 2])
+
+    :param batch: of its fields each program gets those that it names.
+    :raises ValueError: as :class:`PerDatumELBO`.
+    """
     return PerDatumELBO(num_particles).terms(model, guide, **batch).log_weights

@@ -41,6 +41,12 @@ def simulate(model: nn.Module, condition: Condition) -> Trace:
     :raises UserError: when ``model`` needs a field that the condition does not have.
     """
     if isinstance(condition, int):
+        for name in _required(model):
+            if name != "size":
+                raise UserError(
+                    f"{_name(model)} needs the field {name!r} to generate text: give a batch that "
+                    "has it, not a number of sentences alone"
+                )
         return poutine.trace(model).get_trace(size=condition)
     fields = fields_of(model, {n: value for n, value in condition.items() if n != TOKENS})
     if not fields or "size" in _parameters(model):
@@ -59,15 +65,13 @@ def fields_of(program: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
         wrapped in effect handlers.
     :raises UserError: when it needs a field that the batch does not have.
     """
-    parameters = _parameters(program)
-    for name, parameter in parameters.items():
-        optional = parameter.default is not parameter.empty
-        variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        if name not in batch and not (optional or variable):
+    for name in _required(program):
+        if name not in batch:
             raise UserError(
                 f"{_name(program)} needs the field {name!r}, and the batch has "
                 f"{', '.join(batch) or 'none'}: give it, or a default in its signature"
             )
+    parameters = _parameters(program)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return dict(batch)
     return {name: value for name, value in batch.items() if name in parameters}
@@ -85,6 +89,16 @@ def size_of(condition: Condition) -> int:
     if isinstance(condition, int):
         return condition
     return len(next(iter(condition.values())))
+
+
+def _required(program: Any) -> list[str]:
+    """The names that a program cannot be called without."""
+    return [
+        name
+        for name, parameter in _parameters(program).items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
 
 
 def _parameters(program: Any) -> Mapping[str, inspect.Parameter]:
@@ -105,7 +119,7 @@ def _without_handlers(program: Any) -> Any:
     # Pyro's handlers wrap a program in a subclass of partial, with the handler and the program as
     # arguments of what it calls.
     while isinstance(program, partial) and type(program) is not partial:
-        program = program.func.args[1]
+        program = program.func.args[1]  # type: ignore[attr-defined]
     return program
 
 

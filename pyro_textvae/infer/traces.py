@@ -49,11 +49,11 @@ def trace_pair(
     """
     with _Detach() if draws is Draws.DETACHED else nullcontext():
         guide_trace = poutine.trace(guide).get_trace(*args, **named(guide, args, kwargs))
-    found = {name: site["value"] for name, site in latent_sites(guide_trace)}
+    drawn = {name: site["value"] for name, site in latent_sites(guide_trace)}
     seen = guide_trace
     if draws is Draws.CUT:
         seen = guide_trace.copy()
-        for name, draw in found.items():
+        for name, draw in drawn.items():
             site: Any = guide_trace.nodes[name]
             leaf = draw.detach().requires_grad_(draw.requires_grad)
             seen.nodes[name] = {**site, "value": draw.view_as(draw)}
@@ -70,7 +70,7 @@ def trace_pair(
         trace.compute_log_prob()
         for _, site in random_sites(trace) if validated else ():
             check_site_shape(site, max_plate_nesting)
-    return model_trace, guide_trace, found
+    return model_trace, guide_trace, drawn
 
 
 class _Detach(Messenger):

@@ -17,6 +17,7 @@ from pyro_textvae.data import Corpus
 from pyro_textvae.data.batching import Batch
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import to_device
+from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import latent_sites
 from pyro_textvae.training.progress import Progress
 from pyro_textvae.training.validation import Validation
@@ -131,7 +132,8 @@ def find_latents(trainer: Training, procedure: Procedure) -> dict[str, Any]:
     """
     batch = next(iter(trainer.corpus.batches("train", batch_size=2, shuffle=False)))
     with torch.random.fork_rng(), torch.no_grad():
-        trace = poutine.trace(trainer.guide).get_trace(**to_device(batch, trainer.guide))
+        fields = fields_of(trainer.guide, to_device(batch, trainer.guide))
+        trace = poutine.trace(trainer.guide).get_trace(**fields)
     sites = dict(latent_sites(trace))
     if not sites:
         raise UserError(

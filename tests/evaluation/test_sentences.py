@@ -5,10 +5,13 @@ import torch
 
 from pyro_textvae.evaluation.sentences import (
     batch_of,
+    num_tokens_of,
     seed_of,
     sentence_key,
+    sentences_in_corpus_order,
     single_sentences,
 )
+from pyro_textvae.infer.running import to_device
 
 
 def keys(**fields):
@@ -106,6 +109,69 @@ def test_single_sentences_are_batches_of_one_without_padding(tokens, source):
 def test_row_of_padding_alone_keeps_a_column():
     (found,) = single_sentences({"tokens": torch.zeros(1, 4, dtype=torch.long)})
     assert found["tokens"].tolist() == [[0]]
+
+
+def test_numbers_keep_their_zeros_in_any_batch():
+    """A matrix of labels is no text: its last column may be 0 for all, and still it is there."""
+    labels = torch.tensor([[3, 0], [1, 0], [0, 0]])
+    tokens = torch.tensor([[4, 2], [4, 2], [4, 2]])
+    sentences = single_sentences({"tokens": tokens, "labels": labels})
+    assert [one["labels"].tolist() for one in sentences] == [[[3, 0]], [[1, 0]], [[0, 0]]]
+    assert torch.equal(batch_of(sentences)["labels"], labels)
+    assert len({*keys(tokens=tokens, labels=labels)}) == 3
+    narrower = keys(tokens=tokens, labels=labels[:, :1])
+    assert not {*narrower} & {*keys(tokens=tokens, labels=labels)}
+
+
+CONVERSATIONS = torch.tensor(
+    [
+        [[5, 2, 0, 0], [3, 7, 2, 0], [2, 0, 0, 0]],
+        [[6, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]],
+        [[0, 0, 0, 0], [4, 2, 0, 0], [0, 0, 0, 0]],
+    ]
+)
+
+
+def test_text_of_several_rows_loses_its_padding_in_every_dimension():
+    """A datum's key, and so its random numbers, are the same beside any others."""
+    found = single_sentences({"tokens": CONVERSATIONS})
+    assert [one["tokens"].tolist() for one in found] == [
+        [[[5, 2, 0], [3, 7, 2], [2, 0, 0]]],
+        [[[6, 2]]],
+        [[[0, 0], [4, 2]]],
+    ]
+    assert torch.equal(batch_of(found)["tokens"], CONVERSATIONS[..., :3])
+    whole = keys(tokens=CONVERSATIONS)
+    assert keys(tokens=CONVERSATIONS[1:2]) == whole[1:2]
+    wider = torch.nn.functional.pad(CONVERSATIONS, (0, 3, 0, 2))
+    assert keys(tokens=wider) == whole
+    assert keys(tokens=CONVERSATIONS[1:, :2, :2]) == whole[1:]
+    # One row of one turn is another datum than a row of text.
+    assert keys(tokens=CONVERSATIONS[1:2, 0]) != whole[1:2]
+
+
+def test_tokens_are_counted_over_all_rows_and_padding_is_none():
+    assert num_tokens_of(CONVERSATIONS).tolist() == [6, 2, 2]
+    tokens = torch.tensor([[4, 5, 2, 0], [2, 0, 0, 0], [4, 5, 6, 7], [0, 0, 0, 0]])
+    assert num_tokens_of(tokens).tolist() == [3, 1, 4, 0]
+
+
+def test_batch_says_which_of_its_fields_are_text():
+    """What it says goes along to single sentences, to a batch of them, and to a device."""
+
+    class Batch(dict):
+        text_fields = ("tokens", "question")
+
+    question = torch.tensor([[7, 2, 0], [2, 0, 0]])
+    batch = Batch(tokens=torch.tensor([[4, 2], [2, 0]]), question=question, source=question)
+    sentences = single_sentences(batch)
+    assert [one["question"].tolist() for one in sentences] == [[[7, 2]], [[2]]]
+    assert [one["source"].tolist() for one in sentences] == [[[7, 2, 0]], [[2, 0, 0]]]
+    again = to_device(batch_of(sentences), torch.nn.Linear(1, 1))
+    assert torch.equal(again["question"], question[:, :2])
+    assert [one["question"].tolist() for one in single_sentences(again)] == [[[7, 2]], [[2]]]
+    (one, _) = sentences_in_corpus_order([batch])
+    assert one.text_fields == ("tokens", "question")
 
 
 def test_keywords_of_another_kind_than_ids_keep_their_shape():

@@ -103,7 +103,7 @@ def bidirectional_check(
     its gap to annealing from the guide calibrates the settings for this decoder.
 
     Source: Grosse et al. (2016), Measuring the reliability of MCMC inference with bidirectional
-    Monte Carlo.
+    Monte Carlo, https://arxiv.org/abs/1606.02275.
 
     :param size: number of sentences; at least 2, for a standard error.
     :param sentences: what a model that is conditioned on something is conditioned on, in turn: the

@@ -12,7 +12,7 @@ from torch import Tensor
 from pyro_textvae.evaluation.importance.target import Target
 
 # Trajectories of one length come back to where they began when they last a period of the posterior:
-# the chains then stand still, and no number of temperatures mends it.
+# the chains then stand still, and no number of temperatures changes that.
 _JITTER = (0.4, 1.2)
 _DRAWS_FOR_SCALE = 256
 
@@ -55,7 +55,7 @@ class HamiltonianTransitions:
 
     Every trajectory multiplies its step size by a number of its own from U(0.4, 1.2).
 
-    Source: Neal (2011), MCMC using Hamiltonian dynamics.
+    Source: Neal (2011), MCMC using Hamiltonian dynamics, https://arxiv.org/abs/1206.1901.
 
     :param posterior: the guide's, ``batch_shape`` ``(N,)`` and ``event_shape`` ``(D,)``; without a
         formula for its scale that of 256 draws is taken.

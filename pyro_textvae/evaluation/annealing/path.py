@@ -126,9 +126,11 @@ class AnnealingPath:
 
     Both directions are the same for the same seed, whatever the state of the global generators.
 
-    Sources: Neal (2001), Annealed importance sampling; Wu et al. (2017), On the quantitative
-    analysis of decoder-based generative models; Grosse et al. (2015), Sandwiching the marginal
-    likelihood using bidirectional Monte Carlo; Neal (2011), MCMC using Hamiltonian dynamics.
+    Source: Neal (2001), Annealed importance sampling, https://arxiv.org/abs/physics/9803008; Wu et
+    al. (2017), On the quantitative analysis of decoder-based generative models,
+    https://arxiv.org/abs/1611.04273; Grosse et al. (2015), Sandwiching the marginal likelihood
+    using bidirectional Monte Carlo, https://arxiv.org/abs/1511.02543; Neal (2011), MCMC using
+    Hamiltonian dynamics, https://arxiv.org/abs/1206.1901.
 
     :param posterior: the guide's, ``batch_shape`` ``(N,)`` and ``event_shape`` ``(D,)``.
     :param site: the name of the latent.

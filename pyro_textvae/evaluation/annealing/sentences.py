@@ -98,8 +98,8 @@ def in_order(parts: Sequence[tuple[Tensor, AnnealedEstimate]]) -> AnnealedEstima
 def _only_latent(posteriors: Posteriors) -> tuple[str, Any]:
     names = posteriors.names
     if len(names) != 1:
-        found = f"sites {', '.join(names)}" if names else "none: its likelihood is exact"
+        has = f"sites {', '.join(names)}" if names else "none: its likelihood is exact"
         raise ValueError(
-            f"annealing needs one latent in R^D, and the model has {found}; leave this check out"
+            f"annealing needs one latent in R^D, and the model has {has}; leave this check out"
         )
     return names[0], posteriors.distributions[names[0]][0]

@@ -23,11 +23,13 @@ def pareto_khat(largest_log_weights: Tensor) -> Tensor:
 
     Above 0.7 the importance-weighted estimate is unreliable; above 1 the weights have no mean.
 
+    Source: Zhang and Stephens (2009), A new and efficient estimation method for the generalized
+    Pareto distribution, https://doi.org/10.1198/tech.2009.08017, with the weak prior of Vehtari et
+    al. (2024), Pareto smoothed importance sampling, appendix C, https://arxiv.org/abs/1507.02646.
+
     :param largest_log_weights: the M + 1 largest log-weights, ``(M + 1, N)``; the smallest of them
         is the cut-off.
     :returns: ``(N,)``; minus infinity where the weights are constant.
-
-    Source: Zhang and Stephens (2009), with the weak prior of Vehtari et al. (2024), appendix C.
     """
     tail = largest_log_weights.double().sort(0).values
     weights = (tail - tail[-1]).exp()

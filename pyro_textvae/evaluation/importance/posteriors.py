@@ -11,13 +11,18 @@ import pyro
 import torch
 from pyro import poutine
 from torch import Tensor, nn
-from torch.distributions import Independent
+from torch.distributions import (
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+)
 
 from pyro_textvae.contract import PARTICLE_PLATE
 from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFamily
 from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
-from pyro_textvae.infer.plates import Plates
+from pyro_textvae.infer.plates import Plates, SitePlates
 from pyro_textvae.infer.running import to_device
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
@@ -32,8 +37,9 @@ class GuideDraws:
 
     What can be drawn, and nothing else: what a guide says of a sentence is in :class:`Posteriors`.
 
-    :param names: the latent sites of the guide.
-    :param plates: where they stand.
+    :param plates: where the plates of the programs stand.
+    :param inner_sizes: the latent sites of the guide, and of each the sizes of the plates inside
+        ``"data"`` that it is in, in the batch that the sentences are of.
     """
 
     def __init__(
@@ -42,13 +48,14 @@ class GuideDraws:
         sentences: Sequence[Mapping[str, Tensor]],
         keys: Sequence[int],
         seed: int,
-        names: Sequence[str],
         plates: Plates,
+        inner_sizes: Mapping[str, Sequence[int]],
     ) -> None:
         self.keys = list(keys)
         self.seed = seed
-        self.names = list(names)
+        self.names = list(inner_sizes)
         self.plates = plates
+        self.inner_sizes = inner_sizes
         self._guide = guide
         self._sentences = list(sentences)
 
@@ -81,7 +88,7 @@ class GuideDraws:
             rows.append({n: self.plates.datum_first(n, site["value"]) for n, site in sites})
             log_prob = sum(by_datum(name, site, site["unscaled_log_prob"]) for name, site in sites)
             log_probs.append(torch.as_tensor(log_prob).expand(count, 1))
-        latents = {name: _cat([row[name] for row in rows], self._inner(name)) for name in rows[0]}
+        latents = {n: _cat([row[n] for row in rows], self.inner_sizes[n]) for n in rows[0]}
         return latents, torch.cat(log_probs, 1)
 
     def rows(self, chosen: Tensor) -> GuideDraws:
@@ -92,12 +99,9 @@ class GuideDraws:
             [self._sentences[row] for row in places],
             [self.keys[row] for row in places],
             self.seed,
-            self.names,
             self.plates,
+            self.inner_sizes,
         )
-
-    def _inner(self, name: str) -> int:
-        return len(self.plates.sites[name].inner)
 
 
 class Posteriors(GuideDraws):
@@ -125,8 +129,8 @@ class Posteriors(GuideDraws):
             sentences,
             [sentence_key(sentence) for sentence in sentences],
             seed,
-            [name for name, _ in latent_sites(guide_trace)],
             Plates.of(model_trace, guide_trace),
+            {name: _inner_sizes(name, site) for name, site in latent_sites(guide_trace)},
         )
         closed_form = closed_form_kl(model_trace, guide_trace)
         self.kl: Tensor | None = None
@@ -136,7 +140,10 @@ class Posteriors(GuideDraws):
             kl = closed_form[self.site].squeeze(0).double()
             self.kl = kl.expand(len(self.keys)).cpu()
         self.distributions = {
-            name: (site["fn"], dict(random_sites(model_trace))[name]["fn"])
+            name: (
+                site["fn"] if self.inner_sizes[name] else _by_sentence(site["fn"], len(sentences)),
+                dict(random_sites(model_trace))[name]["fn"],
+            )
             for name, site in latent_sites(guide_trace)
         }
         """Posterior and prior of each latent site, of ``batch_shape`` ``(N,)`` where there is no
@@ -163,17 +170,43 @@ class Posteriors(GuideDraws):
     def _find_family(self, sites: Mapping[str, Any]) -> Family | None:
         if len(self.names) != 1 or sites[self.site]["mask"] is not None:
             return None
-        posterior = sites[self.site]["fn"]
+        posterior, _ = self.distributions[self.site]
         if len(posterior.batch_shape) != 1:
             return None
         found = (family.of(posterior) for family in FAMILIES)
         return next((family for family in found if family is not None), None)
 
 
-def _cat(rows: list[Tensor], inner: int) -> Tensor:
-    """``(K, 1, *inner, *event)`` of each sentence as ``(K, N, *inner, *event)``."""
-    for dim in range(2, 2 + inner):
-        size = max(row.shape[dim] for row in rows)
+def _by_sentence(fn: Any, size: int) -> Any:
+    """A posterior whose batch shape has a 1 for a plate that its site is not in, without that 1.
+
+    Gaussians and distributions around a mean direction alone; others stay as they are.
+    """
+    shape = fn.batch_shape
+    if len(shape) == 1 or shape.numel() != size:
+        return fn
+
+    def flat(parameter: Tensor) -> Tensor:
+        return parameter.expand(shape + parameter.shape[len(shape) :]).flatten(0, len(shape) - 1)
+
+    if isinstance(fn, MultivariateNormal | LowRankMultivariateNormal):
+        return MultivariateNormal(flat(fn.loc), scale_tril=flat(fn.scale_tril))
+    if isinstance(fn, Independent) and isinstance(fn.base_dist, Normal):
+        base = Normal(flat(fn.base_dist.loc), flat(fn.base_dist.scale))
+        return Independent(base, fn.reinterpreted_batch_ndims)
+    if hasattr(fn, "loc") and hasattr(fn, "concentration"):
+        return type(fn)(flat(fn.loc), flat(fn.concentration))
+    return fn
+
+
+def _inner_sizes(name: str, site: Any) -> tuple[int, ...]:
+    plates = SitePlates.of(name, site)
+    return tuple(site["fn"].batch_shape[dim] for dim in plates.inner)
+
+
+def _cat(rows: list[Tensor], sizes: Sequence[int]) -> Tensor:
+    """``(K, 1, *inner, *event)`` of each sentence as ``(K, N, *sizes, *event)``."""
+    for dim, size in enumerate(sizes, start=2):
         places = [torch.arange(size).clamp(max=row.shape[dim] - 1) for row in rows]
         rows = [
             row if row.shape[dim] == size else row.index_select(dim, place.to(row.device))

@@ -149,8 +149,8 @@ class LogLikelihood:
         """
         if self.khat.isnan().all():
             return None
-        known = self.khat[~self.khat.isnan()]
-        return (known > HEAVY_TAIL).double().mean().item()
+        defined = self.khat[~self.khat.isnan()]
+        return (defined > HEAVY_TAIL).double().mean().item()
 
     @cached_property
     def flagged(self) -> Tensor:

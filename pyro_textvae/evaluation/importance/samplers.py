@@ -73,7 +73,8 @@ class MixtureSampler(Sampler):
     Each draw is weighted by the density of the whole mixture, whichever component made it: the
     mean weight is unbiased as long as no component depends on the draws.
 
-    Source: Veach and Guibas (1995), Optimally combining sampling techniques, section 3.2.
+    Source: Veach and Guibas (1995), Optimally combining sampling techniques, section 3.2,
+    https://doi.org/10.1145/218380.218498.
 
     :param components: distributions and their numbers of draws, out of ``total`` a round.
     :param guide: the guide's own posterior, for what is averaged under it.

@@ -28,7 +28,8 @@ class ControlVariates:
     in f: estimates of f, g and f + g add up to rounding error. With fewer than 50 draws the plain
     mean is taken: the fit would be too close.
 
-    Source: Owen (2013), Monte Carlo theory, methods and examples, section 8.9.
+    Source: Owen (2013), Monte Carlo theory, methods and examples, section 8.9,
+    https://artowen.su.domains/mc/.
 
     :param controls: ``(S, C)`` for S draws, float64; columns that are not finite are left out.
     :param resolution: columns that vary by less are rounding error, and left out; also the

@@ -83,8 +83,10 @@ def elbo_surgery(
     The total correlation is on a subset of the draws. There the aggregate KL is a control too,
     known from all draws; the dimension-wise KL is the rest of it.
 
-    Source: Hoffman and Johnson (2016), ELBO surgery; Chen et al. (2018), Isolating sources of
-    disentanglement, equation 2, for the total correlation.
+    Source: Hoffman and Johnson (2016), ELBO surgery,
+    http://approximateinference.org/2016/accepted/HoffmanJohnson2016.pdf; Chen et al. (2018),
+    Isolating sources of disentanglement, equation 2, https://arxiv.org/abs/1802.04942, for the
+    total correlation.
 
     :param posteriors: one distribution for each batch, ``batch_shape`` ``(N_b,)``.
     """

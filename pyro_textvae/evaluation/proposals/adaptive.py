@@ -16,8 +16,8 @@ class AdaptiveProposal(Proposal):
     draw, or the estimate of p(x) is biased. So the sentences' draws are in two halves, and each
     half goes on with what was fitted to the other: the mean weight is unbiased exactly.
 
-    Source: Cappe et al. (2004), Population Monte Carlo; Veach and Guibas (1995), section 3.2, for
-    the weights.
+    Source: Cappe et al. (2004), Population Monte Carlo, https://doi.org/10.1198/106186004X12803;
+    Veach and Guibas (1995), section 3.2, https://doi.org/10.1145/218380.218498, for the weights.
 
     :param first_share: share of the draws that the first round takes, at most ``most_first``.
     :param most_first: draws of the first round, at most.

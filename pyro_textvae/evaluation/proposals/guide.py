@@ -11,7 +11,8 @@ from pyro_textvae.evaluation.importance.samplers import Sampler
 class GuideProposal(Proposal):
     """The guide: what published numbers are made with.
 
-    Source: Burda et al. (2016), Importance Weighted Autoencoders, equation 8.
+    Source: Burda et al. (2016), Importance Weighted Autoencoders, equation 8,
+    https://arxiv.org/abs/1509.00519.
     """
 
     def sampler(self, task: ProposalTask) -> Sampler:

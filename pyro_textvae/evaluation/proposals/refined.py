@@ -23,9 +23,11 @@ class RefinedProposal(Proposal):
     can then exceed the guide's own by more than the inverse of that share. The draws of the
     optimisation are not among those that are weighted, so the estimate of p(x) stays unbiased.
 
-    Source: Kim et al. (2018), Semi-Amortized Variational Autoencoders, for the refinement;
-    Roeder et al. (2017), Sticking the Landing, for its gradient; Hesterberg (1995) for the
-    defensive share.
+    Source: Kim et al. (2018), Semi-Amortized Variational Autoencoders,
+    https://arxiv.org/abs/1802.02550, for the refinement; Roeder et al. (2017), Sticking the
+    Landing, https://arxiv.org/abs/1703.09194, for its gradient; Hesterberg (1995), Weighted average
+    importance sampling and defensive mixture distributions,
+    https://doi.org/10.1080/00401706.1995.10484303, for the guide's share.
 
     :param steps: of Adam, its rate falling linearly to zero from ``learning_rate``.
     :param step_draws: draws of the latents for each step.
