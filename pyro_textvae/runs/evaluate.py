@@ -45,7 +45,7 @@ class Evaluation:
 
 
 def evaluate(
-    path: str | Path,
+    path: str | Path | RunFolder,
     *,
     split: str = "test",
     data: str | None = None,
@@ -69,11 +69,12 @@ def evaluate(
     :param checked: whether to check the likelihood by annealing too, on some of the sentences.
     :raises UserError: when the run, the text or a sentence's length does not fit.
     """
-    model, guide, tokenizer = load_run(path, device=device)
-    stored = RunFolder(path).read_config()
-    settings = TrainConfig(**stored["settings"])
+    folder = RunFolder.of(path)
+    model, guide, tokenizer = load_run(folder, device=device)
+    stored = folder.read_config()
+    settings = folder.read_settings()
     if data is None:
-        corpus = load_run_corpus(RunFolder(path))
+        corpus = load_run_corpus(folder)
     else:
         corpus = _other_corpus(data, text_column, settings, tokenizer, stored["sizes"])
     try:
@@ -129,7 +130,7 @@ def evaluate(
 
 
 def evaluate_with(
-    config: EvaluationConfig, path: str | Path, *, partial: Path | None = None
+    config: EvaluationConfig, path: str | Path | RunFolder, *, partial: Path | None = None
 ) -> Evaluation:
     """:func:`evaluate` with settings as the command line takes them."""
     return evaluate(

@@ -21,12 +21,14 @@ from pyro_textvae.runs.build import (
 )
 
 
-def load_run(path: str | Path, *, device: str = "cpu") -> tuple[nn.Module, nn.Module, Tokenizer]:
+def load_run(
+    path: str | Path | RunFolder, *, device: str = "cpu"
+) -> tuple[nn.Module, nn.Module, Tokenizer]:
     """Model, guide and tokenizer of a run, with the weights it kept, in evaluation mode.
 
     :raises UserError: when ``path`` is no run, a file is damaged, or the tokenizer is another's.
     """
-    folder = RunFolder(path)
+    folder = RunFolder.of(path)
     stored = folder.read_config()
     tokenizer = Tokenizer.load(folder.tokenizer)
     if tokenizer.fingerprint != stored["tokenizer_fingerprint"]:
@@ -37,7 +39,7 @@ def load_run(path: str | Path, *, device: str = "cpu") -> tuple[nn.Module, nn.Mo
         )
     target = find_device(device)
     with pyro.settings.context(module_local_params=True):
-        config = TrainConfig(**stored["settings"])
+        config = folder.read_settings()
         model, guide, _ = build_pair(stored_specs(stored, folder), config, stored["sizes"])
         modules = nn.ModuleDict({"model": model, "guide": guide})
         folder.load_weights(modules)
@@ -83,7 +85,7 @@ def load_run_corpus(folder: RunFolder, config: TrainConfig | None = None) -> Cor
     :raises UserError: when the text has changed since.
     """
     stored = folder.read_config()
-    corpus = load_corpus_of(config or TrainConfig(**stored["settings"]))
+    corpus = load_corpus_of(config or folder.read_settings())
     if corpus.fingerprint != stored["corpus_fingerprint"]:
         raise UserError(
             f"the corpus {stored['settings']['data']} is not the one that {folder.path} was "

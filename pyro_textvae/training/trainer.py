@@ -155,6 +155,7 @@ class Trainer:
         """
         self.check_updates()
         self.folder.save_state(state_of(self))
+        self.folder.write_progress(asdict(self.progress))
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up where a checkpoint left off."""
