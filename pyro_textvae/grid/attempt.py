@@ -7,9 +7,8 @@ from __future__ import annotations
 import json
 import shlex
 import traceback
-from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,8 @@ from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation import gradient_signal
 from pyro_textvae.grid.definition import GridRun
-from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.run_folder.evaluated_run import read_evaluation
 from pyro_textvae.run_folder.files import plain_json, write_json, write_text
-from pyro_textvae.run_folder.sentence_table import sentence_table_path
 from pyro_textvae.runs.build import build
 from pyro_textvae.runs.evaluate import partial_of, write_evaluation
 from pyro_textvae.runs.load import load_run_corpus, read_run
@@ -61,53 +59,78 @@ def attempt(
     return None
 
 
-def is_finished(run: GridRun, evaluation: EvaluationConfig, gradient_draws: int) -> bool:
-    """Whether nothing is left to do, with these very settings."""
-    if other_setting(run) is not None or not is_trained(run) or not _is_evaluated(run, evaluation):
-        return False
-    return gradient_draws == 0 or _is_measured(run, _measurement(run, gradient_draws))
+@dataclass(frozen=True)
+class Standing:
+    """What the folder of a run holds before the grid goes on with it.
 
-
-def is_trained(run: GridRun) -> bool:
-    """Whether nothing is left to train."""
-    folder = RunFolder(run.folder)
-    state = folder.load_state() if folder.config_json.is_file() else None
-    if state is None:
-        return False
-    progress = state["progress"]
-    return progress["finished"] or progress["epoch"] >= run.config.epochs
-
-
-def other_setting(run: GridRun) -> str | None:
-    """The first setting that the run in the folder has otherwise, in words; None for none.
-
-    Damaged files are another setting too: the run cannot be gone on with.
+    other
+        The first thing in which it is another run than the grid's, in words; None for none.
+        Damaged files are such a thing: the run cannot be gone on with.
+    progress
+        Where its training stands; None where it has not begun.
     """
-    folder = RunFolder(run.folder)
-    if not folder.config_json.is_file():
-        return None
+
+    other: str | None = None
+    progress: Mapping[str, Any] | None = None
+
+    def is_trained(self, config: TrainConfig) -> bool:
+        """Whether nothing is left to train."""
+        return self.progress is not None and _is_over(self.progress, config)
+
+
+def standing_of(run: GridRun) -> Standing:
+    """What the folder of a run holds; a finished run's checkpoint is not opened."""
+    if not run.files.config_json.is_file():
+        return Standing()
     try:
-        stored = TrainConfig(**folder.read_config()["settings"]).to_dict()
-        folder.load_state()
+        stored = run.files.read_settings().to_dict()
+        progress = _progress_of(run)
     except (UserError, KeyError, TypeError) as error:
-        return f"damaged files ({in_one_line(error)})"
-    wanted = run.config.to_dict()
-    for name, value in wanted.items():
+        return Standing(f"damaged files ({in_one_line(error)})")
+    for name, value in run.config.to_dict().items():
         # Another device takes a run no further from its settings than another machine does.
         if name != "device" and stored[name] != value:
-            return f"{name} {stored[name]!r}, the grid gives {value!r}"
-    return None
+            other = f"{name} {stored[name]!r}, the grid gives {value!r}"
+            return Standing(other, progress)
+    return Standing(None, progress)
+
+
+def is_finished(
+    run: GridRun, standing: Standing, evaluation: EvaluationConfig, gradient_draws: int
+) -> bool:
+    """Whether nothing is left to do, with these very settings."""
+    if standing.other is not None or not standing.is_trained(run.config):
+        return False
+    if not _is_evaluated(run, evaluation):
+        return False
+    return gradient_draws == 0 or _is_measured(
+        run, _measurement(run, gradient_draws, standing.progress)
+    )
+
+
+def _progress_of(run: GridRun) -> Mapping[str, Any] | None:
+    """Where training stands; the checkpoint is asked only where progress.json names no end."""
+    progress = run.files.read_progress()
+    if progress is not None and _is_over(progress, run.config):
+        return progress
+    state = run.files.load_state()
+    return None if state is None else state["progress"]
+
+
+def _is_over(progress: Mapping[str, Any], config: TrainConfig) -> bool:
+    return progress["finished"] or progress["epoch"] >= config.epochs
 
 
 def train(run: GridRun, *, overwrite: bool, report: Report) -> None:
     """Train the run, or go on with it; ``overwrite`` replaces what its folder holds."""
-    folder = RunFolder(run.folder)
-    if overwrite or not folder.config_json.is_file():
+    if overwrite or not run.files.config_json.is_file():
         runs.train(run.config, run.folder, overwrite=True, report=report)
-    elif not is_trained(run):
+        return
+    progress = _progress_of(run)
+    if progress is None or not _is_over(progress, run.config):
         # An evaluation from before is of other weights.
-        folder.evaluation.unlink(missing_ok=True)
-        sentence_table_path(folder.evaluation).unlink(missing_ok=True)
+        run.files.evaluation.unlink(missing_ok=True)
+        run.files.sentences.unlink(missing_ok=True)
         runs.resume(run.folder, device=run.config.device, report=report)
 
 
@@ -115,13 +138,13 @@ def evaluate(run: GridRun, config: EvaluationConfig, *, report: Report) -> None:
     """Evaluate the run, unless that was done with the same settings."""
     if _is_evaluated(run, config):
         return
-    out = RunFolder(run.folder).evaluation
-    found = runs.evaluate(run.folder, config, partial=partial_of(out))
+    out = run.files.evaluation
+    evaluation = runs.evaluate(run.files, config, partial=partial_of(out))
     flags = [f"--{name.replace('_', '-')}={_flag(v)}" for name, v in _given(config).items()]
     write_evaluation(
-        out, found, config, shlex.join(["pyro-textvae", "evaluate", str(run.folder), *flags])
+        out, evaluation, config, shlex.join(["pyro-textvae", "evaluate", str(run.folder), *flags])
     )
-    result = found.result
+    result = evaluation.result
     report(f"nll {result['nll']:.3f} +- {result['nll_standard_error']:.3f} nats per sentence")
 
 
@@ -131,12 +154,11 @@ def measure_gradient(run: GridRun, num_draws: int, *, report: Report) -> None:
     It is of the last weights, not of those of the best bound, under the objective as it stood
     then: with the KL weight, and whatever else it keeps, of the last step.
     """
-    folder = RunFolder(run.folder)
-    what = _measurement(run, num_draws)
+    what = _measurement(run, num_draws, _progress_of(run))
     if _is_measured(run, what):
         return
-    state: Any = folder.load_state()
-    config, stored = run.config, read_run(run.folder)
+    state: Any = run.files.load_state()
+    config, stored = run.config, read_run(run.files)
     corpus = load_run_corpus(stored)
     built = build(config, corpus, specs=stored.specs, sizes=stored.sizes)
     built.modules.load_state_dict(state["modules"])
@@ -148,41 +170,48 @@ def measure_gradient(run: GridRun, num_draws: int, *, report: Report) -> None:
     last = len(corpus.train) - 1
     rows = np.unique(np.linspace(0, last, config.batch_size).round().astype(int))
     with pyro.validation_enabled(False):
-        found = gradient_signal(
+        signal = gradient_signal(
             built.model, built.guide, objective, corpus.train.batch(rows), num_draws, _GRADIENT_SEED
         )
     write_json(
-        folder.path / GRADIENT_SIGNAL,
-        {**what, "num_sentences": len(rows), **plain_json(asdict(found))},
+        run.folder / GRADIENT_SIGNAL,
+        {**what, "num_sentences": len(rows), **plain_json(asdict(signal))},
     )
-    report(f"signal to noise of the gradient: guide {found.guide:.2f}, model {found.model:.2f}")
+    report(f"signal to noise of the gradient: guide {signal.guide:.2f}, model {signal.model:.2f}")
 
 
 def _is_evaluated(run: GridRun, config: EvaluationConfig) -> bool:
-    out = RunFolder(run.folder).evaluation
-    return _read(out).get("settings") == config.identity() and sentence_table_path(out).is_file()
+    try:
+        evaluation = read_evaluation(run.files)
+    except UserError:
+        return False
+    return evaluation.get("settings") == config.identity() and run.files.sentences.is_file()
 
 
-def _is_measured(run: GridRun, what: dict[str, Any]) -> bool:
-    found = gradient_of(run)
-    return {name: found.get(name) for name in what} == what
+def _is_measured(run: GridRun, what: Mapping[str, Any]) -> bool:
+    signal = gradient_of(run)
+    return {name: signal.get(name) for name in what} == what
 
 
-def _measurement(run: GridRun, num_draws: int) -> dict[str, Any]:
+def _measurement(
+    run: GridRun, num_draws: int, progress: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """What the signal-to-noise ratio depends on; it is of a trained run."""
-    folder = RunFolder(run.folder)
-    state = folder.load_state()
     return {
-        "settings": folder.read_config()["settings"],
-        "step": state["progress"]["step"] if state else None,
+        "settings": run.files.read_config()["settings"],
+        "step": progress["step"] if progress else None,
         "num_draws": num_draws,
         "seed": _GRADIENT_SEED,
     }
 
 
 def gradient_of(run: GridRun) -> dict[str, Any]:
-    """What :func:`measure_gradient` wrote; empty where it did not."""
-    return _read(run.folder / GRADIENT_SIGNAL)
+    """What :func:`measure_gradient` wrote; empty where it did not, or the file is damaged."""
+    try:
+        signal = json.loads((run.folder / GRADIENT_SIGNAL).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return signal if isinstance(signal, dict) else {}
 
 
 def _given(config: EvaluationConfig) -> dict[str, Any]:
@@ -193,12 +222,3 @@ def _given(config: EvaluationConfig) -> dict[str, Any]:
 
 def _flag(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is none, or a damaged one."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -61,7 +61,7 @@ def compare_grid(
     for run in grid.runs:
         cells[run.cell].append(run)
     finished = {
-        run.name: read_evaluated_run(run.folder) for run in grid.runs if run.name not in failures
+        run.name: read_evaluated_run(run.files) for run in grid.runs if run.name not in failures
     }
     rows = [_row(own, finished, failures, gradients) for own in cells.values()]
     rows.sort(key=lambda row: math.inf if row["nll"] is None else row["nll"])
@@ -119,7 +119,7 @@ def _numbers_of(
     run: GridRun, evaluated: EvaluatedRun, gradient: Mapping[str, Any]
 ) -> dict[str, Any]:
     evaluation = evaluated.evaluation
-    seconds, tokens = _training_time(RunFolder(run.folder))
+    seconds, tokens = _training_time(run.files)
     measured = {
         "gradient_signal_guide": gradient.get("guide"),
         "gradient_signal_model": gradient.get("model"),

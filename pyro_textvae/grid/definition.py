@@ -8,6 +8,7 @@ import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.config.reading import build_settings, refuse_unknown
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
+from pyro_textvae.run_folder import RunFolder
 
 KEYS = ("out", "settings", "axes", "seeds", "evaluation", "gradient_draws")
 _TRAINING = [field.name for field in fields(TrainConfig)]
@@ -40,6 +42,11 @@ class GridRun:
     def name(self) -> str:
         """Cell and seed; the name of the folder."""
         return self.folder.name
+
+    @cached_property
+    def files(self) -> RunFolder:
+        """What the folder holds; what does not change is read once."""
+        return RunFolder(self.folder)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,17 @@ from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError
 from pyro_textvae.grid.attempt import (
     Report,
+    Standing,
     attempt,
     gradient_of,
     is_finished,
-    is_trained,
-    other_setting,
+    standing_of,
 )
 from pyro_textvae.grid.comparison import compare_grid
 from pyro_textvae.grid.definition import Grid, GridRun, read_grid
 from pyro_textvae.grid.side_by_side import SideBySide
 from pyro_textvae.infer.running import find_device
 from pyro_textvae.report import grid_csv, grid_table
-from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.files import write_json, write_text
 from pyro_textvae.runs.build import build
 from pyro_textvae.runs.evaluate import build_proposal
@@ -74,11 +74,12 @@ def run_grid(
     if jobs < 1:
         raise UserError(f"jobs must be at least 1, got {jobs}")
     grid = read_grid(source)
-    replaced = _check(grid, overwrite)
+    standings = _check(grid, overwrite)
+    replaced = {name for name, standing in standings.items() if standing.other is not None}
     left = [
         run
         for run in grid.runs
-        if run.name in replaced or not is_finished(run, grid.evaluation, grid.gradient_draws)
+        if not is_finished(run, standings[run.name], grid.evaluation, grid.gradient_draws)
     ]
     report(
         f"{len(grid.runs)} runs of {len(grid.cells)} cells in {grid.out}, "
@@ -93,8 +94,8 @@ def run_grid(
         report(f"stopped; the runs in {grid.out} are kept: the same command goes on from them")
         raise
     gradients = {run.name: gradient_of(run) for run in grid.runs} if grid.gradient_draws else {}
-    found = compare_grid(grid, failures, gradients, num_resamples=num_resamples, seed=seed)
-    result = {"command": command, **found}
+    comparison = compare_grid(grid, failures, gradients, num_resamples=num_resamples, seed=seed)
+    result = {"command": command, **comparison}
     table = grid_table(result)
     grid.out.mkdir(parents=True, exist_ok=True)
     write_text(grid.out / "table.md", table + "\n")
@@ -128,33 +129,36 @@ def _report_with_name(report: Report, name: str, text: str) -> None:
         report(f"{name}: {line}")
 
 
-def _check(grid: Grid, overwrite: bool) -> set[str]:
+def _check(grid: Grid, overwrite: bool) -> dict[str, Standing]:
     """Refuse what would stop a run at its start, before the first one starts.
 
-    :returns: the names of runs whose folders hold others, to be trained anew.
+    :returns: what each folder holds, by the name of the run; one that holds another run is to be
+        trained anew.
     """
     if grid.out.exists() and not grid.out.is_dir():
         raise UserError(f"{grid.out} is a file: choose another out")
     build_proposal(grid.evaluation)
     corpora: dict[tuple, Corpus] = {}
     checked: set[str] = set()
-    replaced = set()
+    standings = {}
     for run in grid.runs:
-        other = other_setting(run) or _other_text(run, corpora)
-        if other is not None and not overwrite:
+        standing = standing_of(run)
+        if standing.other is None:
+            standing = replace(standing, other=_other_text(run, corpora))
+        if standing.other is not None and not overwrite:
             raise UserError(
-                f"{run.folder} holds a run with {other}: give --overwrite to train it anew, or "
-                "another out"
+                f"{run.folder} holds a run with {standing.other}: give --overwrite to train it "
+                "anew, or another out"
             )
-        if other is not None:
-            replaced.add(run.name)
-        if run.cell not in checked and (other is not None or not is_trained(run)):
+        standings[run.name] = standing
+        is_trained = standing.other is None and standing.is_trained(run.config)
+        if run.cell not in checked and not is_trained:
             checked.add(run.cell)
             try:
                 _check_settings(run.config, corpora)
             except UserError as error:
                 raise UserError(f"cell {run.cell}: {error}") from error
-    return replaced
+    return standings
 
 
 def _check_settings(config: TrainConfig, corpora: dict[tuple, Corpus]) -> None:
@@ -166,11 +170,10 @@ def _check_settings(config: TrainConfig, corpora: dict[tuple, Corpus]) -> None:
 
 def _other_text(run: GridRun, corpora: dict[tuple, Corpus]) -> str | None:
     """That the text of the run in the folder was another, in words; None where it was not."""
-    folder = RunFolder(run.folder)
-    if not folder.config_json.is_file():
+    if not run.files.config_json.is_file():
         return None
     fingerprint = _corpus_of(run.config, corpora).fingerprint
-    stored = folder.read_config()["corpus_fingerprint"]
+    stored = run.files.read_config()["corpus_fingerprint"]
     if stored == fingerprint:
         return None
     return f"other text in {run.config.data} (fingerprint {stored}, now {fingerprint})"

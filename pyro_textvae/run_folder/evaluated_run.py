@@ -65,14 +65,14 @@ class EvaluationError(UserError):
         self.command = command
 
 
-def read_evaluated_run(path: str | Path) -> EvaluatedRun:
+def read_evaluated_run(path: str | Path | RunFolder) -> EvaluatedRun:
     """The last evaluation of a run and the numbers of its sentences, fit to be compared.
 
     :raises UserError: when the run is not evaluated, or its files are damaged or of an earlier
         version that kept less.
     """
     evaluation = read_evaluation(path)
-    file = RunFolder(path).evaluation
+    file = RunFolder.of(path).evaluation
     table = sentence_table_path(file)
     command = evaluate_command(path)
     if "evaluation_id" not in evaluation or not table.is_file():
@@ -100,13 +100,13 @@ def read_evaluated_run(path: str | Path) -> EvaluatedRun:
     return EvaluatedRun(str(path), evaluation, columns)
 
 
-def read_evaluation(path: str | Path) -> dict[str, Any]:
+def read_evaluation(path: str | Path | RunFolder) -> dict[str, Any]:
     """What ``evaluation.json`` of a run holds, with the keys of today.
 
     :raises UserError: when ``path`` is no run.
     :raises EvaluationError: when the run is not evaluated, or the file is damaged.
     """
-    folder = RunFolder(path)
+    folder = RunFolder.of(path)
     command = evaluate_command(path)
     if not folder.evaluation.is_file():
         folder.read_config()
@@ -120,13 +120,15 @@ def read_evaluation(path: str | Path) -> dict[str, Any]:
     return with_current_names(evaluation)
 
 
-def read_sentences(path: str | Path, evaluation: Mapping[str, Any]) -> dict[str, Tensor]:
+def read_sentences(
+    path: str | Path | RunFolder, evaluation: Mapping[str, Any]
+) -> dict[str, Tensor]:
     """The numbers of single sentences that belong to an evaluation of a run.
 
     :returns: columns by name, ``(num_sentences,)``.
     :raises EvaluationError: when there are none, or they are damaged or of another evaluation.
     """
-    folder = RunFolder(path)
+    folder = RunFolder.of(path)
     table = sentence_table_path(folder.evaluation)
     command = evaluate_command(path)
     if not table.is_file():
@@ -159,7 +161,9 @@ def _types() -> dict[str, tuple[type, ...]]:
     return {**types, "warnings": (list,)}
 
 
-def evaluate_command(path: str | Path, evaluation: Mapping[str, Any] | None = None) -> str:
+def evaluate_command(
+    path: str | Path | RunFolder, evaluation: Mapping[str, Any] | None = None
+) -> str:
     """The command that evaluates a run.
 
     :param evaluation: the last one, whose split is kept, and whose draws are at least 1000 then.

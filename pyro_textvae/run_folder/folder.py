@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import nn
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.run_folder.environment import describe_environment
-from pyro_textvae.run_folder.files import write_atomically, write_json, write_text
+from pyro_textvae.run_folder.files import plain_json, write_atomically, write_json, write_text
 
 FORMAT = 1
 _BUILT_FROM = ("settings", "specs", "sizes", "tokenizer_fingerprint", "corpus_fingerprint")
@@ -40,16 +41,19 @@ class RunFolder:
         Seconds and tokens per second of each epoch.
     state/last.pt
         Everything that a resumed run needs.
+    state/progress.json
+        Where training stood at that checkpoint: what is finished can be told without opening it.
     environment.json
         Versions, machine, commit.
     evaluation.json, evaluation.sentences.jsonl
-        What evaluate found, in all and of every sentence.
+        The numbers of the last evaluation, in all and of every sentence.
     report/
         The pictures of report.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._name = str(path)
         self.config_yaml = self.path / "config.yaml"
         self.config_json = self.path / "config.json"
         self.weights = self.path / "model.safetensors"
@@ -57,13 +61,24 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.timing = self.path / "timing.jsonl"
         self.state = self.path / "state" / "last.pt"
+        self.progress = self.path / "state" / "progress.json"
         self.environment = self.path / "environment.json"
         self.evaluation = self.path / "evaluation.json"
         self.sentences = self.path / "evaluation.sentences.jsonl"
+        self._config: tuple[tuple[int, ...], dict[str, Any], TrainConfig] | None = None
+
+    @classmethod
+    def of(cls, run: str | Path | RunFolder) -> RunFolder:
+        """The folder of a run; one that is given keeps what it has read already."""
+        return run if isinstance(run, RunFolder) else cls(run)
+
+    def __str__(self) -> str:
+        """The path, as it was given."""
+        return self._name
 
     @property
     def of_training(self) -> tuple[Path, ...]:
-        """The files that ``train`` writes, outside of state and source."""
+        """The files that ``train`` writes, but for the checkpoint and the sources."""
         return (
             self.config_yaml,
             self.config_json,
@@ -71,6 +86,7 @@ class RunFolder:
             self.tokenizer,
             self.metrics,
             self.timing,
+            self.progress,
             self.environment,
         )
 
@@ -107,10 +123,20 @@ class RunFolder:
         return self.config_yaml.is_file() or self.config_json.is_file()
 
     def read_config(self) -> dict[str, Any]:
-        """The contents of config.json.
+        """The contents of config.json, which is read again only where it has changed.
 
         :raises UserError: when this is no run, or the file is damaged.
         """
+        return self._read_config()[0]
+
+    def read_settings(self) -> TrainConfig:
+        """The settings of the run, from config.json.
+
+        :raises UserError: as :meth:`read_config`.
+        """
+        return self._read_config()[1]
+
+    def _read_config(self) -> tuple[dict[str, Any], TrainConfig]:
         if self.config_yaml.is_file() and not self.config_json.is_file():
             raise UserError(
                 f"{self.path} was stopped before its training began: train it again with "
@@ -119,6 +145,13 @@ class RunFolder:
         if not self.config_json.is_file():
             missing = "no such folder" if not self.path.exists() else "it has no config.json"
             raise UserError(f"{self.path} is not a run ({missing}): give a folder made by train")
+        file = self.config_json.stat()
+        version = (file.st_ino, file.st_mtime_ns, file.st_size)
+        if self._config is None or self._config[0] != version:
+            self._config = (version, *self._parse_config())
+        return self._config[1:]
+
+    def _parse_config(self) -> tuple[dict[str, Any], TrainConfig]:
         try:
             config = json.loads(self.config_json.read_text(encoding="utf-8"))
             if config["format"] != FORMAT:
@@ -127,8 +160,7 @@ class RunFolder:
                 )
             for name in _BUILT_FROM:
                 config[name]
-            TrainConfig(**config["settings"])
-            return config
+            return config, TrainConfig(**config["settings"])
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise UserError(
                 f"{self.config_json} is damaged ({error}): train the run again"
@@ -195,3 +227,29 @@ class RunFolder:
                 f"{self.state} is damaged ({in_one_line(error)}): model.safetensors still holds "
                 "the best weights; train again with --overwrite to start anew"
             ) from error
+
+    def write_progress(self, progress: Mapping[str, Any]) -> None:
+        """Write state/progress.json, after the checkpoint that it speaks of.
+
+        A kill in between leaves one that is of another checkpoint, which it says by the size of
+        that, or one that lags behind: it never says more than the checkpoint holds.
+
+        :param progress: epoch, batch, step, finished, ...: plain values.
+        """
+        size = self.state.stat().st_size
+        write_json(self.progress, plain_json({**progress, "checkpoint_bytes": size}))
+
+    def read_progress(self) -> dict[str, Any] | None:
+        """Where training stood at the checkpoint, without opening that.
+
+        :returns: None where nothing certain is known: there is no checkpoint, progress.json is of
+            another one, is damaged or missing, as in runs of earlier versions.
+        """
+        try:
+            progress = json.loads(self.progress.read_bytes())
+            size = self.state.stat().st_size
+        except (OSError, ValueError):
+            return None
+        if not isinstance(progress, dict) or progress.pop("checkpoint_bytes", None) != size:
+            return None
+        return progress

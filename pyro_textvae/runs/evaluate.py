@@ -20,6 +20,7 @@ from pyro_textvae.evaluation import LogLikelihood, information, log_likelihood
 from pyro_textvae.evaluation.checks import check
 from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.processes import rank_and_size
+from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.environment import describe_environment
 from pyro_textvae.run_folder.files import plain_json, write_json
 from pyro_textvae.run_folder.sentence_table import sentence_table_path, write_sentence_table
@@ -50,7 +51,7 @@ class Evaluation:
 
 
 def evaluate(
-    path: str | Path, config: EvaluationConfig, *, partial: Path | None = None
+    path: str | Path | RunFolder, config: EvaluationConfig, *, partial: Path | None = None
 ) -> Evaluation:
     """Every number about a run on a split.
 

@@ -35,22 +35,23 @@ class StoredRun:
     contents: dict[str, Any]
 
 
-def read_run(path: str | Path) -> StoredRun:
+def read_run(path: str | Path | RunFolder) -> StoredRun:
     """Read what config.json of a run says.
 
     :raises UserError: when ``path`` is no run, or the file is damaged.
     """
-    folder = RunFolder(path)
+    folder = RunFolder.of(path)
     contents = folder.read_config()
     specs = {
         name: str(folder.path / spec) if spec.startswith("source/") else spec
         for name, spec in contents["specs"].items()
     }
-    config = TrainConfig(**contents["settings"])
-    return StoredRun(folder, config, specs, contents["sizes"], contents)
+    return StoredRun(folder, folder.read_settings(), specs, contents["sizes"], contents)
 
 
-def load_run(path: str | Path, *, device: str = "cpu") -> tuple[nn.Module, nn.Module, Tokenizer]:
+def load_run(
+    path: str | Path | RunFolder, *, device: str = "cpu"
+) -> tuple[nn.Module, nn.Module, Tokenizer]:
     """Model, guide and tokenizer of a run, with the weights it kept, in evaluation mode.
 
     :raises UserError: when ``path`` is no run, a file is damaged, or the tokenizer is another's.
@@ -109,7 +110,7 @@ def load_run_corpus(run: RunFolder | StoredRun) -> Corpus:
 
     :raises UserError: when the text has changed since.
     """
-    stored = run if isinstance(run, StoredRun) else read_run(run.path)
+    stored = run if isinstance(run, StoredRun) else read_run(run)
     corpus = load_corpus_of(stored.config)
     fingerprint = stored.contents["corpus_fingerprint"]
     if corpus.fingerprint != fingerprint:

@@ -178,6 +178,7 @@ class Trainer:
         """
         self.check_updates()
         self.folder.save_state(self.state_dict())
+        self.folder.write_progress(self.progress.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that training changes, in a form that can be saved without pickled code."""

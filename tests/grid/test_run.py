@@ -165,6 +165,94 @@ def test_what_is_done_is_not_done_again(finished):
     assert again == json.loads(json.dumps(result))
 
 
+@pytest.fixture
+def loads(monkeypatch):
+    """Every load of a checkpoint."""
+    paths = []
+    load_state = RunFolder.load_state
+
+    def load(folder):
+        paths.append(folder.state)
+        return load_state(folder)
+
+    monkeypatch.setattr(RunFolder, "load_state", load)
+    return paths
+
+
+def test_finished_grid_opens_no_checkpoint(started, loads, monkeypatch):
+    folder, grid = started
+    monkeypatch.setattr(torch, "load", None)
+    _, lines = quietly(grid)
+    assert lines[0].endswith("1 of them finished")
+    assert loads == []
+
+
+def test_run_of_an_earlier_version_is_asked_by_its_checkpoint_once(started, loads):
+    folder, grid = started
+    run = RunFolder(folder / "run-seed0")
+    run.progress.unlink()
+    _, lines = quietly(grid)
+    assert lines[0].endswith("1 of them finished")
+    assert loads == [run.state]
+
+
+@pytest.mark.parametrize("content", ['{"finished": true', "[]", '{"finished": true}'])
+def test_progress_that_says_nothing_certain_is_not_believed(started, loads, content):
+    folder, grid = started
+    run = RunFolder(folder / "run-seed0")
+    run.progress.write_text(content)
+    _, lines = quietly(grid)
+    assert lines[0].endswith("1 of them finished")
+    assert loads == [run.state]
+
+
+def test_progress_of_a_kill_before_it_was_written_is_not_believed(started, loads):
+    """It lags behind the checkpoint then, whose word counts."""
+    folder, grid = started
+    run = RunFolder(folder / "run-seed0")
+    before = json.loads(run.progress.read_text())
+    run.progress.write_text(json.dumps(before | {"epoch": 0}))
+    _, lines = quietly(grid)
+    assert lines[0].endswith("1 of them finished")
+    assert loads == [run.state]
+
+
+def test_progress_is_written_after_every_checkpoint_and_says_the_same(tmp_path, monkeypatch):
+    calls = []
+
+    def recorded(name):
+        plain = getattr(RunFolder, name)
+
+        def call(folder, value):
+            calls.append(name)
+            plain(folder, value)
+
+        return call
+
+    for name in ("save_state", "write_progress"):
+        monkeypatch.setattr(RunFolder, name, recorded(name))
+    quietly(grid_in(tmp_path / "grid", axes={}, settings=SETTINGS | {"checkpoint_every": 2}))
+    run = RunFolder(tmp_path / "grid" / "run-seed0")
+    assert calls == ["save_state", "write_progress"] * (len(calls) // 2)
+    assert len(calls) >= 6
+    assert run.read_progress() == run.load_state()["progress"]
+
+
+def test_settings_are_built_three_times_at_most_for_a_run(tmp_path, monkeypatch):
+    built = []
+    check = TrainConfig.__post_init__
+    monkeypatch.setattr(TrainConfig, "__post_init__", lambda self: (built.append(1), check(self)))
+    grid = grid_in(tmp_path / "grid", axes={})
+    quietly(grid)
+    assert len(built) <= 3
+    built.clear()
+    quietly(grid)
+    assert len(built) <= 2
+    built.clear()
+    quietly(grid | {"evaluation": {"num_samples": 6}})
+    assert len(built) <= 3
+
+
 def test_other_evaluation_or_draws_train_nothing_anew(started):
     folder, grid = started
     kept = times(folder, "model.safetensors") | times(folder, "last.pt")
