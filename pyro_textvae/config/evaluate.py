@@ -11,6 +11,7 @@ from typing import Any
 from pyro_textvae.errors import UserError
 
 _OF_THE_MACHINE = ("device", "batch_size", "max_tokens")
+_ADDED_LATER = ("source_column", "label_column")
 
 
 @dataclass
@@ -21,6 +22,8 @@ class EvaluationConfig:
         split: train, valid or test.
         data: other text to score with the run's tokenizer; by default the run's own corpus.
         text_column: column of a TSV or JSONL file that holds the sentence.
+        source_column: column of the text that the sentence is conditioned on.
+        label_column: column of its label; where it is empty, the label is not given.
         num_samples: draws of the latents for each sentence.
         proposal: where they come from; guide, widened, adaptive, refined, or file.py:Class.
         proposal_options: settings of the proposal, as a JSON object.
@@ -38,6 +41,8 @@ class EvaluationConfig:
     split: str = "test"
     data: str | None = None
     text_column: str | None = None
+    source_column: str | None = None
+    label_column: str | None = None
     num_samples: int = 100
     proposal: str = "guide"
     proposal_options: dict[str, Any] = field(default_factory=dict)
@@ -64,9 +69,13 @@ class EvaluationConfig:
             raise UserError(f"seed must lie in [0, 2**32), got {self.seed}")
 
     def identity(self) -> dict[str, Any]:
-        """The settings that the numbers depend on, as plain values."""
-        names = EvaluationConfig.__dataclass_fields__
-        return {k: v for k, v in asdict(self).items() if k in names and k not in _OF_THE_MACHINE}
+        """The settings that the numbers depend on, as plain values.
+
+        Those that evaluations from before did not have are left out where they change nothing.
+        """
+        names = EvaluationConfig.__dataclass_fields__.keys() - set(_OF_THE_MACHINE)
+        names -= {name for name in _ADDED_LATER if getattr(self, name) is None}
+        return {name: value for name, value in asdict(self).items() if name in names}
 
 
 def check_split(split: str) -> None:

@@ -12,7 +12,7 @@ from pyro import poutine
 from pyro.poutine import Trace
 from torch import Tensor, nn
 
-from pyro_textvae.contract import TOKENS
+from pyro_textvae.contract import COLUMN_SETTINGS, TOKENS
 from pyro_textvae.errors import UserError
 
 Condition = int | Mapping[str, Tensor]
@@ -51,7 +51,7 @@ def fields_of(program: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
         if name not in batch and not (optional or variable):
             raise UserError(
                 f"{_name(program)} needs the field {name!r}, and the batch has "
-                f"{', '.join(batch) or 'none'}: give it, or a default in its signature"
+                f"{', '.join(batch) or 'none'}: {_how_to_give(name)}"
             )
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return dict(batch)
@@ -63,6 +63,16 @@ def size_of(condition: Condition) -> int:
     if isinstance(condition, int):
         return condition
     return len(next(iter(condition.values())))
+
+
+def _how_to_give(field: str) -> str:
+    if field not in COLUMN_SETTINGS:
+        return "give it, or a default in its signature"
+    setting = COLUMN_SETTINGS[field]
+    return (
+        f"name its column with --{setting.replace('_', '-')} ({setting}= of load_corpus), or give "
+        "it a default in its signature"
+    )
 
 
 def _name(program: Any) -> str:

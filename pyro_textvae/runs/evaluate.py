@@ -25,7 +25,7 @@ from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.environment import describe_environment
 from pyro_textvae.run_folder.files import plain_json, write_json
 from pyro_textvae.run_folder.sentence_table import sentence_table_path, write_sentence_table
-from pyro_textvae.runs.load import load_corpus_of, load_run, load_run_corpus
+from pyro_textvae.runs.load import label_names_of, load_corpus_of, load_run, load_run_corpus
 from pyro_textvae.units import UNITS, bits, perplexity
 
 # The likelihood's own, which are of the same sentences and by more draws.
@@ -50,6 +50,8 @@ def evaluate(
     split: str = "test",
     data: str | None = None,
     text_column: str | None = None,
+    source_column: str | None = None,
+    label_column: str | None = None,
     num_samples: int = 100,
     proposal: Proposal | None = None,
     quasi_random: bool = False,
@@ -75,7 +77,12 @@ def evaluate(
     if data is None:
         corpus = load_run_corpus(RunFolder(path))
     else:
-        corpus = _other_corpus(data, text_column, settings, tokenizer, stored["sizes"])
+        columns = {
+            "text_column": text_column,
+            "source_column": source_column,
+            "label_column": label_column,
+        }
+        corpus = _other_corpus(data, columns, settings, tokenizer, stored)
     try:
         likelihood = log_likelihood(
             model,
@@ -137,6 +144,8 @@ def evaluate_with(
         split=config.split,
         data=config.data,
         text_column=config.text_column,
+        source_column=config.source_column,
+        label_column=config.label_column,
         num_samples=config.num_samples,
         proposal=build_proposal(config),
         quasi_random=config.quasi_random,
@@ -228,24 +237,26 @@ def _of_likelihood(likelihood: LogLikelihood, words: int, characters: int | None
 
 def _other_corpus(
     data: str,
-    text_column: str | None,
+    columns: dict[str, Any],
     settings: TrainConfig,
     tokenizer: Tokenizer,
-    sizes: dict[str, int],
+    stored: dict[str, Any],
 ) -> Corpus:
-    """Other text in the run's ids.
+    """Other text in the run's ids, and its labels by the run's indices.
 
     Nothing is left out: a likelihood of the short sentences alone would look too good.
     """
     other = replace(
         settings,
         data=data,
-        text_column=text_column,
+        **columns,
         num_sentences=None,
         max_length=None,
         truncate=False,
     )
-    corpus = load_corpus_of(other, tokenizer)
+    label_names = label_names_of(stored) if other.label_column is not None else None
+    corpus = load_corpus_of(other, tokenizer, label_names)
+    sizes = stored["sizes"]
     if corpus.max_length > sizes["max_length"]:
         raise UserError(
             f"{data} has a sentence of {corpus.max_length} tokens, the model was built for "
@@ -268,7 +279,7 @@ def _raw_counts(corpus: Corpus, split: str) -> tuple[int, int | None]:
     Word tokenizers lose the raw text's characters, so there is no number for those.
     """
     rows = getattr(corpus, split)
-    if corpus.tokenizer.kind in ("word", "nltk"):
+    if corpus.tokenizer.tokens_are_words:
         return rows.num_tokens, None
     texts = [corpus.tokenizer.decode(row.tolist()) for row in rows]
     return sum(len(text.split()) + 1 for text in texts), sum(len(text) + 1 for text in texts)

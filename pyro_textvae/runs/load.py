@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ def load_run(path: str | Path, *, device: str = "cpu") -> tuple[nn.Module, nn.Mo
     """
     folder = RunFolder(path)
     stored = folder.read_config()
-    tokenizer = Tokenizer.load(folder.tokenizer)
+    tokenizer = Tokenizer.load(folder.tokenizer, _tokenizer_copy(stored, folder))
     if tokenizer.fingerprint != stored["tokenizer_fingerprint"]:
         raise UserError(
             f"{folder.tokenizer} does not belong to the model of {folder.path}: its fingerprint is "
@@ -45,8 +47,16 @@ def load_run(path: str | Path, *, device: str = "cpu") -> tuple[nn.Module, nn.Mo
     return model, guide, tokenizer
 
 
-def load_corpus_of(config: TrainConfig, tokenizer: Tokenizer | None = None) -> Corpus:
-    """The corpus of the settings; with ``tokenizer``, its text in another's ids."""
+def load_corpus_of(
+    config: TrainConfig,
+    tokenizer: Tokenizer | None = None,
+    label_names: Sequence[str] | None = None,
+) -> Corpus:
+    """The corpus of the settings.
+
+    :param tokenizer: of a trained model, whose ids the text is to be in.
+    :param label_names: of a trained model, in the order of their indices.
+    """
     return load_corpus(
         config.data,
         tokenizer=tokenizer or config.tokenizer,
@@ -55,6 +65,9 @@ def load_corpus_of(config: TrainConfig, tokenizer: Tokenizer | None = None) -> C
         vocab_size=None if tokenizer else config.vocab_size,
         truncate=config.truncate,
         text_column=config.text_column,
+        source_column=config.source_column,
+        label_column=config.label_column,
+        label_names=label_names,
         num_sentences=config.num_sentences,
     )
 
@@ -77,13 +90,26 @@ def stored_specs(stored: dict[str, Any], folder: RunFolder) -> dict[str, str | N
     }
 
 
+def label_names_of(stored: dict[str, Any]) -> list[str] | None:
+    """The labels that a run was trained with, in the order of their indices; None for none."""
+    return stored.get("corpus", {}).get("label_names")
+
+
+def _tokenizer_copy(stored: dict[str, Any], folder: RunFolder) -> str | None:
+    """The copy that a run keeps of a kind of tokenizer of the user's own; None for no such."""
+    spec = stored.get("tokenizer_kind")
+    return None if spec is None else str(folder.path / spec)
+
+
 def load_run_corpus(folder: RunFolder, config: TrainConfig | None = None) -> Corpus:
     """The corpus that a run was trained on.
 
     :raises UserError: when the text has changed since.
     """
     stored = folder.read_config()
-    corpus = load_corpus_of(config or TrainConfig(**stored["settings"]))
+    config = config or TrainConfig(**stored["settings"])
+    config = replace(config, tokenizer=_tokenizer_copy(stored, folder) or config.tokenizer)
+    corpus = load_corpus_of(config)
     if corpus.fingerprint != stored["corpus_fingerprint"]:
         raise UserError(
             f"the corpus {stored['settings']['data']} is not the one that {folder.path} was "

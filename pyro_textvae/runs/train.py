@@ -57,7 +57,7 @@ def train(
         procedure = build_procedure(config, used)
         check_options(config, specs, used)
         _dry_run(model, guide, objective, corpus)
-        sources = _read_sources(specs)
+        sources = _read_sources({**specs, "tokenizer": config.tokenizer})
         folder = RunFolder(out)
         # Before anything is written: a procedure may refuse the pair.
         trainer = Trainer(
@@ -69,6 +69,7 @@ def train(
             config.to_dict(),
             {
                 "specs": _keep_sources(specs, sources, folder),
+                **_keep_tokenizer_kind(config.tokenizer, sources, folder),
                 "sizes": sizes,
                 "tokenizer_fingerprint": corpus.tokenizer.fingerprint,
                 "corpus_fingerprint": corpus.fingerprint,
@@ -173,6 +174,12 @@ def _keep_sources(
             spec = copy.relative_to(folder.path).as_posix() + colon + class_name
         kept[name] = spec
     return kept
+
+
+def _keep_tokenizer_kind(spec: str, sources: dict[str, bytes], folder: RunFolder) -> dict[str, str]:
+    """What names a tokenizer of the user's own; of the catalogue's, tokenizer.json says which."""
+    kept = _keep_sources({"tokenizer": spec}, sources, folder)["tokenizer"]
+    return {"tokenizer_kind": kept} if "tokenizer" in sources else {}
 
 
 def _dry_run(model: nn.Module, guide: nn.Module, objective: ELBO, corpus: Corpus) -> None:
