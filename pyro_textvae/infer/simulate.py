@@ -18,6 +18,12 @@ from pyro_textvae.errors import UserError
 Condition = int | Mapping[str, Tensor]
 """What text is generated on: a batch, of which ``tokens`` is not used, or a number of sentences."""
 
+_REMEDIES = {
+    field: f"name its column with --{setting.replace('_', '-')} ({setting}= of load_corpus)"
+    for field, setting in COLUMN_SETTINGS.items()
+}
+"""What to do where a batch lacks a field that a program needs."""
+
 
 def simulate(model: nn.Module, condition: Condition) -> Trace:
     """Run ``model`` without its text, and return the trace of what it drew.
@@ -51,7 +57,7 @@ def fields_of(program: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
         if name not in batch and not (optional or variable):
             raise UserError(
                 f"{_name(program)} needs the field {name!r}, and the batch has "
-                f"{', '.join(batch) or 'none'}: {_how_to_give(name)}"
+                f"{', '.join(batch) or 'none'}: {_REMEDIES.get(name, 'give it')}, or a default in its signature"
             )
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return dict(batch)
@@ -63,16 +69,6 @@ def size_of(condition: Condition) -> int:
     if isinstance(condition, int):
         return condition
     return len(next(iter(condition.values())))
-
-
-def _how_to_give(field: str) -> str:
-    if field not in COLUMN_SETTINGS:
-        return "give it, or a default in its signature"
-    setting = COLUMN_SETTINGS[field]
-    return (
-        f"name its column with --{setting.replace('_', '-')} ({setting}= of load_corpus), or give "
-        "it a default in its signature"
-    )
 
 
 def _name(program: Any) -> str:
