@@ -95,8 +95,8 @@ def encode_source(
 ) -> None:
     """Write tokenizer, ids, labels, columns and counts into an empty folder, and seal it.
 
-    The vocabulary is that of the text and sources of the train split as read, before ``max_length``
-    drops anything.
+    Vocabulary and labels are those of the train split as read, before ``max_length`` drops
+    anything.
 
     :param vocabulary: texts to take the vocabulary from instead.
     :param key: of the cache entry.
@@ -163,6 +163,8 @@ def _encode_chunk(
         count = counts[record.split]
         rows = _rows(record, ids, source_ids, options, count)
         if rows is None:
+            if record.split == "train":
+                labels.index(record)
             continue
         tokens, source_tokens = rows
         count.unknown_tokens += int((tokens == UNK).sum())

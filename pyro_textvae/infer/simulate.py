@@ -57,7 +57,8 @@ def fields_of(program: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
         if name not in batch and not (optional or variable):
             raise UserError(
                 f"{_name(program)} needs the field {name!r}, and the batch has "
-                f"{', '.join(batch) or 'none'}: {_REMEDIES.get(name, 'give it')}, or a default in its signature"
+                f"{', '.join(batch) or 'none'}: {_REMEDIES.get(name, 'give it')}, or give it a "
+                "default in its signature"
             )
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return dict(batch)
