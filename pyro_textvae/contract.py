@@ -20,5 +20,8 @@ SOURCE = "source"
 LABELS = "labels"
 """The field with the label of each datum, ``(N,)`` int64; -1 where it is not given."""
 
+COLUMN_SETTINGS = {SOURCE: "source_column", LABELS: "label_column"}
+"""The setting that names the column of a field, where the field has one of its own."""
+
 TEXT_FIELDS = (TOKENS, SOURCE)
 """The fields that hold ids, padded on the right with ``<pad>``."""

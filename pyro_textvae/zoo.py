@@ -28,6 +28,8 @@ FOLDERS = {
     "constraints": "pyro_textvae.infer.constraints",
     "proposals": "pyro_textvae.evaluation.proposals",
     "procedures": "pyro_textvae.training.procedures",
+    "sources": "pyro_textvae.data.sources",
+    "tokenizers": "pyro_textvae.data.tokenizers",
 }
 """Every kind and its folder: a file there is a member by existing."""
 
@@ -86,6 +88,31 @@ def load(kind: str, spec: str) -> type:
     return named
 
 
+def name_of(kind: str, cls: type) -> str | None:
+    """The name of a class in the catalogue; None for a class from elsewhere.
+
+    >>> from pyro_textvae.data.tokenizers import WordTokenizer
+    >>> name_of("tokenizers", WordTokenizer)
+    'word'
+
+    :raises UserError: for an unknown kind.
+    """
+    folder, _, name = cls.__module__.rpartition(".")
+    return name if name in names(kind) and folder == FOLDERS[kind] else None
+
+
+def digest_of(cls: type) -> str:
+    """A short hash of the file that defines a class, and of which of its classes it is.
+
+    The same for a copy of the file elsewhere. Of a class without a file, of its name alone.
+    """
+    digest = hashlib.sha256(cls.__qualname__.encode())
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    if file is not None and Path(file).is_file():
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def parameters(cls: Callable[..., Any]) -> list[str]:
     """What ``cls`` takes by name: what :func:`build` looks for among the values."""
     return [
@@ -125,8 +152,10 @@ def _only_class(module: ModuleType, spec: str) -> type:
         if inspect.isclass(value) and value.__module__ == module.__name__ and name[0] != "_"
     ]
     if len(public) != 1:
-        found = ", ".join(cls.__name__ for cls in public) or "none"
-        raise UserError(f"{spec} must define one public class, found {found}: say which as :Class")
+        classes = ", ".join(cls.__name__ for cls in public) or "none"
+        raise UserError(
+            f"{spec} must define one public class, found {classes}: say which as :Class"
+        )
     return public[0]
 
 

@@ -27,6 +27,8 @@ EXPORTING = {
     "constraints": PACKAGE / "infer" / "constraints",
     "proposals": PACKAGE / "evaluation" / "proposals",
     "procedures": PACKAGE / "training" / "procedures",
+    "sources": PACKAGE / "data" / "sources",
+    "tokenizers": PACKAGE / "data" / "tokenizers",
 }
 
 

@@ -20,6 +20,7 @@ Split = Literal["train", "valid", "test"]
 """The parts of a corpus."""
 
 _OF_THE_MACHINE = ("device", "batch_size", "max_tokens")
+_ADDED_LATER = ("source_column", "label_column")
 
 
 @dataclass
@@ -35,6 +36,8 @@ class EvaluationConfig:
         split: train, valid or test.
         data: other text to score with the run's tokenizer; by default the run's own corpus.
         text_column: column of a TSV or JSONL file that holds the sentence.
+        source_column: column of the text that the sentence is conditioned on.
+        label_column: column of its label; where it is empty, the label is not given.
         num_samples: draws of the latents for each sentence.
         proposal: where they come from; guide, widened, adaptive, refined, or file.py:Class.
         proposal_options: settings of the proposal, as a JSON object.
@@ -52,6 +55,8 @@ class EvaluationConfig:
     split: Split = "test"
     data: str | None = None
     text_column: str | None = None
+    source_column: str | None = None
+    label_column: str | None = None
     num_samples: int = setting(100, at_least(1))
     proposal: str = setting("guide", Member("proposals"))
     proposal_options: dict[str, Any] = field(default_factory=dict)
@@ -68,6 +73,10 @@ class EvaluationConfig:
         check_settings(self)
 
     def identity(self) -> dict[str, Any]:
-        """The settings that the numbers depend on, as plain values."""
-        names = EvaluationConfig.__dataclass_fields__
-        return {k: v for k, v in asdict(self).items() if k in names and k not in _OF_THE_MACHINE}
+        """The settings that the numbers depend on, as plain values.
+
+        Those that evaluations from before did not have are left out where they change nothing.
+        """
+        names = EvaluationConfig.__dataclass_fields__.keys() - set(_OF_THE_MACHINE)
+        names -= {name for name in _ADDED_LATER if getattr(self, name) is None}
+        return {name: value for name, value in asdict(self).items() if name in names}

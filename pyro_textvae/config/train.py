@@ -81,9 +81,11 @@ class ProgramConfig:
     """Settings of the text, of the programs that are trained on it, and of their objective.
 
     Args:
-        data: stdlib, grammar, nltk:NAME, or a folder or file of sentences.
-        tokenizer: word (split at spaces), nltk (raw text), character, or bpe.
+        data: stdlib, grammar, nltk:NAME, a folder or file of sentences, or file.py:Class.
+        tokenizer: word (split at spaces), nltk (raw text), character, bpe, or file.py:Class.
         text_column: column of a TSV or JSONL file that holds the sentence.
+        source_column: column of the text that the sentence is conditioned on.
+        label_column: column of its label; where it is empty, the label is not given.
         min_count: rarer words become <unk>.
         vocab_size: keep only this many of the most frequent tokens.
         max_length: drop sentences of more tokens, <eos> counted.
@@ -116,8 +118,10 @@ class ProgramConfig:
     """
 
     data: str = "stdlib"
-    tokenizer: Literal["word", "nltk", "character", "bpe"] = "word"
+    tokenizer: str = "word"
     text_column: str | None = None
+    source_column: str | None = None
+    label_column: str | None = None
     min_count: int = setting(1, at_least(1))
     vocab_size: int | None = setting(None, at_least(1))
     max_length: int | None = setting(None, at_least(1))

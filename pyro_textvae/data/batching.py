@@ -1,34 +1,65 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Batches of sentences of similar length, re-drawn every epoch from seed and epoch alone."""
+"""Batches of sentences of similar cost, re-drawn every epoch from seed and epoch alone."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_textvae.contract import TEXT_FIELDS
 from pyro_textvae.errors import UserError
+from pyro_textvae.special_tokens import PAD
 
 DEFAULT_BATCH_SIZE = 32
-# Sentences whose lengths differ by less than this share are exchanged between batches.
-_LENGTH_NOISE = 0.1
+# Sentences whose costs differ by less than this share are exchanged between batches.
+_COST_NOISE = 0.1
 
 
 class Batch(dict[str, Tensor]):
-    """The keywords of a model call, `tokens` (N, T) int64, and `.indices` (N,) in the split."""
+    """The fields of some sentences, as keywords of a model's call, with the datum first.
 
-    def __init__(self, tokens: Tensor, indices: Tensor) -> None:
-        super().__init__(tokens=tokens)
+    ``tokens`` ``(N, T)`` int64, and where the corpus has them ``source`` ``(N, S)`` int64 and
+    ``labels`` ``(N,)`` int64, -1 where the label is not given.
+
+    >>> batch = Batch({"tokens": pad([[4, 5, 2], [6, 2]])}, torch.tensor([3, 8]))
+    >>> batch["tokens"].shape, batch.text_fields
+    (torch.Size([2, 3]), ('tokens',))
+
+    :param fields: the tensors by name.
+    :param indices: which sentences of the split these are, ``(N,)``.
+    :param text_fields: names of the fields that are ids, padded on the right with ``<pad>``; by
+        default those of the contract that are among ``fields``.
+    """
+
+    def __init__(
+        self,
+        fields: Mapping[str, Tensor],
+        indices: Tensor,
+        text_fields: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(fields)
         self.indices = indices
+        names = TEXT_FIELDS if text_fields is None else text_fields
+        self.text_fields = tuple(name for name in names if name in fields)
 
 
 def pad(rows: Sequence[Tensor | Sequence[int]]) -> Tensor:
-    """Stack rows of ids into (N, T) int64, padded on the right with `<pad>` 0 to the longest."""
+    """Stack rows of ids into ``(N, T)`` int64, padded on the right with ``<pad>`` to the longest.
+
+    >>> pad([[4, 5, 2], [6, 2]])
+    tensor([[4, 5, 2],
+            [6, 2, 0]])
+
+    :raises UserError: for no rows at all.
+    """
     if not len(rows):
         raise UserError("pad needs at least one row")
     tensors = [torch.as_tensor(row, dtype=torch.int64) for row in rows]
-    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=0)
+    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=PAD)
 
 
 def plan_batches(
@@ -40,12 +71,26 @@ def plan_batches(
     epoch: int = 0,
     shuffle: bool = True,
 ) -> list[np.ndarray]:
-    """Return the sentence indices of every batch; each sentence is in exactly one.
+    """The sentence indices of every batch; each sentence is in exactly one.
 
-    A batch holds `batch_size` sentences (default 32), or, given `max_tokens` instead, as many as
-    keep sentences x longest row within it; a longer sentence stands alone. With `shuffle`, lengths
-    are alike within a batch, and membership and order depend on `(seed, epoch)` only; without it
-    the order is by length, then index. Raises `UserError` for sizes below 1 or both sizes.
+    With ``shuffle``, costs are alike within a batch, and membership and order depend on ``(seed,
+    epoch)`` only; without it the order is by cost, then index.
+
+    >>> [batch.tolist() for batch in plan_batches(np.array([3, 1, 2, 1]), 2, shuffle=False)]
+    [[1, 3], [2, 0]]
+    >>> text_and_source = np.array([[3, 9], [1, 2], [2, 2], [1, 9]])
+    >>> [batch.tolist() for batch in plan_batches(text_and_source, max_tokens=24, shuffle=False)]
+    [[1, 2], [3, 0]]
+
+    :param lengths: tokens of each sentence ``(N,)``, or of each of its fields ``(N, F)``, whose sum
+        is what the sentence costs.
+    :param batch_size: sentences in a batch; by default 32.
+    :param max_tokens: instead, as many sentences as keep their tokens within it, those of all
+        fields and padding counted; a longer sentence stands alone.
+    :param seed: of the draws of all epochs.
+    :param epoch: which of them.
+    :param shuffle: whether to draw at all.
+    :raises UserError: for sizes below 1, or both sizes.
     """
     if batch_size is not None and max_tokens is not None:
         raise UserError(
@@ -60,14 +105,16 @@ def plan_batches(
     lengths = np.asarray(lengths)
     if not len(lengths):
         return []
+    by_field = lengths.reshape(len(lengths), -1)
+    cost = by_field.sum(1)
     random = np.random.default_rng([seed, epoch])
     if shuffle:
-        noise = random.random((2, len(lengths)))
-        order = np.argsort(lengths * (1 + _LENGTH_NOISE * noise[0]) + noise[1], kind="stable")
+        noise = random.random((2, len(cost)))
+        order = np.argsort(cost * (1 + _COST_NOISE * noise[0]) + noise[1], kind="stable")
     else:
-        order = np.argsort(lengths, kind="stable")
+        order = np.argsort(cost, kind="stable")
     if max_tokens is not None:
-        sizes = _sizes_within(lengths[order], max_tokens)
+        sizes = _sizes_within(by_field[order], max_tokens)
     else:
         size = batch_size or DEFAULT_BATCH_SIZE
         full, rest = divmod(len(order), size)
@@ -82,12 +129,14 @@ def plan_batches(
 
 
 def _sizes_within(ordered_lengths: np.ndarray, max_tokens: int) -> np.ndarray:
+    """Sentences of each batch, where each field is padded to its own longest row."""
     sizes: list[int] = []
-    count = longest = 0
-    for length in ordered_lengths.tolist():
-        longest = max(longest, length)
-        if count and (count + 1) * longest > max_tokens:
+    count = 0
+    longest = [0] * ordered_lengths.shape[1]
+    for lengths in ordered_lengths.tolist():
+        longest = list(map(max, longest, lengths))
+        if count and (count + 1) * sum(longest) > max_tokens:
             sizes.append(count)
-            count, longest = 0, length
+            count, longest = 0, lengths
         count += 1
     return np.array([*sizes, count], dtype=np.int64)

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An encoded corpus: three splits of token ids, their tokenizer, and batches of them."""
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -12,69 +14,116 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_textvae.contract import LABELS, SOURCE, TOKENS
 from pyro_textvae.data.batching import Batch, plan_batches
-from pyro_textvae.data.grammar import Grammar
 from pyro_textvae.data.records import SPLITS, content_digest
-from pyro_textvae.data.store import TOKENIZER, Columns
-from pyro_textvae.data.synthetic_language import shipped_grammar_text
+from pyro_textvae.data.store import Columns, Rows
 from pyro_textvae.data.tokenizer import Tokenizer
+from pyro_textvae.data.worlds.grammar import Grammar
+from pyro_textvae.data.worlds.synthetic_language import shipped_grammar_text
 from pyro_textvae.errors import UserError
 
 
 class Split(Sequence[Tensor]):
-    """The sentences of one split, memory-mapped; `[i]` is an int64 row of ids ending in `<eos>`."""
+    """The sentences of one split, memory-mapped; ``[i]`` is an int64 row of ids ending in <eos>.
 
-    def __init__(self, folder: Path, name: str, column_names: list[str]) -> None:
+    :param folder: the packed store.
+    :param name: train, valid or test.
+    :param fields: the fields that the store has.
+    :param column_names: its further columns.
+    """
+
+    def __init__(
+        self, folder: Path, name: str, fields: Sequence[str], column_names: Sequence[str]
+    ) -> None:
         self.name = name
-        self._ids = np.load(folder / f"{name}.ids.npy", mmap_mode="r")
-        self._offsets = np.load(folder / f"{name}.offsets.npy", mmap_mode="r")
+        self.fields = tuple(fields)
+        """Names of the fields of a batch."""
+        self._text = {TOKENS: Rows(folder, name)}
+        if SOURCE in fields:
+            self._text[SOURCE] = Rows(folder, f"{name}.{SOURCE}")
+        self.labels: np.ndarray | None = None
+        """The index of each sentence's label, -1 where it is not given; None without labels."""
+        if LABELS in fields:
+            self.labels = np.load(folder / f"{name}.{LABELS}.npy", mmap_mode="r")
         self.columns = Columns(folder / f"{name}.columns.jsonl", column_names)
+        """Columns beside text, source and label: a list of str by name, read when asked for."""
 
     def __len__(self) -> int:
-        return len(self._offsets) - 1
+        return len(self._text[TOKENS])
 
     def __getitem__(self, index: int) -> Tensor:  # type: ignore[override]
-        """Return row `index`; raises `IndexError` outside the split and refuses slices."""
+        """Row ``index``; raises `IndexError` outside the split and refuses slices."""
         position = range(len(self))[operator.index(index)]
-        start, stop = self._offsets[position], self._offsets[position + 1]
-        return torch.from_numpy(self._ids[start:stop].astype(np.int64))
+        return torch.from_numpy(self._text[TOKENS].row(position))
 
     def __repr__(self) -> str:
         return f"Split({self.name}, {len(self)} sentences, {self.num_tokens} tokens)"
 
-    @cached_property
+    @property
     def lengths(self) -> np.ndarray:
-        """Tokens of every row, `<eos>` included."""
-        return np.diff(self._offsets)
+        """Tokens of every row, ``<eos>`` included, ``(N,)``."""
+        return self._text[TOKENS].lengths
+
+    @cached_property
+    def lengths_by_field(self) -> np.ndarray:
+        """Tokens of every sentence in each field of text, ``(N, F)``."""
+        return np.stack([rows.lengths for rows in self._text.values()], axis=1)
+
+    @property
+    def cost(self) -> np.ndarray:
+        """Tokens of every sentence in all fields of text, ``(N,)``: by it batches are made."""
+        return self.lengths_by_field.sum(1)
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of the split, `<eos>` included."""
-        return int(self._offsets[-1])
+        """Tokens of the split, ``<eos>`` included, those of sources not."""
+        return self._text[TOKENS].num_ids
 
     def batch(self, indices: np.ndarray) -> Batch:
-        """Return the rows at these indices, padded on the right with 0 to the longest."""
-        chosen = np.asarray(indices, dtype=np.int64)
-        tokens = np.zeros((len(chosen), int(self.lengths[chosen].max())), dtype=np.int64)
-        for row, index in zip(tokens, chosen, strict=True):
-            start, stop = self._offsets[index], self._offsets[index + 1]
-            row[: stop - start] = self._ids[start:stop]
-        return Batch(torch.from_numpy(tokens), torch.from_numpy(chosen.copy()))
+        """The sentences at these indices, text padded on the right with 0 to the longest."""
+        positions = np.array(indices, dtype=np.int64)
+        fields = {
+            name: torch.from_numpy(rows.padded(positions)) for name, rows in self._text.items()
+        }
+        if self.labels is not None:
+            fields[LABELS] = torch.from_numpy(self.labels[positions].astype(np.int64))
+        return Batch(fields, torch.from_numpy(positions))
 
 
 class Corpus:
-    """Three splits of encoded sentences with their tokenizer; made by `load_corpus`."""
+    """Three splits of encoded sentences with their tokenizer; made by :func:`load_corpus`.
 
-    def __init__(self, folder: Path, meta: dict[str, Any], source_name: str) -> None:
+    >>> from pyro_textvae.data import load_corpus
+    >>> corpus = load_corpus("grammar", num_sentences=100)
+    >>> corpus.fields, corpus.label_names
+    (('tokens',), ())
+    >>> sentence = corpus.train[0]
+    >>> corpus.tokenizer.encode(corpus.tokenizer.decode(sentence)) == sentence[:-1].tolist()
+    True
+
+    :param folder: the packed store.
+    :param meta: its description.
+    :param source_name: what the corpus is called.
+    :param tokenizer: of its ids.
+    """
+
+    def __init__(
+        self, folder: Path, meta: dict[str, Any], source_name: str, tokenizer: Tokenizer
+    ) -> None:
         self.source = source_name
-        self.tokenizer = Tokenizer.load(folder / TOKENIZER)
+        self.tokenizer = tokenizer
+        self.fields: tuple[str, ...] = tuple(meta["fields"])
+        """Names of the fields of a batch."""
+        self.label_names: tuple[str, ...] = tuple(meta["label_names"] or ())
+        """The labels in the order of their indices."""
         self.train, self.valid, self.test = (
-            Split(folder, name, meta["columns"][name]) for name in SPLITS
+            Split(folder, name, self.fields, meta["columns"][name]) for name in SPLITS
         )
         self._counts = meta["counts"]
         digest = content_digest(self.tokenizer.fingerprint, *meta["digests"])
         self.fingerprint = digest[:16]
-        """A short hash of the tokenizer and of the encoded splits."""
+        """A short hash of the tokenizer and of all fields of the encoded splits."""
 
     def __repr__(self) -> str:
         sizes = " / ".join(f"{len(self.split(name)):,}" for name in SPLITS)
@@ -82,7 +131,7 @@ class Corpus:
 
     @property
     def max_length(self) -> int:
-        """Tokens of the longest row of all splits, `<eos>` included."""
+        """Tokens of the longest row of text of all splits, ``<eos>`` included."""
         return max(int(self.split(name).lengths.max()) for name in SPLITS)
 
     @cached_property
@@ -91,7 +140,10 @@ class Corpus:
         return Grammar(shipped_grammar_text()) if self.source == "grammar" else None
 
     def split(self, name: str) -> Split:
-        """Return a split by name; raises `UserError` for another name."""
+        """A split by name.
+
+        :raises UserError: for another name.
+        """
         if name not in SPLITS:
             raise UserError(f"unknown split {name!r}; it is one of {', '.join(SPLITS)}")
         split: Split = getattr(self, name)
@@ -107,13 +159,13 @@ class Corpus:
         epoch: int = 0,
         shuffle: bool = True,
     ) -> list[np.ndarray]:
-        """Return the sentence indices of every batch, as `plan_batches` draws them.
+        """The sentence indices of every batch, as :func:`plan_batches` draws them.
 
-        A run that resumes after k batches continues with `corpus.split(name).batch(indices)` for
-        the indices in `plan[k:]`.
+        A run that resumes after k batches continues with ``corpus.split(name).batch(indices)`` for
+        the indices in ``plan[k:]``.
         """
         return plan_batches(
-            self.split(split).lengths,
+            self.split(split).lengths_by_field,
             batch_size,
             max_tokens=max_tokens,
             seed=seed,
@@ -131,10 +183,11 @@ class Corpus:
         epoch: int = 0,
         shuffle: bool = True,
     ) -> Iterator[Batch]:
-        """Yield `{"tokens": (N, T)}` with `.indices` (N,), each sentence of the split once.
+        """Yield a :class:`Batch` of some sentences until each of the split came once.
 
-        Options as in `plan_batches`: `batch_size` sentences (default 32) or at most `max_tokens`
-        padded tokens a batch; drawn anew from `(seed, epoch)`, or in order of length.
+        Options as in :func:`plan_batches`: ``batch_size`` sentences (default 32) or at most
+        ``max_tokens`` padded tokens a batch; drawn anew from ``(seed, epoch)``, or in order of
+        cost.
         """
         plan = self.plan(
             split, batch_size, max_tokens=max_tokens, seed=seed, epoch=epoch, shuffle=shuffle
@@ -151,7 +204,7 @@ class Corpus:
         epoch: int = 0,
         shuffle: bool = True,
     ) -> int:
-        """Return how many batches `batches` yields with the same arguments."""
+        """How many batches :meth:`batches` yields with the same arguments."""
         return len(
             self.plan(
                 split, batch_size, max_tokens=max_tokens, seed=seed, epoch=epoch, shuffle=shuffle
@@ -159,12 +212,13 @@ class Corpus:
         )
 
     def summary(self) -> dict[str, Any]:
-        """Return the counts of every split and what was dropped or cut, fit for JSON.
+        """The counts of every split and what was dropped or cut, fit for JSON.
 
-        `unknown_token_share` is the share of `<unk>` among the tokens other than `<eos>`. Blank
-        lines of a single file are counted under train.
+        ``unknown_token_share`` is the share of ``<unk>`` among the tokens other than ``<eos>``.
+        Blank lines of a single file are counted under train. A sentence with a source is dropped or
+        cut where either is too long, and counted once.
         """
-        return {
+        summary: dict[str, Any] = {
             "source": self.source,
             "tokenizer": self.tokenizer.kind,
             "vocab_size": len(self.tokenizer),
@@ -172,3 +226,6 @@ class Corpus:
             "fingerprint": self.fingerprint,
             **{name: dict(self._counts[name]) for name in SPLITS},
         }
+        if LABELS in self.fields:
+            summary["label_names"] = list(self.label_names)
+        return summary

@@ -2,16 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the records of a source to a packed store: vocabulary, then ids, in two streaming passes."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pyro_textvae.data.records import SPLITS, Record, Source
+from pyro_textvae import zoo
+from pyro_textvae.contract import LABELS, SOURCE, TOKENS
+from pyro_textvae.data.label_names import LabelNames
+from pyro_textvae.data.records import SPLITS, Record, content_digest
+from pyro_textvae.data.source import Source
 from pyro_textvae.data.store import FORMAT_VERSION, TOKENIZER, SplitWriter, id_dtype, seal
-from pyro_textvae.data.tokenizer import Tokenizer, TokenizerKind
+from pyro_textvae.data.tokenizer import Tokenizer
+from pyro_textvae.data.tokenizer_kind import TokenizerKind
 from pyro_textvae.data.vocabulary import train_tokenizer
 from pyro_textvae.errors import UserError
 from pyro_textvae.special_tokens import EOS, UNK
@@ -23,24 +30,41 @@ _CHUNK_RECORDS, _CHUNK_CHARACTERS = 1000, 200_000
 
 @dataclass(frozen=True)
 class EncodingOptions:
-    """How text becomes rows; all of it is part of the cache key."""
+    """How text becomes rows; all of it is part of the cache key.
+
+    :param tokenizer: one to use as it is, or the kind to train.
+    :param max_length: longest row of text or source, ``<eos>`` included.
+    :param truncate: cut longer rows instead of dropping the sentence.
+    :param min_count: least frequency of a token.
+    :param vocab_size: most entries of the vocabulary.
+    :param label_column: where labels stand, for messages; None where the source decides.
+    :param label_names: the labels in the order of their indices; by default those of train, sorted.
+    """
 
     tokenizer: TokenizerKind | Tokenizer
     max_length: int | None
     truncate: bool
     min_count: int
     vocab_size: int | None
+    label_column: str | None = None
+    label_names: tuple[str, ...] | None = None
 
     def key_parts(self) -> list[str]:
-        tokenizer = self.tokenizer
-        named = tokenizer.fingerprint if isinstance(tokenizer, Tokenizer) else tokenizer
+        """What the cache key is made of."""
         sizes = (self.max_length, self.truncate, self.min_count, self.vocab_size)
-        return [str(FORMAT_VERSION), named, repr(sizes)]
+        labels = (self.label_column, self.label_names)
+        return [str(FORMAT_VERSION), self._tokenizer_key(), repr(sizes), repr(labels)]
+
+    def _tokenizer_key(self) -> str:
+        if isinstance(self.tokenizer, Tokenizer):
+            return self.tokenizer.fingerprint
+        kind = type(self.tokenizer)
+        return zoo.name_of("tokenizers", kind) or zoo.digest_of(kind)
 
 
 @dataclass
 class SplitCounts:
-    """What became of the lines of one split."""
+    """What became of the lines of one split; of what is not there, nothing is counted."""
 
     sentences: int = 0
     tokens: int = 0
@@ -49,22 +73,35 @@ class SplitCounts:
     unknown_tokens: int = 0
     blank_lines_skipped: int = 0
     duplicates_removed: int = 0
+    source_tokens: int | None = None
+    unknown_source_tokens: int = 0
+    labelled: int | None = None
 
     def summary(self) -> dict[str, int | float]:
-        counts: dict[str, int | float] = asdict(self)
-        words = self.tokens - self.sentences
-        counts["unknown_token_share"] = counts.pop("unknown_tokens") / words if words else 0.0
+        """The counts, fit for JSON, with shares of unknown tokens instead of their numbers."""
+        counts: dict[str, int | float] = {k: v for k, v in asdict(self).items() if v is not None}
+        unknown = counts.pop("unknown_source_tokens")
+        counts["unknown_token_share"] = _share(
+            counts.pop("unknown_tokens"), self.tokens - self.sentences
+        )
+        if self.source_tokens is not None:
+            words = self.source_tokens - self.sentences
+            counts["unknown_source_token_share"] = _share(unknown, words)
         return counts
 
 
 def encode_source(
     source: Source, options: EncodingOptions, vocabulary: list[str] | None, folder: Path, key: str
 ) -> None:
-    """Write tokenizer, ids, columns and counts of a source into an empty folder, and seal it.
+    """Write tokenizer, ids, labels, columns and counts into an empty folder, and seal it.
 
-    The vocabulary is that of the train split as read, before `max_length` drops anything, unless
-    the texts to take it from are given. Raises `UserError` for a line of over 10,000 tokens without
-    `max_length`, and for a split left empty.
+    Vocabulary and labels are those of the train split as read, before ``max_length`` drops
+    anything.
+
+    :param vocabulary: texts to take the vocabulary from instead.
+    :param key: of the cache entry.
+    :raises UserError: for a line of over 10,000 tokens without ``max_length``, a split left empty,
+        and a label that the train split does not have.
     """
     tokenizer = options.tokenizer
     if not isinstance(tokenizer, Tokenizer):
@@ -78,32 +115,78 @@ def encode_source(
     dtype = id_dtype(len(tokenizer))
     writers = {split: SplitWriter(folder, split, dtype) for split in SPLITS}
     counts = {split: SplitCounts() for split in SPLITS}
+    labels = LabelNames(options.label_names)
     try:
         for records in _chunks(source.records(), counts):
-            encoded = tokenizer.encode_batch([record.text for record in records])
-            for record, ids in zip(records, encoded, strict=True):
-                row = _row(record, ids, options, counts[record.split])
-                if row is not None:
-                    writers[record.split].append(row, record.columns)
-    finally:
-        digests = [writers[split].close() for split in SPLITS]
-    for split in SPLITS:
-        counts[split].sentences = writers[split].num_sentences
-        counts[split].tokens = writers[split].num_tokens
-    _refuse_empty_split(source, counts, options)
+            _encode_chunk(records, tokenizer, options, writers, counts, labels)
+        for split in SPLITS:
+            _count(writers[split], counts[split])
+        _refuse_empty_split(source, counts, options)
+        names = labels.names(options.label_column)
+    except BaseException:
+        for writer in writers.values():
+            writer.abandon()
+        raise
+    order = None if names is None else labels.order(names)
+    digests = [writers[split].close(order) for split in SPLITS]
     meta: dict[str, Any] = {
         "key": key,
-        "digests": digests,
+        "digests": digests if names is None else [*digests, content_digest(*names)],
+        "fields": [
+            TOKENS,
+            *([SOURCE] if writers["train"].source else []),
+            *([LABELS] if names is not None else []),
+        ],
+        "label_names": names,
         "counts": {split: counts[split].summary() for split in SPLITS},
         "columns": {split: list(writers[split].column_names) for split in SPLITS},
     }
+    if names is None:
+        for split in SPLITS:
+            meta["counts"][split].pop("labelled")
     seal(folder, meta)
+
+
+def _encode_chunk(
+    records: Sequence[Record],
+    tokenizer: Tokenizer,
+    options: EncodingOptions,
+    writers: dict[Any, SplitWriter],
+    counts: dict[Any, SplitCounts],
+    labels: LabelNames,
+) -> None:
+    texts = tokenizer.encode_batch([record.text for record in records])
+    sources: Sequence[np.ndarray | None] = [None] * len(records)
+    if records[0].source is not None:
+        sources = tokenizer.encode_batch([record.source or "" for record in records])
+    for record, ids, source_ids in zip(records, texts, sources, strict=True):
+        count = counts[record.split]
+        rows = _rows(record, ids, source_ids, options, count)
+        if rows is None:
+            if record.split == "train":
+                labels.index(record)
+            continue
+        tokens, source_tokens = rows
+        count.unknown_tokens += int((tokens == UNK).sum())
+        if source_tokens is not None:
+            count.unknown_source_tokens += int((source_tokens == UNK).sum())
+        label = labels.index(record)
+        writers[record.split].append(tokens, source_tokens, label, record.columns)
+
+
+def _count(writer: SplitWriter, counts: SplitCounts) -> None:
+    counts.sentences = writer.tokens.num_rows
+    counts.tokens = writer.tokens.num_ids
+    counts.source_tokens = None if writer.source is None else writer.source.num_ids
+    counts.labelled = writer.num_labelled
 
 
 def _train_texts(source: Source) -> Iterator[str]:
     for record in source.records():
         if record.split == "train" and record.skipped is None:
             yield record.text
+            if record.source is not None:
+                yield record.source
 
 
 def _chunks(records: Iterator[Record], counts: dict[Any, SplitCounts]) -> Iterator[list[Record]]:
@@ -113,7 +196,7 @@ def _chunks(records: Iterator[Record], counts: dict[Any, SplitCounts]) -> Iterat
     for record in records:
         if record.skipped is None:
             chunk.append(record)
-            characters += len(record.text)
+            characters += len(record.text) + len(record.source or "")
         elif record.skipped == "blank":
             counts[record.split].blank_lines_skipped += 1
         else:
@@ -125,23 +208,29 @@ def _chunks(records: Iterator[Record], counts: dict[Any, SplitCounts]) -> Iterat
         yield chunk
 
 
-def _row(
-    record: Record, ids: np.ndarray, options: EncodingOptions, counts: SplitCounts
-) -> np.ndarray | None:
+def _rows(
+    record: Record,
+    ids: np.ndarray,
+    source_ids: np.ndarray | None,
+    options: EncodingOptions,
+    counts: SplitCounts,
+) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """The rows of text and source with their ``<eos>``; None where the sentence is dropped."""
+    longest = max(len(ids), 0 if source_ids is None else len(source_ids))
     if options.max_length is None:
-        if len(ids) > LONGEST_LINE:
+        if longest > LONGEST_LINE:
             raise UserError(
-                f"{record.place} has {len(ids):,} tokens, over {LONGEST_LINE:,}; set max_length to"
+                f"{record.place} has {longest:,} tokens, over {LONGEST_LINE:,}; set max_length to"
                 " drop such lines, and truncate=True to cut them instead"
             )
-    elif len(ids) + 1 > options.max_length:
+    elif longest + 1 > options.max_length:
         if not options.truncate:
             counts.dropped_too_long += 1
             return None
         counts.truncated += 1
         ids = ids[: options.max_length - 1]
-    counts.unknown_tokens += int((ids == UNK).sum())
-    return np.append(ids, EOS)
+        source_ids = None if source_ids is None else source_ids[: options.max_length - 1]
+    return np.append(ids, EOS), None if source_ids is None else np.append(source_ids, EOS)
 
 
 def _refuse_empty_split(
@@ -160,3 +249,7 @@ def _refuse_empty_split(
             f"the {split} split of {source.name} is empty: {total} sentences are too few to split"
             " 90/5/5; give more, or a folder with train, valid and test files"
         )
+
+
+def _share(part: float, whole: int) -> float:
+    return part / whole if whole else 0.0

@@ -2,20 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """`load_corpus`: from a source's name and options to an encoded corpus."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from pyro_textvae import zoo
 from pyro_textvae.data.cache import open_or_build
 from pyro_textvae.data.corpus import Corpus
 from pyro_textvae.data.encoding import EncodingOptions, encode_source
-from pyro_textvae.data.grammar_sentences import GrammarSentences
-from pyro_textvae.data.nltk_corpora import NLTKCorpus
-from pyro_textvae.data.records import Source, content_digest
-from pyro_textvae.data.stdlib_docstrings import StdlibDocstrings
-from pyro_textvae.data.text_files import TextFiles
-from pyro_textvae.data.tokenizer import KINDS, Tokenizer, TokenizerKind
-from pyro_textvae.data.vocabulary import smallest_vocabulary
+from pyro_textvae.data.records import content_digest
+from pyro_textvae.data.source import open_source
+from pyro_textvae.data.store import TOKENIZER
+from pyro_textvae.data.tokenizer import Tokenizer, load_kind
+from pyro_textvae.data.tokenizer_kind import TokenizerKind
+from pyro_textvae.data.vocabulary import train_tokenizer
 from pyro_textvae.errors import UserError
 from pyro_textvae.special_tokens import SPECIAL_TOKENS
 
@@ -23,90 +26,139 @@ from pyro_textvae.special_tokens import SPECIAL_TOKENS
 def load_corpus(
     source: str | os.PathLike[str] = "stdlib",
     *,
-    tokenizer: TokenizerKind | Tokenizer = "word",
+    tokenizer: str | Tokenizer = "word",
     max_length: int | None = None,
     min_count: int = 1,
     vocab_size: int | None = None,
     truncate: bool = False,
     text_column: str | None = None,
+    source_column: str | None = None,
+    label_column: str | None = None,
+    label_names: Sequence[str] | None = None,
     seed: int = 0,
     num_sentences: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> Corpus:
-    """Read, tokenise and encode a corpus, or open it from the cache.
+    r"""Read, tokenise and encode a corpus, or open it from the cache.
 
-    Args:
-        source: "stdlib", English sentences from Python's own docstrings; "grammar", a synthetic
-            language of known entropy; "nltk:NAME"; a folder with train, valid and test as .txt,
-            .tsv or .jsonl; or one such file, split 90/5/5 by the hash of the sentence.
-        tokenizer: "word" (split at whitespace), "nltk" (NLTK's word tokeniser), "character",
-            "bpe" (byte-level), or a `Tokenizer`, which is used as it is.
-        max_length: longest row in tokens, `<eos>` included; longer sentences are dropped.
-        min_count: least frequency of a token in the train split; rarer ones become `<unk>`.
-        vocab_size: most entries of the vocabulary, the four specials included.
-        truncate: cut sentences to `max_length` and do not drop them.
-        text_column: the column of .tsv or .jsonl that holds the text (default text or sentence).
-        seed: seed of the draws from the grammar; nothing else is random.
-        num_sentences: how many sentences of "stdlib" (at most) or "grammar" (default 20000).
-        cache_dir: where encoded corpora are kept; default `$PYRO_TEXTVAE_CACHE`, else
-            `pyro-textvae` in the user's cache folder.
+    >>> corpus = load_corpus("grammar", num_sentences=100)
+    >>> len(corpus.train), len(corpus.valid), len(corpus.test)
+    (80, 10, 10)
+    >>> batch = next(corpus.batches("test", batch_size=10, shuffle=False))
+    >>> batch["tokens"].shape == (10, corpus.test.lengths.max())
+    True
 
-    Raises:
-        UserError: for input that cannot be read and options that make no sense, in one line.
+    A text with what it answers and a label, in columns:
 
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for split in ("train", "valid", "test"):
+    ...     rows = "question\tanswer\tmood\nhow are you\tfine\tgood\nand he\tso so\t\n"
+    ...     _ = (folder / f"{split}.tsv").write_text(rows)
+    >>> corpus = load_corpus(
+    ...     folder, text_column="answer", source_column="question", label_column="mood"
+    ... )
+    >>> corpus.label_names
+    ('good',)
+    >>> batch = next(corpus.batches("train", shuffle=False))
+    >>> {name: tuple(field.shape) for name, field in batch.items()}
+    {'tokens': (2, 3), 'source': (2, 4), 'labels': (2,)}
+    >>> batch["labels"].tolist()
+    [0, -1]
+
+    :param source: "stdlib", English sentences from Python's own docstrings; "grammar", a synthetic
+        language of known entropy; "nltk:NAME"; a folder with train, valid and test as .txt, .tsv or
+        .jsonl; one such file, split 90/5/5 by the hash of the sentence; or "file.py:Class", a
+        source of your own.
+    :param tokenizer: "word" (split at whitespace), "nltk" (NLTK's word tokeniser), "character",
+        "bpe" (byte-level), "file.py:Class", or a :class:`Tokenizer`, which is used as it is.
+    :param max_length: longest row in tokens, ``<eos>`` included; longer sentences are dropped. A
+        sentence with a source is dropped where either is longer, so that both keep to it.
+    :param min_count: least frequency of a token in text and sources of the train split; rarer ones
+        become ``<unk>``.
+    :param vocab_size: most entries of the vocabulary, the four specials included.
+    :param truncate: cut text and source to ``max_length`` instead of dropping the sentence.
+    :param text_column: the column of .tsv or .jsonl that holds the text (default text or sentence).
+        The columns of a .tsv without a header are column_0, column_1, ...
+    :param source_column: the column of the text that each text is conditioned on, encoded with the
+        same tokenizer: the field ``source`` of a batch.
+    :param label_column: the column of the label, whose index in ``corpus.label_names`` is the field
+        ``labels`` of a batch; -1 where the cell is empty, or the key is missing or null.
+    :param label_names: the labels in the order of their indices, for other text for a trained
+        model; by default those of the train split, sorted.
+    :param seed: seed of the draws from the grammar; nothing else is random.
+    :param num_sentences: how many sentences of "stdlib" (at most) or "grammar" (default 20000).
+    :param cache_dir: where encoded corpora are kept; default ``$PYRO_TEXTVAE_CACHE``, else
+        ``pyro-textvae`` in the user's cache folder.
+    :raises UserError: for input that cannot be read and options that make no sense, in one line.
     """
     _check_sizes(max_length, min_count, vocab_size, truncate, seed, num_sentences)
-    _check_tokenizer(tokenizer, min_count, vocab_size)
-    chosen = _open_source(source, text_column, seed, num_sentences)
-    vocabulary = None
-    if isinstance(chosen, GrammarSentences) and not isinstance(tokenizer, Tokenizer):
-        if tokenizer != "bpe":
-            # One text with all words, so the space between words is a known character too.
-            vocabulary = [" ".join(chosen.grammar.lexicon)]
-            _keep_the_language_whole(vocabulary[0], tokenizer, min_count, vocab_size)
-    if isinstance(chosen, GrammarSentences) and max_length is not None:
-        raise UserError(
-            f"max_length={max_length} would change the distribution of the grammar's sentences,"
-            " whose entropy is known; leave it out"
-        )
-    options = EncodingOptions(tokenizer, max_length, truncate, min_count, vocab_size)
+    encoder: TokenizerKind | Tokenizer
+    encoder = load_kind(tokenizer) if isinstance(tokenizer, str) else tokenizer
+    _check_vocabulary_size(encoder, min_count, vocab_size)
+    if label_names is not None and label_column is None:
+        raise UserError("label_names without label_column would do nothing; give both or neither")
+    if not isinstance(source, str | os.PathLike) or not os.fspath(source):
+        raise UserError(f"source {source!r} is not a name or a path; try stdlib")
+    opened = open_source(
+        os.fspath(source),
+        {
+            "text_column": text_column,
+            "source_column": source_column,
+            "label_column": label_column,
+            "num_sentences": num_sentences,
+        },
+        seed,
+    )
+    options = EncodingOptions(
+        encoder,
+        max_length,
+        truncate,
+        min_count,
+        vocab_size,
+        label_column,
+        None if label_names is None else tuple(label_names),
+    )
+    vocabulary = _closed_vocabulary(getattr(opened, "lexicon", None), options)
     versions = [version("tokenizers"), version("nltk")]
-    key = content_digest(chosen.digest(), *options.key_parts(), *versions)[:32]
+    key = content_digest(opened.digest(), *options.key_parts(), *versions)[:32]
     folder, meta = open_or_build(
         key,
         None if cache_dir is None else Path(cache_dir).expanduser(),
-        lambda working: encode_source(chosen, options, vocabulary, working, key),
+        lambda working: encode_source(opened, options, vocabulary, working, key),
     )
-    return Corpus(folder, meta, chosen.name)
+    if not isinstance(encoder, Tokenizer):
+        encoder = Tokenizer.load(folder / TOKENIZER, encoder)
+    return Corpus(folder, meta, opened.name, encoder)
 
 
-def _open_source(
-    source: str | os.PathLike[str], text_column: str | None, seed: int, num_sentences: int | None
-) -> Source:
-    name = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
-    if not name:
-        raise UserError(f"source {source!r} is not a name or a path; try stdlib")
-    built_in = name in ("stdlib", "grammar")
-    if num_sentences is not None and not built_in:
+def _closed_vocabulary(lexicon: list[str] | None, options: EncodingOptions) -> list[str] | None:
+    """Texts to take the vocabulary from where a source has all words of its language.
+
+    :raises UserError: for options that would make another language of it.
+    """
+    if lexicon is None:
+        return None
+    texts = None
+    kind, min_count, vocab_size = options.tokenizer, options.min_count, options.vocab_size
+    if isinstance(kind, TokenizerKind) and not kind.encodes_any_text:
+        # One text with all words, so that the space between words is a character of it too.
+        texts = [" ".join(lexicon)]
+        if min_count > 1 or vocab_size is not None:
+            needed = len(train_tokenizer(texts, kind))
+            if min_count > 1 or (vocab_size is not None and vocab_size < needed):
+                raise UserError(
+                    f"min_count={min_count} and vocab_size={vocab_size} would lump words of the"
+                    f" grammar, whose entropy is known; leave them out ({needed} entries keep every"
+                    " word)"
+                )
+    if options.max_length is not None:
         raise UserError(
-            f"num_sentences={num_sentences} applies to stdlib and grammar, not to {name!r};"
-            " leave it out"
+            f"max_length={options.max_length} would change the distribution of the grammar's"
+            " sentences, whose entropy is known; leave it out"
         )
-    if text_column is not None and (built_in or name.startswith("nltk:")):
-        raise UserError(
-            f"text_column={text_column!r} applies to .tsv and .jsonl files, not to {name!r};"
-            " leave it out"
-        )
-    if name == "stdlib":
-        return StdlibDocstrings(num_sentences)
-    if name == "grammar":
-        return GrammarSentences(num_sentences, seed)
-    if name.startswith("nltk:"):
-        return NLTKCorpus(name.removeprefix("nltk:"))
-    try:
-        return TextFiles(Path(name).expanduser(), text_column)
-    except OSError as error:
-        raise UserError(f"cannot read {name[:200]!r}: {error.strerror}") from None
+    return texts
 
 
 def _check_sizes(
@@ -133,35 +185,18 @@ def _check_sizes(
         raise UserError("truncate=True needs a max_length to cut at; set max_length")
 
 
-def _check_tokenizer(
-    tokenizer: TokenizerKind | Tokenizer, min_count: int, vocab_size: int | None
+def _check_vocabulary_size(
+    encoder: TokenizerKind | Tokenizer, min_count: int, vocab_size: int | None
 ) -> None:
-    if isinstance(tokenizer, Tokenizer):
+    if isinstance(encoder, Tokenizer):
         if min_count != 1 or vocab_size is not None:
             raise UserError(
                 f"min_count={min_count} and vocab_size={vocab_size} have no effect on a given"
                 " Tokenizer; leave them out"
             )
-        return
-    if tokenizer not in KINDS:
+    elif vocab_size is not None and vocab_size < encoder.smallest_vocabulary:
+        name = zoo.name_of("tokenizers", type(encoder)) or type(encoder).__name__
         raise UserError(
-            f"unknown tokenizer {tokenizer!r}; it is one of {', '.join(KINDS)}, or a Tokenizer"
-        )
-    if vocab_size is not None and vocab_size < smallest_vocabulary(tokenizer):
-        raise UserError(
-            f"vocab_size={vocab_size} is too small for {tokenizer}, which needs at least"
-            f" {smallest_vocabulary(tokenizer)}"
-        )
-
-
-def _keep_the_language_whole(
-    lexicon: str, tokenizer: TokenizerKind, min_count: int, vocab_size: int | None
-) -> None:
-    needed = len(SPECIAL_TOKENS) + len(
-        set(lexicon if tokenizer == "character" else lexicon.split())
-    )
-    if min_count > 1 or (vocab_size is not None and vocab_size < needed):
-        raise UserError(
-            f"min_count={min_count} and vocab_size={vocab_size} would lump words of the grammar,"
-            f" whose entropy is known; leave them out ({needed} entries keep every word)"
+            f"vocab_size={vocab_size} is too small for {name}, which needs at least"
+            f" {encoder.smallest_vocabulary}"
         )

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a corpus source yields: one record a sentence, and the split by hash."""
 
+from __future__ import annotations
+
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 SplitName = Literal["train", "valid", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
@@ -15,32 +16,29 @@ SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
 class Record:
     """One sentence of a source, or one that it skipped and why.
 
-    `place` names where it stands, for messages: "train.txt line 17".
+    >>> Record("train", "the cat sat", "pets.txt line 7", label="cat").split
+    'train'
+
+    :param split: train, valid or test.
+    :param text: the sentence, as the tokenizer takes it.
+    :param place: where it stands, for messages: ``"train.txt line 17"``.
+    :param source: the text that it is conditioned on; of every record of a source, or of none.
+    :param label: the name of its label; None where it is not given.
+    :param columns: further columns, kept beside the ids.
+    :param skipped: why the sentence is not in the corpus; None where it is.
     """
 
     split: SplitName
     text: str
     place: str
+    source: str | None = None
+    label: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
     skipped: Literal["blank", "duplicate"] | None = None
 
 
-class Source(Protocol):
-    """A place that sentences come from.
-
-    `records` may be called several times and streams; `digest` identifies the content and every
-    option of the source, and costs far less than tokenising.
-    """
-
-    name: str
-
-    def digest(self) -> str: ...
-
-    def records(self) -> Iterator[Record]: ...
-
-
 def text_hash(text: str, salt: str) -> float:
-    """Return a number in [0, 1) that depends on the text and the salt alone."""
+    """A number in [0, 1) that depends on the text and the salt alone."""
     digest = hashlib.blake2b(
         text.encode("utf-8", "surrogatepass"), digest_size=8, key=salt.encode()
     )
@@ -48,13 +46,17 @@ def text_hash(text: str, salt: str) -> float:
 
 
 def split_by_hash(text: str) -> SplitName:
-    """Assign a sentence to train, valid or test (90/5/5) by its text: duplicates stay together."""
+    """Train, valid or test (90/5/5) by the text of a sentence: duplicates stay together.
+
+    >>> split_by_hash("the cat sat on the mat")
+    'train'
+    """
     position = text_hash(text, "split")
     return "train" if position < 0.9 else "valid" if position < 0.95 else "test"
 
 
 def content_digest(*parts: str | bytes) -> str:
-    """Return the hash of the parts, each set apart by its length."""
+    """The hash of the parts, each set apart by its length."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part

@@ -2,61 +2,88 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tokenizer of a corpus: text to ids and back, in Hugging Face's `tokenizer.json`."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import tokenizers
-from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
-from pyro_textvae.errors import UserError
+from pyro_textvae import zoo
+from pyro_textvae.data.tokenizer_kind import TokenizerKind
+from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.special_tokens import BOS, EOS, PAD, SPECIAL_TOKENS, UNK
-
-TokenizerKind = Literal["word", "nltk", "character", "bpe"]
-KINDS: tuple[TokenizerKind, ...] = get_args(TokenizerKind)
-
-_SPECIAL_WORD = re.compile(r"(?<!\S)(<(?:pad|bos|eos|unk)>)(?!\S)")
-_RESERVED_WORD = r"(?<!\S)<(?:pad|bos|eos)>(?!\S)"
 
 
 class Tokenizer:
-    """Text to ids and back; `<pad>` 0, `<bos>` 1, `<eos>` 2 and `<unk>` 3 in every kind.
+    """Text to ids and back; ``<pad>`` 0, ``<bos>`` 1, ``<eos>`` 2 and ``<unk>`` 3 in every kind.
 
     The specials are entries of the vocabulary and not Hugging Face's "added tokens": those are cut
-    out of the middle of a text unless a flag is set that `tokenizer.json` does not keep. So a text
-    can never produce pad, bos or eos, here or in `tokenizers.Tokenizer.from_file`. The kind is read
-    off the components, because that format has no place for a field of ours.
+    out of the middle of a text unless a flag is set that ``tokenizer.json`` does not keep. So a
+    text can never produce pad, bos or eos, here or in ``tokenizers.Tokenizer.from_file``.
+
+    >>> from pyro_textvae.data import train_tokenizer
+    >>> tokenizer = train_tokenizer(["a cat sat", "a dog sat"])
+    >>> tokenizer.encode("a dog")
+    [4, 7]
+    >>> tokenizer.decode([4, 7, 2, 0, 0])
+    'a dog'
+    >>> len(tokenizer), tokenizer.kind
+    (8, 'word')
+
+    :param backend: Hugging Face's tokenizer.
+    :param kind: what prepares the text for it; by default the member of the catalogue that the
+        components of ``backend`` belong to, as that format has no place for a name of ours.
+    :raises UserError: for a vocabulary without the specials at 0 to 3, and for other components.
     """
 
-    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+    def __init__(self, backend: tokenizers.Tokenizer, kind: TokenizerKind | None = None) -> None:
         self._backend = backend
-        self.kind = _kind_of(backend)
+        _check_vocabulary(backend)
+        self._kind = _kind_of(backend) if kind is None else _checked_kind(backend, kind)
+        self.kind = zoo.name_of("tokenizers", type(self._kind)) or type(self._kind).__name__
+        """The kind's name in the catalogue, or the class of one of the user's own."""
+
+    @property
+    def tokens_are_words(self) -> bool:
+        """Whether a token is a whole word."""
+        return self._kind.tokens_are_words
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text, without `<eos>`."""
-        return self._backend.encode(prepared(text, self.kind), add_special_tokens=False).ids
+        """The ids of a text, without ``<eos>``.
+
+        :raises UserError: for what is not Unicode text.
+        """
+        return self._backend.encode(prepared(text, self._kind), add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Return the ids of every text as int64 arrays, without `<eos>`."""
+        """The ids of every text as int64 arrays, without ``<eos>``.
+
+        :raises UserError: for what is not Unicode text.
+        """
         encodings = self._backend.encode_batch_fast(
-            [prepared(text, self.kind) for text in texts], add_special_tokens=False
+            [prepared(text, self._kind) for text in texts], add_special_tokens=False
         )
         return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of the ids up to the first `<eos>`; `<pad>` and `<bos>` are left out."""
+        """The text of the ids up to the first ``<eos>``; ``<pad>`` and ``<bos>`` are left out.
+
+        :param ids: one row.
+        :raises UserError: for an id outside the vocabulary.
+        """
         kept: list[int] = []
-        for given in ids:
+        for value in ids:
             try:
-                index = int(given)
+                index = int(value)
             except (TypeError, ValueError, RuntimeError):
-                raise UserError(f"decode takes one row of ids, and {given!r} is no id") from None
+                raise UserError(f"decode takes one row of ids, and {value!r} is no id") from None
             if index == EOS:
                 break
             if not 0 <= index < len(self):
@@ -87,10 +114,17 @@ class Tokenizer:
     def fingerprint(self) -> str:
         """A short hash of all that decides how text is encoded."""
         content = json.dumps(json.loads(self._backend.to_str()), sort_keys=True)
-        return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        digest = hashlib.sha256(content.encode("utf-8", "surrogatepass"))
+        if zoo.name_of("tokenizers", type(self._kind)) is None:
+            # What the user's own class does before the pipeline is in its file alone.
+            digest.update(zoo.digest_of(type(self._kind)).encode())
+        return digest.hexdigest()[:16]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the tokenizer as one file that `tokenizers.Tokenizer.from_file` opens too."""
+        """Write the tokenizer as one file that ``tokenizers.Tokenizer.from_file`` opens too.
+
+        :raises UserError: where it cannot be written.
+        """
         try:
             Path(path).write_text(self._backend.to_str(pretty=True), encoding="utf-8")
         except OSError as error:
@@ -99,8 +133,17 @@ class Tokenizer:
             ) from None
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Tokenizer":
-        """Read what `save` wrote; raises `UserError` for a missing, cut or foreign file."""
+    def load(
+        cls, path: str | os.PathLike[str], kind: str | TokenizerKind | None = None
+    ) -> Tokenizer:
+        """Read what :meth:`save` wrote.
+
+        :param path: a ``tokenizer.json``.
+        :param kind: a kind of the user's own, or its ``file.py:Class``; those of the catalogue are
+            told apart by the file.
+        :raises UserError: for a missing, cut or foreign file.
+        """
+        kind = load_kind(kind) if isinstance(kind, str) else kind
         try:
             content = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -114,36 +157,30 @@ class Tokenizer:
                 " put the one back that was saved with the model"
             ) from None
         try:
-            return cls(backend)
+            return cls(backend, kind)
         except UserError as error:
             raise UserError(f"{str(path)!r} was not written by pyro-textvae: {error}") from None
 
 
-def backend_for(kind: TokenizerKind, model: tokenizers.models.Model) -> tokenizers.Tokenizer:
-    """Return the Hugging Face pipeline of a kind around a model that holds the vocabulary."""
-    backend = tokenizers.Tokenizer(model)
-    if kind == "bpe":
-        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        backend.decoder = decoders.ByteLevel()
-    elif kind == "character":
-        backend.normalizer = normalizers.NFC()
-        backend.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-        backend.decoder = decoders.Fuse()
-    else:
-        backend.normalizer = normalizers.Replace(Regex(_RESERVED_WORD), "<unk>")
-        whitespace = pre_tokenizers.WhitespaceSplit()
-        # A sequence of one step works like the step itself: it marks text that NLTK prepares.
-        backend.pre_tokenizer = (
-            pre_tokenizers.Sequence([whitespace]) if kind == "nltk" else whitespace
+def load_kind(spec: str) -> TokenizerKind:
+    """The kind that a name of the catalogue, or ``file.py:Class``, stands for.
+
+    :raises UserError: for an unknown name, with the nearest known one, and for a class that is no
+        kind of tokenizer.
+    """
+    kind_class = zoo.load("tokenizers", spec)
+    if not issubclass(kind_class, TokenizerKind):
+        raise UserError(
+            f"{spec} is no tokenizer: derive it from pyro_textvae.data.TokenizerKind, or from a "
+            "class of pyro_textvae.data.tokenizers"
         )
-    return backend
+    return zoo.build(kind_class, {})
 
 
 def prepared(text: str, kind: TokenizerKind) -> str:
-    """Return the text as the Hugging Face pipeline of this kind takes it.
+    """The text as the pipeline of a kind takes it.
 
-    NLTK's word tokeniser runs here, as that pipeline has no such step. Raises `UserError` for what
-    is not Unicode text.
+    :raises UserError: for what is not Unicode text, and where a kind of the user's own fails.
     """
     if not isinstance(text, str):
         raise UserError(f"text to encode must be a string, not {type(text).__name__}")
@@ -153,34 +190,40 @@ def prepared(text: str, kind: TokenizerKind) -> str:
         raise UserError(
             f"text holds half of a surrogate pair at character {error.start}; it is not Unicode"
         ) from None
-    if kind != "nltk":
-        return text
-    # Set apart first: the word tokeniser would take the brackets off and leave `unk` as a word.
-    words: list[str] = []
-    for piece in _SPECIAL_WORD.split(text):
-        words += [piece] if piece in SPECIAL_TOKENS else _treebank().tokenize(piece)
-    return " ".join(words)
+    try:
+        result = kind.prepare(text)
+    except Exception as error:
+        raise UserError(
+            f"the tokenizer {type(kind).__name__} fails on {text[:60]!r}: {in_one_line(error)}"
+        ) from error
+    if not isinstance(result, str):
+        raise UserError(
+            f"{type(kind).__name__}.prepare must return a string, got {type(result).__name__}"
+        )
+    return result
 
 
-@cache
-def _treebank() -> Any:
-    from nltk.tokenize.treebank import TreebankWordTokenizer
-
-    return TreebankWordTokenizer()
-
-
-def _kind_of(backend: tokenizers.Tokenizer) -> TokenizerKind:
+def _check_vocabulary(backend: tokenizers.Tokenizer) -> None:
     ids = backend.get_vocab()
     if [ids.get(special) for special in SPECIAL_TOKENS] != [PAD, BOS, EOS, UNK]:
         raise UserError(f"its ids 0 to 3 are not {', '.join(SPECIAL_TOKENS)}")
     if sorted(ids.values()) != list(range(len(ids))):
         raise UserError("its ids leave gaps")
+
+
+def _kind_of(backend: tokenizers.Tokenizer) -> TokenizerKind:
     components = _components(backend)
-    for kind in KINDS:
-        model = models.BPE() if kind == "bpe" else models.WordLevel(unk_token="<unk>")
-        if components == _components(backend_for(kind, model)):
+    names = zoo.names("tokenizers")
+    for kind in map(load_kind, names):
+        if components == _components(kind.pipeline(kind.empty_model())):
             return kind
-    raise UserError("its parts are of none of the kinds " + ", ".join(KINDS))
+    raise UserError("its parts are of none of the kinds " + ", ".join(names))
+
+
+def _checked_kind(backend: tokenizers.Tokenizer, kind: TokenizerKind) -> TokenizerKind:
+    if _components(backend) != _components(kind.pipeline(kind.empty_model())):
+        raise UserError(f"its parts are not those of the kind {type(kind).__name__}")
+    return kind
 
 
 def _components(backend: tokenizers.Tokenizer) -> dict[str, Any]:

@@ -13,11 +13,17 @@ from pyro import poutine
 from pyro.poutine import Trace
 from torch import Tensor, nn
 
-from pyro_textvae.contract import TOKENS
+from pyro_textvae.contract import COLUMN_SETTINGS, TOKENS
 from pyro_textvae.errors import UserError
 
 Condition = int | Mapping[str, Tensor]
 """What text is generated on: a batch, of which ``tokens`` is not used, or a number of sentences."""
+
+_REMEDIES = {
+    field: f"name its column with --{setting.replace('_', '-')} ({setting}= of load_corpus)"
+    for field, setting in COLUMN_SETTINGS.items()
+}
+"""What to do where a batch lacks a field that a program needs."""
 
 
 def simulate(model: nn.Module, condition: Condition) -> Trace:
@@ -69,7 +75,8 @@ def fields_of(program: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
         if name not in batch:
             raise UserError(
                 f"{_name(program)} needs the field {name!r}, and the batch has "
-                f"{', '.join(batch) or 'none'}: give it, or a default in its signature"
+                f"{', '.join(batch) or 'none'}: {_REMEDIES.get(name, 'give it')}, or give it a "
+                "default in its signature"
             )
     parameters = _parameters(program)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):

@@ -199,7 +199,7 @@ def _of_likelihood(likelihood: LogLikelihood, words: int, characters: int | None
 
 
 def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokenizer) -> Corpus:
-    """The run's own corpus, or other text in the run's ids.
+    """The run's own corpus, or other text in the run's ids, and its labels by the run's indices.
 
     Nothing is left out of other text: a likelihood of the short sentences alone would look too
     good.
@@ -210,11 +210,14 @@ def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeni
         run.config,
         data=config.data,
         text_column=config.text_column,
+        source_column=config.source_column,
+        label_column=config.label_column,
         num_sentences=None,
         max_length=None,
         truncate=False,
     )
-    corpus = load_corpus_of(settings, tokenizer)
+    label_names = run.label_names if config.label_column is not None else None
+    corpus = load_corpus_of(settings, tokenizer, label_names)
     if corpus.max_length > run.sizes["max_length"]:
         raise UserError(
             f"{config.data} has a sentence of {corpus.max_length} tokens, the model was built for "
@@ -237,7 +240,7 @@ def _raw_counts(corpus: Corpus, split: str) -> tuple[int, int | None]:
     Word tokenizers lose the raw text's characters, so there is no number for those.
     """
     rows = getattr(corpus, split)
-    if corpus.tokenizer.kind in ("word", "nltk"):
+    if corpus.tokenizer.tokens_are_words:
         return rows.num_tokens, None
     texts = [corpus.tokenizer.decode(row.tolist()) for row in rows]
     return sum(len(text.split()) + 1 for text in texts), sum(len(text) + 1 for text in texts)

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,17 @@ class StoredRun:
     specs: dict[str, str]
     sizes: dict[str, int]
     contents: dict[str, Any]
+
+    @property
+    def label_names(self) -> list[str] | None:
+        """The labels that it was trained with, in the order of their indices; None for none."""
+        return self.contents.get("corpus", {}).get("label_names")
+
+    @property
+    def tokenizer_kind(self) -> str | None:
+        """The copy that it keeps of a kind of tokenizer of the user's own; None for no such."""
+        kind = self.contents.get("tokenizer_kind")
+        return None if kind is None else str(self.folder.path / kind)
 
 
 def read_run(path: str | Path | RunFolder) -> StoredRun:
@@ -67,8 +79,8 @@ def load_tokenizer(run: StoredRun) -> Tokenizer:
 
     :raises UserError: when the file is damaged, or another run's.
     """
-    path = run.folder.tokenizer
-    tokenizer, fingerprint = Tokenizer.load(path), run.contents["tokenizer_fingerprint"]
+    path, fingerprint = run.folder.tokenizer, run.contents["tokenizer_fingerprint"]
+    tokenizer = Tokenizer.load(path, run.tokenizer_kind)
     if tokenizer.fingerprint != fingerprint:
         raise UserError(
             f"{path} does not belong to the model of {run.folder.path}: its fingerprint is "
@@ -91,8 +103,16 @@ def load_pair(run: StoredRun, *, device: str = "cpu") -> Pair:
     return pair
 
 
-def load_corpus_of(config: TrainConfig, tokenizer: Tokenizer | None = None) -> Corpus:
-    """The corpus of the settings; with ``tokenizer``, its text in another's ids."""
+def load_corpus_of(
+    config: TrainConfig,
+    tokenizer: Tokenizer | None = None,
+    label_names: Sequence[str] | None = None,
+) -> Corpus:
+    """The corpus of the settings.
+
+    :param tokenizer: of a trained model, whose ids the text is to be in.
+    :param label_names: of a trained model, in the order of their indices.
+    """
     return load_corpus(
         config.data,
         tokenizer=tokenizer or config.tokenizer,
@@ -101,6 +121,9 @@ def load_corpus_of(config: TrainConfig, tokenizer: Tokenizer | None = None) -> C
         vocab_size=None if tokenizer else config.vocab_size,
         truncate=config.truncate,
         text_column=config.text_column,
+        source_column=config.source_column,
+        label_column=config.label_column,
+        label_names=label_names,
         num_sentences=config.num_sentences,
     )
 
@@ -111,7 +134,10 @@ def load_run_corpus(run: RunFolder | StoredRun) -> Corpus:
     :raises UserError: when the text has changed since.
     """
     stored = run if isinstance(run, StoredRun) else read_run(run)
-    corpus = load_corpus_of(stored.config)
+    config = stored.config
+    if stored.tokenizer_kind is not None:
+        config = replace(config, tokenizer=stored.tokenizer_kind)
+    corpus = load_corpus_of(config)
     fingerprint = stored.contents["corpus_fingerprint"]
     if corpus.fingerprint != fingerprint:
         raise UserError(

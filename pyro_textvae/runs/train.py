@@ -40,7 +40,7 @@ def train(
     with pyro.settings.context(module_local_params=True):
         built = build(config, corpus)
         _dry_run(built, corpus)
-        sources = _read_sources(built.specs)
+        sources = _read_sources({**built.specs, "tokenizer": config.tokenizer})
         folder = RunFolder(out)
         # Before anything is written: a procedure may refuse the pair.
         trainer = _trainer_of(built, corpus, config, folder, report)
@@ -50,6 +50,7 @@ def train(
             config.to_dict(),
             {
                 "specs": _keep_sources(built.specs, sources, folder),
+                **_keep_tokenizer_kind(config.tokenizer, sources, folder),
                 "sizes": sizes_of(corpus),
                 "tokenizer_fingerprint": corpus.tokenizer.fingerprint,
                 "corpus_fingerprint": corpus.fingerprint,
@@ -140,6 +141,12 @@ def _keep_sources(
             spec = copy.relative_to(folder.path).as_posix() + colon + class_name
         kept[name] = spec
     return kept
+
+
+def _keep_tokenizer_kind(spec: str, sources: dict[str, bytes], folder: RunFolder) -> dict[str, str]:
+    """What names a tokenizer of the user's own; of the catalogue's, tokenizer.json says which."""
+    kept = _keep_sources({"tokenizer": spec}, sources, folder)["tokenizer"]
+    return {"tokenizer_kind": kept} if "tokenizer" in sources else {}
 
 
 def _dry_run(built: Built, corpus: Corpus) -> None:

@@ -48,8 +48,8 @@ def test_bad_file(check_refused, train, tmp_path, content, message):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("nowhere.txt", r"no such corpus: 'nowhere\.txt'; give stdlib, grammar, nltk:NAME"),
-        ("stdlibb", r"no such corpus: 'stdlibb'; give stdlib"),
+        ("nowhere.txt", r"no such corpus: 'nowhere\.txt'; give grammar, nltk:NAME, stdlib"),
+        ("stdlibb", r"no such corpus: 'stdlibb'; did you mean 'stdlib'"),
         ("", r"source '' is not a name or a path; try stdlib"),
         ("nltk:nope", r"NLTK has no corpus reader named 'nope'; try brown, treebank"),
     ],

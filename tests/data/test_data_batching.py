@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches: each sentence once, little padding, the same for the same (seed, epoch) and no other."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +72,24 @@ def test_padding_is_small(size):
     assert 1 - LENGTHS.sum() / cells < 0.12
     unsorted = sum(32 * LENGTHS[start : start + 32].max() for start in range(0, len(LENGTHS), 32))
     assert 1 - LENGTHS.sum() / unsorted > 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"batch_size": 32, "seed": 1, "epoch": 2}, "617f950081c96bd4"),
+        ({"max_tokens": 1000, "seed": 1, "epoch": 2}, "1ca3d3f3cd25c9de"),
+        ({"batch_size": 32, "shuffle": False}, "aed60c3db07e85b1"),
+        ({"max_tokens": 500, "shuffle": False}, "1f7f626d5c6debee"),
+    ],
+)
+def test_plan_of_text_alone_is_what_it_always_was(options, expected):
+    """A run from before goes on with the batches that it began with."""
+    for lengths in (LENGTHS, LENGTHS[:, None]):
+        digest = hashlib.sha256()
+        for batch in plan_batches(lengths, **options):
+            digest.update(len(batch).to_bytes(4, "big") + batch.astype("<i8").tobytes())
+        assert digest.hexdigest()[:16] == expected
 
 
 def test_token_budget_is_used():

@@ -10,12 +10,13 @@ import tokenizers
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pyro_textvae import zoo
 from pyro_textvae.data import BOS, EOS, PAD, UNK, Tokenizer
-from pyro_textvae.data.tokenizer import KINDS
 from pyro_textvae.data.vocabulary import train_tokenizer
 from pyro_textvae.errors import UserError
 
 TEXTS = ["the cat sat on the mat", "a dog didn't bark at the cat .", "café naïve"] * 3
+KINDS = zoo.names("tokenizers")
 TRAINED = {kind: train_tokenizer(TEXTS, kind, vocab_size=300) for kind in KINDS}
 # Without lone surrogates, which no UTF-8 text holds.
 UNICODE = st.text(st.characters(codec="utf-8"), max_size=40)

@@ -30,7 +30,7 @@ def split(tokens):
     """The four sentences six times over, in two batches that are not in corpus order."""
     rows = tokens.repeat(6, 1)
     order = torch.randperm(24, generator=torch.Generator().manual_seed(5))
-    return [Batch(rows[part], part) for part in order.split(16)]
+    return [Batch({"tokens": rows[part]}, part) for part in order.split(16)]
 
 
 @pytest.fixture

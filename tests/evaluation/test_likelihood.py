@@ -121,7 +121,7 @@ def test_sentence_has_its_number_in_any_batch_any_chunk_and_any_order(pair, toke
     together = log_likelihood(model, guide, [{"tokens": tokens}], 300, seed=5)
     wide = torch.nn.functional.pad(tokens, (0, 1))
     order = torch.tensor([2, 0, 3, 1])
-    one_by_one = [Batch(wide[row : row + 1], torch.tensor([row])) for row in order]
+    one_by_one = [Batch({"tokens": wide[row : row + 1]}, torch.tensor([row])) for row in order]
     for batches, max_tokens in (
         (one_by_one, None),
         ([{"tokens": tokens[:3]}, {"tokens": tokens[3:]}], 7),
@@ -178,7 +178,7 @@ def test_same_seed_same_numbers_and_generators_left_alone(pair, tokens):
 def test_rows_come_back_in_corpus_order(pair, tokens):
     model, guide = pair
     order = torch.tensor([2, 0, 3, 1])
-    batches = [Batch(tokens[part], part) for part in order.split(2)]
+    batches = [Batch({"tokens": tokens[part]}, part) for part in order.split(2)]
     result = log_likelihood(model, guide, batches, num_samples=20_000)
     assert result.num_tokens_per_sentence.tolist() == [4, 1, 5, 3]
     exact = log_px_by_quadrature(model.decoder, tokens, 2)
@@ -283,7 +283,7 @@ def test_nothing_to_do_is_refused(pair, batches, count, message):
 
 def test_stopped_evaluation_goes_on_from_the_sentences_that_are_done(pair, tokens, tmp_path):
     model, guide = pair
-    rows = [Batch(tokens[row : row + 1], torch.tensor([row])) for row in range(4)]
+    rows = [Batch({"tokens": tokens[row : row + 1]}, torch.tensor([row])) for row in range(4)]
     partial = tmp_path / "partial"
     whole = log_likelihood(model, guide, rows, 40, seed=1)
 

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from pyro_textvae.data.inside import InsideAlgorithm
+from pyro_textvae.data.worlds.inside import InsideAlgorithm
 from pyro_textvae.errors import UserError
 
 

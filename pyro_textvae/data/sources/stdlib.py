@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The default corpus: English sentences from the docstrings of Python's own standard library."""
 
+from __future__ import annotations
+
 import ast
 import sysconfig
 import warnings
@@ -9,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from pyro_textvae.data.english_sentences import paragraphs, sentences, tokenised
 from pyro_textvae.data.records import Record, content_digest, split_by_hash, text_hash
@@ -23,10 +26,13 @@ class StdlibDocstrings:
     """English sentences of module, class and function docstrings, lower-cased and de-duplicated.
 
     No download: the text is that of the running Python, so it differs a little between versions.
-    `num_sentences` keeps that many, chosen by hash; the splits are 90/5/5 by hash.
+    The splits are 90/5/5 by hash.
+
+    :param num_sentences: keep at most so many, chosen by hash; None for all.
     """
 
     name = "stdlib"
+    spelling: ClassVar[str] = "stdlib"
 
     def __init__(self, num_sentences: int | None = None) -> None:
         self.num_sentences = num_sentences
@@ -41,12 +47,13 @@ class StdlibDocstrings:
         )
 
     def digest(self) -> str:
+        """A hash of the source files of the standard library."""
         contents = (path.read_bytes() for path in self._files)
         return content_digest("stdlib", str(self.num_sentences), *contents)
 
     @cached_property
     def _records(self) -> list[Record]:
-        found: dict[str, Record] = {}
+        by_text: dict[str, Record] = {}
         duplicates: list[Record] = []
         for path in self._files:
             for docstring in _docstrings(path):
@@ -56,21 +63,22 @@ class StdlibDocstrings:
                         if text is None:
                             continue
                         record = Record(split_by_hash(text), text, path.name)
-                        if text in found:
+                        if text in by_text:
                             duplicates.append(replace(record, skipped="duplicate"))
                         else:
-                            found[text] = record
-        kept = sorted(found, key=lambda text: text_hash(text, "order"))[: self.num_sentences]
-        chosen = set(kept)
-        return [found[text] for text in kept] + [r for r in duplicates if r.text in chosen]
+                            by_text[text] = record
+        kept = sorted(by_text, key=lambda text: text_hash(text, "order"))[: self.num_sentences]
+        texts = set(kept)
+        return [by_text[text] for text in kept] + [r for r in duplicates if r.text in texts]
 
     def records(self) -> Iterator[Record]:
+        """The sentences in the order of their hashes, then the duplicates that were skipped."""
         yield from self._records
 
 
 def _docstrings(path: Path) -> Iterator[str]:
     with warnings.catch_warnings():
-        # The standard library's own escapes warn while it is parsed; that is not our user's affair.
+        # The standard library's own escapes warn while it is parsed, and no user of ours can help.
         warnings.simplefilter("ignore")
         try:
             tree = ast.parse(path.read_bytes())

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sentences from NLTK's own corpus readers: `nltk:brown`, `nltk:treebank`, ..."""
 
+from __future__ import annotations
+
 import importlib
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from pyro_textvae.data.records import Record, content_digest, split_by_hash
 from pyro_textvae.errors import UserError
@@ -20,33 +22,41 @@ _WHITESPACE = re.compile(r"\s+")
 class NLTKCorpus:
     """All sentences of an NLTK corpus in its own order, words joined by single spaces.
 
-    Whitespace inside a word becomes `_`. Splits are 90/5/5 by the hash of the sentence, so equal
-    sentences share one; nothing is de-duplicated. Raises `UserError` where the name is unknown, the
-    data are absent, or NLTK refuses files that other accounts can write.
+    Whitespace inside a word becomes ``_``. Splits are 90/5/5 by the hash of the sentence, so equal
+    sentences share one; nothing is de-duplicated.
+
+    :param location: the name of a corpus reader of ``nltk.corpus``, such as ``brown``.
+    :raises UserError: where the name is unknown, the data are absent, or NLTK refuses files that
+        other accounts can write.
     """
 
-    def __init__(self, corpus_name: str) -> None:
-        self.corpus_name = corpus_name
-        self.name = f"nltk:{corpus_name}"
+    spelling: ClassVar[str] = "nltk:NAME"
+
+    def __init__(self, location: str) -> None:
+        self.corpus_name = location
+        self.name = f"nltk:{location}"
         self._reader = self._open()
 
     def _open(self) -> Any:
         module = importlib.import_module("nltk.corpus")
         util = importlib.import_module("nltk.corpus.util")
         api = importlib.import_module("nltk.corpus.reader.api")
-        known = ", ".join(_KNOWN)
+        examples = ", ".join(_KNOWN)
         # Looking an attribute up on a reader loads it, so the name is judged by the module's own.
         reader = vars(module).get(self.corpus_name)
         if not isinstance(reader, util.LazyCorpusLoader | api.CorpusReader):
-            raise UserError(f"NLTK has no corpus reader named {self.corpus_name!r}; try {known}")
+            raise UserError(f"NLTK has no corpus reader named {self.corpus_name!r}; try {examples}")
         with _plain_errors(self.corpus_name), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "NLTK will not read", RuntimeWarning)
             reader.fileids()
         if not hasattr(reader, "sents"):
-            raise UserError(f"the NLTK corpus {self.corpus_name!r} has no sentences; try {known}")
+            raise UserError(
+                f"the NLTK corpus {self.corpus_name!r} has no sentences; try {examples}"
+            )
         return reader
 
     def digest(self) -> str:
+        """A hash of the corpus' files."""
         with _plain_errors(self.corpus_name):
             files = [str(path) for path in self._reader.fileids()]
             parts = [part for path in files for part in (path, self._content(path))]
@@ -58,6 +68,7 @@ class NLTKCorpus:
         return content if isinstance(content, str) else content.decode("latin-1")
 
     def records(self) -> Iterator[Record]:
+        """The sentences, in the order of NLTK's reader."""
         with _plain_errors(self.corpus_name):
             for number, words in enumerate(self._reader.sents(), start=1):
                 text = " ".join(_WHITESPACE.sub("_", word.strip()) for word in words).strip()
@@ -70,7 +81,7 @@ class NLTKCorpus:
 
 @contextmanager
 def _plain_errors(corpus_name: str) -> Iterator[None]:
-    """Turn NLTK's many-line complaints about its data into one line with the mend."""
+    """Turn NLTK's many-line complaints about its data into one line that says how to fix it."""
     try:
         yield
     except UserError:
@@ -81,8 +92,8 @@ def _plain_errors(corpus_name: str) -> Iterator[None]:
             folder = re.search(r"Refused[^']*'([^']+)'|will not read '([^']+)'", message)
             where = next(filter(None, folder.groups()), None) if folder else None
             raise UserError(
-                f"NLTK refuses the data of {corpus_name!r}, as other accounts can write them; mend"
-                f" with `chmod -R go-w {where or 'NLTK_DATA'}`"
+                f"NLTK refuses the data of {corpus_name!r}, as other accounts can write them; fix"
+                f" it with `chmod -R go-w {where or 'NLTK_DATA'}`"
             ) from None
         missing = re.search(r"Resource '?(?:\S*/)?([\w.-]+?)'? not found", message)
         if missing:

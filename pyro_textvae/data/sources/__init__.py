@@ -1,0 +1,10 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Where sentences come from, one source a file, found by its name (``--data nltk:brown``)."""
+
+from pyro_textvae.data.sources.grammar import GrammarSentences
+from pyro_textvae.data.sources.nltk import NLTKCorpus
+from pyro_textvae.data.sources.stdlib import StdlibDocstrings
+from pyro_textvae.data.sources.text_files import TextFiles
+
+__all__ = ["GrammarSentences", "NLTKCorpus", "StdlibDocstrings", "TextFiles"]

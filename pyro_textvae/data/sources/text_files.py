@@ -1,0 +1,312 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Corpora in the user's own files: a folder of three splits, or one file split by hash."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from pyro_textvae import zoo
+from pyro_textvae.data.records import SPLITS, Record, SplitName, split_by_hash
+from pyro_textvae.data.source import spellings
+from pyro_textvae.errors import UserError
+
+_SUFFIXES = (".txt", ".tsv", ".jsonl")
+_SPLIT_NAMES: dict[str, SplitName] = {
+    "train": "train",
+    "valid": "valid",
+    "dev": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "test": "test",
+}
+_USUAL_TEXT_COLUMNS = ("text", "sentence")
+_HALF_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class _Row(NamedTuple):
+    number: int
+    text: str
+    source: str | None = None
+    label: str | None = None
+    columns: dict[str, str] = {}
+    has_label_column: bool = False
+
+
+class TextFiles:
+    r"""A folder with train, valid and test as .txt, .tsv or .jsonl, or one such file.
+
+    One sentence a line in .txt; lines end at ``\n`` or ``\r\n`` only. The first row of a .tsv is a
+    header where it holds one of the columns that are asked for (or ``text`` or ``sentence``);
+    without a header the columns are ``column_0``, ``column_1``, ... and the text is ``column_0``.
+
+    :param location: the folder or file.
+    :param text_column: the column of the text, by default ``text`` or ``sentence``.
+    :param source_column: the column of the text that it is conditioned on; no row may lack it.
+    :param label_column: the column of the label; it is not given where the cell is empty, or the
+        key is missing or null.
+    :raises UserError: naming file and line, for what cannot be read.
+    """
+
+    spelling: ClassVar[str] = "a folder or file of text (.txt, .tsv, .jsonl)"
+
+    def __init__(
+        self,
+        location: str,
+        text_column: str | None = None,
+        source_column: str | None = None,
+        label_column: str | None = None,
+    ) -> None:
+        path = Path(location).expanduser()
+        self.name = path.name or str(path)
+        self.text_column = text_column
+        self.source_column = source_column
+        self.label_column = label_column
+        self.files: dict[Path, SplitName | None]
+        try:
+            self.files = _files(path)
+        except OSError as error:
+            raise UserError(f"cannot read {location[:200]!r}: {error.strerror}") from None
+        columns = self._columns_asked_for()
+        if columns and all(file.suffix == ".txt" for file in self.files):
+            setting, column = next(iter(columns.items()))
+            raise UserError(
+                f"{setting}={column!r} applies to .tsv and .jsonl, and {self.name!r} is .txt; "
+                "leave it out"
+            )
+
+    def _columns_asked_for(self) -> dict[str, str]:
+        settings = ("text_column", "source_column", "label_column")
+        columns = {name: getattr(self, name) for name in settings}
+        return {name: column for name, column in columns.items() if column is not None}
+
+    def digest(self) -> str:
+        """A hash of the files and the columns that are read."""
+        digest = hashlib.sha256(repr(self._columns_asked_for()).encode())
+        for path, split in self.files.items():
+            try:
+                with path.open("rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise UserError(f"cannot read {str(path)!r}: {error.strerror}") from None
+            digest.update(f"{split} {path.suffix} {content}\n".encode())
+        return digest.hexdigest()
+
+    def records(self) -> Iterator[Record]:
+        """The sentences, file by file in the order of their lines."""
+        rows_of = {".txt": _plain_rows, ".tsv": self._tsv_rows, ".jsonl": self._jsonl_rows}
+        total, has_label_column = 0, False
+        for path, split in self.files.items():
+            in_file = 0
+            for row in rows_of[path.suffix](path):
+                has_label_column |= row.has_label_column
+                record = _record(row, split, f"{path.name} line {row.number}")
+                in_file += record.skipped is None
+                yield record
+            if not in_file:
+                what = "only blank lines" if path.stat().st_size else "an empty file"
+                raise UserError(f"{path.name} holds no sentence ({what}); put one sentence a line")
+            total += in_file
+        if total == 1:
+            raise UserError(
+                f"{self.name} holds one single sentence, which cannot be split into train, valid"
+                " and test; add sentences or give a folder with the three files"
+            )
+        if self.label_column is not None and not has_label_column:
+            raise UserError(
+                f"no row of {self.name} has the column {self.label_column!r}; set label_column to "
+                "one that there is, or leave it out"
+            )
+
+    def _tsv_rows(self, path: Path) -> Iterator[_Row]:
+        names: list[str] = []
+        text_name = ""
+        for number, line in _lines(path):
+            if not line.strip():
+                yield _Row(number, "")
+                continue
+            cells = line.split("\t")
+            if not names:
+                place = f"{path.name} line {number}"
+                names, text_name, is_header = self._read_first_row(cells, place)
+                if is_header:
+                    continue
+            if len(cells) != len(names):
+                raise UserError(
+                    f"{path.name} line {number} has {len(cells)} columns where the first row has"
+                    f" {len(names)}; give every row as many, set apart by single tabs"
+                )
+            columns = dict(zip(names, cells, strict=True))
+            text = columns.pop(text_name)
+            source = columns.pop(self.source_column) if self.source_column else None
+            label = columns.pop(self.label_column) if self.label_column else None
+            yield _Row(number, text, source, label, columns, self.label_column is not None)
+
+    def _read_first_row(self, cells: list[str], place: str) -> tuple[list[str], str, bool]:
+        """The names of the columns, that of the text, and whether this row is a header."""
+        wanted = (self.text_column,) if self.text_column else _USUAL_TEXT_COLUMNS
+        is_header = not {*wanted, *self._columns_asked_for().values()}.isdisjoint(cells)
+        names = cells if is_header else [f"column_{index}" for index in range(len(cells))]
+        if len(set(names)) < len(names):
+            raise UserError(f"{place} names a column twice; rename one")
+        if not is_header and self.text_column is None:
+            wanted = ("column_0",)
+        text_name = next((name for name in wanted if name in names), None)
+        if text_name is None:
+            raise _no_column(place, wanted, names, "text_column")
+        for setting, column in self._columns_asked_for().items():
+            if column not in names:
+                raise _no_column(place, (column,), names, setting)
+        self._refuse_shared_column(text_name)
+        return names, text_name, is_header
+
+    def _refuse_shared_column(self, text_name: str) -> None:
+        columns = {**self._columns_asked_for(), "text_column": text_name}
+        for setting, column in columns.items():
+            for name, other in columns.items():
+                if name != setting and other == column:
+                    raise UserError(
+                        f"{self.name}: {setting} and {name} are both {column!r}; give each a "
+                        "column of its own"
+                    )
+
+    def _jsonl_rows(self, path: Path) -> Iterator[_Row]:
+        wanted = (self.text_column,) if self.text_column else _USUAL_TEXT_COLUMNS
+        for number, line in _lines(path):
+            if not line.strip():
+                yield _Row(number, "")
+                continue
+            place = f"{path.name} line {number}"
+            row = _json_object(line, place)
+            text_name = next((name for name in wanted if name in row), None)
+            if text_name is None:
+                raise _no_column(place, wanted, list(row), "text_column")
+            self._refuse_shared_column(text_name)
+            if self.source_column and self.source_column not in row:
+                raise _no_column(place, (self.source_column,), list(row), "source_column")
+            text = _string(row, text_name, place)
+            source = _string(row, self.source_column, place) if self.source_column else None
+            has_label_column = self.label_column in row
+            label = _label(row, self.label_column, place) if self.label_column else None
+            columns = {name: _as_text(value) for name, value in row.items()}
+            yield _Row(number, text, source, label, columns, has_label_column)
+
+
+def _record(row: _Row, split: SplitName | None, place: str) -> Record:
+    text = row.text.strip()
+    if not text:
+        return Record(split or "train", "", place, skipped="blank")
+    return Record(
+        split or split_by_hash(text),
+        text,
+        place,
+        source=None if row.source is None else row.source.strip(),
+        # An empty cell is a label that is not given.
+        label=(row.label or "").strip() or None,
+        columns=row.columns,
+    )
+
+
+def _no_column(place: str, columns: Sequence[str], names: Sequence[str], setting: str) -> UserError:
+    return UserError(
+        f"{place} has no column {' or '.join(map(repr, columns))}; it has"
+        f" {', '.join(names) or 'none'}; set {setting} to one of them"
+    )
+
+
+def _json_object(line: str, place: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise UserError(f"{place} is not JSON ({error}); put one object a line") from None
+    if not isinstance(row, dict):
+        raise UserError(f"{place} is not a JSON object; put one a line")
+    return row
+
+
+def _string(row: dict[str, Any], name: str, place: str) -> str:
+    value = row.pop(name)
+    if not isinstance(value, str):
+        raise UserError(f"{place}: {name!r} is {value!r}, not a string")
+    if _HALF_SURROGATE.search(value):
+        raise UserError(
+            f"{place} holds half of a surrogate pair, which is not Unicode; fix its \\u escapes"
+        )
+    return value
+
+
+def _label(row: dict[str, Any], name: str, place: str) -> str | None:
+    value = row.pop(name, None)
+    if isinstance(value, list | dict):
+        raise UserError(
+            f"{place}: the label {name!r} is {value!r}; it must be a string, a number or a boolean"
+        )
+    return None if value is None else _as_text(value)
+
+
+def _files(path: Path) -> dict[Path, SplitName | None]:
+    if path.is_dir():
+        return {file: split for split, file in _split_files(path).items()}
+    if not path.exists():
+        near = difflib.get_close_matches(str(path), zoo.names("sources"), n=1)
+        hint = f"did you mean {near[0]!r}? Else give" if near else "give"
+        others = ", ".join(text for text in spellings() if text != TextFiles.spelling)
+        raise UserError(
+            f"no such corpus: {str(path)!r}; {hint} {others}, a folder with train, valid and test "
+            "files, one .txt, .tsv or .jsonl file, or a source of your own as file.py:Class"
+        )
+    if path.suffix not in _SUFFIXES:
+        raise UserError(f"{str(path)!r} is not a .txt, .tsv or .jsonl file; rename or convert it")
+    return {path: None}
+
+
+def _split_files(folder: Path) -> dict[SplitName, Path]:
+    files: dict[SplitName, Path] = {}
+    for path in sorted(folder.iterdir()):
+        split = _SPLIT_NAMES.get(path.stem.rsplit(".", 1)[-1].lower())
+        if path.suffix not in _SUFFIXES or split is None or not path.is_file():
+            continue
+        if split in files:
+            raise UserError(
+                f"{folder.name} has two files for {split}: {files[split].name} and {path.name};"
+                " remove one"
+            )
+        files[split] = path
+    for split in SPLITS:
+        if split not in files:
+            raise UserError(
+                f"{str(folder)!r} has no {split} file; add {split}.txt, {split}.tsv or"
+                f" {split}.jsonl"
+            )
+    return {split: files[split] for split in SPLITS}
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number and text of each line; only a line feed ends a line, unlike ``str.splitlines``."""
+    with path.open("rb") as file:
+        for number, data in enumerate(file, start=1):
+            if b"\0" in data:
+                raise UserError(f"{path.name} line {number} is binary, not text; give UTF-8 text")
+            try:
+                line = data.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise UserError(
+                    f"{path.name} line {number} is not UTF-8 (byte {error.start}); convert the"
+                    " file, for example with `iconv -t UTF-8`"
+                ) from None
+            yield number, line.removesuffix("\n").removesuffix("\r")
+
+
+def _plain_rows(path: Path) -> Iterator[_Row]:
+    for number, line in _lines(path):
+        yield _Row(number, line)
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
