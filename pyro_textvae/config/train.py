@@ -8,6 +8,7 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from pyro_textvae import zoo
 from pyro_textvae.errors import UserError
 
 
@@ -37,10 +38,10 @@ class TrainConfig:
         word_dropout: rate at which the decoder's input words become <unk>.
         options: further keywords of any part, objective, constraint or procedure, as a JSON object.
         objective: name, or package.module:Class such as pyro.infer:Trace_ELBO.
-        constraint: what stands in the KL's place in training, such as free_bits_per_site.
+        constraint: what stands in the KL's place in training, such as free_bits.
         procedure: how training goes besides one step a batch, such as aggressive_encoder.
         num_particles: draws of the latents for each sentence and step.
-        kl_schedule: how the weight of the KL term grows (beta_elbo).
+        kl_schedule: how the weight of the KL term grows (beta_elbo); name or file.py:Class.
         kl_weight: the weight that it arrives at.
         kl_start: the weight that linear and cyclical schedules start from.
         kl_epochs: epochs that the schedule takes.
@@ -90,9 +91,7 @@ class TrainConfig:
     constraint: str | None = None
     procedure: str | None = None
     num_particles: int = 1
-    kl_schedule: Literal["constant", "linear", "logistic", "cyclical", "zero_then_linear"] = (
-        "linear"
-    )
+    kl_schedule: str = "linear"
     kl_weight: float = 1.0
     kl_start: float = 0.1
     kl_epochs: float = 10.0
@@ -122,6 +121,7 @@ class TrainConfig:
         for name in ("kl_weight", "kl_start", "kl_epochs"):
             if math.isinf(getattr(self, name)):
                 raise UserError(f"{name} must be finite, got {getattr(self, name)}")
+        zoo.check_name("kl_schedules", self.kl_schedule)
         if self.kl_schedule != "constant" and self.kl_steps is None and self.kl_epochs <= 0:
             raise UserError(
                 f"kl_epochs must be positive with a {self.kl_schedule} schedule, got "

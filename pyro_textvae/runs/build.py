@@ -16,15 +16,7 @@ from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.contract import TEXT_SITE
 from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError, in_one_line
-from pyro_textvae.infer import (
-    ConstantSchedule,
-    CyclicalSchedule,
-    KLSchedule,
-    LinearSchedule,
-    LogisticSchedule,
-    PerDatumELBO,
-    ZeroThenLinearSchedule,
-)
+from pyro_textvae.infer import KLSchedule, PerDatumELBO
 from pyro_textvae.infer.running import evaluation_mode
 from pyro_textvae.infer.simulate import simulate
 from pyro_textvae.infer.sites import latent_sites
@@ -95,7 +87,7 @@ def build_objective(config: TrainConfig, corpus: Corpus, used: set[str] | None =
             )
     values: dict[str, Any] = {**config.options, "num_particles": config.num_particles}
     if "kl_weight" in accepted:
-        values["kl_weight"] = build_schedule(config, per_epoch)
+        values["kl_weight"] = build_schedule(config, per_epoch, used)
     elif config.kl_weight != 1.0 or config.kl_schedule not in ("constant", "linear"):
         raise UserError(
             f"{config.objective} has no KL weight, so kl_weight={config.kl_weight} and "
@@ -153,18 +145,32 @@ def check_options(config: TrainConfig, specs: dict[str, str], used: set[str]) ->
     raise UserError(f"option {unused[0]!r} is taken by no part of this run{hint}")
 
 
-def build_schedule(config: TrainConfig, steps_per_epoch: int) -> KLSchedule:
-    """The KL schedule of the settings, in training steps."""
-    if config.kl_schedule == "constant":
-        return ConstantSchedule(config.kl_weight)
-    steps = config.kl_steps or max(1, round(config.kl_epochs * steps_per_epoch))
-    if config.kl_schedule == "linear":
-        return LinearSchedule(steps, config.kl_start, config.kl_weight)
-    if config.kl_schedule == "zero_then_linear":
-        return ZeroThenLinearSchedule(steps, int(config.kl_zero * steps), config.kl_weight)
-    if config.kl_schedule == "logistic":
-        return LogisticSchedule(steps, config.kl_weight)
-    return CyclicalSchedule(steps, config.kl_cycles, config.kl_start, config.kl_weight)
+def build_schedule(
+    config: TrainConfig, steps_per_epoch: int, used: set[str] | None = None
+) -> KLSchedule:
+    """The KL schedule of the settings, in training steps.
+
+    :param used: collects the names of the options that were taken.
+    :raises UserError: for a schedule that cannot be built, or an option that is a setting.
+    """
+    num_steps = config.kl_steps or max(1, round(config.kl_epochs * steps_per_epoch))
+    of_settings = {
+        "num_steps": num_steps,
+        "start": config.kl_start,
+        "end": config.kl_weight,
+        "num_zero_steps": int(config.kl_zero * num_steps),
+        "num_cycles": config.kl_cycles,
+    }
+    taken: set[str] = set()
+    schedule_class = zoo.load("kl_schedules", config.kl_schedule)
+    schedule = zoo.build(schedule_class, {**config.options, **of_settings}, taken)
+    if used is not None:
+        used |= taken - set(of_settings)
+    if not isinstance(schedule, KLSchedule):
+        raise UserError(
+            f"{config.kl_schedule} is no KL schedule: derive it from pyro_textvae.infer.KLSchedule"
+        )
+    return schedule
 
 
 def _parameters(cls: type) -> list[str]:

@@ -182,13 +182,14 @@ def test_configuration_of_another_command(check_refused, run):
         ("decoder", "lstmm", "lstm"),
         ("encoder", "lstmm", "lstm"),
         ("objective", "beta_elb", "beta_elbo"),
+        ("kl-schedule", "liner", "linear"),
     ],
 )
 def test_unknown_name(check_refused, train, kind, name, near):
     check_refused(
-        rf"no {kind} '{name}'; did you mean '{near}'\? Known: .*{near}", *train, f"--{kind}", name
+        rf"no {kind.replace('-', '_')} '{name}'; did you mean '{near}'\? Known: .*{near}", *train, f"--{kind}", name
     )
-    check_refused(rf"no {kind} 'zzz'; known: .*{near}", *train, f"--{kind}", "zzz")
+    check_refused(rf"no {kind.replace('-', '_')} 'zzz'; known: .*{near}", *train, f"--{kind}", "zzz")
 
 
 @pytest.mark.parametrize(
