@@ -15,6 +15,8 @@ from pyro_textvae import zoo
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pyro_textvae"
+
+
 @pytest.mark.parametrize("kind", zoo.FOLDERS)
 def test_every_member_has_its_export_line(kind):
     folder = PACKAGE.joinpath(*zoo.FOLDERS[kind].split(".")[1:])

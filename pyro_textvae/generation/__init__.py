@@ -11,7 +11,7 @@ from pyro_textvae.generation.decoding import (
     sample,
 )
 from pyro_textvae.generation.ex_post_density import ExPostDensity, fit_ex_post_density
-from pyro_textvae.generation.method import DecodingMethod
+from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.generation.methods import *  # noqa: F403
 
 # A new method is exported by its line in the folder below.
@@ -19,6 +19,7 @@ __all__ = [
     *methods.__all__,
     "DecodingMethod",
     "ExPostDensity",
+    "build_method",
     "encode",
     "fit_ex_post_density",
     "interpolate",

@@ -19,7 +19,7 @@ from pyro_textvae.distributions.independent_blocks import IndependentBlocks
 from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere, unit_vector
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.information import posterior_mean
-from pyro_textvae.generation.method import DecodingMethod, method_of
+from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.infer.running import device_of, evaluation_mode, to_device
 from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
 from pyro_textvae.infer.sites import latent_sites
@@ -87,7 +87,7 @@ def sample(
         latents that the model does not have, and where the method or ``unknown=False`` cannot be
         honoured, for the text is no :class:`AutoregressiveCategorical`.
     """
-    decoding = method_of(method)
+    decoding = build_method(method)
     if not isinstance(condition, int):
         condition = to_device(condition, model)
     if size_of(condition) < 1:
@@ -177,7 +177,7 @@ def reconstruct(
     :param method, unknown: as in :func:`sample`.
     :raises UserError: as :func:`encode` and :func:`sample`.
     """
-    decoding = method_of(method)
+    decoding = build_method(method)
     latents = encode(guide, batch, mean=not decoding.is_random, seed=seed)
     return sample(model, batch, method=decoding, seed=seed, unknown=unknown, latents=latents)
 

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -56,23 +59,33 @@ class DecodingMethod(ABC):
         return text.generate(lambda scores: self.choose(_without_unknown(scores)))
 
 
-def method_of(method: str | DecodingMethod) -> DecodingMethod:
+def build_method(
+    method: str | DecodingMethod, options: Mapping[str, Any] | None = None
+) -> DecodingMethod:
     """The method of a name of the catalogue or ``path/to/file.py:Class``; an instance as it is.
 
-    :raises UserError: when there is no such method, or it cannot be built without options.
-
-    >>> method_of("greedy").is_random
+    >>> build_method("greedy").is_random
     False
+
+    :param options: keywords of the method's ``__init__``.
+    :raises UserError: when there is no such method, and for an option that it does not take.
     """
     if isinstance(method, DecodingMethod):
         return method
-    built = zoo.build(zoo.load("methods", method), {})
-    if not isinstance(built, DecodingMethod):
+    options = options or {}
+    cls = zoo.load("methods", method)
+    if not issubclass(cls, DecodingMethod):
         raise UserError(
-            f"{method} is no decoding method: derive it from "
-            "pyro_textvae.generation.DecodingMethod"
+            f"{method} is no decoding method: derive it from pyro_textvae.generation.DecodingMethod"
         )
-    return built
+    accepted = list(inspect.signature(cls).parameters)
+    for name in options:
+        if name not in accepted:
+            raise UserError(
+                f"the {method} method has no option {name!r}; it takes: "
+                f"{', '.join(accepted) or 'none'}"
+            )
+    return zoo.build(cls, options)
 
 
 def _without_unknown(scores: Tensor) -> Tensor:

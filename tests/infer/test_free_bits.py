@@ -108,9 +108,9 @@ def test_a_sphere_has_no_dimensions_to_free_and_says_so_before_the_first_step(to
         SentenceVAE(prior=UniformSphere(3), decoder=decoder),
         PowerSphericalGuide(encoder=LSTMEncoder(**sizes), latent_dim=3),
     )
+    objective = BetaELBO(constraint=FreeBits(0.5, per="dimension", over=over))
     with pytest.raises(ContractError, match="site 'z' has no value for each dimension") as caught:
-        constraint = FreeBits(0.5, per="dimension", over=over)
-        check_pair(*sphere, BetaELBO(constraint=constraint), {"tokens": tokens})
+        check_pair(*sphere, objective, {"tokens": tokens})
     assert 'free_bits and per="site"' in str(caught.value)
     for works in (FreeBits(0.5), TargetKL(1.0), MaximumMeanDiscrepancy(10.0)):
         check_pair(*sphere, BetaELBO(constraint=works), {"tokens": tokens})
