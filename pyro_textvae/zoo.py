@@ -26,12 +26,30 @@ FOLDERS = {
     "encoders": "pyro_textvae.nn.encoders",
     "objectives": "pyro_textvae.infer.objectives",
     "constraints": "pyro_textvae.infer.constraints",
+    "kl_schedules": "pyro_textvae.infer.kl_schedules",
     "proposals": "pyro_textvae.evaluation.proposals",
     "procedures": "pyro_textvae.training.procedures",
     "sources": "pyro_textvae.data.sources",
     "tokenizers": "pyro_textvae.data.tokenizers",
+    "methods": "pyro_textvae.generation.methods",
 }
 """Every kind and its folder: a file there is a member by existing."""
+
+FORMER_NAMES: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
+    "constraints": {
+        "free_bits_per_site": ("free_bits", {"per": "site", "over": "sentence"}),
+        "free_bits_per_dimension": ("free_bits", {"per": "dimension", "over": "sentence"}),
+        "free_bits_per_site_of_batch_mean": (
+            "free_bits",
+            {"per": "site", "over": "batch_mean"},
+        ),
+        "free_bits_per_dimension_of_batch_mean": (
+            "free_bits",
+            {"per": "dimension", "over": "batch_mean"},
+        ),
+    },
+}
+"""Names that members had in earlier versions, by kind: the member of today and its options."""
 
 
 def names(kind: str) -> list[str]:
@@ -52,7 +70,9 @@ def check_name(kind: str, spec: str) -> None:
     """
     place, _, class_name = spec.partition(":")
     members = names(kind)
-    if spec in members or place.endswith(".py") or class_name:
+    if spec in members or spec in FORMER_NAMES.get(kind, {}):
+        return
+    if place.endswith(".py") or class_name:
         return
     near = difflib.get_close_matches(spec, members, n=1)
     hint = f"did you mean {near[0]!r}? Known" if near else "known"
@@ -69,6 +89,9 @@ def load(kind: str, spec: str) -> type:
         ``"path/to/mine.py:Class"``; the class may be left out where the file defines just one.
     :raises UserError: when there is no such member, file, module or class.
     """
+    if spec in FORMER_NAMES.get(kind, {}):
+        name, options = FORMER_NAMES[kind][spec]
+        return _with_options(load(kind, name), options)
     check_name(kind, spec)
     if spec in names(kind):
         return _only_class(importlib.import_module(f"{FOLDERS[kind]}.{spec}"), spec)
@@ -143,6 +166,23 @@ def build(cls: Callable[..., Any], values: Mapping[str, Any]) -> Any:
         raise UserError(f"cannot build {cls.__name__}: {error}") from error
     except Exception as error:
         raise UserError(f"cannot build {cls.__name__}: {in_one_line(error)}") from error
+
+
+def _with_options(cls: type, options: Mapping[str, Any]) -> type:
+    """A subclass of ``cls`` with these options given, so that it takes them no more."""
+    signature = inspect.signature(cls)
+    kept = [each for name, each in signature.parameters.items() if name not in options]
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        cls.__init__(self, *args, **kwargs, **options)  # type: ignore[misc]
+
+    body = {
+        "__init__": init,
+        "__signature__": signature.replace(parameters=kept),
+        "__module__": cls.__module__,
+        "__doc__": cls.__doc__,
+    }
+    return type(cls.__name__, (cls,), body)
 
 
 def _only_class(module: ModuleType, spec: str) -> type:

@@ -80,7 +80,7 @@ def test_every_shown_flag_exists(capsys):
 
 
 PAGES = {
-    **dict.fromkeys(("objectives", "constraints", "procedures"), OBJECTIVES),
+    **dict.fromkeys(("objectives", "constraints", "kl_schedules", "procedures"), OBJECTIVES),
     **dict.fromkeys(("priors", "guides"), PRIORS_AND_GUIDES),
     **dict.fromkeys(("decoders", "encoders"), NETWORKS),
 }

@@ -4,13 +4,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pyro_textvae.cli.run_options import DecodingOptions, parse_with_run
 from pyro_textvae.config.checks import at_least, setting
-from pyro_textvae.contract import TOKENS
+from pyro_textvae.contract import SOURCE, TOKENS
 from pyro_textvae.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass
@@ -33,33 +37,51 @@ def main(arguments: Sequence[str]) -> None:
     """Print the sentences along the line."""
     options = parse_with_run(InterpolateOptions, "interpolate", arguments)
     from pyro_textvae import generation, runs
-    from pyro_textvae.cli.sentences import encode_text, pick_sentences
+    from pyro_textvae.cli.sentences import (
+        decode_row,
+        encode_text,
+        is_conditional,
+        pick_sentences,
+        without_padding,
+    )
     from pyro_textvae.data import pad
 
+    method = generation.build_method(options.method, options.options)
     model, guide, tokenizer = runs.load_run(options.run, device=options.device)
-    ends = []
-    if options.start is None or options.end is None:
+    given = [options.start, options.end]
+    conditional = is_conditional(model) or is_conditional(guide)
+    if conditional and given != [None, None]:
+        raise UserError(
+            f"the programs of {options.run} need more of a sentence than --start and --end give, "
+            "such as its source: leave them out to take sentences of the test split"
+        )
+    ends: Mapping[str, Tensor] = {}
+    if None in given:
         ends = pick_sentences(options.run, "test", 2, options.seed)
-        if len(ends) < 2:
+        if len(ends[TOKENS]) < 2:
             raise UserError(
                 f"the test split of {options.run} has one sentence and a line needs two ends: "
                 "give --start and --end"
             )
-    if options.start is not None:
-        ends[:1] = [encode_text(tokenizer, options.start)]
-    if options.end is not None:
-        ends[1:] = [encode_text(tokenizer, options.end)]
-    tokens = pad(ends)
-    rows = generation.interpolate(
+    if given != [None, None]:
+        rows = [
+            without_padding(ends[TOKENS][place]) if text is None else encode_text(tokenizer, text)
+            for place, text in enumerate(given)
+        ]
+        ends = {TOKENS: pad(rows)}
+    walk = generation.interpolate(
         model,
         guide,
-        {TOKENS: tokens},
+        ends,
         steps=options.steps,
-        method=options.method,
+        method=method,
         seed=options.seed,
         unknown=options.unknown,
     )
-    print(f"from  {tokenizer.decode(tokens[0].tolist())}")
-    for row in rows.tolist():
-        print(f"      {tokenizer.decode(row)}")
-    print(f"to    {tokenizer.decode(tokens[1].tolist())}")
+    start, end = (decode_row(tokenizer, row) for row in ends[TOKENS].tolist())
+    if conditional and SOURCE in ends:
+        print(f"with  {decode_row(tokenizer, ends[SOURCE][0].tolist())}")
+    print(f"from  {start}")
+    for row in walk.tolist():
+        print(f"      {decode_row(tokenizer, row)}")
+    print(f"to    {end}")

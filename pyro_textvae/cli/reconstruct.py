@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pyro_textvae.cli.run_options import DecodingOptions, parse_with_run
 from pyro_textvae.config.checks import at_least, setting
 from pyro_textvae.config.evaluate import Split
-from pyro_textvae.contract import TOKENS
+from pyro_textvae.contract import SOURCE, TOKENS
+from pyro_textvae.errors import UserError
 
 
 @dataclass
@@ -33,23 +34,36 @@ def main(arguments: Sequence[str]) -> None:
     """Print each sentence and its reconstruction."""
     options = parse_with_run(ReconstructOptions, "reconstruct", arguments)
     from pyro_textvae import generation, runs
-    from pyro_textvae.cli.sentences import encode_text, pick_sentences
+    from pyro_textvae.cli.sentences import (
+        decode_row,
+        encode_text,
+        is_conditional,
+        pick_sentences,
+    )
     from pyro_textvae.data import pad
 
+    method = generation.build_method(options.method, options.options)
     model, guide, tokenizer = runs.load_run(options.run, device=options.device)
-    if options.text is not None:
-        sentences = [encode_text(tokenizer, options.text)]
+    conditional = is_conditional(model) or is_conditional(guide)
+    if options.text is None:
+        batch = pick_sentences(options.run, options.split, options.size, options.seed)
+    elif conditional:
+        raise UserError(
+            f"the programs of {options.run} need more of a sentence than --text gives, such as its "
+            "source: leave --text out to take sentences of --split"
+        )
     else:
-        sentences = pick_sentences(options.run, options.split, options.size, options.seed)
-    tokens = pad(sentences)
+        batch = {TOKENS: pad([encode_text(tokenizer, options.text)])}
     rows = generation.reconstruct(
         model,
         guide,
-        {TOKENS: tokens},
-        method=options.method,
+        batch,
+        method=method,
         seed=options.seed,
         unknown=options.unknown,
     )
-    for sentence, row in zip(tokens.tolist(), rows.tolist(), strict=True):
-        print(f"from  {tokenizer.decode(sentence)}")
-        print(f"to    {tokenizer.decode(row)}\n")
+    for index, row in enumerate(rows.tolist()):
+        if conditional and SOURCE in batch:
+            print(f"with  {decode_row(tokenizer, batch[SOURCE][index].tolist())}")
+        print(f"from  {decode_row(tokenizer, batch[TOKENS][index].tolist())}")
+        print(f"to    {decode_row(tokenizer, row)}\n")

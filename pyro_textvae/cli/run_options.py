@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from pyro_textvae.cli.parsing import parse
-from pyro_textvae.config.checks import SEED, check_settings, setting
+from pyro_textvae.config.checks import SEED, Member, check_settings, setting
 from pyro_textvae.errors import UserError
 
 
@@ -37,12 +37,14 @@ class DecodingOptions(RunOptions):
     """How words are chosen.
 
     Args:
-        method: ancestral draws every word, greedy takes the likeliest.
+        method: ancestral draws every word, greedy takes the likeliest; or file.py:Class.
+        options: keywords of the method, as a JSON object.
         unknown: whether <unk> may be generated; false reads better, but is not the model.
 
     """
 
-    method: Literal["ancestral", "greedy"] = "greedy"
+    method: str = setting("greedy", Member("methods"))
+    options: dict[str, Any] = field(default_factory=dict)
     unknown: bool = True
 
 

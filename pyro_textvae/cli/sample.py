@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pyro_textvae.cli.run_options import DecodingOptions, parse_with_run
-from pyro_textvae.config.checks import at_least, setting
+from pyro_textvae.config.checks import Member, at_least, setting
+from pyro_textvae.config.evaluate import Split
+from pyro_textvae.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from pyro_textvae.infer.simulate import Condition
 
 
 @dataclass
@@ -22,6 +26,8 @@ class SampleOptions(DecodingOptions):
 
     Args:
         size: number of sentences.
+        split: train, valid or test: whose first sentences a model with a source is given the
+            sources of; by default test.
         latents_from: prior, or aggregate, a mixture of Gaussians fitted to the latents of the
             training split; --from for short.
         num_components: of that mixture.
@@ -29,7 +35,8 @@ class SampleOptions(DecodingOptions):
     """
 
     size: int = setting(10, at_least(1))
-    method: Literal["ancestral", "greedy"] = "ancestral"
+    method: str = setting("ancestral", Member("methods"))
+    split: Split | None = None
     latents_from: Literal["prior", "aggregate"] = "prior"
     num_components: int = setting(10, at_least(1))
 
@@ -43,19 +50,36 @@ def main(arguments: Sequence[str]) -> None:
     ]
     options = parse_with_run(SampleOptions, "sample", given)
     from pyro_textvae import generation, runs
+    from pyro_textvae.cli.sentences import decode_row, first_sentences, is_conditional
+    from pyro_textvae.contract import SOURCE
 
+    method = generation.build_method(options.method, options.options)
     model, guide, tokenizer = runs.load_run(options.run, device=options.device)
+    condition: Condition = options.size
+    sources: list = [None] * options.size
+    if is_conditional(model):
+        condition = first_sentences(options.run, options.split or "test", options.size)
+        sources = condition[SOURCE].tolist() if SOURCE in condition else sources
+    elif options.split is not None:
+        raise UserError(
+            f"the model of {options.run} is conditioned on nothing of the corpus, so split="
+            f"{options.split} would do nothing: leave it out"
+        )
     latents = _fitted(model, guide, options) if options.latents_from == "aggregate" else None
     rows = generation.sample(
         model,
-        options.size,
-        method=options.method,
+        condition,
+        method=method,
         seed=options.seed,
         unknown=options.unknown,
         latents=latents,
     )
-    for row in rows.tolist():
-        print(tokenizer.decode(row))
+    for source, row in zip(sources, rows.tolist(), strict=True):
+        if source is None:
+            print(decode_row(tokenizer, row))
+        else:
+            print(f"source  {decode_row(tokenizer, source)}")
+            print(f"text    {decode_row(tokenizer, row)}\n")
 
 
 def _fitted(model: nn.Module, guide: nn.Module, options: SampleOptions) -> dict[str, Tensor]:

@@ -1,18 +1,23 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Sentences that a command starts from."""
+"""Sentences that a command starts from, and their text."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor, nn
 
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.data import Tokenizer
 from pyro_textvae.errors import UserError
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.load import load_run_corpus
-from pyro_textvae.special_tokens import EOS
+from pyro_textvae.special_tokens import EOS, PAD
 
 
 def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -26,10 +31,39 @@ def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
     return [*ids, EOS]
 
 
-def pick_sentences(path: str | Path, split: str, size: int, seed: int) -> list[list[int]]:
-    """Sentences of a split of a run's corpus, the same for the same seed."""
-    corpus = load_run_corpus(RunFolder(path))
-    sentences = getattr(corpus, split)
+def decode_row(tokenizer: Tokenizer, row: list) -> str:
+    """The text of a row of ids; of rows of rows, as a conversation has, the texts in one line."""
+    if row and isinstance(row[0], list):
+        return " | ".join(decode_row(tokenizer, part) for part in row)
+    return tokenizer.decode(row)
+
+
+def without_padding(row: Tensor) -> list[int]:
+    """The ids of a row as the corpus has it."""
+    return [index for index in row.tolist() if index != PAD]
+
+
+def is_conditional(program: nn.Module) -> bool:
+    """Whether a program names a field of a batch besides its tokens, such as a source."""
+    return bool(set(inspect.signature(program.forward).parameters) - {TOKENS, "size"})
+
+
+def pick_sentences(path: str | Path, split: str, size: int, seed: int) -> Mapping[str, Tensor]:
+    """A batch of sentences of a split of a run's corpus, the same for the same seed."""
+    sentences = load_run_corpus(RunFolder(path)).split(split)
     generator = torch.Generator().manual_seed(seed)
-    indices = torch.randperm(len(sentences), generator=generator)[:size]
-    return [sentences[int(index)].tolist() for index in indices]
+    return sentences.batch(torch.randperm(len(sentences), generator=generator)[:size].numpy())
+
+
+def first_sentences(path: str | Path, split: str, size: int) -> Mapping[str, Tensor]:
+    """A batch of the first sentences of a split of a run's corpus.
+
+    :raises UserError: for more sentences than the split has.
+    """
+    sentences = load_run_corpus(RunFolder(path)).split(split)
+    if size > len(sentences):
+        raise UserError(
+            f"the {split} split of {path} has {len(sentences)} sentences to take sources from: "
+            f"give a --size of at most that, got {size}"
+        )
+    return sentences.batch(np.arange(size))

@@ -104,10 +104,10 @@ class ProgramConfig:
         word_dropout: rate at which the decoder's input words become <unk>.
         options: further keywords of any part, objective, constraint or procedure, as a JSON object.
         objective: name, or package.module:Class such as pyro.infer:Trace_ELBO.
-        constraint: what stands in the KL's place in training, such as free_bits_per_site.
+        constraint: what stands in the KL's place in training, such as free_bits.
         procedure: how training goes besides one step a batch, such as aggressive_encoder.
         num_particles: draws of the latents for each sentence and step.
-        kl_schedule: how the weight of the KL term grows (beta_elbo).
+        kl_schedule: how the weight of the KL term grows (beta_elbo); name or file.py:Class.
         kl_weight: the weight that it arrives at.
         kl_start: the weight that linear and cyclical schedules start from.
         kl_epochs: epochs that the schedule takes.
@@ -143,9 +143,7 @@ class ProgramConfig:
     constraint: str | None = None
     procedure: str | None = setting(None, Member("procedures"))
     num_particles: int = setting(1, at_least(1))
-    kl_schedule: Literal["constant", "linear", "logistic", "cyclical", "zero_then_linear"] = (
-        "linear"
-    )
+    kl_schedule: str = setting("linear", Member("kl_schedules"))
     kl_weight: float = setting(1.0, at_least(0), FINITE)
     kl_start: float = setting(0.1, at_least(0), FINITE)
     kl_epochs: float = setting(10.0, at_least(0), FINITE)

@@ -4,81 +4,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
+from torch.distributions import Independent
 
-from pyro_textvae.contract import TEXT_SITE, TOKENS
+from pyro_textvae.contract import DATA_PLATE, TEXT_SITE, TOKENS
 from pyro_textvae.distributions import AutoregressiveCategorical
-from pyro_textvae.distributions.autoregressive_categorical import draw_class, likeliest_class
 from pyro_textvae.distributions.independent_blocks import IndependentBlocks
 from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere, unit_vector
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.information import posterior_mean
+from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.infer.running import device_of, evaluation_mode, to_device
-from pyro_textvae.infer.simulate import simulate
+from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
 from pyro_textvae.infer.sites import latent_sites
-from pyro_textvae.special_tokens import FIRST_EMITTED, UNK
-
-Method = Literal["ancestral", "greedy"]
-
-_CHOICES = {"ancestral": draw_class, "greedy": likeliest_class}
-_UNK_CLASS = UNK - FIRST_EMITTED
 
 
 class _DecodingMessenger(Messenger):
-    """Lets ``select`` choose every token of the sentences that a program generates."""
+    """Lets a method choose every token of the sentences that a program generates."""
 
-    def __init__(self, select: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, method: DecodingMethod, unknown: bool) -> None:
         super().__init__()
-        self.select = select
+        self.method = method
+        self.unknown = unknown
 
     def _pyro_sample(self, message: Any) -> None:
         if message["done"] or message["is_observed"]:
             return
-        if isinstance(message["fn"], AutoregressiveCategorical):
-            message["value"] = message["fn"].generate(self.select)
+        text = message["fn"]
+        while isinstance(text, Independent):
+            text = text.base_dist
+        if isinstance(text, AutoregressiveCategorical):
+            message["value"] = self.method.decode(text, unknown=self.unknown)
             message["done"] = True
+        elif message["name"] == TEXT_SITE and not (self.method.is_the_models_own and self.unknown):
+            wanted = type(self.method).__name__ if self.unknown else "unknown=False"
+            raise UserError(
+                f"{wanted} chooses tokens one by one, and the text site {TEXT_SITE!r} is "
+                f"{type(text).__name__}, not AutoregressiveCategorical: use method='ancestral' "
+                "and unknown=True"
+            )
 
 
 def sample(
     model: nn.Module,
-    size: int,
+    condition: Condition,
     *,
-    method: Method = "ancestral",
+    method: str | DecodingMethod = "ancestral",
     seed: int = 0,
     unknown: bool = True,
     latents: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
-    """Draw ``size`` sentences from the model, ids ``(size, max_length)``.
+    """Draw sentences from the model, ids ``(N, max_length)``.
 
-    :param method: ``"ancestral"`` draws every token, ``"greedy"`` takes the likeliest.
+    Where the text has a plate inside ``"data"``, such as the turns of a conversation, the ids are
+    ``(N, turns, max_length)``.
+
+    >>> from pyro_textvae.models import SentenceVAE
+    >>> from pyro_textvae.nn import LSTMDecoder
+    >>> from pyro_textvae.priors import StandardNormal
+    >>> sizes = {"vocab_size": 9, "embedding_dim": 4, "hidden_dim": 5}
+    >>> model = SentenceVAE(StandardNormal(2), LSTMDecoder(**sizes, latent_dim=2, max_length=7))
+    >>> sample(model, 3).shape
+    torch.Size([3, 7])
+    >>> sample(model, 3, method="greedy", latents={"z": torch.zeros(3, 2)}).unique(dim=0).shape
+    torch.Size([1, 7])
+
+    :param condition: how many sentences, or a batch with what each sentence is conditioned on
+        (``source``, ``labels``), of which ``tokens`` is not used.
+    :param method: ``"ancestral"`` draws every token, ``"greedy"`` takes the likeliest; a name of
+        the catalogue, ``path/to/file.py:Class``, or a :class:`DecodingMethod`.
     :param unknown: whether ``<unk>`` may be generated. Without it every token is chosen among the
         others: no longer the model's own distribution, but easier to read.
-    :param latents: values of latent sites, ``(size, ...)``; the others come from the prior.
-    :raises ValueError: for a size below 1 or an unknown method.
+    :param latents: values of latent sites, ``(N, ...)``; the others come from the prior.
+    :raises ValueError: for fewer than one sentence.
+    :raises UserError: for an unknown method, a condition without a field that the model needs,
+        latents that the model does not have, and where the method or ``unknown=False`` cannot be
+        honoured, for the text is no :class:`AutoregressiveCategorical`.
     """
-    if size < 1:
-        raise ValueError(f"number of sentences must be at least 1, got {size}")
-    if method not in _CHOICES:
-        raise ValueError(f"method must be 'ancestral' or 'greedy', got {method!r}")
-
-    def select(scores: Tensor) -> Tensor:
-        if not unknown:
-            scores = scores.index_fill(-1, scores.new_tensor([_UNK_CLASS]).long(), -torch.inf)
-        return _CHOICES[method](scores)
-
+    decoding = build_method(method)
+    if not isinstance(condition, int):
+        condition = to_device(condition, model)
+    if size_of(condition) < 1:
+        raise ValueError(f"number of sentences must be at least 1, got {size_of(condition)}")
+    given = dict(latents or {})
     with (
         evaluation_mode(model, model, seed),
-        poutine.condition(data=dict(latents or {})),
-        _DecodingMessenger(select),
+        poutine.condition(data=given),
+        _DecodingMessenger(decoding, unknown),
     ):
-        nodes: Any = simulate(model, size).nodes
-    return nodes[TEXT_SITE]["value"]
+        nodes: Any = simulate(model, condition).nodes
+    for name in (TEXT_SITE, *given):
+        if name not in nodes:
+            sites = ", ".join(n for n, node in nodes.items() if node["type"] == "sample")
+            raise UserError(f"the model has no site {name!r}: its sites are {sites}")
+    text = nodes[TEXT_SITE]
+    return text["value"].movedim(_data_dim(text), 0)
 
 
 def encode(
@@ -86,7 +112,16 @@ def encode(
 ) -> dict[str, Tensor]:
     """Latents of the sentences of a batch: posterior means, see :func:`posterior_point`, or draws.
 
-    :raises UserError: when the guide has no latent.
+    >>> from pyro_textvae.guides import GaussianGuide
+    >>> from pyro_textvae.nn import LSTMEncoder
+    >>> guide = GaussianGuide(LSTMEncoder(vocab_size=9, embedding_dim=4, hidden_dim=5), 2)
+    >>> encode(guide, {"tokens": torch.tensor([[4, 5, 2], [6, 2, 0]])})["z"].shape
+    torch.Size([2, 2])
+
+    :param batch: fields with the datum first; the guide gets those that its ``forward`` names.
+    :param mean: False for a draw from each posterior.
+    :returns: by latent site, ``(N, ...)``.
+    :raises UserError: when the guide has no latent, or needs a field that the batch does not have.
     """
     with evaluation_mode(guide, guide, seed):
         sites = _latent_sites(guide, batch)
@@ -98,6 +133,12 @@ def posterior_point(fn: Any) -> Tensor:
 
     ``batch_shape + event_shape``. The mean over a sphere lies inside it, where no decoder was
     trained; a discrete latent is at its likeliest value, for it takes no value between.
+
+    >>> from pyro_textvae.distributions import PowerSpherical
+    >>> posterior_point(torch.distributions.Normal(torch.tensor([0.5, -1.0]), 2.0))
+    tensor([ 0.5000, -1.0000])
+    >>> posterior_point(PowerSpherical(torch.tensor([0.0, 1.0]), torch.tensor(3.0)))
+    tensor([0., 1.])
     """
     if _is_discrete(fn):
         return fn.mode
@@ -112,18 +153,33 @@ def reconstruct(
     guide: nn.Module,
     batch: Mapping[str, Tensor],
     *,
-    method: Method = "greedy",
+    method: str | DecodingMethod = "greedy",
     seed: int = 0,
     unknown: bool = True,
 ) -> Tensor:
     """Decode each sentence again from its latent, ids ``(N, max_length)``.
 
-    With ``"greedy"`` the latent is the :func:`posterior_point`; with ``"ancestral"`` a draw.
+    With a method that does not draw, such as ``"greedy"``, the latent is the
+    :func:`posterior_point`; with one that does, such as ``"ancestral"``, a draw. A model that is
+    conditioned on further fields of the batch gets them too.
+
+    >>> from pyro_textvae.guides import GaussianGuide
+    >>> from pyro_textvae.models import SentenceVAE
+    >>> from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
+    >>> from pyro_textvae.priors import StandardNormal
+    >>> sizes = {"vocab_size": 9, "embedding_dim": 4, "hidden_dim": 5}
+    >>> model = SentenceVAE(StandardNormal(2), LSTMDecoder(**sizes, latent_dim=2, max_length=7))
+    >>> guide = GaussianGuide(LSTMEncoder(**sizes), 2)
+    >>> reconstruct(model, guide, {"tokens": torch.tensor([[4, 5, 2], [6, 2, 0]])}).shape
+    torch.Size([2, 7])
+
+    :param batch: sentences ``tokens`` ``(N, T)``, and whatever model and guide need besides.
+    :param method, unknown: as in :func:`sample`.
+    :raises UserError: as :func:`encode` and :func:`sample`.
     """
-    latents = encode(guide, batch, mean=method == "greedy", seed=seed)
-    return sample(
-        model, len(batch[TOKENS]), method=method, seed=seed, unknown=unknown, latents=latents
-    )
+    decoding = build_method(method)
+    latents = encode(guide, batch, mean=not decoding.is_random, seed=seed)
+    return sample(model, batch, method=decoding, seed=seed, unknown=unknown, latents=latents)
 
 
 def interpolate(
@@ -131,30 +187,71 @@ def interpolate(
     guide: nn.Module,
     ends: Mapping[str, Tensor],
     *,
+    condition: Mapping[str, Tensor] | None = None,
     steps: int = 7,
-    method: Method = "greedy",
+    method: str | DecodingMethod = "greedy",
     seed: int = 0,
     unknown: bool = True,
 ) -> Tensor:
     """Decode along the line between the latents of two sentences: on a sphere, the shorter arc.
 
-    :param ends: a batch of two sentences.
+    A model that is conditioned on further fields, such as ``source``, is given those of the first
+    end at every step, so that only the latent moves; ``condition`` gives it others.
+
+    >>> from pyro_textvae.guides import GaussianGuide
+    >>> from pyro_textvae.models import SentenceVAE
+    >>> from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
+    >>> from pyro_textvae.priors import StandardNormal
+    >>> sizes = {"vocab_size": 9, "embedding_dim": 4, "hidden_dim": 5}
+    >>> model = SentenceVAE(StandardNormal(2), LSTMDecoder(**sizes, latent_dim=2, max_length=7))
+    >>> guide = GaussianGuide(LSTMEncoder(**sizes), 2)
+    >>> ends = {"tokens": torch.tensor([[4, 5, 2], [6, 2, 0]])}
+    >>> interpolate(model, guide, ends, steps=5).shape
+    torch.Size([5, 7])
+
+    :param ends: a batch of two sentences, each with what it is conditioned on.
+    :param condition: what the steps are conditioned on: a batch of one row for all of them, or of
+        ``steps`` rows.
     :param steps: points on the line, both ends counted.
+    :param method, unknown: as in :func:`sample`.
     :returns: ids ``(steps, max_length)``.
-    :raises ValueError: for fewer than two steps or another number of sentences.
+    :raises ValueError: for fewer than two steps, another number of sentences than two, or a
+        condition of another number of rows.
+    :raises UserError: as :func:`encode` and :func:`sample`.
     """
     if steps < 2:
         raise ValueError(f"steps must be at least 2, got {steps}")
     if len(ends[TOKENS]) != 2:
-        raise ValueError(f"interpolation needs two sentences, got {len(ends['tokens'])}")
+        raise ValueError(f"interpolation needs two sentences, got {len(ends[TOKENS])}")
+    if condition is None:
+        condition = {name: value[:1] for name, value in ends.items()}
+    if size_of(condition) not in (1, steps):
+        raise ValueError(
+            f"the condition must have 1 row or {steps}, one for each step, got {size_of(condition)}"
+        )
     share = torch.linspace(0.0, 1.0, steps, device=device_of(model))
     with evaluation_mode(guide, guide, seed):
-        line = {name: _line(site["fn"], share) for name, site in _latent_sites(guide, ends)}
-    return sample(model, steps, method=method, seed=seed, unknown=unknown, latents=line)
+        line = {
+            name: _line(site["fn"], share, _data_dim(site))
+            for name, site in _latent_sites(guide, ends)
+        }
+    repeated = {name: value.expand(steps, *value.shape[1:]) for name, value in condition.items()}
+    return sample(model, repeated, method=method, seed=seed, unknown=unknown, latents=line)
+
+
+def _data_dim(site: Any) -> int:
+    """Where a site's value has the plate ``"data"``, counted from the right."""
+    for frame in site["cond_indep_stack"]:
+        if frame.name == DATA_PLATE:
+            return frame.dim - site["fn"].event_dim
+    raise UserError(
+        f"sample site {site['name']!r} is outside the plate {DATA_PLATE!r}: put it inside"
+    )
 
 
 def _latent_sites(guide: nn.Module, batch: Mapping[str, Tensor]) -> list[tuple[str, Any]]:
-    sites = latent_sites(poutine.trace(guide).get_trace(**to_device(batch, guide)))
+    fields = fields_of(guide, to_device(batch, guide))
+    sites = latent_sites(poutine.trace(guide).get_trace(**fields))
     if not sites:
         raise UserError(
             "the model has no latent, so there is nothing to encode: use a model with a latent"
@@ -162,16 +259,16 @@ def _latent_sites(guide: nn.Module, batch: Mapping[str, Tensor]) -> list[tuple[s
     return sites
 
 
-def _line(fn: Any, share: Tensor) -> Tensor:
-    """Points between the two posteriors of ``fn``, ``(len(share), *event_shape)``."""
+def _line(fn: Any, share: Tensor, dim: int) -> Tensor:
+    """Points between two posteriors, with ``len(share)`` of them where ``dim`` had the two."""
     if isinstance(fn, IndependentBlocks):
-        return torch.cat([_line(block, share) for block in fn.blocks], -1)
-    start, end = posterior_point(fn)
+        return torch.cat([_line(block, share, dim) for block in fn.blocks], -1)
+    start, end = posterior_point(fn).unbind(dim)
     if lies_on_sphere(fn):
-        return great_circle(start, end, share)
+        return great_circle(start, end, share).movedim(0, dim)
     if _is_discrete(fn):
-        return torch.stack([start if weight < 0.5 else end for weight in share])
-    return torch.stack([torch.lerp(start, end, weight) for weight in share])
+        return torch.stack([start if weight < 0.5 else end for weight in share], dim)
+    return torch.stack([torch.lerp(start, end, weight) for weight in share], dim)
 
 
 def _is_discrete(fn: Any) -> bool:

@@ -63,8 +63,8 @@ class LatentSite:
         if not all(isinstance(fn, Independent) and len(fn.event_shape) == 1 for fn in sides):
             raise ValueError(
                 f"the KL of site {self.name!r} has no value for each dimension ({_kind(sides[0])} "
-                f"against {_kind(sides[1])}): constrain the whole site, such as with "
-                "free_bits_per_site"
+                f"against {_kind(sides[1])}): constrain the whole site, such as with free_bits and "
+                'per="site"'
             )
         try:
             kl = kl_divergence(self.posterior.base_dist, self.prior.base_dist)
@@ -72,7 +72,7 @@ class LatentSite:
             raise ValueError(
                 f"the KL of site {self.name!r} has no closed form for each dimension "
                 f"({_kind(self.posterior.base_dist)} against {_kind(self.prior.base_dist)}): "
-                "constrain the whole site, such as with free_bits_per_site"
+                'constrain the whole site, such as with free_bits and per="site"'
             ) from error
         columns = [by_datum(self.name, self.node, kl[..., j]) for j in range(kl.shape[-1])]
         return torch.stack(columns, -1)

@@ -18,15 +18,7 @@ from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.contract import TEXT_SITE
 from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError, in_one_line
-from pyro_textvae.infer import (
-    ConstantSchedule,
-    CyclicalSchedule,
-    KLSchedule,
-    LinearSchedule,
-    LogisticSchedule,
-    PerDatumELBO,
-    ZeroThenLinearSchedule,
-)
+from pyro_textvae.infer import KLSchedule, PerDatumELBO
 from pyro_textvae.infer.running import evaluation_mode, find_device
 from pyro_textvae.infer.simulate import simulate
 from pyro_textvae.infer.sites import latent_sites
@@ -195,18 +187,27 @@ def _build_objective(config: TrainConfig, corpus: Corpus) -> ELBO:
     return objective
 
 
+_OF_SCHEDULES = ("num_steps", "start", "end", "num_zero_steps", "num_cycles")
+"""What a KL schedule is built with from settings of their own, and so from no option."""
+
+
 def build_schedule(config: TrainConfig, steps_per_epoch: int) -> KLSchedule:
-    """The KL schedule of the settings, in training steps."""
-    if config.kl_schedule == "constant":
-        return ConstantSchedule(config.kl_weight)
-    steps = config.kl_steps or max(1, round(config.kl_epochs * steps_per_epoch))
-    if config.kl_schedule == "linear":
-        return LinearSchedule(steps, config.kl_start, config.kl_weight)
-    if config.kl_schedule == "zero_then_linear":
-        return ZeroThenLinearSchedule(steps, int(config.kl_zero * steps), config.kl_weight)
-    if config.kl_schedule == "logistic":
-        return LogisticSchedule(steps, config.kl_weight)
-    return CyclicalSchedule(steps, config.kl_cycles, config.kl_start, config.kl_weight)
+    """The KL schedule of the settings, in training steps.
+
+    :raises UserError: for a schedule that cannot be built.
+    """
+    num_steps = config.kl_steps or max(1, round(config.kl_epochs * steps_per_epoch))
+    steps = (num_steps, config.kl_start, config.kl_weight)
+    of_settings = dict(
+        zip(_OF_SCHEDULES, (*steps, int(config.kl_zero * num_steps), config.kl_cycles), strict=True)
+    )
+    schedule_class = zoo.load("kl_schedules", config.kl_schedule)
+    schedule = zoo.build(schedule_class, {**config.options, **of_settings})
+    if not isinstance(schedule, KLSchedule):
+        raise UserError(
+            f"{config.kl_schedule} is no KL schedule: derive it from pyro_textvae.infer.KLSchedule"
+        )
+    return schedule
 
 
 def _refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
@@ -226,8 +227,9 @@ def _refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
     for kind, spec in (("constraints", config.constraint), ("procedures", config.procedure)):
         takers += [] if spec is None else [zoo.load(kind, spec)]
     accepted = {name for taker in takers for name in zoo.parameters(taker)}
-    if hasattr(programs[0], "decoder_latent_dim"):
-        accepted |= set(zoo.parameters(programs[0].decoder_latent_dim))
+    if "kl_weight" in zoo.parameters(zoo.load("objectives", config.objective)):
+        schedule = zoo.load("kl_schedules", config.kl_schedule)
+        accepted |= set(zoo.parameters(schedule)) - set(_OF_SCHEDULES)
     for name, part in parts.items():
         accepted |= {f"{name}_{parameter}" for parameter in zoo.parameters(part)}
     unused = sorted(set(config.options) - accepted)

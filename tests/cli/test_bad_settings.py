@@ -101,7 +101,13 @@ def test_bad_value_for_train(check_refused, train, flags, message):
         ),
         ("sample", "--size 0", r"size must be at least 1, got 0"),
         ("sample", "--seed -1", r"seed must .*, got -1"),
-        ("sample", "--method x", r"--method must be one of ancestral, greedy, got 'x'"),
+        ("sample", "--method gredy", r"no method 'gredy'; did you mean 'greedy'\?"),
+        (
+            "sample",
+            '--method greedy --options {"k":5}',
+            r"the greedy method has no option 'k'; it takes: none",
+        ),
+        ("sample", "--split test", r"conditioned on nothing .* split=test would do nothing"),
         ("reconstruct", "--size 0", r"size must be at least 1, got 0"),
         ("reconstruct", "--split nope", r"--split must be one of train, valid, test, got 'nope'"),
         ("reconstruct", "--seed -1", r"seed must .*, got -1"),
@@ -182,13 +188,19 @@ def test_configuration_of_another_command(check_refused, run):
         ("decoder", "lstmm", "lstm"),
         ("encoder", "lstmm", "lstm"),
         ("objective", "beta_elb", "beta_elbo"),
+        ("kl-schedule", "liner", "linear"),
     ],
 )
 def test_unknown_name(check_refused, train, kind, name, near):
     check_refused(
-        rf"no {kind} '{name}'; did you mean '{near}'\? Known: .*{near}", *train, f"--{kind}", name
+        rf"no {kind.replace('-', '_')} '{name}'; did you mean '{near}'\? Known: .*{near}",
+        *train,
+        f"--{kind}",
+        name,
     )
-    check_refused(rf"no {kind} 'zzz'; known: .*{near}", *train, f"--{kind}", "zzz")
+    check_refused(
+        rf"no {kind.replace('-', '_')} 'zzz'; known: .*{near}", *train, f"--{kind}", "zzz"
+    )
 
 
 @pytest.mark.parametrize(

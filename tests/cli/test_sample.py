@@ -1,10 +1,16 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""``sample`` from the prior and from a mixture fitted after training."""
+"""``sample`` from the prior, from a mixture fitted after training, and on sources."""
 
 import re
 
-from pyro_textvae.runs.load import load_run
+import pytest
+import torch
+
+from pyro_textvae import zoo
+from pyro_textvae.data.corpus import Split
+from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.runs.load import load_run, load_run_corpus
 
 
 def test_from_the_aggregate_posterior(cli, run):
@@ -45,3 +51,99 @@ def test_guide_that_no_vamp_prior_can_be_tied_to(check_refused, train):
     check_refused(
         "EmptyGuide has no 'encoder'", *train, "--prior", "vamp_prior", "--guide", "empty"
     )
+
+
+CONDITIONAL = """
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import nn
+
+
+class Conditional(nn.Module):
+    latent_dim = 2
+
+    def __init__(self, decoder, vocab_size):
+        super().__init__()
+        self.decoder = decoder
+        self.shift = nn.Embedding(vocab_size, 2)
+
+    def forward(self, source, tokens=None):
+        with pyro.plate("data", len(source)):
+            loc = self.shift(source[:, 0])
+            z = pyro.sample("z", dist.Normal(loc, 1.0).to_event(1))
+            return pyro.sample("x", self.decoder(z), obs=tokens)
+"""
+
+
+@pytest.fixture
+def with_sources(monkeypatch):
+    """Every batch of a corpus has a source: the words backwards; all sentences are as long."""
+    batch_of = Split.batch
+
+    def batch(self, indices):
+        fields = batch_of(self, indices)
+        words, end = fields["tokens"].split([6, 1], -1)
+        fields["source"] = torch.cat([words.flip(-1), end], -1)
+        return fields
+
+    monkeypatch.setattr(Split, "batch", batch)
+
+
+@pytest.fixture
+def conditional_run(tmp_path, monkeypatch, run, with_sources):
+    """The run of a sentence VAE, read as one of a model that needs a source."""
+    path = tmp_path / "mine.py"
+    path.write_text(CONDITIONAL)
+    cls = zoo.load("models", f"{path}:Conditional")
+    torch.manual_seed(0)
+    load = load_run
+
+    def conditional(*arguments, **options):
+        model, guide, tokenizer = load(*arguments, **options)
+        return cls(model.decoder, len(tokenizer)).eval(), guide, tokenizer
+
+    monkeypatch.setattr("pyro_textvae.runs.load_run", conditional)
+    return run
+
+
+def test_conditional_run_shows_the_source_of_every_sentence(
+    succeeds, check_refused, conditional_run
+):
+    printed = succeeds("sample", conditional_run, "--size", "3").splitlines()
+    corpus = load_run_corpus(RunFolder(conditional_run))
+    first = [corpus.tokenizer.decode(corpus.test[i].tolist()[-2::-1]) for i in range(3)]
+    assert [line.removeprefix("source  ") for line in printed[::3]] == first
+    assert [line[:8] for line in printed[1::3]] == ["text    "] * 3
+    valid = succeeds("sample", conditional_run, "--size", "3", "--split", "valid")
+    assert valid.splitlines()[0] != printed[0]
+    check_refused("8 sentences to take sources from.* got 9", "sample", conditional_run, "--size=9")
+
+
+def test_conditional_run_reconstructs_and_walks(succeeds, check_refused, conditional_run):
+    blocks = succeeds("reconstruct", conditional_run, "--size", "2").split("\n\n")[:2]
+    for block in blocks:
+        source, sentence, _ = (line[6:] for line in block.splitlines())
+        assert source.split() == sentence.split()[::-1]
+    walk = succeeds("interpolate", conditional_run, "--steps", "3").splitlines()
+    assert [line[:6].strip() for line in walk] == ["with", "from", "", "", "", "to"]
+    assert walk[0][6:].split() == walk[1][6:].split()[::-1]
+    check_refused("leave --text out", "reconstruct", conditional_run, "--text", "the cat sat")
+    check_refused("leave them out", "interpolate", conditional_run, "--start", "the cat sat")
+
+
+def test_method_from_a_file(succeeds, run, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from pyro_textvae.generation import DecodingMethod\n\n\n"
+        "class Rank(DecodingMethod):\n"
+        "    is_random = False\n\n"
+        "    def __init__(self, rank=0):\n"
+        "        self.rank = rank\n\n"
+        "    def choose(self, scores):\n"
+        "        return scores.argsort(-1, descending=True)[:, self.rank]\n"
+    )
+    given = ["reconstruct", run, "--size", "3"]
+    greedy = succeeds(*given)
+    assert succeeds(*given, "--method", f"{path}:Rank") == greedy
+    assert succeeds(*given, "--method", f"{path}:Rank", "--options", '{"rank": 1}') != greedy

@@ -130,7 +130,14 @@ def test_parameters_and_modes_are_left_alone(pair):
     ("call", "error", "message"),
     [
         (lambda m, g, x: sample(m, 0), ValueError, "must be at least 1, got 0"),
-        (lambda m, g, x: sample(m, 1, method="best"), ValueError, "'ancestral' or 'greedy'"),
+        (lambda m, g, x: sample(m, 1, method="gredy"), UserError, "did you mean 'greedy'"),
+        (lambda m, g, x: sample(m, 1, method="torch.nn:Identity"), UserError, "derive it from"),
+        (lambda m, g, x: sample(m, {"tokens": x[:0]}), ValueError, "must be at least 1, got 0"),
+        (
+            lambda m, g, x: sample(m, 1, latents={"y": x[:1]}),
+            UserError,
+            "no site 'y': its sites are .*z",
+        ),
         (lambda m, g, x: interpolate(m, g, {"tokens": x[:2]}, steps=1), ValueError, "at least 2"),
         (lambda m, g, x: interpolate(m, g, {"tokens": x}), ValueError, "two sentences, got 4"),
         (lambda m, g, x: encode(EmptyGuide(), {"tokens": x}), UserError, "has no latent"),

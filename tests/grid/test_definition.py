@@ -107,7 +107,7 @@ def test_file_is_the_mapping(tmp_path):
         ),
         (
             {"axes": {"x": {"a": {}, "b": {"kl_schedule": "round"}}}},
-            r"cell b: kl_schedule must be one of constant, .*, got 'round'",
+            r"cell b: there is no kl_schedule 'round'; known: constant, .*zero_then_linear",
         ),
         ({"axes": {"x": {"a": {}, "b": 3}}}, r"axis x: b must be a mapping of settings, got 3"),
         ({"axes": {"x": []}}, r"axis x must be a list of values, or a mapping .*, got \[\]"),

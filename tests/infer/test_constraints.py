@@ -13,10 +13,7 @@ from pyro_textvae.infer import (
     STL,
     BetaELBO,
     DReG,
-    FreeBitsPerDimension,
-    FreeBitsPerDimensionOfBatchMean,
-    FreeBitsPerSite,
-    FreeBitsPerSiteOfBatchMean,
+    FreeBits,
     MaximumMeanDiscrepancy,
     MinimumDesiredRate,
     MutualInformation,
@@ -39,16 +36,16 @@ def raised(multiplier, nats, damping):
 # Each with what it is of the KL (N, D), written out once more; None for those of the draws.
 CONSTRAINTS = {
     "per dimension": (
-        FreeBitsPerDimension(PER_DIMENSION),
+        FreeBits(PER_DIMENSION, per="dimension"),
         lambda kl: kl.clamp(min=PER_DIMENSION).sum(1),
     ),
     "per dimension of the batch mean": (
-        FreeBitsPerDimensionOfBatchMean(PER_DIMENSION),
+        FreeBits(PER_DIMENSION, per="dimension", over="batch_mean"),
         lambda kl: kl.mean(0).clamp(min=PER_DIMENSION).sum().expand(len(kl)),
     ),
-    "per site": (FreeBitsPerSite(PER_SITE), lambda kl: kl.sum(1).clamp(min=PER_SITE)),
+    "per site": (FreeBits(PER_SITE), lambda kl: kl.sum(1).clamp(min=PER_SITE)),
     "per site of the batch mean": (
-        FreeBitsPerSiteOfBatchMean(0.4),
+        FreeBits(0.4, over="batch_mean"),
         lambda kl: kl.sum(1).mean().clamp(min=0.4).expand(len(kl)),
     ),
     "target below": (
@@ -196,10 +193,11 @@ def test_every_constraint_trains_and_resumes(pair, tokens, name):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: FreeBitsPerDimension(-1.0), "nats must be finite and not negative, got -1.0"),
-        (lambda: FreeBitsPerDimensionOfBatchMean(float("nan")), "nats .* got nan"),
-        (lambda: FreeBitsPerSite(float("inf")), "nats .* got inf"),
-        (lambda: FreeBitsPerSiteOfBatchMean(-0.1), "nats .* got -0.1"),
+        (lambda: FreeBits(-1.0), "nats must be finite and not negative, got -1.0"),
+        (lambda: FreeBits(float("nan")), "nats .* got nan"),
+        (lambda: FreeBits(float("inf")), "nats .* got inf"),
+        (lambda: FreeBits(1.0, per="word"), "per must be one of site, dimension, got 'word'"),
+        (lambda: FreeBits(1.0, over="corpus"), "over must be one of sentence, batch_mean, got 'co"),
         (lambda: TargetKL(-1.0), "nats .* got -1.0"),
         (lambda: TargetKL(1.0, weight=-2.0), "weight .* got -2.0"),
         (lambda: MinimumDesiredRate(-1.0), "nats .* got -1.0"),

@@ -1,5 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
+import inspect
 import itertools
 
 import pyro
@@ -7,13 +8,11 @@ import pyro.distributions as dist
 import pytest
 import torch
 
+from pyro_textvae import zoo
 from pyro_textvae.guides import PowerSphericalGuide
 from pyro_textvae.infer import (
     BetaELBO,
-    FreeBitsPerDimension,
-    FreeBitsPerDimensionOfBatchMean,
-    FreeBitsPerSite,
-    FreeBitsPerSiteOfBatchMean,
+    FreeBits,
     MaximumMeanDiscrepancy,
     TargetKL,
 )
@@ -23,10 +22,10 @@ from pyro_textvae.priors import UniformSphere
 from pyro_textvae.testing import ContractError, check_pair
 
 KINDS = [
-    FreeBitsPerDimension,
-    FreeBitsPerDimensionOfBatchMean,
-    FreeBitsPerSite,
-    FreeBitsPerSiteOfBatchMean,
+    {"per": "dimension", "over": "sentence"},
+    {"per": "dimension", "over": "batch_mean"},
+    {"per": "site", "over": "sentence"},
+    {"per": "site", "over": "batch_mean"},
 ]
 
 
@@ -34,10 +33,10 @@ def test_kinds_of_free_bits_differ(pair, tokens):
     """At one threshold; a mean of maxima is above the maximum of the mean."""
     terms = BetaELBO().terms(*pair, tokens=tokens)
     of_dimension, of_mean_dimension, of_site, of_mean_site = (
-        kind(0.3)(terms).mean().item() for kind in KINDS
+        FreeBits(0.3, **kind)(terms).mean().item() for kind in KINDS
     )
-    found = (of_dimension, of_mean_dimension, of_site, of_mean_site)
-    assert all(abs(a - b) > 1e-2 for a, b in itertools.combinations(found, 2))
+    values = (of_dimension, of_mean_dimension, of_site, of_mean_site)
+    assert all(abs(a - b) > 1e-2 for a, b in itertools.combinations(values, 2))
     assert of_dimension > of_mean_dimension > of_mean_site
     assert of_site > of_mean_site > terms.total_kl.mean().item() - 1e-12
 
@@ -66,16 +65,16 @@ def guide_of(**locs):
     return guide
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_at_equality_free_bits_have_the_gradient_of_the_kl(kind):
     """KL(N(2, 1), N(0, 1)) is 2 in floating point too; z_1 has 0, z_2 has 2."""
     numbers = torch.zeros(3).double()
     loc = torch.full((3, 1), 2.0, dtype=torch.float64, requires_grad=True)
     guide = guide_of(z_1=torch.zeros(3, 1).double(), z_2=loc)
     for nats, expected, slope in ((2.0, 4.0, 2.0), (2.1, 4.2, 0.0), (1.9, 3.9, 2.0)):
-        found = kind(nats)(BetaELBO().terms(Program(), guide, tokens=numbers))
-        torch.testing.assert_close(found, torch.full_like(numbers, expected), rtol=1e-12, atol=0)
-        (gradient_of_loc,) = torch.autograd.grad(found.sum(), loc)
+        value = FreeBits(nats, **kind)(BetaELBO().terms(Program(), guide, tokens=numbers))
+        torch.testing.assert_close(value, torch.full_like(numbers, expected), rtol=1e-12, atol=0)
+        (gradient_of_loc,) = torch.autograd.grad(value.sum(), loc)
         assert torch.equal(gradient_of_loc, torch.full_like(loc, slope))
 
 
@@ -94,25 +93,44 @@ def test_dimensions_need_a_guide_in_the_order_of_the_model():
     loc = torch.ones(3, 1).double()
     numbers = torch.zeros(3).double()
     in_order = BetaELBO().terms(model, guide_of(z_1=loc, z_2=loc), tokens=numbers)
-    assert FreeBitsPerDimension(0.1)(in_order).shape == (3,)
+    assert FreeBits(0.1, per="dimension")(in_order).shape == (3,)
     reversed_order = BetaELBO().terms(model, guide_of(z_2=loc, z_1=loc), tokens=numbers)
     with pytest.raises(ValueError, match="'z_2' has no closed form for each dimension, for the mo"):
-        FreeBitsPerDimension(0.1)(reversed_order)
-    assert FreeBitsPerSite(0.1)(reversed_order).shape == (3,)
+        FreeBits(0.1, per="dimension")(reversed_order)
+    assert FreeBits(0.1)(reversed_order).shape == (3,)
 
 
-@pytest.mark.parametrize(
-    "build", [lambda: FreeBitsPerDimension(0.5), lambda: FreeBitsPerDimensionOfBatchMean(0.5)]
-)
-def test_a_sphere_has_no_dimensions_to_free_and_says_so_before_the_first_step(tokens, build):
+@pytest.mark.parametrize("over", ["sentence", "batch_mean"])
+def test_a_sphere_has_no_dimensions_to_free_and_says_so_before_the_first_step(tokens, over):
     sizes = {"vocab_size": 7, "embedding_dim": 3, "hidden_dim": 4}
     decoder = LSTMDecoder(**sizes, latent_dim=3, max_length=6)
     sphere = (
         SentenceVAE(prior=UniformSphere(3), decoder=decoder),
         PowerSphericalGuide(encoder=LSTMEncoder(**sizes), latent_dim=3),
     )
+    objective = BetaELBO(constraint=FreeBits(0.5, per="dimension", over=over))
     with pytest.raises(ContractError, match="site 'z' has no value for each dimension") as caught:
-        check_pair(*sphere, BetaELBO(constraint=build()), {"tokens": tokens})
-    assert "free_bits_per_site" in str(caught.value)
-    for works in (FreeBitsPerSite(0.5), TargetKL(1.0), MaximumMeanDiscrepancy(10.0)):
+        check_pair(*sphere, objective, {"tokens": tokens})
+    assert 'free_bits and per="site"' in str(caught.value)
+    for works in (FreeBits(0.5), TargetKL(1.0), MaximumMeanDiscrepancy(10.0)):
         check_pair(*sphere, BetaELBO(constraint=works), {"tokens": tokens})
+
+
+FORMER = [
+    "free_bits_per_dimension",
+    "free_bits_per_dimension_of_batch_mean",
+    "free_bits_per_site",
+    "free_bits_per_site_of_batch_mean",
+]
+
+
+@pytest.mark.parametrize(("former", "kind"), list(zip(FORMER, KINDS, strict=True)), ids=FORMER)
+def test_a_former_name_is_the_constraint_with_its_options_given(pair, tokens, former, kind):
+    """``per`` and ``over`` are in the name, so that giving them besides is refused as unused."""
+    loaded = zoo.load("constraints", former)
+    assert issubclass(loaded, FreeBits)
+    assert list(inspect.signature(loaded).parameters) == ["nats"]
+    terms = BetaELBO().terms(*pair, tokens=tokens)
+    built = zoo.build(loaded, {"nats": 0.3})
+    assert torch.equal(built(terms), FreeBits(0.3, **kind)(terms))
+    assert former not in zoo.names("constraints")

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from pyro_textvae.infer.constraint import KLConstraint
-from pyro_textvae.infer.kl_schedules import ConstantSchedule, KLSchedule
+from pyro_textvae.infer.kl_schedule import KLSchedule
+from pyro_textvae.infer.kl_schedules.constant import ConstantSchedule
 from pyro_textvae.infer.per_datum import PerDatumELBO
 from pyro_textvae.infer.terms import PerDatumTerms
 

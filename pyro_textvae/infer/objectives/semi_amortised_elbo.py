@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from pyro_textvae.contract import DATA_PLATE
-from pyro_textvae.infer.kl_schedules import KLSchedule
+from pyro_textvae.infer.kl_schedule import KLSchedule
 from pyro_textvae.infer.objectives.beta_elbo import BetaELBO
 from pyro_textvae.infer.plates import SitePlates, named
 from pyro_textvae.infer.sites import latent_sites
