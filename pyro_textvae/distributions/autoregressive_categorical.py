@@ -12,7 +12,8 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_textvae.distributions.context import Context, Shape, as_context
+from pyro_textvae.distributions.context import Context, as_context
+from pyro_textvae.distributions.shape import Shape
 from pyro_textvae.special_tokens import BOS, EOS, FIRST_EMITTED, PAD
 
 
@@ -47,7 +48,11 @@ class SequenceNetwork(Protocol):
 
 
 def sentence_mask(tokens: Tensor) -> Tensor:
-    """True up to and including the first ``<eos>`` of each row; shape of ``tokens``."""
+    """True up to and including the first ``<eos>`` of each row; shape of ``tokens``.
+
+    >>> sentence_mask(torch.tensor([[5, 2, 0], [5, 6, 7]])).tolist()
+    [[True, True, False], [True, True, True]]
+    """
     ended = (tokens == EOS).cumsum(-1)
     return (ended - (tokens == EOS).to(ended.dtype)) == 0
 

@@ -11,14 +11,29 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
-_Shape = torch.Size | list[int] | tuple[int, ...]
+from pyro_textvae.distributions.shape import Shape
 
 
 class AutoregressiveNormal(TorchDistribution):
-    """p(z) = prod_j N(z_j | loc_j(z_<j), scale_j(z_<j)^2).
+    r"""Vectors whose coordinates are Gaussian, each given those before it.
+
+    .. math::
+        p(z) = \prod_j \mathcal N(z_j; \mu_j(z_{<j}), \sigma_j^2(z_{<j}))
 
     Scored in one pass of the network, drawn in as many passes as there are dimensions. Draws carry
     gradients to the network's parameters. ``batch_shape`` is ``()`` unless expanded.
+
+    >>> def network(z):  # a random walk: each coordinate around the one before it
+    ...     before = torch.nn.functional.pad(z[..., :-1], (1, 0))
+    ...     return before, torch.zeros_like(z)
+    >>> walk = AutoregressiveNormal(network, torch.zeros(4))
+    >>> walk.sample((10,)).shape
+    torch.Size([10, 4])
+    >>> walk.log_prob(torch.zeros(3, 4)).shape
+    torch.Size([3])
+
+    Source: Germain et al. (2015), MADE: Masked Autoencoder for Distribution Estimation,
+    https://arxiv.org/abs/1502.03509.
 
     :param network: maps z ``(..., D)`` to loc and log-scale of the same shape, where entry j
         depends on the entries before j alone.
@@ -41,7 +56,7 @@ class AutoregressiveNormal(TorchDistribution):
         super().__init__(torch.Size(), like.shape, validate_args=validate_args)
 
     def expand(
-        self, batch_shape: _Shape, _instance: AutoregressiveNormal | None = None
+        self, batch_shape: Shape, _instance: AutoregressiveNormal | None = None
     ) -> AutoregressiveNormal:
         """The same distribution over more rows."""
         new = self._get_checked_instance(AutoregressiveNormal, _instance)
@@ -52,7 +67,7 @@ class AutoregressiveNormal(TorchDistribution):
         new._validate_args = self._validate_args
         return new
 
-    def rsample(self, sample_shape: _Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draws, ``(*sample_shape, *batch_shape, D)``."""
         noise = self._like.new_empty(self._extended_shape(torch.Size(sample_shape))).normal_()
         z = torch.zeros_like(noise)

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Shape = torch.Size | list[int] | tuple[int, ...]
-"""Sizes, as PyTorch's distributions take them."""
+from pyro_textvae.distributions.shape import Shape
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,8 +26,15 @@ class DiagonalGaussianMixture(dist.MixtureSameFamily):
     cross the space between them. ``pyro.distributions.MixtureOfDiagNormals`` has a biased gradient
     of the weights where scales differ.
 
-    Source: Graves (2016), Stochastic backpropagation through mixture density distributions;
-    Figurnov et al. (2018), Implicit reparameterization gradients.
+    >>> weights = dist.Categorical(logits=torch.zeros(3, requires_grad=True))
+    >>> components = dist.Normal(torch.zeros(3, 2), torch.ones(3, 2)).to_event(1)
+    >>> z = DiagonalGaussianMixture(weights, components).rsample((10,))
+    >>> z.shape, z.requires_grad
+    (torch.Size([10, 2]), True)
+
+    Source: Graves (2016), Stochastic Backpropagation through Mixture Density Distributions,
+    https://arxiv.org/abs/1607.05690; Figurnov et al. (2018), Implicit Reparameterization Gradients,
+    https://arxiv.org/abs/1805.08498.
     """
 
     has_rsample = True

@@ -8,16 +8,24 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
+from pyro_textvae.distributions.shape import Shape
 from pyro_textvae.distributions.sphere import log_surface_area, unit_vector
-
-_Shape = torch.Size | list[int] | tuple[int, ...]
 
 
 class HypersphericalUniform(TorchDistribution):
-    """Unit vectors in ``dim`` dimensions, every direction alike.
+    r"""Unit vectors in ``dim`` dimensions, every direction alike.
+
+    .. math::
+        p(z) = \frac{\Gamma(d/2)}{2 \pi^{d/2}}, \qquad z \in S^{d-1}
 
     ``batch_shape`` is ``()`` unless expanded, ``event_shape`` is ``(dim,)``. Densities are with
     respect to the area of the sphere, in nats.
+
+    >>> sphere = HypersphericalUniform(3)
+    >>> sphere.sample((10,)).norm(dim=-1).allclose(torch.ones(10))
+    True
+    >>> round(sphere.entropy().exp().item() / torch.pi, 4)  # the area is 4 pi
+    4.0
 
     :param dim: dimensions of the space around the sphere, at least 2.
     :param dtype: of the draws; by default PyTorch's.
@@ -45,7 +53,7 @@ class HypersphericalUniform(TorchDistribution):
         super().__init__(torch.Size(), torch.Size((dim,)), validate_args=validate_args)
 
     def expand(
-        self, batch_shape: _Shape, _instance: HypersphericalUniform | None = None
+        self, batch_shape: Shape, _instance: HypersphericalUniform | None = None
     ) -> HypersphericalUniform:
         """The same distribution over more rows; stays of this class, so that its KL is found."""
         new = self._get_checked_instance(HypersphericalUniform, _instance)
@@ -57,7 +65,7 @@ class HypersphericalUniform(TorchDistribution):
         new._validate_args = self._validate_args
         return new
 
-    def rsample(self, sample_shape: _Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draws, ``(*sample_shape, *batch_shape, dim)``."""
         shape = self._extended_shape(torch.Size(sample_shape))
         return unit_vector(self._like.new_empty(shape).normal_())

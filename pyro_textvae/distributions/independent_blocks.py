@@ -12,15 +12,24 @@ from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence, register_kl
 
-_Shape = torch.Size | list[int] | tuple[int, ...]
+from pyro_textvae.distributions.shape import Shape
 
 
 class IndependentBlocks(TorchDistribution):
-    """Vectors joined of independent blocks, each with a distribution of its own.
+    r"""Vectors joined of independent blocks, each with a distribution of its own.
+
+    .. math::
+        p(z) = \prod_b p_b(z_b), \qquad z = (z_1, \dots, z_B)
 
     ``batch_shape`` is what those of the blocks broadcast to, ``event_shape`` is ``(D,)``, the sum
     of theirs. Densities are products, in nats, each with respect to the measure of its block. The
     KL of two such is the sum over blocks where they are cut alike and each has a closed form.
+
+    >>> from pyro.distributions import Normal
+    >>> from pyro_textvae.distributions import HypersphericalUniform
+    >>> normal = Normal(torch.zeros(2), torch.ones(2)).to_event(1)
+    >>> IndependentBlocks([HypersphericalUniform(3), normal]).sample((10,)).shape
+    torch.Size([10, 5])
 
     :param blocks: distributions of vectors, at least one.
     :raises ValueError: without blocks, and for one that is no distribution of a vector.
@@ -55,7 +64,7 @@ class IndependentBlocks(TorchDistribution):
         return _Blockwise([block.support for block in self.blocks], self.sizes)
 
     def expand(
-        self, batch_shape: _Shape, _instance: IndependentBlocks | None = None
+        self, batch_shape: Shape, _instance: IndependentBlocks | None = None
     ) -> IndependentBlocks:
         """The same distribution over more rows; stays of this class, so that its KL is found."""
         new = self._get_checked_instance(IndependentBlocks, _instance)
@@ -66,11 +75,11 @@ class IndependentBlocks(TorchDistribution):
         new._validate_args = self._validate_args
         return new
 
-    def rsample(self, sample_shape: _Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draws with the gradients of the blocks, ``(*sample_shape, *batch_shape, D)``."""
         return self._joined(lambda block: block.rsample(torch.Size(sample_shape)))
 
-    def sample(self, sample_shape: _Shape = ()) -> Tensor:
+    def sample(self, sample_shape: Shape = ()) -> Tensor:
         """Draws without gradients, ``(*sample_shape, *batch_shape, D)``."""
         return self._joined(lambda block: block.sample(torch.Size(sample_shape)))
 

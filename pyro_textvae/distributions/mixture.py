@@ -11,11 +11,14 @@ from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 from torch.distributions import Categorical
 
-_Shape = torch.Size | list[int] | tuple[int, ...]
+from pyro_textvae.distributions.shape import Shape
 
 
 class Mixture(TorchDistribution):
-    """p(z) = sum_c weight_c p_c(z), the same components for every row of a batch.
+    r"""A mixture with the same components for every row of a batch.
+
+    .. math::
+        p(z) = \sum_c \pi_c \, p_c(z)
 
     ``torch.distributions.MixtureSameFamily`` would copy the components for every row, and does not
     say where its draws lie. A component is asked about one value for each of them, ``(..., C, D)``,
@@ -23,6 +26,14 @@ class Mixture(TorchDistribution):
 
     ``batch_shape`` is ``()`` unless expanded, ``event_shape`` that of the components. Draws have no
     gradient.
+
+    >>> from pyro.distributions import Normal
+    >>> components = Normal(torch.randn(5, 2), torch.ones(5, 2)).to_event(1)
+    >>> mixture = Mixture(torch.zeros(5), components)
+    >>> mixture.batch_shape, mixture.event_shape
+    (torch.Size([]), torch.Size([2]))
+    >>> mixture.log_prob(mixture.sample((10,))).shape
+    torch.Size([10])
 
     :param logits: log-weights of the components up to a constant, ``(C,)``.
     :param components: a distribution of ``batch_shape`` ``(C,)``.
@@ -49,7 +60,7 @@ class Mixture(TorchDistribution):
         """That of the components."""
         return self.components.support
 
-    def expand(self, batch_shape: _Shape, _instance: Mixture | None = None) -> Mixture:
+    def expand(self, batch_shape: Shape, _instance: Mixture | None = None) -> Mixture:
         """The same distribution over more rows; the components stay as they are."""
         new = self._get_checked_instance(Mixture, _instance)
         new.log_weights, new.components = self.log_weights, self.components
@@ -58,7 +69,7 @@ class Mixture(TorchDistribution):
         return new
 
     @torch.no_grad()
-    def sample(self, sample_shape: _Shape = ()) -> Tensor:
+    def sample(self, sample_shape: Shape = ()) -> Tensor:
         """Draws, ``(*sample_shape, *batch_shape, *event_shape)``."""
         shape = torch.Size(sample_shape) + self.batch_shape
         chosen = Categorical(logits=self.log_weights, validate_args=False).sample(shape)

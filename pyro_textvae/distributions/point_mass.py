@@ -11,7 +11,12 @@ from torch.distributions import Independent
 
 
 def is_point_mass(fn: Any) -> bool:
-    """Whether a distribution puts all its mass on one point."""
+    """Whether a distribution puts all its mass on one point.
+
+    >>> import torch
+    >>> is_point_mass(Delta(torch.zeros(3)).to_event(1))
+    True
+    """
     while isinstance(fn, Independent):
         fn = fn.base_dist
     return isinstance(fn, Delta)

@@ -13,9 +13,9 @@ from torch.distributions import Gamma, register_kl
 from pyro_textvae.distributions.hyperspherical_uniform import HypersphericalUniform
 from pyro_textvae.distributions.rotationally_symmetric import (
     RotationallySymmetric,
-    Shape,
     check_same_sphere,
 )
+from pyro_textvae.distributions.shape import Shape
 from pyro_textvae.distributions.sphere import log_surface_area
 
 
@@ -33,7 +33,16 @@ class PowerSpherical(RotationallySymmetric):
     ``batch_shape`` is that of ``loc`` without its last dimension, broadcast with ``concentration``;
     ``event_shape`` is ``(d,)``.
 
-    Source: De Cao and Aziz (2020), The Power Spherical distribution.
+    >>> loc = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    >>> posterior = PowerSpherical(loc, torch.tensor([5.0, 50.0]))
+    >>> posterior.rsample((10,)).shape
+    torch.Size([10, 2, 3])
+    >>> from torch.distributions import kl_divergence
+    >>> kl_divergence(posterior, HypersphericalUniform(3)).shape
+    torch.Size([2])
+
+    Source: De Cao and Aziz (2020), The Power Spherical Distribution,
+    https://arxiv.org/abs/2006.04437.
 
     :param loc: mean direction mu, unit vectors ``(*batch_shape, d)`` with d at least 2.
     :param concentration: kappa, ``batch_shape``, positive.
@@ -50,9 +59,9 @@ class PowerSpherical(RotationallySymmetric):
         # A beta variable as a ratio of gammas, in float64: both it and its distance to 1 keep all
         # their digits, and PyTorch's gradient of a gamma variable is exact to 1e-4, where that of
         # a Dirichlet is off by 3e-3 for few dimensions and a large concentration.
-        other = torch.full_like(self.concentration, self._half_degrees, dtype=torch.float64)
-        toward = Gamma(other + self.concentration, 1.0, validate_args=False).rsample(sample_shape)
-        away = Gamma(other, 1.0, validate_args=False).sample(sample_shape)
+        half = torch.full_like(self.concentration, self._half_degrees, dtype=torch.float64)
+        toward = Gamma(half + self.concentration, 1.0, validate_args=False).rsample(sample_shape)
+        away = Gamma(half, 1.0, validate_args=False).sample(sample_shape)
         total = toward + away
         cosine = ((toward - away) / total).to(self.loc.dtype).unsqueeze(-1)
         sine = (2 * (toward * away).sqrt() / total).to(self.loc.dtype).unsqueeze(-1)

@@ -15,6 +15,10 @@ def power_sums(coefficients: Sequence[float], x: Tensor, derivatives: int) -> tu
 
     Times x they are a polynomial without a constant term, and its derivatives by log x.
 
+    >>> value, slope = power_sums([1.0, 1.0], torch.tensor(3.0), derivatives=1)  # x + x^2
+    >>> value * 3, slope * 3
+    (tensor(12.), tensor(21.))
+
     :param coefficients: c_1, c_2, ...
     :returns: tensors of the shape of ``x``; elementwise, by Horner's rule for all of them at once.
     """

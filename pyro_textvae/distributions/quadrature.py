@@ -12,6 +12,11 @@ def gauss_legendre(count: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Nodes in [0, 1] and weights that sum to 1, of the precision and device of ``like``.
 
     Both ``(count, 1, ..., 1)``, to broadcast with ``like`` behind their first dimension.
+
+    >>> import torch
+    >>> nodes, weights = gauss_legendre(3, torch.zeros(5))
+    >>> nodes.shape, round((weights * nodes**2).sum().item(), 4)
+    (torch.Size([3, 1]), 0.3333)
     """
     nodes, weights = numpy.polynomial.legendre.leggauss(count)
     shape = (count,) + (1,) * like.dim()

@@ -10,7 +10,7 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
-Shape = torch.Size | list[int] | tuple[int, ...]
+from pyro_textvae.distributions.shape import Shape
 
 
 class RotationallySymmetric(TorchDistribution):

@@ -13,12 +13,21 @@ from torch import Tensor
 
 
 def log_surface_area(dim: int) -> float:
-    """Log of the area of the unit sphere in ``dim`` dimensions, 2 pi^(d/2) / Gamma(d/2); nats."""
+    """Log of the area of the unit sphere in ``dim`` dimensions, 2 pi^(d/2) / Gamma(d/2); nats.
+
+    >>> round(math.exp(log_surface_area(2)) / math.pi, 4)
+    2.0
+    """
     return math.log(2) + 0.5 * dim * math.log(math.pi) - math.lgamma(0.5 * dim)
 
 
 def lies_on_sphere(fn: Any) -> bool:
-    """Whether the draws of a distribution are unit vectors, by its support."""
+    """Whether the draws of a distribution are unit vectors, by its support.
+
+    >>> from pyro_textvae.distributions import HypersphericalUniform
+    >>> lies_on_sphere(HypersphericalUniform(3))
+    True
+    """
     try:
         support = fn.support
     except NotImplementedError:
@@ -31,6 +40,10 @@ def unit_vector(vector: Tensor) -> Tensor:
 
     Where the norm is below the rounding error of 1 there is no direction: there the result is the
     first axis, with no gradient, so that neither a value nor a gradient can be infinite.
+
+    >>> unit_vector(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([[0.6000, 0.8000],
+            [1.0000, 0.0000]])
     """
     norm = vector.norm(dim=-1, keepdim=True)
     usable = norm > torch.finfo(vector.dtype).eps
@@ -41,6 +54,10 @@ def unit_vector(vector: Tensor) -> Tensor:
 
 def great_circle(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
     """Points on the shorter arc between two unit vectors ``(..., D)``.
+
+    >>> start, end = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    >>> great_circle(start, end, torch.linspace(0, 1, 5)).shape
+    torch.Size([5, 2])
 
     :param share: shares of the way, ``(S,)``: 0 is ``start``, 1 is ``end``; equal steps are equal
         angles.

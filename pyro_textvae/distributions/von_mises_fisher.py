@@ -13,9 +13,9 @@ from pyro_textvae.distributions import von_mises_fisher_functions as functions
 from pyro_textvae.distributions.hyperspherical_uniform import HypersphericalUniform
 from pyro_textvae.distributions.rotationally_symmetric import (
     RotationallySymmetric,
-    Shape,
     check_same_sphere,
 )
+from pyro_textvae.distributions.shape import Shape
 from pyro_textvae.distributions.sphere import log_surface_area
 from pyro_textvae.distributions.von_mises_fisher_draws import draw_angle
 
@@ -34,8 +34,17 @@ class VonMisesFisher(RotationallySymmetric):
     ``batch_shape`` is that of ``loc`` without its last dimension, broadcast with ``concentration``;
     ``event_shape`` is ``(d,)``.
 
-    Source: Mardia and Jupp (2000), Directional statistics, section 9.3; Davidson et al. (2018),
-    Hyperspherical variational auto-encoders.
+    >>> loc = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    >>> posterior = VonMisesFisher(loc, torch.tensor([0.0, 500.0]))
+    >>> posterior.rsample((10,)).shape
+    torch.Size([10, 2, 3])
+    >>> from torch.distributions import kl_divergence
+    >>> kl_divergence(posterior, HypersphericalUniform(3))[0].item()
+    0.0
+
+    Source: Mardia and Jupp (2000), Directional Statistics, section 9.3,
+    https://doi.org/10.1002/9780470316979; Davidson et al. (2018), Hyperspherical Variational
+    Auto-Encoders, https://arxiv.org/abs/1804.00891.
 
     :param loc: mean direction mu, unit vectors ``(*batch_shape, d)`` with d at least 2.
     :param concentration: kappa, ``batch_shape``, not negative.

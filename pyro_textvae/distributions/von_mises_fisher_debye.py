@@ -31,7 +31,7 @@ class DebyeExpansion:
     same polynomial with its coefficients multiplied by their powers. The error of 16 orders is that
     of rounding wherever r is above 30.
 
-    Source: DLMF, section 10.41.
+    Source: DLMF, section 10.41, https://dlmf.nist.gov/10.41.
 
     :param concentration: k, of any shape, float64.
     :param dim: d, dimensions of the space around the sphere.

@@ -29,7 +29,11 @@ def draw_angle(concentration: Tensor, dim: int) -> Tensor:
     distribution of the draws, however they were found, and so needs no correction for rejections.
     It has no derivative of its own.
 
-    Source: Figurnov et al. (2018), Implicit reparameterization gradients.
+    >>> draw_angle(torch.full((4,), 20.0, dtype=torch.float64), dim=3).shape
+    torch.Size([4])
+
+    Source: Figurnov et al. (2018), Implicit Reparameterization Gradients,
+    https://arxiv.org/abs/1805.08498.
 
     :param concentration: float64, not negative.
     :param dim: dimensions of the space around the sphere.
@@ -127,7 +131,8 @@ def _propose(concentration: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     At least 65 of 100 are, whatever the dimension and the concentration. Carried as a ratio of
     gamma variables, of which neither the angle nor its distance to pi loses digits.
 
-    Source: Wood (1994), Simulation of the von Mises Fisher distribution.
+    Source: Wood (1994), Simulation of the von Mises Fisher Distribution,
+    https://doi.org/10.1080/03610919408813161.
     """
     degrees = float(dim - 1)
     twice = 2 * concentration

@@ -18,6 +18,10 @@ class CausalConvolution(nn.Linear):
     inputs are laid side by side and mapped at once, which on a CPU is as fast as
     ``torch.nn.functional.conv1d`` and needs no other order of the dimensions.
 
+    >>> layer = CausalConvolution(4, 8, kernel_size=3, dilation=2)
+    >>> layer(torch.zeros(2, 7, 4)).shape, layer.reach
+    (torch.Size([2, 7, 8]), 4)
+
     :param kernel_size: at least 2.
     :raises ValueError: for a size out of range, by its name.
     """

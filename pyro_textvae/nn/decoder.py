@@ -31,6 +31,28 @@ class Decoder(nn.Module, ABC):
     :class:`~pyro_textvae.distributions.Memory`, and finds the latter in its context. Any other
     refuses a memory.
 
+    >>> class UnigramDecoder(Decoder):
+    ...     def __init__(self, vocab_size, latent_dim, max_length):
+    ...         super().__init__(
+    ...             vocab_size=vocab_size,
+    ...             embedding_dim=1,
+    ...             state_dim=latent_dim,
+    ...             latent_dim=latent_dim,
+    ...             max_length=max_length,
+    ...         )
+    ...
+    ...     def unroll(self, inputs, context):
+    ...         return inputs * 0 + context.z.unsqueeze(-2)
+    ...
+    ...     def initial_state(self, context):
+    ...         return ()
+    ...
+    ...     def advance(self, inputs, state, context):
+    ...         return context.z, state
+    >>> sentences = UnigramDecoder(vocab_size=9, latent_dim=3, max_length=6)(torch.zeros(10, 2, 3))
+    >>> sentences.log_prob(torch.tensor([[4, 5, 2], [6, 2, 0]])).shape
+    torch.Size([10, 2])
+
     :param state_dim: width of the hidden states that the vocabulary is scored from.
     :param max_length: the longest sentence, ``<eos>`` included; generation stops there.
     :param tied_embeddings: score the vocabulary by the word embeddings themselves, behind a linear

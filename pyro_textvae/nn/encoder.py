@@ -13,9 +13,20 @@ from pyro_textvae.nn.checks import check_sizes
 
 
 class Encoder(nn.Module, ABC):
-    """A network that reads sentences; ``output_dim`` is the width of its features."""
+    """A network that reads sentences.
+
+    >>> import torch
+    >>> class LengthEncoder(Encoder):
+    ...     output_dim = 1
+    ...
+    ...     def forward(self, tokens):
+    ...         return sentence_mask(tokens).sum(-1, keepdim=True).float()
+    >>> LengthEncoder()(torch.tensor([[4, 5, 2], [6, 2, 0]])).tolist()
+    [[3.0], [2.0]]
+    """
 
     output_dim: int
+    """Width of the features."""
 
     @abstractmethod
     def forward(self, tokens: Tensor) -> Tensor:
@@ -40,7 +51,21 @@ class Encoder(nn.Module, ABC):
 
 
 class EmbeddingEncoder(Encoder):
-    """An encoder that embeds its words first; a subclass says how vectors become features."""
+    """An encoder that embeds its words first; a subclass says how vectors become features.
+
+    >>> import torch
+    >>> class SumEncoder(EmbeddingEncoder):
+    ...     def __init__(self, vocab_size, embedding_dim):
+    ...         super().__init__(vocab_size, embedding_dim)
+    ...         self.output_dim = embedding_dim
+    ...
+    ...     def encode_embeddings(self, embeddings, mask=None):
+    ...         if mask is not None:
+    ...             embeddings = embeddings * mask.unsqueeze(-1)
+    ...         return embeddings.sum(1)
+    >>> SumEncoder(vocab_size=9, embedding_dim=4)(torch.tensor([[4, 5, 2], [6, 2, 0]])).shape
+    torch.Size([2, 4])
+    """
 
     def __init__(self, vocab_size: int, embedding_dim: int) -> None:
         check_sizes(embedding_dim=embedding_dim, vocab_size=vocab_size)

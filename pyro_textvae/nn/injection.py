@@ -18,6 +18,9 @@ INJECTIONS = (INITIAL_STATE, CONCATENATION, ADDITION, ATTENTION)
 def read_injection(injection: str | Sequence[str], latent_dim: int) -> frozenset[str]:
     """The ways that are asked for, one or several; none for a decoder without z.
 
+    >>> sorted(read_injection(["attention", "addition"], latent_dim=3))
+    ['addition', 'attention']
+
     :raises ValueError: for an unknown way, or for none although there is a z.
     """
     if not isinstance(injection, Sequence):

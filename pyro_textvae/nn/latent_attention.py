@@ -10,10 +10,19 @@ from pyro_textvae.nn.checks import check_sizes
 
 
 class LatentAttention(nn.Module):
-    """Adds to every hidden state what it finds in memory slots that are linear in z.
+    r"""Adds to every hidden state what it finds in memory slots that are linear in z.
+
+    .. math::
+        h_t + \sum_i \operatorname{softmax}_i(s_i^\top Q h_t / \sqrt H) \, s_i, \qquad
+        (s_1, \dots, s_m) = U z + u
 
     Scaled dot-product attention with one head; a slot is its own key and value. Several slots are
-    needed, for one alone would be found whatever the state is.
+    needed, for with one alone every state would find the same.
+
+    >>> import torch
+    >>> attention = LatentAttention(state_dim=8, latent_dim=3, num_slots=4)
+    >>> attention(torch.zeros(2, 5, 8), torch.zeros(10, 2, 3)).shape
+    torch.Size([10, 2, 5, 8])
 
     :param num_slots: at least 2.
     """
@@ -25,8 +34,8 @@ class LatentAttention(nn.Module):
         self.slots = nn.Linear(latent_dim, num_slots * state_dim)
         self.query = nn.Linear(state_dim, state_dim, bias=False)
 
-    def forward(self, hidden: Tensor, context: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, z: Tensor) -> Tensor:
         """States ``(*broadcast(B, S), T, H)`` of ``(*B, T, H)`` and z ``(*S, latent_dim)``."""
-        slots = self.slots(context).unflatten(-1, (self.num_slots, -1))
+        slots = self.slots(z).unflatten(-1, (self.num_slots, -1))
         scores = self.query(hidden) @ slots.mT / hidden.shape[-1] ** 0.5
         return hidden + scores.softmax(-1) @ slots

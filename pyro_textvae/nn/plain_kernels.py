@@ -34,5 +34,10 @@ def plain_kernels() -> Iterator[None]:
 
 
 def plain_kernels_are_asked_for() -> bool:
-    """Whether this is called inside of :func:`plain_kernels`."""
+    """Whether this is called inside of :func:`plain_kernels`.
+
+    >>> with plain_kernels():
+    ...     plain_kernels_are_asked_for()
+    True
+    """
     return _ASKED_FOR.get()

@@ -15,12 +15,19 @@ _LONGEST_WAVE = 10_000.0
 def sinusoidal_positions(
     first: int, length: int, dim: int, *, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """Sines and cosines of the places from ``first`` on, ``(length, dim)``.
+    r"""Sines and cosines of the places from ``first`` on, ``(length, dim)``.
 
-    Entry 2i of place p is sin(p / 10000^(2i / dim)), entry 2i + 1 the cosine. No parameter, and no
-    longest sentence.
+    .. math::
+        P_{p, 2i} = \sin(p / 10000^{2i / d}), \qquad P_{p, 2i + 1} = \cos(p / 10000^{2i / d})
 
-    Source: Vaswani et al. (2017), section 3.5.
+    No parameter, and no longest sentence.
+
+    >>> cpu = torch.device("cpu")
+    >>> sinusoidal_positions(0, 5, 8, dtype=torch.float32, device=cpu).shape
+    torch.Size([5, 8])
+
+    Source: Vaswani et al. (2017), Attention Is All You Need, section 3.5,
+    https://arxiv.org/abs/1706.03762.
     """
     # Places above 256 are no longer told apart in half precision.
     exact = torch.promote_types(dtype, torch.float32)

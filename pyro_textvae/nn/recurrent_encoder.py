@@ -17,9 +17,11 @@ Recurrence = type[nn.LSTM] | type[nn.GRU]
 class RecurrentEncoder(EmbeddingEncoder):
     """Maps sentences to the final hidden state of a recurrent network's top layer.
 
-    In one direction it is the state at the last token. In both, as in Schuster and Paliwal (1997),
-    Bidirectional Recurrent Neural Networks, the state of the other direction at the first token
-    stands behind it; that direction begins at each sentence's own last token.
+    In one direction it is the state at the last token. In both, the state of the backward direction
+    at the first token follows it; that direction begins at each sentence's own last token.
+
+    Source: Schuster and Paliwal (1997), Bidirectional Recurrent Neural Networks,
+    https://doi.org/10.1109/78.650093, for both directions.
 
     :param recurrence: ``nn.LSTM`` or ``nn.GRU``; kept as the attribute ``lstm`` or ``gru``, names
         that are in the files of trained weights.

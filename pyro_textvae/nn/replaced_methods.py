@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Methods of single modules, replaced for a while."""
+"""Methods of single modules, replaced within a block."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ Replacement = tuple[nn.Module, str, Callable[..., Any]]
 
 @contextmanager
 def replaced_methods(replacements: Iterable[Replacement]) -> Iterator[None]:
-    """Let each module call something else by that name; parameters and their names stay."""
+    """Let each module call something else by that name; parameters and their names stay.
+
+    >>> import torch
+    >>> layer = nn.Linear(2, 3)
+    >>> with replaced_methods([(layer, "forward", lambda inputs: "replaced")]):
+    ...     layer(torch.zeros(2))
+    'replaced'
+    """
     undo: list[tuple[nn.Module, str, Any]] = []
     try:
         for module, name, function in replacements:

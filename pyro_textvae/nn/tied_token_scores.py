@@ -15,8 +15,14 @@ from pyro_textvae.special_tokens import FIRST_EMITTED
 class TiedTokenScores(nn.Module):
     """As :class:`TokenScores`, with the rows of word embeddings in the place of its own weights.
 
-    Behind a linear map where hidden states have another width than embeddings. Source: Press and
-    Wolf (2017), Using the Output Embedding to Improve Language Models.
+    Behind a linear map where hidden states have another width than embeddings.
+
+    >>> scores = TiedTokenScores(hidden_dim=8, embedding=nn.Embedding(9, 4))
+    >>> scores(torch.zeros(2, 8)).shape
+    torch.Size([2, 7])
+
+    Source: Press and Wolf (2017), Using the Output Embedding to Improve Language Models,
+    https://aclanthology.org/E17-2025/.
     """
 
     def __init__(self, hidden_dim: int, embedding: nn.Embedding) -> None:

@@ -14,6 +14,10 @@ class TokenScores(nn.Linear):
     """A linear layer with one output for every id that a sentence can contain.
 
     ``<pad>`` and ``<bos>`` have no row: class ``c`` stands for the id ``c + FIRST_EMITTED``.
+
+    >>> import torch
+    >>> TokenScores(hidden_dim=8, vocab_size=9)(torch.zeros(2, 8)).shape
+    torch.Size([2, 7])
     """
 
     def __init__(self, hidden_dim: int, vocab_size: int) -> None:

@@ -20,8 +20,14 @@ class TransformerBlock(nn.Module):
     The layer norms stand before the two, not after the sums, so that training needs no warm-up.
     There are no biases on queries, keys and values: one on keys would change no attention.
 
-    Sources: Vaswani et al. (2017), Attention Is All You Need; Xiong et al. (2020), On Layer
-    Normalization in the Transformer Architecture.
+    >>> block = TransformerBlock(hidden_dim=8, num_heads=2, dropout=0.0)
+    >>> hidden, (keys, values) = block(torch.zeros(3, 5, 8), is_causal=True)
+    >>> hidden.shape, keys.shape
+    (torch.Size([3, 5, 8]), torch.Size([3, 2, 5, 4]))
+
+    Source: Vaswani et al. (2017), Attention Is All You Need, https://arxiv.org/abs/1706.03762;
+    Xiong et al. (2020), On Layer Normalization in the Transformer Architecture,
+    https://arxiv.org/abs/2002.04745.
 
     :param dropout: rate on what attention and feed-forward network add, in training.
     :raises ValueError: for a width that the heads cannot share.
@@ -74,8 +80,8 @@ class TransformerBlock(nn.Module):
         )
         if past is not None:
             keys, values = _after(past[0], keys), _after(past[1], values)
-        found = self.attention_output(_attention(queries, keys, values, mask, is_causal))
-        hidden = hidden + self.dropout(found)
+        attended = self.attention_output(_attention(queries, keys, values, mask, is_causal))
+        hidden = hidden + self.dropout(attended)
         hidden = hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
         return hidden, (keys, values)
 
@@ -95,8 +101,8 @@ def _attention(
         part.expand(rows + part.shape[-3:]).reshape(rows.numel(), *part.shape[-3:])
         for part in (queries, keys, values)
     )
-    found = F.scaled_dot_product_attention(
+    attended = F.scaled_dot_product_attention(
         queries, keys, values, attn_mask=mask, is_causal=is_causal
     )
-    found = found.transpose(-3, -2).flatten(-2)
-    return found.reshape(rows + found.shape[-2:])
+    attended = attended.transpose(-3, -2).flatten(-2)
+    return attended.reshape(rows + attended.shape[-2:])

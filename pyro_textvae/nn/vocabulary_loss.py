@@ -33,7 +33,13 @@ def vocabulary_loss(hidden: Tensor, weight: Tensor, bias: Tensor, classes: Tenso
 
     Under autocast the products are of its precision, and all else, the loss too, is float32.
 
-    :param hidden: ``(M, H)``. :param weight: ``(V, H)``. :param bias: ``(V,)``.
+    >>> hidden, weight, bias = torch.zeros(2, 8), torch.zeros(4, 8), torch.zeros(4)
+    >>> vocabulary_loss(hidden, weight, bias, torch.tensor([0, 3])).exp()
+    tensor([4., 4.])
+
+    :param hidden: ``(M, H)``.
+    :param weight: ``(V, H)``.
+    :param bias: ``(V,)``.
     :param classes: int64 ``(M,)``.
     """
     device = hidden.device.type
@@ -65,10 +71,10 @@ class _VocabularyLoss(torch.autograd.Function):
         rounded = weight.to(product)
         for rows in _parts(hidden, weight):
             scores = _scores(hidden[rows], rounded, bias)
-            chosen = scores.gather(1, classes[rows].unsqueeze(1)).squeeze(1)
+            score = scores.gather(1, classes[rows].unsqueeze(1)).squeeze(1)
             torch.log_softmax(scores, 1, out=scores)
             losses[rows] = -scores.gather(1, classes[rows].unsqueeze(1)).squeeze(1)
-            log_total[rows] = chosen + losses[rows]
+            log_total[rows] = score + losses[rows]
             if rows.stop * len(weight) <= limit:
                 kept.append(scores)
         ctx.save_for_backward(hidden, weight, bias, classes, log_total)
@@ -76,21 +82,21 @@ class _VocabularyLoss(torch.autograd.Function):
         return losses
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, classes, log_total = ctx.saved_tensors
-        (gradient,) = gradients
+        (gradient,) = outer
         with torch.autocast(hidden.device.type, enabled=False):
             if torch.is_grad_enabled():
-                # A second derivative is asked for, which the arithmetic in place has not.
+                # A second derivative is asked for, which the arithmetic in place does not have.
                 ctx.log_prob = []
                 losses = F.cross_entropy(F.linear(hidden, weight, bias), classes, reduction="none")
                 inputs = (hidden, weight, bias)
                 wanted = [value for value in inputs if value.requires_grad]
-                found = iter(torch.autograd.grad(losses, wanted, gradient, create_graph=True))
-                known = [next(found) if value.requires_grad else None for value in inputs]
+                taken = iter(torch.autograd.grad(losses, wanted, gradient, create_graph=True))
+                gradients = [next(taken) if value.requires_grad else None for value in inputs]
             else:
-                known = _gradients(ctx, hidden, weight, bias, classes, log_total, gradient)
-        return *known, None, None, None
+                gradients = _gradients(ctx, hidden, weight, bias, classes, log_total, gradient)
+        return *gradients, None, None, None
 
 
 def _gradients(

@@ -19,6 +19,11 @@ class WordAndLatentInput(nn.Module):
     z to the width of the embeddings, added to them. Either way the part of the words is computed
     once for all draws of z.
 
+    >>> import torch
+    >>> layer = WordAndLatentInput(embedding_dim=4, latent_dim=3, output_dim=8)
+    >>> layer(torch.zeros(2, 5, 4), torch.zeros(10, 2, 3)).shape
+    torch.Size([10, 2, 5, 8])
+
     :param latent_dim: size of z; 0 for a language model.
     :param injection: of ``concatenation`` and ``addition``; other ways do nothing here.
     """
@@ -43,17 +48,18 @@ class WordAndLatentInput(nn.Module):
             else None
         )
 
-    def forward(self, inputs: Tensor, context: Tensor | None) -> Tensor:
+    def forward(self, inputs: Tensor, z: Tensor | None) -> Tensor:
         """The first layer's input for embedded words.
 
-        :param inputs: ``(*B, T, E)``. :param context: z, ``(*S, latent_dim)``.
+        :param inputs: ``(*B, T, E)``.
+        :param z: ``(*S, latent_dim)``; None for a language model.
         :returns: ``(*B, T, output_dim)`` where z does not come in here, otherwise
             ``(*broadcast(B, S), T, output_dim)``.
         """
         projected = self.words(inputs)
-        if context is not None and self.concatenated is not None:
-            projected = projected + self.concatenated(context).unsqueeze(-2)
-        if context is not None and self.added is not None:
-            added = F.linear(self.added(context), self.words.weight)
+        if z is not None and self.concatenated is not None:
+            projected = projected + self.concatenated(z).unsqueeze(-2)
+        if z is not None and self.added is not None:
+            added = F.linear(self.added(z), self.words.weight)
             projected = projected + added.unsqueeze(-2)
         return projected

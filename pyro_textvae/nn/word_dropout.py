@@ -13,8 +13,13 @@ from pyro_textvae.special_tokens import FIRST_EMITTED, UNK
 class WordDropout(nn.Module):
     """Replaces each word by ``<unk>`` with a given rate in training, and never outside it.
 
-    Source: Bowman et al. (2016), Generating Sentences from a Continuous Space, section 3.1.
     Distinct from the dropout of embedding entries; what is predicted stays the real word.
+
+    >>> WordDropout(0.5).eval()(torch.tensor([[4, 5, 2]])).tolist()
+    [[4, 5, 2]]
+
+    Source: Bowman et al. (2016), Generating Sentences from a Continuous Space, section 3.1,
+    https://aclanthology.org/K16-1002/.
     """
 
     def __init__(self, rate: float) -> None:

@@ -15,13 +15,21 @@ from pyro_textvae.nn.checks import check_sizes
 
 
 class AutoregressivePrior(nn.Module):
-    """p(z) = prod_j N(z_j | z_<j), location and scale from a masked network, all learned.
+    r"""p(z) = prod_j N(z_j | z_<j), location and scale from a masked network, all learned.
+
+    .. math::
+        p(z) = \prod_j \mathcal N(z_j; \mu_j(z_{<j}), \sigma_j^2(z_{<j}))
 
     Scoring takes one pass of the network, a draw ``latent_dim`` of them. Called with nothing,
     returns the distribution.
 
-    Source: Germain et al. (2015), MADE: masked autoencoder for distribution estimation; Chen et al.
-    (2017), Variational lossy autoencoder, for such a prior.
+    >>> prior = AutoregressivePrior(latent_dim=3, hidden_dim=8)
+    >>> prior().sample((10,)).shape
+    torch.Size([10, 3])
+
+    Source: Germain et al. (2015), MADE: Masked Autoencoder for Distribution Estimation,
+    https://arxiv.org/abs/1502.03509; Chen et al. (2017), Variational Lossy Autoencoder,
+    https://arxiv.org/abs/1611.02731, for such a prior.
 
     :param latent_dim: size of z, at least 2.
     :param hidden_dim: width of the network's hidden layer, at least ``latent_dim``.

@@ -45,15 +45,24 @@ _WITHOUT_INVERSE = (
 
 
 class FlowPrior(nn.Module):
-    """p(z) = N(f(z); 0, I) |det df/dz| with an invertible network f, learned.
+    r"""p(z) = N(f(z); 0, I) |det df/dz| with an invertible network f, learned.
+
+    .. math::
+        p(z) = \mathcal N(f(z); 0, I) \, \Big| \det \frac{\partial f}{\partial z} \Big|
 
     Called with nothing, returns the distribution. It runs f from z to the noise, as a prior is
     scored at every step of training and drawn from only to generate. Scoring takes one pass of each
     layer; a draw takes one with a coupling flow, and ``latent_dim`` with an autoregressive one. It
     starts close to the standard normal.
 
-    Source: Papamakarios et al. (2017), Masked autoregressive flow; Dinh et al. (2017), Density
-    estimation using Real NVP; Durkan et al. (2019), Neural spline flows.
+    >>> prior = FlowPrior(latent_dim=4, flow="spline_coupling", hidden_dim=8)
+    >>> prior().log_prob(torch.zeros(10, 4)).shape
+    torch.Size([10])
+
+    Source: Papamakarios et al. (2017), Masked Autoregressive Flow for Density Estimation,
+    https://arxiv.org/abs/1705.07057; Dinh et al. (2017), Density Estimation using Real NVP,
+    https://arxiv.org/abs/1605.08803; Durkan et al. (2019), Neural Spline Flows,
+    https://arxiv.org/abs/1906.04032.
 
     :param latent_dim: size of z, at least 2.
     :param flow: ``"affine_autoregressive"``, ``"spline_autoregressive"``, ``"affine_coupling"`` or

@@ -19,12 +19,20 @@ _ROUNDING = 1e-5
 
 
 class GaussianMixture(nn.Module):
-    """p(z) = sum_c weight_c N(z; loc_c, diag scale_c^2); called with nothing, returns it.
+    r"""p(z) = sum_c weight_c N(z; loc_c, diag scale_c^2); called with nothing, returns it.
+
+    .. math::
+        p(z) = \sum_c \pi_c \prod_j \mathcal N(z_j; \mu_{cj}, \sigma_{cj}^2)
 
     The locations start as draws from N(0, spread^2). Weights, locations and scales are learned, or
     stay as they start. The KL to it has no closed form.
 
-    Source: Dilokthanakul et al. (2016), Deep unsupervised clustering with Gaussian mixture VAEs.
+    >>> prior = GaussianMixture(latent_dim=2, num_components=3, weights=[0.5, 0.3, 0.2])
+    >>> prior().sample((10,)).shape
+    torch.Size([10, 2])
+
+    Source: Dilokthanakul et al. (2016), Deep Unsupervised Clustering with Gaussian Mixture
+    Variational Autoencoders, https://arxiv.org/abs/1611.02648.
 
     :param latent_dim: size of z.
     :param num_components: at least 1.

@@ -14,11 +14,22 @@ from pyro_textvae.nn.checks import check_sizes
 
 
 class ProductSpace(nn.Module):
-    """z is a uniform direction, ``latent_dim - 1`` coordinates, and a standard normal log-norm.
+    r"""z is a uniform direction, ``latent_dim - 1`` coordinates, and a standard normal log-norm.
+
+    .. math::
+        p(z) = \text{Uniform}(z_{<d}; S^{d-2}) \, \mathcal N(z_d; 0, 1)
 
     Called with nothing, returns the distribution. Needs the guide ``product_space``.
 
+    >>> prior = ProductSpace(latent_dim=4)
+    >>> prior().sample((10,)).shape
+    torch.Size([10, 4])
+
+    Source: Skopek et al. (2020), Mixed-curvature Variational Autoencoders,
+    https://arxiv.org/abs/1911.08411, for products of spaces.
+
     :param latent_dim: size of z, at least 3.
+    :raises ValueError: for a smaller size.
     """
 
     zero: torch.Tensor

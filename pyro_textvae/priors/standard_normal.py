@@ -12,7 +12,18 @@ from pyro_textvae.nn.checks import check_sizes
 
 
 class StandardNormal(nn.Module):
-    """z ~ N(0, I) in ``latent_dim`` dimensions; called with nothing, returns the distribution."""
+    r"""z ~ N(0, I) in ``latent_dim`` dimensions; called with nothing, returns the distribution.
+
+    .. math::
+        p(z) = \mathcal N(z; 0, I)
+
+    >>> prior = StandardNormal(latent_dim=3)
+    >>> prior().sample((10,)).shape
+    torch.Size([10, 3])
+
+    :param latent_dim: size of z.
+    :raises ValueError: for a size below 1.
+    """
 
     zero: torch.Tensor
 

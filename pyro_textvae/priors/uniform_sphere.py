@@ -12,9 +12,22 @@ from pyro_textvae.nn.checks import check_sizes
 
 
 class UniformSphere(nn.Module):
-    """z uniform over the unit vectors of ``latent_dim`` dimensions; needs a spherical guide.
+    r"""z uniform over the unit vectors of ``latent_dim`` dimensions; needs a spherical guide.
+
+    .. math::
+        p(z) = \frac{\Gamma(d/2)}{2 \pi^{d/2}}, \qquad \lVert z \rVert = 1
 
     Called with nothing, returns the distribution.
+
+    >>> prior = UniformSphere(latent_dim=3)
+    >>> prior().sample((10,)).norm(dim=-1).allclose(torch.ones(10))
+    True
+
+    Source: Davidson et al. (2018), Hyperspherical Variational Auto-Encoders,
+    https://arxiv.org/abs/1804.00891.
+
+    :param latent_dim: dimensions of the space around the sphere, at least 2.
+    :raises ValueError: for a smaller size.
     """
 
     zero: torch.Tensor

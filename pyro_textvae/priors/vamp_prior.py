@@ -18,7 +18,10 @@ _SCALE_AT_START = 0.1
 
 
 class VampPrior(nn.Module):
-    """p(z) = (1/C) sum_c q(z | u_c), a mixture of posteriors; called with nothing, returns it.
+    r"""p(z) = (1/C) sum_c q(z | u_c), a mixture of posteriors; called with nothing, returns it.
+
+    .. math::
+        p(z) = \frac1C \sum_{c=1}^C q(z \mid u_c)
 
     A pseudo-input u_c is a learned sequence of vectors in the place of word embeddings; the guide's
     encoder and its ``posterior`` make a component of it. So the guide's parameters have a part in
@@ -26,7 +29,16 @@ class VampPrior(nn.Module):
     neither lists nor saves them; converting the model to another precision or device takes the
     guide along.
 
-    Source: Tomczak and Welling (2018), VAE with a VampPrior, equation 9.
+    >>> from pyro_textvae.guides import GaussianGuide
+    >>> from pyro_textvae.nn import BagOfWordsEncoder
+    >>> encoder = BagOfWordsEncoder(vocab_size=9, embedding_dim=4, hidden_dim=8)
+    >>> prior = VampPrior(latent_dim=3, embedding_dim=4, num_components=5)
+    >>> prior.tie(GaussianGuide(encoder, latent_dim=3))
+    >>> prior().sample((10,)).shape
+    torch.Size([10, 3])
+
+    Source: Tomczak and Welling (2018), VAE with a VampPrior, equation 9,
+    https://arxiv.org/abs/1705.07120.
 
     :param latent_dim: size of z.
     :param embedding_dim: width of the encoder's word embeddings.
@@ -63,9 +75,9 @@ class VampPrior(nn.Module):
                 raise ValueError(f"{what} has no {name!r}: choose another guide or prior")
         device = self.pseudo_inputs.device
         with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
-            one = self.pseudo_inputs[:1]
+            pseudo_input = self.pseudo_inputs[:1]
             try:
-                posterior = self._posterior(guide, torch.cat([one, -one]))
+                posterior = self._posterior(guide, torch.cat([pseudo_input, -pseudo_input]))
                 draws = posterior.sample()
                 scores = posterior.log_prob(draws.flip(0))
             except NotImplementedError as error:
@@ -75,7 +87,8 @@ class VampPrior(nn.Module):
                 ) from error
             except RuntimeError as error:
                 raise ValueError(
-                    f"{what} cannot read pseudo-inputs of embedding_dim {one.shape[-1]}: {error}"
+                    f"{what} cannot read pseudo-inputs of embedding_dim "
+                    f"{pseudo_input.shape[-1]}: {error}"
                 ) from error
         if posterior.event_shape != (self.latent_dim,):
             raise ValueError(

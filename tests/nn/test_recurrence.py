@@ -8,7 +8,11 @@ from torch import nn
 
 from pyro_textvae.distributions import Context
 from pyro_textvae.nn import GRUDecoder, GRUEncoder, LSTMDecoder, LSTMEncoder
+from pyro_textvae.nn.mixed_precision import mixed_precision
 from pyro_textvae.nn.recurrence import run_recurrence
+from pyro_textvae.nn.replaced_methods import replaced_methods
+
+from ..distributions.memory_decoder import make_memory
 
 SIZES = {"vocab_size": 7, "embedding_dim": 4, "hidden_dim": 8}
 
@@ -69,3 +73,20 @@ def test_without_autocast_nothing_is_converted():
     network = nn.GRU(4, 8, batch_first=True)
     with pytest.raises(ValueError, match="float64"):
         run_recurrence(network, torch.randn(2, 3, 4).double())
+
+
+def test_memory_of_a_short_network_is_widened_for_a_decoder_that_stays_wide():
+    seen = []
+
+    class Reader(LSTMDecoder):
+        takes_memory = True
+
+        def unroll(self, inputs, context):
+            seen.append((context.memory.states.dtype, context.memory.ids.dtype, context.z.dtype))
+            return super().unroll(inputs, context)
+
+    decoder = Reader(**SIZES, latent_dim=3, max_length=6)
+    memory = make_memory(2, dtype=torch.bfloat16)
+    with replaced_methods(mixed_precision(decoder, "cpu")):
+        decoder(torch.randn(5, 2, 3), memory).log_prob(torch.tensor([[4, 5, 2], [3, 2, 0]]))
+    assert seen == [(torch.float32, torch.int64, torch.float32)]

@@ -15,11 +15,27 @@ from pyro_textvae.nn.recurrent_decoder import RecurrentDecoder, State
 
 
 class GRUDecoder(RecurrentDecoder):
-    """p(x | z) by a GRU over the words before; called with z, it returns the distribution.
+    r"""p(x | z) by a GRU over the words before; called with z, it returns the distribution.
+
+    .. math::
+        p(x \mid z) = \prod_t \operatorname{softmax}(W h_t + b)_{x_t}, \qquad
+        h_t = \text{GRU}([e(x_{t-1}), z], h_{t-1}), \quad h_0 = \tanh(U z + u)
 
     By default the initial hidden state is the tanh of a linear map of z, and z is also concatenated
     to every input embedding. With ``latent_dim=0`` it is called with nothing and is a plain
     language model.
+
+    >>> decoder = GRUDecoder(
+    ...     vocab_size=9, embedding_dim=4, hidden_dim=8, latent_dim=3, max_length=6
+    ... )
+    >>> sentences = decoder(torch.zeros(2, 3))
+    >>> sentences.sample().shape
+    torch.Size([2, 6])
+    >>> sentences.log_prob(torch.tensor([[4, 5, 2], [6, 2, 0]])).shape
+    torch.Size([2])
+
+    Source: Cho et al. (2014), Learning Phrase Representations using RNN Encoder-Decoder for
+    Statistical Machine Translation, https://arxiv.org/abs/1406.1078, for the network.
 
     :param max_length: the longest sentence, ``<eos>`` included; generation stops there.
     :param injection: how z comes in: one or several of ``initial_state``, ``concatenation``,
@@ -81,12 +97,12 @@ class GRUDecoder(RecurrentDecoder):
         weight = getattr(self.gru, f"weight_hh_l{layer}")
         bias = getattr(self.gru, f"bias_hh_l{layer}")
         (hidden,) = state
-        found = []
+        states = []
         for word in words.unbind(-2):
             reset, update, candidate = (word + fixed).chunk(3, -1)
             from_reset, from_update, remembered = F.linear(hidden, weight, bias).chunk(3, -1)
             update = (update + from_update).sigmoid()
             candidate = (candidate + (reset + from_reset).sigmoid() * remembered).tanh()
             hidden = candidate + update * (hidden - candidate)
-            found.append(hidden)
-        return torch.stack(found, -2)
+            states.append(hidden)
+        return torch.stack(states, -2)

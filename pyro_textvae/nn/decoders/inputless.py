@@ -14,11 +14,25 @@ from pyro_textvae.nn.injection import CONCATENATION, INITIAL_STATE
 
 
 class InputlessDecoder(LSTMDecoder):
-    """p(x | z) = prod_t p(x_t | z, t), by an LSTM that reads the same learned vector at every word.
+    r"""p(x | z) by an LSTM that reads the same learned vector at every word.
 
-    So what the sentence is must be in z. Source: Bowman et al. (2016), Generating Sentences from a
-    Continuous Space, section 3.1 and table 2; it is what ``word_dropout`` of any other decoder
-    comes to at a rate of one, in training and outside.
+    .. math::
+        p(x \mid z) = \prod_t p(x_t \mid z, t)
+
+    So everything about the sentence must be in z. Any decoder with a ``word_dropout`` of one, in
+    training and outside, would be like it.
+
+    >>> decoder = InputlessDecoder(
+    ...     vocab_size=9, embedding_dim=4, hidden_dim=8, latent_dim=3, max_length=6
+    ... )
+    >>> sentences = decoder(torch.zeros(2, 3))
+    >>> sentences.sample().shape
+    torch.Size([2, 6])
+    >>> sentences.log_prob(torch.tensor([[4, 5, 2], [6, 2, 0]])).shape
+    torch.Size([2])
+
+    Source: Bowman et al. (2016), Generating Sentences from a Continuous Space, section 3.1 and
+    table 2, https://aclanthology.org/K16-1002/.
 
     Parameters as those of :class:`LSTMDecoder`.
     """

@@ -14,11 +14,29 @@ from pyro_textvae.nn.recurrent_decoder import RecurrentDecoder, State
 
 
 class LSTMDecoder(RecurrentDecoder):
-    """p(x | z) by an LSTM over the words before; called with z, it returns the distribution.
+    r"""p(x | z) by an LSTM over the words before; called with z, it returns the distribution.
+
+    .. math::
+        p(x \mid z) = \prod_t \operatorname{softmax}(W h_t + b)_{x_t}, \qquad
+        (h_t, c_t) = \text{LSTM}([e(x_{t-1}), z], h_{t-1}, c_{t-1}), \quad
+        c_0 = U z + u, \; h_0 = \tanh c_0
 
     By default the initial cell is a linear map of z and the initial hidden state its tanh, and z is
-    also concatenated to every input embedding, as in Yang et al. (2017) and He et al. (2019). With
-    ``latent_dim=0`` it is called with nothing and is a plain language model.
+    also concatenated to every input embedding. With ``latent_dim=0`` it is called with nothing and
+    is a plain language model.
+
+    >>> decoder = LSTMDecoder(
+    ...     vocab_size=9, embedding_dim=4, hidden_dim=8, latent_dim=3, max_length=6
+    ... )
+    >>> sentences = decoder(torch.zeros(2, 3))
+    >>> sentences.sample().shape
+    torch.Size([2, 6])
+    >>> sentences.log_prob(torch.tensor([[4, 5, 2], [6, 2, 0]])).shape
+    torch.Size([2])
+
+    Source: Yang et al. (2017), Improved Variational Autoencoders for Text Modeling using Dilated
+    Convolutions, https://arxiv.org/abs/1702.08139, and He et al. (2019), Lagging Inference Networks
+    and Posterior Collapse, https://arxiv.org/abs/1901.05534, for how z comes in.
 
     :param max_length: the longest sentence, ``<eos>`` included; generation stops there.
     :param injection: how z comes in: one or several of ``initial_state``, ``concatenation``,
@@ -83,12 +101,12 @@ class LSTMDecoder(RecurrentDecoder):
         hidden, cell = state
         if fixed.dim() > 1:
             fixed = fixed.expand(hidden.shape[:-1] + fixed.shape[-1:]).flatten(0, -2)
-        found = []
+        states = []
         for word in words.unbind(-2):
             gates = torch.addmm(fixed, hidden.flatten(0, -2), weight)
             gates = gates.unflatten(0, hidden.shape[:-1]) + word
             to_input, to_forget, candidate, to_output = gates.chunk(4, -1)
             cell = to_forget.sigmoid() * cell + to_input.sigmoid() * candidate.tanh()
             hidden = to_output.sigmoid() * cell.tanh()
-            found.append(hidden)
-        return torch.stack(found, -2)
+            states.append(hidden)
+        return torch.stack(states, -2)

@@ -25,14 +25,26 @@ class TransformerDecoder(Decoder):
     """p(x | z) by causal self-attention over the words before and what is made of z.
 
     Layer norms before each part and one at the end, sinusoidal positions. With ``attention`` z is
-    in memory slots, each with a key and a value linear in z, that every layer sees beside the words
-    (Li et al., 2020, Optimus, "memory"); with ``initial_state`` it is a prefix: a vector linear in
-    z before ``<bos>``, which goes through the layers by itself; with ``concatenation`` it is
-    concatenated to every word embedding, with ``addition`` a linear map of it added to them.
-    With ``latent_dim=0`` it is called with nothing: a language model.
+    in memory slots, each with a key and a value linear in z, that every layer sees beside the
+    words; with ``initial_state`` it is a prefix: a vector linear in z before ``<bos>``, which goes
+    through the layers by itself; with ``concatenation`` it is concatenated to every word embedding,
+    with ``addition`` a linear map of it added to them. With ``latent_dim=0`` it is called with
+    nothing: a language model.
 
     The cache of generation holds the keys and values of every place so far, so that a step costs
     one place and not the sentence.
+
+    >>> decoder = TransformerDecoder(
+    ...     vocab_size=9, embedding_dim=4, hidden_dim=8, latent_dim=3, max_length=6
+    ... )
+    >>> sentences = decoder(torch.zeros(2, 3))
+    >>> sentences.sample().shape
+    torch.Size([2, 6])
+    >>> sentences.log_prob(torch.tensor([[4, 5, 2], [6, 2, 0]])).shape
+    torch.Size([2])
+
+    Source: Vaswani et al. (2017), Attention Is All You Need, https://arxiv.org/abs/1706.03762; Li
+    et al. (2020), Optimus, https://arxiv.org/abs/2004.04092, whose "memory" the slots are.
 
     :param num_heads: heads of attention, which share ``hidden_dim``.
     :param injection: how z comes in, one way or several, see :mod:`pyro_textvae.nn.injection`.

@@ -13,13 +13,18 @@ from pyro_textvae.nn.encoder import EmbeddingEncoder
 class BagOfWordsEncoder(EmbeddingEncoder):
     """Maps sentences to a feed-forward network of the mean of their word embeddings.
 
-    The order of the words is lost, and of their number only what ``<eos>`` betrays, which is one of
-    the words. Biases start at zero: the mean of a sentence is small beside the usual ones, and most
-    units would start on the same side of their bend for every sentence.
+    The order of the words is lost, and of their number only the weight of ``<eos>``, one of the
+    words, is left. Biases start at zero: the mean of a sentence is small beside the usual ones, and
+    most units would start on the same side of their bend for every sentence.
+
+    >>> import torch
+    >>> encoder = BagOfWordsEncoder(vocab_size=9, embedding_dim=4, hidden_dim=8)
+    >>> encoder(torch.tensor([[4, 5, 2], [6, 2, 0]])).shape
+    torch.Size([2, 8])
 
     Source: Iyyer et al. (2015), Deep Unordered Composition Rivals Syntactic Methods for Text
-    Classification, for the deep averaging network. It drops whole words from the mean; here dropout
-    is of entries.
+    Classification, https://aclanthology.org/P15-1162/, for the deep averaging network. It drops
+    whole words from the mean; here dropout is of entries.
 
     :param num_layers: linear layers with a ReLU.
     :param dropout: rate on the entries of each layer's input.

@@ -21,8 +21,13 @@ class CNNEncoder(EmbeddingEncoder):
     shorter than a window. The maximum is taken after a ReLU. Biases start at zero, as in the
     author's code: otherwise the small embeddings at the start decide little.
 
-    Source: Kim (2014), Convolutional Neural Networks for Sentence Classification; his single layer
-    is the default, and the last linear map stands in the place of his classes.
+    >>> encoder = CNNEncoder(vocab_size=9, embedding_dim=4, hidden_dim=8)
+    >>> encoder(torch.tensor([[4, 5, 2], [6, 2, 0]])).shape
+    torch.Size([2, 8])
+
+    Source: Kim (2014), Convolutional Neural Networks for Sentence Classification,
+    https://aclanthology.org/D14-1181/; his single layer is the default, and the last linear map
+    stands in the place of his classes.
 
     :param hidden_dim: filters of each width in each layer, and width of the features.
     :param kernel_sizes: words under the windows, one network for each.

@@ -12,8 +12,13 @@ from pyro_textvae.nn.recurrent_encoder import RecurrentEncoder
 class GRUEncoder(RecurrentEncoder):
     """Maps sentences to the top layer's hidden state at their last token.
 
+    >>> import torch
+    >>> encoder = GRUEncoder(vocab_size=9, embedding_dim=4, hidden_dim=8)
+    >>> encoder(torch.tensor([[4, 5, 2], [6, 2, 0]])).shape
+    torch.Size([2, 8])
+
     Source: Cho et al. (2014), Learning Phrase Representations using RNN Encoder-Decoder for
-    Statistical Machine Translation, for the network.
+    Statistical Machine Translation, https://arxiv.org/abs/1406.1078, for the network.
 
     :param hidden_dim: width of the state of one direction.
     :param bidirectional: also read from the last token to the first; the final states of both

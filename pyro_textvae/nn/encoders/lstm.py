@@ -12,7 +12,13 @@ from pyro_textvae.nn.recurrent_encoder import RecurrentEncoder
 class LSTMEncoder(RecurrentEncoder):
     """Maps sentences to the top layer's hidden state at their last token.
 
-    Source: Bowman et al. (2016), Generating Sentences from a Continuous Space, for one direction.
+    >>> import torch
+    >>> encoder = LSTMEncoder(vocab_size=9, embedding_dim=4, hidden_dim=8, bidirectional=True)
+    >>> encoder(torch.tensor([[4, 5, 2], [6, 2, 0]])).shape
+    torch.Size([2, 16])
+
+    Source: Bowman et al. (2016), Generating Sentences from a Continuous Space,
+    https://aclanthology.org/K16-1002/, for one direction.
 
     :param hidden_dim: width of the state of one direction.
     :param bidirectional: also read from the last token to the first; the final states of both

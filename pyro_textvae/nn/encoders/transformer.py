@@ -22,6 +22,12 @@ class TransformerEncoder(EmbeddingEncoder):
 
     Layer norms before each part and one at the end, sinusoidal positions.
 
+    >>> encoder = TransformerEncoder(vocab_size=9, embedding_dim=4, hidden_dim=8)
+    >>> encoder(torch.tensor([[4, 5, 2], [6, 2, 0]])).shape
+    torch.Size([2, 8])
+
+    Source: Vaswani et al. (2017), Attention Is All You Need, https://arxiv.org/abs/1706.03762.
+
     :param num_heads: heads of attention, which share ``hidden_dim``.
     :param pooling: ``"mean"`` over the words, or ``"attention"``: a mean with weights from a
         learned query, one for each head's part of the features.
