@@ -359,15 +359,15 @@ def _check_gradients(module: nn.Module, total: Callable[[nn.Module], Tensor], wh
 
 
 def _check_saving(module: nn.Module, score: Callable[[nn.Module], Tensor], what: str) -> None:
-    other = copy.deepcopy(module)
+    loaded = copy.deepcopy(module)
     with torch.no_grad():
-        for parameter in other.parameters():
+        for parameter in loaded.parameters():
             parameter.add_(0.1)
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "model.safetensors")
         save_model(module, path)
-        load_model(other, path)
-    _demand_close(score(module), score(other), f"saving and loading changes the {what}", 0.0)
+        load_model(loaded, path)
+    _demand_close(score(module), score(loaded), f"saving and loading changes the {what}", 0.0)
 
 
 def _padded(program: nn.Module, text: _Text) -> _Text:
@@ -402,12 +402,14 @@ def _cast(values: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]
     return {name: z.to(dtype) if z.is_floating_point() else z for name, z in values.items()}
 
 
-def _demand_close(one: Tensor, other: Tensor, what: str, relative: float = _TOLERANCE) -> None:
-    one, other = one.detach(), other.detach()
-    error = (one - other).abs()
-    worst = int((error - relative * one.abs().clamp(min=1.0)).argmax())
-    if error[worst] > relative * max(1.0, float(one[worst].abs())):
+def _demand_close(
+    expected: Tensor, actual: Tensor, what: str, relative: float = _TOLERANCE
+) -> None:
+    expected, actual = expected.detach(), actual.detach()
+    error = (expected - actual).abs()
+    worst = int((error - relative * expected.abs().clamp(min=1.0)).argmax())
+    if error[worst] > relative * max(1.0, float(expected[worst].abs())):
         raise ContractError(
-            f"{what}: {float(one[worst]):.10g} against {float(other[worst]):.10g} for sentence "
-            f"{worst}"
+            f"{what}: {float(expected[worst]):.10g} against {float(actual[worst]):.10g} for "
+            f"sentence {worst}"
         )

@@ -108,10 +108,10 @@ def in_corpus_order(
     columns: dict[str, Tensor], indices: Sequence[Tensor | None]
 ) -> dict[str, Tensor]:
     """Sort rows by the place in the split that their batches know; without it, as they came."""
-    known = [index for index in indices if index is not None]
-    if len(known) < len(indices):
+    places = [index for index in indices if index is not None]
+    if len(places) < len(indices):
         return columns
-    order = torch.cat(known).argsort()
+    order = torch.cat(places).argsort()
     return {name: column[order] for name, column in columns.items()}
 
 
@@ -121,9 +121,9 @@ def sentences_in_corpus_order(batches: Iterable[Mapping[str, Tensor]]) -> list[F
     indices: list[int] = []
     for batch in batches:
         sentences += single_sentences(batch)
-        known = getattr(batch, "indices", None)
-        if known is not None:
-            indices += known.tolist()
+        places = getattr(batch, "indices", None)
+        if places is not None:
+            indices += places.tolist()
     if len(indices) < len(sentences):
         return sentences
     return [sentences[place] for place in torch.tensor(indices).argsort().tolist()]

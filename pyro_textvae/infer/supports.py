@@ -7,14 +7,14 @@ from __future__ import annotations
 from typing import Any
 
 
-def share_support(own: Any, other: Any) -> bool:
+def share_support(first: Any, second: Any) -> bool:
     """Whether each of two distributions has draws of the other in its support.
 
     Draws decide, for supports of two names may still do, as of a log-normal and a gamma.
     """
-    if support_of(own) == support_of(other) or None in (support_of(own), support_of(other)):
+    if support_of(first) == support_of(second) or None in (support_of(first), support_of(second)):
         return True
-    drawn = ((own, other.sample()), (other, own.sample()))
+    drawn = ((first, second.sample()), (second, first.sample()))
     return all(bool(fn.support.check(value).all()) for fn, value in drawn)
 
 

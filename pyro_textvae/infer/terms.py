@@ -257,8 +257,8 @@ def over_draw(site: LatentSite, values: Tensor) -> Tensor:
 
 
 def _common_scale(name: str, site: Any, scale: Tensor | float | None) -> Tensor | float:
-    own = torch.as_tensor(site["scale"])
-    if scale is not None and not torch.equal(own, torch.as_tensor(scale)):
+    of_site = torch.as_tensor(site["scale"])
+    if scale is not None and not torch.equal(of_site, torch.as_tensor(scale)):
         raise ValueError(
             f"sample site {name!r} is scaled by {site['scale']} and another by {scale}: give KL "
             "weights to the objective, not to the model or guide"

@@ -97,6 +97,54 @@ def test_every_objective_is_that_of_the_weights_by_hand(objective, data_dim):
         assert parameter.grad.abs().sum() > 0, name
 
 
+class ByParticle(dist.Normal):
+    """Draws that differ by particle and by nothing else, so that a datum's are its own."""
+
+    def rsample(self, sample_shape=()):
+        if self.loc.dim() < 4:
+            return self.loc
+        noise = torch.cos(1.7 * torch.arange(len(self.loc)).double())
+        return self.loc + self.scale * noise.reshape(-1, 1, 1, 1)
+
+
+@both_layouts
+@every_objective
+def test_gradient_of_a_batch_is_the_sum_of_those_of_its_conversations(objective, data_dim):
+    """Nothing of one datum reaches another, and no plate is taken for the other's."""
+    model, guide = conversations(data_dim)
+    guide.family = ByParticle
+    parameters = [*model.parameters(), *guide.parameters()]
+
+    def gradient(tokens):
+        loss = objective.differentiable_loss(model, guide, tokens=tokens)
+        return loss.detach(), torch.cat(
+            [grad.flatten() for grad in torch.autograd.grad(loss, parameters)]
+        )
+
+    loss, whole = gradient(CONVERSATIONS)
+    alone = [
+        gradient(CONVERSATIONS[row : row + 1, :turns, :width])
+        for row, turns, width in ((0, 3, 4), (1, 1, 3), (2, 2, 3))
+    ]
+    assert loss.item() == pytest.approx(sum(one.item() for one, _ in alone), rel=1e-12)
+    torch.testing.assert_close(whole, sum(one for _, one in alone), rtol=1e-9, atol=1e-11)
+    assert whole.abs().max() > 0.1
+
+
+@both_layouts
+def test_parts_of_a_gradient_add_up(data_dim):
+    """With one group PIWAE is IWAE, draw by draw, with its gradient put together from parts."""
+    model, guide = conversations(data_dim)
+    parameters = [*model.parameters(), *guide.parameters()]
+    gradients = []
+    for objective in (IWAE(4), PIWAE(4, 1)):
+        pyro.set_rng_seed(3)
+        loss = objective.differentiable_loss(model, guide, tokens=CONVERSATIONS)
+        gradients.append(torch.autograd.grad(loss, parameters))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
+
+
 @both_layouts
 @pytest.mark.parametrize(
     ("ours", "theirs", "num_particles"),

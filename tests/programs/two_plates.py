@@ -71,6 +71,8 @@ class TopicOfConversation(ConversationVAE):
 class ConversationGuide(PyroModule):
     """q(z | all turns), q(z_turn | z, its turn)."""
 
+    family = dist.Normal
+
     def __init__(self, encoder, latent_dim, data_dim=-2):
         super().__init__("guide")
         self.encoder = encoder
@@ -88,13 +90,14 @@ class ConversationGuide(PyroModule):
         whole = (weight * features).sum(**over_turns) / weight.sum(**over_turns)
         with data:
             loc, log_scale = self.z(whole).chunk(2, -1)
-            z = pyro.sample("z", dist.Normal(loc, log_scale.exp()).to_event(1))
+            z = pyro.sample("z", self.family(loc, log_scale.exp()).to_event(1))
             with turns, poutine.mask(mask=said):
                 self.turn(z, features)
 
     def turn(self, z, features):
         loc, log_scale = self.z_turn(features).chunk(2, -1)
-        pyro.sample("z_turn", dist.Normal(loc + self.from_z(z), log_scale.exp()).to_event(1))
+        posterior = self.family(loc + self.from_z(z), log_scale.exp())
+        pyro.sample("z_turn", posterior.to_event(1))
 
 
 class TopicGuide(ConversationGuide):

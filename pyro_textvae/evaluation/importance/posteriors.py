@@ -173,8 +173,8 @@ class Posteriors(GuideDraws):
         posterior, _ = self.distributions[self.site]
         if len(posterior.batch_shape) != 1:
             return None
-        found = (family.of(posterior) for family in FAMILIES)
-        return next((family for family in found if family is not None), None)
+        families = (family.of(posterior) for family in FAMILIES)
+        return next((family for family in families if family is not None), None)
 
 
 def _by_sentence(fn: Any, size: int) -> Any:

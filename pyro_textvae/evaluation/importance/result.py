@@ -203,24 +203,24 @@ class LogLikelihood:
         """
         if self.exact:
             return []
-        found = []
+        messages = []
         heavy = self.heavy_tail_share
         if heavy is not None and heavy > UNTRUSTED_SHARE:
-            found.append(
+            messages.append(
                 f"{100 * heavy:.0f} % of sentences have weights with a heavy tail (k-hat above "
                 f"{HEAVY_TAIL}): the nll may be too high by more than its error"
             )
         if self.doubling_ratio > SLOW_RATIO and self.doubling_increment > SLOW_INCREMENT:
-            found.append(
+            messages.append(
                 f"the nll still falls by {self.doubling_increment:.3f} nats with the last doubling "
                 f"of K, {self.doubling_ratio:.2f} times as much as with the one before"
             )
         if self.num_samples >= 2 * SMALLEST_ESS and self.ess.median() < SMALLEST_ESS:
-            found.append(
+            messages.append(
                 f"half of the sentences have an effective sample size below {SMALLEST_ESS:.0f} "
                 f"(median {self.ess.median():.1f} of {self.num_samples})"
             )
-        return found
+        return messages
 
     def sentence_columns(self) -> dict[str, Tensor]:
         """What is written down of every sentence, by name."""

@@ -134,11 +134,11 @@ class RunningWeights:
             first, last = max(low, self.count), min(high, stop)
             if first >= last:
                 continue
-            own = weights[first - self.count : last - self.count].logsumexp(0)
+            log_sum = weights[first - self.count : last - self.count].logsumexp(0)
             if group < len(self.groups):
-                self.groups[group] = torch.logaddexp(self.groups[group], own)
+                self.groups[group] = torch.logaddexp(self.groups[group], log_sum)
             else:
-                self.groups.append(own)
+                self.groups.append(log_sum)
         self.count = stop
 
     def rows(self, chosen: Tensor) -> RunningWeights:
@@ -251,10 +251,10 @@ def _khat(rounds: Sequence[RunningWeights], k: int, rounding: Tensor, possible: 
     return khat.masked_fill(constant, -math.inf).where(possible, math.nan)
 
 
-def _combined(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
-    if not one:
-        return other
+def _combined(sums: dict[str, Tensor], added: dict[str, Tensor]) -> dict[str, Tensor]:
+    if not sums:
+        return added
     rules = {"log_sum_of_squares": torch.logaddexp} | dict.fromkeys(
         ("largest", "rounding"), torch.maximum
     )
-    return {name: rules.get(name, torch.add)(one[name], other[name]) for name in one}
+    return {name: rules.get(name, torch.add)(sums[name], added[name]) for name in sums}

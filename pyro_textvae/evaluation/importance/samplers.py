@@ -164,12 +164,12 @@ class JoinedSampler(Sampler):
 
     def scored(self, block: Block) -> Scored:
         """See :class:`Sampler`."""
-        found = []
+        scored = []
         places, order = self._spread.of(block)
         for (sampler, count), (start, stop) in zip(self.parts, places, strict=True):
             if start < stop:
-                found.append(sampler.scored(Block(start, stop, count, block.number, block.round)))
-        return Scored.cat(found).rows(order)
+                scored.append(sampler.scored(Block(start, stop, count, block.number, block.round)))
+        return Scored.cat(scored).rows(order)
 
     def rows(self, target: Target, posteriors: GuideDraws, chosen: Tensor) -> JoinedSampler:
         """See :class:`Sampler`."""
@@ -193,9 +193,9 @@ class _Spread:
     def of(self, block: Block) -> tuple[list[tuple[int, int]], Tensor]:
         """Which draws of each group a block has, and where they go, one group after the other."""
         before = self._groups[: block.start].bincount(minlength=self._count)
-        own = self._groups[block.start : block.stop]
-        after = before + own.bincount(minlength=self._count)
-        order = own.argsort(stable=True).argsort()
+        in_block = self._groups[block.start : block.stop]
+        after = before + in_block.bincount(minlength=self._count)
+        order = in_block.argsort(stable=True).argsort()
         return list(zip(before.tolist(), after.tolist(), strict=True)), order
 
 

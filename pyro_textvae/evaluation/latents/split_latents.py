@@ -131,12 +131,12 @@ class SplitSite:
         )
 
     def _closed_forms(self) -> dict[str, Tensor]:
-        known = {"KL": self.kl} if self.has_closed_form else {}
+        closed_forms = {"KL": self.kl} if self.has_closed_form else {}
         try:
             entropy = [posterior.entropy().double() for posterior in self.posteriors]
         except NotImplementedError:
-            return known
-        return known | {"entropy": torch.cat(entropy)}
+            return closed_forms
+        return closed_forms | {"entropy": torch.cat(entropy)}
 
 
 def _by_sentence(parts: list[Tensor]) -> Tensor:
@@ -145,10 +145,10 @@ def _by_sentence(parts: list[Tensor]) -> Tensor:
 
 
 def _kl_per_dimension(posterior: Any, prior: Any) -> Tensor | None:
-    own, other = independent_factors(posterior), independent_factors(prior)
-    if own is None or other is None:
+    of_posterior, of_prior = independent_factors(posterior), independent_factors(prior)
+    if of_posterior is None or of_prior is None:
         return None
     try:
-        return kl_divergence(own, other).double()
+        return kl_divergence(of_posterior, of_prior).double()
     except NotImplementedError:
         return None
