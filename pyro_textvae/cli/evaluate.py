@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
     with joined_processes():
         rank, _ = rank_and_size()
         try:
-            found = evaluate_with(options, options.run, partial=partial_of(out))
+            evaluation = evaluate_with(options, options.run, partial=partial_of(out))
         except KeyboardInterrupt:
             print(
                 f"finished sentences are kept in {partial_of(out)}.*: the same command goes on "
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str]) -> None:
     if rank > 0:
         return
     command = shlex.join(["pyro-textvae", "evaluate", *arguments])
-    write_evaluation(out, found, options, command)
-    print(evaluation_table(found.result))
+    write_evaluation(out, evaluation, options, command)
+    print(evaluation_table(evaluation.result))
     print(f"written to {out}")
     if options.report and out == folder.evaluation:
         _write_report(options)

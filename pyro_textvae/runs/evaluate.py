@@ -179,14 +179,16 @@ def partial_of(out: Path) -> Path:
     return out.with_suffix(".partial")
 
 
-def write_evaluation(out: Path, found: Evaluation, config: EvaluationConfig, command: str) -> None:
+def write_evaluation(
+    out: Path, evaluation: Evaluation, config: EvaluationConfig, command: str
+) -> None:
     """Write an evaluation and the table of its sentences; the finished sentences are forgotten."""
     settings = {"command": command, "settings": config.identity()}
-    write_json(out, plain_json({**settings, **found.result}))
+    write_json(out, plain_json({**settings, **evaluation.result}))
     write_sentence_table(
         sentence_table_path(out),
-        found.result["evaluation_id"],
-        found.likelihood.sentence_columns(),
+        evaluation.result["evaluation_id"],
+        evaluation.likelihood.sentence_columns(),
     )
     partial = partial_of(out)
     for file in partial.parent.glob(f"{glob.escape(partial.name)}.*"):
