@@ -110,8 +110,8 @@ def _check_out(out: Path, runs: Sequence[str]) -> None:
 
     for run in runs:
         folder = RunFolder(run)
-        own = (*folder.of_training, folder.evaluation, sentence_table_path(folder.evaluation))
-        if out.resolve() in [path.resolve() for path in own]:
+        files = (*folder.of_training, folder.evaluation, sentence_table_path(folder.evaluation))
+        if out.resolve() in [path.resolve() for path in files]:
             raise UserError(f"--out {out} is a file of the run itself: choose another name")
     if not out.parent.is_dir():
         raise UserError(f"there is no folder {out.parent} to write {out.name} into: make it first")

@@ -63,11 +63,9 @@ def attempt(
 class Standing:
     """What the folder of a run holds before the grid goes on with it.
 
-    other
-        The first thing in which it is another run than the grid's, in words; None for none.
-        Damaged files are such a thing: the run cannot be gone on with.
-    progress
-        Where its training stands; None where it has not begun.
+    :param other: the first thing in which it is another run than the grid's, in words; None for
+        none. Damaged files are such a thing: the run cannot be gone on with.
+    :param progress: where its training stands; None where it has not begun.
     """
 
     other: str | None = None

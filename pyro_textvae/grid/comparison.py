@@ -63,7 +63,7 @@ def compare_grid(
     finished = {
         run.name: read_evaluated_run(run.files) for run in grid.runs if run.name not in failures
     }
-    rows = [_row(own, finished, failures, gradients) for own in cells.values()]
+    rows = [_row(of_cell, finished, failures, gradients) for of_cell in cells.values()]
     rows.sort(key=lambda row: math.inf if row["nll"] is None else row["nll"])
     averaged = {
         row["cell"]: _averaged(row["cell"], [finished[each["name"]] for each in row["runs"]])
@@ -98,7 +98,7 @@ def _row(
     failures: Mapping[str, str],
     gradients: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    found = [
+    numbers = [
         _numbers_of(run, finished[run.name], gradients.get(run.name, {}))
         for run in runs
         if run.name in finished
@@ -109,9 +109,9 @@ def _row(
         "members": runs[0].members,
         "num_runs": len(runs),
         "failed": [run.name for run in runs if run.name in failures],
-        **{name: _mean([each[name] for each in found]) for name in averaged},
-        **{f"{name}_seed_sd": _seed_sd([each[name] for each in found]) for name in averaged},
-        "runs": found,
+        **{name: _mean([each[name] for each in numbers]) for name in averaged},
+        **{f"{name}_seed_sd": _seed_sd([each[name] for each in numbers]) for name in averaged},
+        "runs": numbers,
     }
 
 
@@ -150,8 +150,8 @@ def _training_time(folder: RunFolder) -> tuple[float, float]:
 
 def _averaged(cell: str, runs: Sequence[EvaluatedRun]) -> EvaluatedRun:
     """One run in the place of a cell's seeds: every sentence's mean log-likelihood."""
-    for other in runs[1:]:
-        check_same_sentences(runs[0], other)
+    for run in runs[1:]:
+        check_same_sentences(runs[0], run)
     log_px = torch.stack([run.log_px for run in runs])
     error = torch.stack([run.standard_error for run in runs])
     columns = {
@@ -216,11 +216,11 @@ def _seed_error(rows: Sequence[Mapping[str, Any]]) -> tuple[float | None, int]:
 
 def _seed_sd(values: Sequence[float | None]) -> float | None:
     """The standard deviation; None for one value, or where one is missing."""
-    known = [value for value in values if value is not None]
-    return statistics.stdev(known) if len(known) > 1 and len(known) == len(values) else None
+    present = [value for value in values if value is not None]
+    return statistics.stdev(present) if len(present) > 1 and len(present) == len(values) else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
     """The mean; None where a value is missing."""
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known and len(known) == len(values) else None
+    present = [value for value in values if value is not None]
+    return statistics.fmean(present) if present and len(present) == len(values) else None

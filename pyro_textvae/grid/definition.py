@@ -29,8 +29,9 @@ _SCALAR = (str, int, float, bool, type(None))
 class GridRun:
     """One run of a grid.
 
-    cell
-        The members of the axes that it stands for, joined: what its seeds have in common.
+    :param cell: the members of the axes that it stands for, joined: what its seeds have in common.
+    :param members: name of the member of each axis, by the name of the axis.
+    :param folder: where the run is, or will be.
     """
 
     cell: str
@@ -53,11 +54,11 @@ class GridRun:
 class Grid:
     """Every run of a grid, and what is to be measured of each.
 
-    runs
-        All cells of the first seed, then all of the second: a grid that is stopped has compared
-        what it could.
-    gradient_draws
-        Draws for the signal-to-noise ratio of the gradient; 0 for none.
+    :param out: folder of the runs and of the tables.
+    :param runs: all cells of the first seed, then all of the second: a grid that is stopped has
+        whole cells to compare.
+    :param gradient_draws: draws for the signal-to-noise ratio of the gradient; 0 for none.
+    :param description: the mapping that the grid was read from.
     """
 
     out: Path
@@ -76,6 +77,11 @@ def read_grid(source: str | Path | Mapping[str, Any]) -> Grid:
     """Read a grid from a YAML file, or from the mapping that such a file holds.
 
     :raises UserError: for anything unknown or wrong, with the cell that it is in.
+
+    >>> axes = {"objective": {"elbo": {}, "iwae_8": {"objective": "iwae", "num_particles": 8}}}
+    >>> grid = read_grid({"out": "runs/grid", "axes": axes, "seeds": [0, 1]})
+    >>> [run.name for run in grid.runs]
+    ['elbo-seed0', 'iwae_8-seed0', 'elbo-seed1', 'iwae_8-seed1']
     """
     if isinstance(source, Mapping):
         where, content = "the grid", dict(source)
@@ -112,10 +118,10 @@ def _runs(content: Mapping[str, Any], where: str, out: Path) -> list[GridRun]:
             members = dict(zip(axes, (name for name, _ in combination), strict=True))
             cell = _cell_name(members, axes, where)
             place = f"{where}, cell {cell}"
-            own = _joined([settings for _, settings in combination], list(axes), place)
-            values = {**common, **own, "seed": seed}
-            if "options" in common and "options" in own:
-                values["options"] = {**_options(common, place), **_options(own, place)}
+            of_cell = _joined([settings for _, settings in combination], list(axes), place)
+            values = {**common, **of_cell, "seed": seed}
+            if "options" in common and "options" in of_cell:
+                values["options"] = {**_options(common, place), **_options(of_cell, place)}
             name = f"{cell}-seed{seed}"
             if name in runs:
                 raise UserError(
@@ -133,13 +139,13 @@ def _members(axis: str, values: Any, where: str) -> dict[str, dict[str, Any]]:
             f"{where} must be a list of values, or a mapping of names to settings, got {values!r}"
         )
     if isinstance(values, Mapping):
-        members = {str(name): {} if own is None else own for name, own in values.items()}
-        for name, own in members.items():
-            if not isinstance(own, Mapping):
-                raise UserError(f"{where}: {name} must be a mapping of settings, got {own!r}")
-            refuse_unknown(own, _TRAINING, f"{where}: {name}")
-            _refuse_seed(own, f"{where}: {name}")
-        return {name: dict(own) for name, own in members.items()}
+        members = {str(name): {} if given is None else given for name, given in values.items()}
+        for name, settings in members.items():
+            if not isinstance(settings, Mapping):
+                raise UserError(f"{where}: {name} must be a mapping of settings, got {settings!r}")
+            refuse_unknown(settings, _TRAINING, f"{where}: {name}")
+            _refuse_seed(settings, f"{where}: {name}")
+        return {name: dict(settings) for name, settings in members.items()}
     refuse_unknown([axis], _TRAINING, f"{where}: train")
     _refuse_seed([axis], where)
     members = {}
@@ -161,8 +167,8 @@ def _label(value: Any) -> str:
 
 def _cell_name(members: dict[str, str], axes: Mapping[str, Mapping], where: str) -> str:
     """The members joined, without those that all cells share, unless there is nothing else."""
-    chosen = [name for axis, name in members.items() if len(axes[axis]) > 1]
-    name = "-".join(chosen or members.values()) or "run"
+    varying = [name for axis, name in members.items() if len(axes[axis]) > 1]
+    name = "-".join(varying or members.values()) or "run"
     if not re.fullmatch(r"\w[\w.+=-]*", name):
         raise UserError(
             f"{where}: {name!r} cannot name a folder: name its members with letters, digits and "

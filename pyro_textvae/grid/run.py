@@ -5,15 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pyro_textvae.config.train import TrainConfig
-from pyro_textvae.data import Corpus
+from pyro_textvae.data import Corpus, load_corpus
 from pyro_textvae.errors import UserError
 from pyro_textvae.grid.attempt import (
     Report,
@@ -33,17 +34,11 @@ from pyro_textvae.runs.build import build
 from pyro_textvae.runs.evaluate import build_proposal
 from pyro_textvae.runs.load import load_corpus_of
 
-_OF_THE_CORPUS = (
-    "data",
-    "tokenizer",
-    "max_length",
-    "min_count",
-    "vocab_size",
-    "truncate",
-    "text_column",
-    "source_column",
-    "label_column",
-    "num_sentences",
+# Settings that the text depends on. The seed of a run is not that of its text.
+_OF_THE_CORPUS = tuple(
+    field.name
+    for field in fields(TrainConfig)
+    if field.name == "data" or field.name in set(signature(load_corpus).parameters) - {"seed"}
 )
 
 

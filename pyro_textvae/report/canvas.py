@@ -95,8 +95,8 @@ def drawable(text: str) -> str:
     """The text with what the font has no sign for replaced by question marks."""
     from matplotlib.font_manager import findfont, get_font
 
-    known = get_font(findfont("DejaVu Sans")).get_charmap()
-    return "".join(letter if ord(letter) in known else "?" for letter in text)
+    charmap = get_font(findfont("DejaVu Sans")).get_charmap()
+    return "".join(letter if ord(letter) in charmap else "?" for letter in text)
 
 
 def legend_of_runs(figure: Figure, axes: Axes) -> None:

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 
 
 def padded(rows: Sequence[Sequence[str]], sides: str) -> list[list[str]]:
-    """The cells filled up to the width of their columns.
+    """The cells, padded to the width of their columns.
 
-    :param sides: for each column ``<`` or ``>``: which side its cells are flush with.
+    :param sides: for each column ``<`` or ``>``: aligned left or right.
+
+    >>> padded([("run", "nll"), ("a", "56.806")], "<>")
+    [['run', '   nll'], ['a  ', '56.806']]
     """
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
@@ -20,5 +23,9 @@ def padded(rows: Sequence[Sequence[str]], sides: str) -> list[list[str]]:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number with so many digits after the point; a dash where there is none."""
+    """A number with ``digits`` after the point; a dash for None.
+
+    >>> number(1.25, 1), number(None)
+    ('1.2', '-')
+    """
     return "-" if value is None else f"{value:.{digits}f}"

@@ -21,17 +21,14 @@ _BATCH_SIZE = 64
 
 @dataclass(frozen=True)
 class DecodedRun:
-    """Sentences of a split and what the run makes of them; no text where it could not be had.
+    """Sentences of a split and what the run makes of them; empty where that failed.
 
-    latents
-        Posterior means, ``(num_sentences, latent_dim)``, sites one after the other; None for a
-        model without latents.
-    reconstructions
-        Of the first sentences, decoded greedily from their posterior means.
-    samples
-        From the prior, word by word by chance.
-    problem
-        Why there are no samples, or no sentences; one line.
+    :param lengths: tokens of each sentence, ``<eos>`` counted.
+    :param latents: posterior means, ``(num_sentences, latent_dim)``, the sites concatenated; None
+        for a model without latents.
+    :param reconstructions: of the first sentences, decoded greedily from their posterior means.
+    :param samples: from the prior, by ancestral sampling.
+    :param problem: why there are no samples, or no sentences; one line.
     """
 
     split: str
@@ -62,19 +59,19 @@ def decode_run(
     except UserError as error:
         return DecodedRun(split, samples=samples, problem=str(error))
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(rows), generator=generator)[:num_sentences].numpy()
-    sentences = tuple(tokenizer.decode(rows[int(index)].tolist()) for index in chosen)
-    lengths = tuple(rows.lengths[chosen].tolist())
+    indices = torch.randperm(len(rows), generator=generator)[:num_sentences].numpy()
+    sentences = tuple(tokenizer.decode(rows[int(index)].tolist()) for index in indices)
+    lengths = tuple(rows.lengths[indices].tolist())
     latents = []
     try:
-        for part in np.split(chosen, range(_BATCH_SIZE, len(chosen), _BATCH_SIZE)):
+        for part in np.split(indices, range(_BATCH_SIZE, len(indices), _BATCH_SIZE)):
             means = encode(guide, rows.batch(part), seed=seed)
             latents.append(
                 torch.cat([mean.reshape(len(mean), -1).cpu() for mean in means.values()], 1)
             )
     except UserError:
         return DecodedRun(split, sentences, lengths, samples=samples)
-    decoded = reconstruct(model, guide, rows.batch(chosen[:num_shown]), seed=seed)
+    decoded = reconstruct(model, guide, rows.batch(indices[:num_shown]), seed=seed)
     return DecodedRun(
         split,
         sentences,

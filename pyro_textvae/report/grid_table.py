@@ -54,9 +54,9 @@ def grid_csv(result: dict[str, Any]) -> str:
     header = ["cell", *(f"axis_{axis}" for axis in axes), "finished_runs", "failed_runs", *keys]
     writer.writerow([*header, *_OF_DIFFERENCES])
     for row in result["rows"]:
-        own = differences.get(row["cell"], {})
-        low, high = own.get("interval", (None, None))
-        values = {**own, "low": low, "high": high}
+        difference = differences.get(row["cell"], {})
+        low, high = difference.get("interval", (None, None))
+        values = {**difference, "low": low, "high": high}
         writer.writerow(
             [
                 row["cell"],

@@ -27,14 +27,12 @@ from pyro_textvae.run_folder.evaluated_run import (
 class RunRecord:
     """The files of one run, read once; where one is missing or damaged, a note says so.
 
-    name
-        The shortest end of the path that tells the run from the others of the report.
-    number
-        Its place in the report, from 1.
-    epochs
-        The lines of metrics.jsonl that stand for a whole epoch.
-    sentences
-        The columns of evaluation.sentences.jsonl, shapes ``(num_sentences,)``.
+    :param name: the shortest end of the path that tells the run from the others of the report.
+    :param number: its place in the report, from 1.
+    :param epochs: the lines of metrics.jsonl that stand for a whole epoch.
+    :param evaluation_note: why there is no evaluation; None where there is one.
+    :param sentences: the columns of evaluation.sentences.jsonl, shapes ``(num_sentences,)``.
+    :param sentences_note: why there are none; None where there are.
     """
 
     path: Path

@@ -14,7 +14,11 @@ import torch
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions, machine and commit that a result was made with."""
+    """Versions, machine and commit that a result is made with, as plain values.
+
+    >>> sorted(describe_environment())
+    ['commit', 'cuda', 'packages', 'platform', 'python', 'threads']
+    """
     packages = ("pyro-textvae", "torch", "pyro-ppl", "numpy", "tokenizers", "safetensors", "nltk")
     return {
         "python": platform.python_version(),

@@ -29,7 +29,12 @@ _COLUMNS = ("log_px", "standard_error", *_COUNTS)
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """The last evaluation of a run; columns ``(num_sentences,)``, nats."""
+    """The last evaluation of a run.
+
+    :param name: the path of the run, as it was given.
+    :param evaluation: what ``evaluation.json`` holds, in the units of the README.
+    :param columns: what its table holds of every sentence, ``(num_sentences,)``; nats.
+    """
 
     name: str
     evaluation: dict[str, Any]
@@ -37,17 +42,17 @@ class EvaluatedRun:
 
     @cached_property
     def log_px(self) -> Tensor:
-        """Log-likelihood of each sentence."""
+        """Log-likelihood of each sentence, ``(num_sentences,)``; nats."""
         return self.columns["log_px"]
 
     @cached_property
     def standard_error(self) -> Tensor:
-        """Monte Carlo standard error of ``log_px``."""
+        """Monte Carlo standard error of ``log_px``, ``(num_sentences,)``; nats."""
         return self.columns["standard_error"]
 
     @cached_property
     def num_tokens_per_sentence(self) -> Tensor:
-        """Number of tokens of each sentence."""
+        """Number of tokens of each sentence, ``(num_sentences,)``, ``<eos>`` counted."""
         return self.columns["num_tokens"]
 
 
@@ -68,8 +73,9 @@ class EvaluationError(UserError):
 def read_evaluated_run(path: str | Path | RunFolder) -> EvaluatedRun:
     """The last evaluation of a run and the numbers of its sentences, fit to be compared.
 
-    :raises UserError: when the run is not evaluated, or its files are damaged or of an earlier
-        version that kept less.
+    :raises EvaluationError: when the run is not evaluated, or its files are damaged or of an
+        earlier version that kept less.
+    :raises UserError: when ``path`` is no run.
     """
     evaluation = read_evaluation(path)
     file = RunFolder.of(path).evaluation
@@ -156,8 +162,8 @@ def compared_names() -> list[str]:
 
 
 def _types() -> dict[str, tuple[type, ...]]:
-    known = {each.name: each.types for each in quantities.QUANTITIES}
-    types = {name: known[name] for name in compared_names() if name in known}
+    wanted = compared_names()
+    types = {each.name: each.types for each in quantities.QUANTITIES if each.name in wanted}
     return {**types, "warnings": (list,)}
 
 

@@ -13,7 +13,10 @@ from typing import Any
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then rename it to ``path``."""
+    """Let ``write`` fill a temporary file beside ``path``, then rename it to ``path``.
+
+    :param write: is called with the path of the temporary file.
+    """
     temporary = path.with_name(f"unfinished-{os.getpid()}-{path.name}")
     try:
         write(temporary)
@@ -39,7 +42,11 @@ def _put(path: Path, text: str) -> None:
 
 
 def plain_json(value: Any) -> Any:
-    """JSON has no infinities and no NaN: null says that there is no such number."""
+    """The value with None for infinities and NaN, which JSON does not have.
+
+    >>> plain_json({"nll": float("nan"), "curve": (1.5, float("inf"))})
+    {'nll': None, 'curve': [1.5, None]}
+    """
     if isinstance(value, dict):
         return {name: plain_json(each) for name, each in value.items()}
     if isinstance(value, list | tuple):

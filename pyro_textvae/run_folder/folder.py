@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""The folder of a run: what is where, written so that nothing is ever half there."""
+"""The folder of a run: what is where, each file written whole or not at all."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class RunFolder:
 
     @classmethod
     def of(cls, run: str | Path | RunFolder) -> RunFolder:
-        """The folder of a run; one that is given keeps what it has read already."""
+        """The folder of a run; a ``RunFolder`` itself, with what it has read, is returned."""
         return run if isinstance(run, RunFolder) else cls(run)
 
     def __str__(self) -> str:
@@ -91,7 +91,7 @@ class RunFolder:
         )
 
     def create(self, settings: dict[str, Any], *, overwrite: bool) -> None:
-        """Make the folder, with config.yaml in it before anything else: by it a run is known.
+        """Make the folder, and first of all config.yaml in it, by which it is recognised as a run.
 
         :raises UserError: when it holds anything, unless it is a run and ``overwrite`` is set.
         """

@@ -21,7 +21,11 @@ _INDEX = "index"
 
 
 def sentence_table_path(evaluation: str | Path) -> Path:
-    """Where the table of an evaluation file lies: beside evaluation.json."""
+    """The file beside an evaluation that holds the numbers of its sentences.
+
+    >>> sentence_table_path("runs/a/evaluation.json").as_posix()
+    'runs/a/evaluation.sentences.jsonl'
+    """
     return Path(evaluation).with_suffix(".sentences.jsonl")
 
 
@@ -30,7 +34,7 @@ def write_sentence_table(
 ) -> None:
     """Write a table whole or not at all: a line that says what it is, then a line a sentence.
 
-    The place of a sentence in the corpus is written as ``index``. NaN and infinities are written
+    The index of a sentence in the corpus is written as ``index``. NaN and infinities are written
     as null: JSON has neither.
 
     :param evaluation_id: of the evaluation that the table belongs to.
@@ -53,10 +57,10 @@ def write_sentence_table(
 
 
 def read_sentence_table(path: str | Path) -> tuple[str, dict[str, Tensor]]:
-    """The id of the evaluation, and the columns, ``(N,)``; null is NaN.
+    """Read a table back.
 
-    A column of whole numbers alone is int64, any other float64.
-
+    :returns: the id of its evaluation, and its columns ``(N,)`` by name: int64 where all numbers
+        are whole, otherwise float64 with NaN for null.
     :raises UserError: with the number of the line, for a table that is damaged.
     """
     path = Path(path)
@@ -105,12 +109,12 @@ def _read_row(path: Path, number: int, line: bytes, names: list[str]) -> dict[st
 
 def _read_object(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except ValueError as error:
         raise _damaged(path, number, "not JSON") from error
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise _damaged(path, number, "not a JSON object")
-    return found
+    return value
 
 
 def _damaged(path: Path, number: int, reason: str) -> UserError:

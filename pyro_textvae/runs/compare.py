@@ -46,16 +46,16 @@ def compare_runs(
         if places.count(place) > 1:
             raise UserError(f"the run {path} is given twice: give every run once")
     runs = [read_evaluated_run(Path(path)) for path in paths]
-    for other in runs[1:]:
-        check_same_sentences(runs[0], other)
+    for run in runs[1:]:
+        check_same_sentences(runs[0], run)
     all_pairs = combinations(range(len(runs)), 2)
     shown = [pair for pair in all_pairs if len(runs) <= MOST_RUNS_IN_ALL_PAIRS or pair[0] == 0]
-    found = {pair: _compare(runs, pair, num_resamples, seed) for pair in shown}
+    comparisons = {pair: _compare(runs, pair, num_resamples, seed) for pair in shown}
     return {
         **what_was_scored(runs[0]),
         "runs": [run_summary(run) for run in runs],
-        "pairs": [_described(runs, pair, found[pair]) for pair in shown],
-        "best": _best(runs, found, num_resamples, seed),
+        "pairs": [_described(runs, pair, comparisons[pair]) for pair in shown],
+        "best": _best(runs, comparisons, num_resamples, seed),
         "bootstrap": describe_bootstrap(num_resamples, seed),
         "environment": describe_environment(),
     }
@@ -115,16 +115,16 @@ def described(a: str, b: str, comparison: Comparison) -> dict[str, Any]:
 
 def _best(
     runs: Sequence[EvaluatedRun],
-    found: dict[tuple[int, int], Comparison],
+    comparisons: dict[tuple[int, int], Comparison],
     num_resamples: int,
     seed: int,
 ) -> str | None:
     lowest = max(range(len(runs)), key=lambda place: runs[place].log_px.mean().item())
-    for other in range(len(runs)):
-        if other == lowest:
+    for place in range(len(runs)):
+        if place == lowest:
             continue
-        pair = (min(lowest, other), max(lowest, other))
-        comparison = found.get(pair) or _compare(runs, pair, num_resamples, seed)
+        pair = (min(lowest, place), max(lowest, place))
+        comparison = comparisons.get(pair) or _compare(runs, pair, num_resamples, seed)
         if comparison.sign != (-1 if lowest == pair[0] else 1):
             return None
     return runs[lowest].name

@@ -4,7 +4,10 @@
 
 import pytest
 
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
+from pyro_textvae.grid.run import _OF_THE_CORPUS
+from pyro_textvae.runs.load import load_corpus_of
 from tests.grid.test_run import SETTINGS, grid_in, quietly
 
 
@@ -39,3 +42,13 @@ def test_damaged_run_is_replaced_on_request(tmp_path):
         quietly(grid)
     result, _ = quietly(grid, overwrite=True)
     assert not result["failures"]
+
+
+def test_cells_share_a_corpus_only_where_all_that_it_is_made_of_is_the_same(monkeypatch):
+    given = {}
+    monkeypatch.setattr(
+        "pyro_textvae.runs.load.load_corpus", lambda source, **options: given.update(options)
+    )
+    load_corpus_of(TrainConfig())
+    assert given
+    assert {"data", *given} == set(_OF_THE_CORPUS)

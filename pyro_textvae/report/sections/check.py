@@ -36,26 +36,26 @@ def check(runs: Sequence[RunRecord]) -> Section:
     """Annealed against checked estimates, and the bounds from both sides."""
 
     def blocks_of(run: RunRecord) -> list[Block]:
-        found = (run.evaluation or {}).get("check")
+        results = (run.evaluation or {}).get("check")
         if run.evaluation is None or not run.has_latent:
             return [run.lacks("check by annealing")]
-        if not found:
+        if not results:
             command = f"{evaluate_command(run.path, run.evaluation)} --check"
             return [Note(f"The evaluation of {run.name} was not checked.", "missing", command)]
         blocks: list[Block] = []
-        if found.get("annealing"):
-            blocks += _annealing_blocks(run, found["annealing"], runs)
-        if found.get("bidirectional"):
-            blocks.append(_sandwich_table(found["bidirectional"]))
-        if found.get("gaps"):
-            blocks.append(_gap_table(found["gaps"]))
-        return [*blocks, *(Note(f"{text}.", "missing") for text in found.get("left_out") or ())]
+        if results.get("annealing"):
+            blocks += _annealing_blocks(run, results["annealing"], runs)
+        if results.get("bidirectional"):
+            blocks.append(_sandwich_table(results["bidirectional"]))
+        if results.get("gaps"):
+            blocks.append(_gap_table(results["gaps"]))
+        return [*blocks, *(Note(f"{text}.", "missing") for text in results.get("left_out") or ())]
 
     return Section("Independent check by annealing", "check", for_each_run(runs, blocks_of, _LEAD))
 
 
 def _annealing_blocks(
-    run: RunRecord, found: Mapping[str, Any], runs: Sequence[RunRecord]
+    run: RunRecord, annealing: Mapping[str, Any], runs: Sequence[RunRecord]
 ) -> list[Block]:
     rows = []
     blocks: list[Block] = []
@@ -63,7 +63,7 @@ def _annealing_blocks(
         ("random", "sentences drawn at random"),
         ("worst", "sentences of worst k-hat"),
     ):
-        part = found.get(key)
+        part = annealing.get(key)
         if part is None:
             continue
         difference = f"{part['mean']:+.3f} ± {part['standard_error']:.3f}"
@@ -75,48 +75,48 @@ def _annealing_blocks(
             text = f"Annealing finds a lower log p(x) ({difference} nats) on the {what}"
             blocks.append(Note(f"{text}: it was too short to check anything.", "warning"))
     headings = ("", "sentences", "annealed minus evaluated log p(x), nats per sentence")
-    table = Table(headings, tuple(rows), _settings(found))
-    pairs = _pairs(found)
+    table = Table(headings, tuple(rows), _settings(annealing))
+    pairs = _pairs(annealing)
     return [table, *blocks, *([_picture(run, pairs, runs)] if pairs else [])]
 
 
-def _sandwich_table(found: Mapping[str, Any]) -> Table:
+def _sandwich_table(bounds: Mapping[str, Any]) -> Table:
     def bound(key: str) -> str:
-        return f"{found[key]:.3f} ± {found[f'{key}_standard_error']:.3f}"
+        return f"{bounds[key]:.3f} ± {bounds[f'{key}_standard_error']:.3f}"
 
     rows = (
         ("lower bound of log p(x)", bound("lower")),
         ("upper bound of log p(x)", bound("upper")),
         ("gap", bound("gap")),
     )
-    headings = (f"{found['num_sentences']} simulated sentences", "nats per sentence")
-    return Table(headings, rows, f"{_SANDWICH} ({_settings(found)})")
+    headings = (f"{bounds['num_sentences']} simulated sentences", "nats per sentence")
+    return Table(headings, rows, f"{_SANDWICH} ({_settings(bounds)})")
 
 
-def _gap_table(found: Mapping[str, Any]) -> Table:
+def _gap_table(gaps: Mapping[str, Any]) -> Table:
     rows = tuple(
-        (gap.label, quantity_text(gap, found, PAGE))
+        (gap.label, quantity_text(gap, gaps, PAGE))
         for gap in GAPS
-        if found.get(gap.name) is not None
+        if gaps.get(gap.name) is not None
     )
-    return Table((f"{found['num_sentences']} sentences", "nats per sentence"), rows, _GAPS)
+    return Table((f"{gaps['num_sentences']} sentences", "nats per sentence"), rows, _GAPS)
 
 
-def _settings(found: Mapping[str, Any]) -> str:
+def _settings(results: Mapping[str, Any]) -> str:
     names = {
         "num_chains": "chains",
         "num_temperatures": "temperatures",
         "leapfrog_steps": "leapfrog steps",
         "evaluations": "decoder evaluations",
     }
-    known = [f"{found[key]:,} {name}" for key, name in names.items() if key in found]
-    return ", ".join([*known, *([f"seed {found['seed']}"] if "seed" in found else [])])
+    settings = [f"{results[key]:,} {name}" for key, name in names.items() if key in results]
+    return ", ".join([*settings, *([f"seed {results['seed']}"] if "seed" in results else [])])
 
 
-def _pairs(found: Mapping[str, Any]) -> list[tuple[float, float, float, bool]]:
+def _pairs(annealing: Mapping[str, Any]) -> list[tuple[float, float, float, bool]]:
     """Evaluated and annealed nll, error of the latter, and whether drawn at random."""
     columns = ("checked", "annealed", "annealed_error", "is_random")
-    rows = zip(*(found.get(name) or () for name in columns), strict=True)
+    rows = zip(*(annealing.get(name) or () for name in columns), strict=True)
     return [
         (-checked, -annealed, error or 0.0, is_random)
         for checked, annealed, error, is_random in rows

@@ -38,17 +38,17 @@ def khat(runs: Sequence[RunRecord]) -> Section:
         if run.sentences is None:
             return [run.sentences_note or run.lacks("k-hat of the sentences")]
         values = run.sentences["khat"]
-        known = values[values.isfinite()]
+        finite = values[values.isfinite()]
         blocks: list[Block] = []
-        if len(known):
-            blocks.append(_picture(run, known, runs))
-        if len(known) < len(values):
+        if len(finite):
+            blocks.append(_picture(run, finite, runs))
+        if len(finite) < len(values):
             blocks.append(
                 Note(
-                    f"{len(values) - len(known):,} of {len(values):,} sentences have no k-hat: "
+                    f"{len(values) - len(finite):,} of {len(values):,} sentences have no k-hat: "
                     "fewer than 100 draws, or weights that are all the same, as at a collapsed "
                     "posterior.",
-                    "plain" if len(known) else "missing",
+                    "plain" if len(finite) else "missing",
                 )
             )
         return blocks
@@ -57,12 +57,18 @@ def khat(runs: Sequence[RunRecord]) -> Section:
 
 
 def khat_counts(values: Tensor) -> Tensor:
-    """Sentences in bins of 0.1 from -1 to 2; what lies beyond is in the first and the last.
+    """Number of sentences in each bin of 0.1 from -1 to 2; the first and last hold what is beyond.
 
     Bins are closed above, as the thresholds are: 0.7 itself is not above 0.7.
+
+    :param values: k-hat of each sentence, ``(N,)``.
+    :returns: counts, ``(30,)``.
+
+    >>> khat_counts(torch.tensor([-3.0, 0.7, 0.71])).nonzero().flatten().tolist()
+    [0, 16, 17]
     """
     bins = round((_HIGH - _LOW) / _WIDTH)
-    place = ((values - _LOW) / _WIDTH - 1e-9).floor().clamp(0, bins - 1).long()
+    place = ((values.double() - _LOW) / _WIDTH - 1e-9).floor().clamp(0, bins - 1).long()
     return torch.bincount(place, minlength=bins)
 
 

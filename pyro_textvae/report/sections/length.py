@@ -43,13 +43,18 @@ class LengthBin:
 
 
 def length_bins(tokens: Tensor, nll: Tensor, most: int = _MOST_BINS) -> list[LengthBin]:
-    """Groups of sentences of like length, at most ``most``; all of one length in one group.
+    """Groups of sentences of similar length, at most ``most``; all of one length in one group.
 
     The nll per token of a group is total nats over total tokens; its standard error is that of a
     ratio of means (delta method). Errors are NaN in a group of one sentence.
 
     :param tokens: tokens of each sentence, ``(N,)``.
     :param nll: nats of each sentence, ``(N,)``.
+
+    >>> import torch
+    >>> bins = length_bins(torch.tensor([2, 9, 2, 9]), torch.tensor([5.0, 18.0, 7.0, 18.0]), 2)
+    >>> [(group.shortest, group.longest, group.nll, group.per_token) for group in bins]
+    [(2, 2, 6.0, 3.0), (9, 9, 18.0, 2.0)]
     """
     order = tokens.argsort(stable=True)
     lengths, nll = tokens[order].double(), nll[order].double()

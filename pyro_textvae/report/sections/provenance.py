@@ -28,7 +28,7 @@ def provenance(runs: Sequence[RunRecord], seed: int) -> Section:
 
     here = describe_environment()
     paths = " ".join(shlex.quote(str(run.path)) for run in runs)
-    own = Table(
+    this_report = Table(
         ("", "this report"),
         (
             ("command", f"pyro-textvae report {paths} --seed {seed}"),
@@ -37,7 +37,7 @@ def provenance(runs: Sequence[RunRecord], seed: int) -> Section:
         ),
         prose=True,
     )
-    return Section("Provenance", "provenance", (*for_each_run(runs, blocks_of), own))
+    return Section("Provenance", "provenance", (*for_each_run(runs, blocks_of), this_report))
 
 
 def _rows(run: RunRecord) -> tuple[tuple[str, str, str], ...]:
@@ -64,10 +64,10 @@ def _rows(run: RunRecord) -> tuple[tuple[str, str, str], ...]:
 
 def _training_environment(run: RunRecord) -> dict[str, Any]:
     try:
-        found = json.loads(RunFolder(run.path).environment.read_text(encoding="utf-8"))
+        environment = json.loads(RunFolder(run.path).environment.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return environment if isinstance(environment, dict) else {}
 
 
 def _train_command(run: RunRecord) -> str:
