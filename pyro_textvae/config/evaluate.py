@@ -64,6 +64,12 @@ class EvaluationConfig:
         if error is not None and not (math.isfinite(error) and error > 0):
             raise UserError(f"target_standard_error must be positive, got {error}")
         check_split(self.split)
+        for name in ("text_column", "source_column", "label_column"):
+            if self.data is None and getattr(self, name) is not None:
+                raise UserError(
+                    f"{name} is of other text, and without data the run's own is evaluated: give "
+                    f"--data with it, or leave out {name}={getattr(self, name)!r}"
+                )
         # NumPy, which Pyro seeds too, takes no other.
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must lie in [0, 2**32), got {self.seed}")
