@@ -15,6 +15,7 @@ from pyro_textvae.config.checks import (
     check_settings,
     setting,
 )
+from pyro_textvae.errors import UserError
 
 Split = Literal["train", "valid", "test"]
 """The parts of a corpus."""
@@ -71,6 +72,12 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        for name in ("text_column", "source_column", "label_column"):
+            if self.data is None and getattr(self, name) is not None:
+                raise UserError(
+                    f"{name} is of other text, and without data the run's own is evaluated: give "
+                    f"--data with it, or leave out {name}={getattr(self, name)!r}"
+                )
 
     def identity(self) -> dict[str, Any]:
         """The settings that the numbers depend on, as plain values.

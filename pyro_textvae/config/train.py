@@ -118,7 +118,7 @@ class ProgramConfig:
     """
 
     data: str = "stdlib"
-    tokenizer: str = "word"
+    tokenizer: str = setting("word", Member("tokenizers"))
     text_column: str | None = None
     source_column: str | None = None
     label_column: str | None = None

@@ -16,9 +16,9 @@ from pyro_textvae.errors import UserError
 
 
 def default_cache_dir() -> Path:
-    """Return `$PYRO_TEXTVAE_CACHE`, else the user's cache folder by the XDG rules."""
-    if own := os.environ.get("PYRO_TEXTVAE_CACHE"):
-        return Path(own).expanduser()
+    """``$PYRO_TEXTVAE_CACHE``, else the user's cache folder by the XDG rules."""
+    if named := os.environ.get("PYRO_TEXTVAE_CACHE"):
+        return Path(named).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path("~/.cache").expanduser()) / "pyro-textvae"
 
@@ -26,11 +26,15 @@ def default_cache_dir() -> Path:
 def open_or_build(
     key: str, cache_dir: Path | None, build: Callable[[Path], None]
 ) -> tuple[Path, dict[str, Any]]:
-    """Return the folder and description of an entry, built first where absent or damaged.
+    """The folder and description of an entry, built first where absent or damaged.
 
-    `build` fills and seals an empty folder, which then takes its name in one step, so another
-    process sees all of it or nothing. Where the cache cannot be written, the entry lives in a
-    temporary folder until the process ends.
+    Another process sees all of an entry or nothing. Where the cache cannot be written, the entry
+    lives in a temporary folder until the process ends.
+
+    :param key: the name of the entry.
+    :param cache_dir: where entries are; None for the default.
+    :param build: fills and seals an empty folder, which then takes its name in one step.
+    :raises UserError: where there is no room, or the entry is removed meanwhile.
     """
     final = (cache_dir or default_cache_dir()) / key
     meta = read_sealed(final, key)

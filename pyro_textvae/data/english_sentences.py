@@ -62,7 +62,11 @@ def paragraphs(docstring: str) -> Iterator[str]:
 
 
 def sentences(paragraph: str) -> Iterator[str]:
-    """Yield the sentences of a paragraph: split after `.`, `!`, `?` before a capital."""
+    """Yield the sentences of a paragraph: split after a full stop, ``!`` or ``?`` before a capital.
+
+    >>> list(sentences("Reads a file, e.g. Makefile. Returns its text."))
+    ['Reads a file, e.g. Makefile.', 'Returns its text.']
+    """
     pending = ""
     for piece in _SENTENCE_END.split(paragraph):
         pending = f"{pending} {piece}" if pending else piece
@@ -78,11 +82,16 @@ def _identifier_words(match: re.Match[str]) -> str:
 
 
 def tokenised(sentence: str) -> str | None:
-    """Return the sentence lower-cased with punctuation set apart, or None where it is not English.
+    """The sentence lower-cased with punctuation set apart, or None where it is not English.
 
     Accepted: a capital at the start or a full stop at the end, 4 to 40 words, no symbols, at most
     two camel-case names, and a share of function words that only running text has. Names such as
-    `sys.path_hooks` are read as their words.
+    ``sys.path_hooks`` are read as their words.
+
+    >>> tokenised("Return the items of sys.path_hooks, if any.")
+    'return the items of sys path hooks , if any .'
+    >>> tokenised("x = foo(y) is the result of the call.") is None
+    True
     """
     text = _MARKUP.sub("", sentence.translate(_QUOTES).strip())
     text = _IDENTIFIER.sub(_identifier_words, text)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
@@ -96,9 +97,13 @@ def _takers(setting: str) -> list[str]:
 def _named(spec: str) -> tuple[Any, str]:
     """The class of a source, and what follows its name."""
     name, _, rest = spec.partition(":")
+    is_path = os.path.exists(spec)
     if name in zoo.names("sources"):
-        return zoo.load("sources", name), rest
-    if name.endswith(".py") or _is_imported(name, rest):
+        source_class = zoo.load("sources", name)
+        takes_location = _LOCATION in inspect.signature(source_class).parameters
+        if takes_location == bool(rest) or not is_path:
+            return source_class, rest
+    if name.endswith(".py") or (not is_path and _is_imported(name, rest)):
         return zoo.load("sources", spec), ""
     return zoo.load("sources", _FILES), spec
 

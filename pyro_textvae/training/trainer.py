@@ -23,6 +23,7 @@ from pyro_textvae.contract import TOKENS
 from pyro_textvae.data import Corpus
 from pyro_textvae.data.batching import Batch
 from pyro_textvae.infer import PerDatumELBO
+from pyro_textvae.infer.loss_module import loss_module
 from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.training.breakdown import broken_bound
 from pyro_textvae.training.metrics import MetricsFile, RunningMean
@@ -325,7 +326,7 @@ class Trainer:
 
     def _train_on(self, objective: ELBO) -> None:
         self.current_objective = objective
-        self.loss_module = objective(self.model, self.guide)
+        self.loss_module = loss_module(objective, self.model, self.guide)
 
     def _bound_counts(self) -> bool:
         """Whether neither the KL schedule nor the procedure can be why a bound is worse."""

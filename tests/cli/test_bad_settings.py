@@ -91,6 +91,7 @@ def test_bad_value_for_train(check_refused, train, flags, message):
         ),
         ("evaluate", "--split nope", r"--split must be one of train, valid, test, got 'nope'"),
         ("evaluate", "--seed -1", r"seed must .*, got -1"),
+        ("evaluate", "--label-column x", r"label_column is of other text, .*: give --data with it"),
         ("evaluate", "--out no/such.json", r"no folder no to write such\.json into: make it first"),
         ("evaluate", "--out .", r"--out \. is a folder: give the name of a file"),
         ("evaluate", "--out mine.txt", r"--out mine\.txt must end in \.json"),

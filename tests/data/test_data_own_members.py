@@ -120,8 +120,14 @@ def test_sources_that_are_not_there(tmp_path, folder):
             load_corpus(bare)
     with pytest.raises(UserError, match="no such corpus: 'grammer'; did you mean 'grammar'"):
         load_corpus("grammer")
-    moved = folder.rename(folder.with_name("a:b"))
-    assert len(load_corpus(moved).train) == 6
+
+
+def test_paths_that_look_like_names(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    for name in ("a:b", "nltk", "json:tool", "stdlib:old"):
+        folder.rename(folder.with_name(name))
+        assert len(load_corpus(name).train) == 6
+        folder.with_name(name).rename(folder)
 
 
 def test_every_source_of_the_catalogue_says_how_it_is_named():

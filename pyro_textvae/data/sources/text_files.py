@@ -168,13 +168,13 @@ class TextFiles:
 
     def _refuse_shared_column(self, text_name: str) -> None:
         columns = {**self._columns_asked_for(), "text_column": text_name}
-        for setting, column in columns.items():
-            for name, other in columns.items():
-                if name != setting and other == column:
-                    raise UserError(
-                        f"{self.name}: {setting} and {name} are both {column!r}; give each a "
-                        "column of its own"
-                    )
+        for column in columns.values():
+            sharing = [name for name, value in columns.items() if value == column]
+            if len(sharing) > 1:
+                raise UserError(
+                    f"{self.name}: {' and '.join(sharing)} are both {column!r}; give each another "
+                    "column"
+                )
 
     def _jsonl_rows(self, path: Path) -> Iterator[_Row]:
         wanted = (self.text_column,) if self.text_column else _USUAL_TEXT_COLUMNS

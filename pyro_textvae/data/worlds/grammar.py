@@ -14,13 +14,22 @@ from pyro_textvae.errors import UserError
 
 
 class Grammar:
-    """A language whose sentence probabilities are known, from grammar text in NLTK's PCFG notation.
+    """A language whose sentence probabilities are known: a probabilistic context-free grammar.
 
-    `text` holds lines such as `NP -> Det N [0.7] | NP PP [0.3]`, the first left side is the start
-    symbol; NLTK lets the probabilities of a symbol miss 1 by 0.01, here they are normalised. Raises
-    `UserError` for text that NLTK cannot read, a symbol without rules, an empty right side, or a
-    grammar whose sentences have no finite expected length (spectral radius of the matrix of
-    expected children >= 1).
+    >>> grammar = Grammar("S -> 'a' S [0.25] | 'a' [0.75]")
+    >>> grammar.sample(np.random.default_rng(0))
+    ['a']
+    >>> round(float(np.exp(grammar.log_prob(["a", "a"]))), 4)
+    0.1875
+    >>> round(grammar.expected_length, 4)
+    1.3333
+
+    :param text: the grammar in NLTK's notation, in lines such as ``NP -> Det N [0.7] | NP PP
+        [0.3]``, of which the first left side is the start symbol; NLTK lets the probabilities of a
+        symbol miss 1 by 0.01, here they are normalised.
+    :raises UserError: for text that NLTK cannot read, a symbol without rules, an empty right side,
+        or a grammar whose sentences have no finite expected length (spectral radius of the matrix
+        of expected children at least 1).
     """
 
     def __init__(self, text: str) -> None:
@@ -46,11 +55,18 @@ class Grammar:
         return sorted({child.word for child in children if isinstance(child, Word)})
 
     def sample(self, generator: np.random.Generator) -> list[str]:
-        """Draw the words of one sentence."""
+        """Draw the words of one sentence.
+
+        :raises UserError: for a generator that is not NumPy's.
+        """
         return self.sample_derivation(generator)[0]
 
     def sample_derivation(self, generator: np.random.Generator) -> tuple[list[str], float]:
-        """Draw a derivation; returns its words and its log probability in nats."""
+        """Draw a derivation.
+
+        :returns: its words, and its log-probability in nats.
+        :raises UserError: for a generator that is not NumPy's.
+        """
         if not isinstance(generator, np.random.Generator):
             raise UserError(
                 f"sample needs a numpy Generator, not {type(generator).__name__}; use"
@@ -65,14 +81,18 @@ class Grammar:
                 words.append(symbol.word)
                 continue
             rules, cumulative = self.rules[symbol], self._cumulative[symbol]
-            chosen = bisect_right(cumulative, generator.random() * cumulative[-1])
-            right, probability = rules[min(chosen, len(rules) - 1)]
+            drawn = bisect_right(cumulative, generator.random() * cumulative[-1])
+            right, probability = rules[min(drawn, len(rules) - 1)]
             log_probability += float(np.log(probability))
             pending.extend(reversed(right))
         return words, log_probability
 
     def log_prob(self, words: Sequence[str]) -> float:
-        """Return log p(words) in nats, summed over all derivations; -inf for a non-sentence."""
+        """log p(words) in nats, summed over all derivations; -inf for a non-sentence.
+
+        :param words: the words of one sentence.
+        :raises UserError: for a string, which is not split into words.
+        """
         if isinstance(words, str):
             raise UserError(f"log_prob takes a list of words, not the string {words!r}; split it")
         return self._inside.log_prob(words)
@@ -89,10 +109,14 @@ class Grammar:
 
     @cached_property
     def entropy(self) -> float:
-        """Entropy of a derivation in nats; of a sentence too where the grammar is unambiguous.
+        r"""Entropy of a derivation in nats; of a sentence too where the grammar is unambiguous.
 
-        Solves h = h0 + M h, with h0 the entropy of the choice of a rule and M the expected children
-        (Grenander 1967).
+        .. math:: h = h_0 + M h
+
+        with :math:`h_0` the entropy of the choice of a rule at each symbol, and :math:`M` the
+        expected number of children of each symbol.
+
+        Source: Grenander 1967, "Syntax-controlled probabilities", Brown University.
         """
         return self._expected_total(
             {
@@ -107,11 +131,11 @@ class Grammar:
         _, expected_words = self._moments()
         return self._expected_total(dict(zip(self._nonterminals, expected_words, strict=True)))
 
-    def _expected_total(self, own: dict[str, float]) -> float:
+    def _expected_total(self, at_symbol: dict[str, float]) -> float:
         """Expected sum over a derivation's nodes of a quantity that each symbol contributes."""
         expected_children, _ = self._moments()
         identity = np.eye(len(self._nonterminals))
-        right = np.array([own[symbol] for symbol in self._nonterminals])
+        right = np.array([at_symbol[symbol] for symbol in self._nonterminals])
         totals = np.linalg.solve(identity - expected_children, right)
         return float(totals[self._nonterminals.index(self.start)])
 
@@ -130,7 +154,7 @@ class Grammar:
 
 
 class Word(tuple[str]):
-    """A terminal; a type of its own, so that the word `NP` is not the symbol `NP`."""
+    """A terminal; a type of its own, so that the word ``NP`` is not the symbol ``NP``."""
 
     __slots__ = ()
 
@@ -151,7 +175,7 @@ def _read(text: str) -> tuple[str, Rules]:
         parsed = PCFG.fromstring(text)
     except ValueError as error:
         line = " ".join(str(error).split())
-        raise UserError(f"NLTK cannot read the grammar ({line}); mend that line") from None
+        raise UserError(f"NLTK cannot read the grammar ({line}); fix that line") from None
     start = str(parsed.start())
     rules: Rules = {}
     reached = [start]

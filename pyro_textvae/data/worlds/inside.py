@@ -10,13 +10,21 @@ import numpy as np
 class InsideAlgorithm:
     """Sentence probabilities by CKY on a binarised grammar, unit rules summed in closed form.
 
-    A rule of three or more symbols becomes a chain of binary ones through symbols of its own, so
+    A rule of three or more symbols becomes a chain of binary ones through new symbols, so
     derivations stay one to one. Chains of unit rules of any length are a geometric series, whose
-    sum is (I - U)^-1 (Stolcke 1995). Every span is scaled by its own largest entry, so long
-    sentences do not underflow.
+    sum is (I - U)^-1. Every span is scaled by its largest entry, so long sentences do not
+    underflow.
 
-    `rules` are (left, right, probability) without empty right sides; `words` maps those symbols
-    that are terminals to their words.
+    Source: Stolcke 1995, https://aclanthology.org/J95-2002, for the chains of unit rules.
+
+    >>> rules = [("S", ("S", "S"), 0.5), ("S", ("a",), 0.5)]
+    >>> inside = InsideAlgorithm("S", rules, {"a": "a"})
+    >>> round(float(np.exp(inside.log_prob(["a", "a", "a"]))), 4)
+    0.0625
+
+    :param start: the start symbol.
+    :param rules: left side, right side and probability of each; no right side is empty.
+    :param words: the word of each symbol that is a terminal.
     """
 
     def __init__(
@@ -70,7 +78,7 @@ class InsideAlgorithm:
             self._assemble[:, column] = self._closure[:, parent] * probability
 
     def log_prob(self, words: Sequence[str]) -> float:
-        """Return log p(words) in nats, -inf for a non-sentence."""
+        """log p(words) in nats; -inf for a non-sentence."""
         if not words or any(word not in self._words for word in words):
             return -np.inf
         count = len(words)

@@ -6,7 +6,7 @@ Every sentence has one derivation, so its entropy is that of the derivation, in 
 makes it so: a noun takes one modifier at most, and a place belongs to the verb alone; relative
 clauses hold neither places nor joined verbs; only bare noun phrases are joined; clauses are joined
 to the right, by words that join nothing else; no word stands in two classes. Nouns and adjectives
-begin with consonants, so that `a` is always right.
+begin with consonants, so that ``a`` is always right.
 """
 
 _STRUCTURE = """
@@ -75,7 +75,7 @@ _CLASSES = {
 
 
 def shipped_grammar_text() -> str:
-    """Return the grammar in NLTK's notation; the r-th word of a class has weight 1 / (r + 2)."""
+    """The grammar in NLTK's notation; the r-th word of a class has weight 1 / (r + 2)."""
     lines = [_STRUCTURE.replace("|\n", "| ").strip()]
     for name, words in _CLASSES.items():
         listed = words.split()
