@@ -79,9 +79,25 @@ def fit_ex_post_density(
     num_components: int = 10,
     seed: int = 0,
 ) -> ExPostDensity:
-    """Fit a mixture of Gaussians to the aggregate posterior, by expectation maximisation.
+    r"""Fit a mixture of Gaussians to the aggregate posterior, by expectation maximisation.
 
-    Source: Ghosh et al. (2020), From variational to deterministic autoencoders, section 4.
+    .. math::
+        \frac{1}{N} \sum_n q(z \mid x_n) \approx
+        \sum_c \pi_c \, \mathcal{N}(z; \mu_c, \Sigma_c)
+
+    Source: Ghosh et al. (2020), section 4, https://arxiv.org/abs/1903.12436.
+
+    >>> from pyro_textvae.guides import GaussianGuide
+    >>> from pyro_textvae.models import SentenceVAE
+    >>> from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
+    >>> from pyro_textvae.priors import StandardNormal
+    >>> sizes = {"vocab_size": 9, "embedding_dim": 4, "hidden_dim": 5}
+    >>> model = SentenceVAE(StandardNormal(2), LSTMDecoder(**sizes, latent_dim=2, max_length=7))
+    >>> guide = GaussianGuide(LSTMEncoder(**sizes), 2)
+    >>> batches = [{"tokens": torch.tensor([[4, 5, 2], [6, 2, 0], [7, 4, 2]])}]
+    >>> density = fit_ex_post_density(model, guide, batches, batches, num_components=1)
+    >>> density.latents(model, 5)["z"].shape
+    torch.Size([5, 2])
 
     :param batches: what it is fitted to, as a rule the training split.
     :param held_out: what its fit is measured on.
@@ -93,15 +109,15 @@ def fit_ex_post_density(
         raise ValueError(f"num_components must be at least 1, got {num_components}")
     with evaluation_mode(model, guide, seed):
         site, fitted = _draw(model, guide, batches)
-        _, other = _draw(model, guide, held_out)
+        _, unseen = _draw(model, guide, held_out)
         if len(fitted.z) < num_components:
             raise UserError(
                 f"{num_components} components cannot be fitted to {len(fitted.z)} sentences: give "
                 "a smaller number of components"
             )
         mixture = _fit(fitted.z.double().cpu(), num_components, seed)
-        log_density = mixture.log_prob(other.z.double().cpu())
-    log_prior = other.log_prior.cpu()
+        log_density = mixture.log_prob(unseen.z.double().cpu())
+    log_prior = unseen.log_prior.cpu()
     gains = log_density - log_prior
     return ExPostDensity(
         site=site,
@@ -117,25 +133,25 @@ def fit_ex_post_density(
 
 def _draw(model: nn.Module, guide: nn.Module, batches: Batches) -> tuple[str, LatentDraws]:
     latents = SplitLatents(model, guide, batches)
-    mend = "sample from the prior instead"
+    instead = "sample from the prior instead"
     if latents.num_sentences < 2:
         raise UserError(
             f"a mixture needs at least 2 sentences, and as many held out, got "
-            f"{latents.num_sentences}: {mend}"
+            f"{latents.num_sentences}: {instead}"
         )
     site = latents.only
     if site is None:
         sites = ", ".join(latents.sites) or "none"
         raise UserError(
             "a mixture is fitted to one latent vector without a mask or a second plate, and the "
-            f"latents here are {sites}: {mend}"
+            f"latents here are {sites}: {instead}"
         )
     posterior = site.posteriors[0]
     if support_of(posterior) != "Real" or len(posterior.event_shape) != 1:
         raise UserError(
             f"a mixture of Gaussians is fitted to vectors of real numbers, and the latent "
             f"{site.name!r} has support {support_of(posterior)} and shape "
-            f"{tuple(posterior.event_shape)}: {mend}"
+            f"{tuple(posterior.event_shape)}: {instead}"
         )
     return site.name, site.draw(1)
 
@@ -148,7 +164,7 @@ def _fit(z: Tensor, num_components: int, seed: int) -> Mixture:
             "a mixture is fitted by scikit-learn, which is not installed: pip install "
             "'pyro-textvae[viz]'"
         ) from error
-    found = GaussianMixture(num_components, max_iter=500, random_state=seed % 2**32).fit(z.numpy())
-    covariances = torch.from_numpy(found.covariances_)
-    loc, weights = torch.from_numpy(found.means_), torch.from_numpy(found.weights_)
+    fit = GaussianMixture(num_components, max_iter=500, random_state=seed % 2**32).fit(z.numpy())
+    covariances = torch.from_numpy(fit.covariances_)
+    loc, weights = torch.from_numpy(fit.means_), torch.from_numpy(fit.weights_)
     return Mixture(weights.log(), MultivariateNormal(loc, covariances))

@@ -14,12 +14,26 @@ from pyro_textvae.infer.terms import PerDatumTerms
 
 
 class KLConstraint(ABC):
-    """Puts another quantity in the place of the KL term in training.
+    r"""Puts another quantity in the place of the KL term in training.
 
     An objective with a constraint maximises its bound minus the difference between the two, so
     that it can be joined to any bound; with ``BetaELBO`` this is the published form, the quantity
     itself in the KL's place, times the KL weight. What is reported of a model is always the
     unconstrained bound.
+
+    .. math::
+        \mathrm{loss}_n = -\big( \mathrm{bound}_n - \beta \, (C_n - \mathrm{KL}_n) \big)
+
+    >>> import torch
+    >>> class HalfTheKL(KLConstraint):
+    ...     def __call__(self, terms):
+    ...         return 0.5 * terms.total_kl.mean(0)
+    >>> terms = PerDatumTerms(
+    ...     log_likelihood=torch.zeros(1, 2), log_ratio={}, kl={"z": torch.tensor([[1.0, 3.0]])},
+    ...     scale=1.0,
+    ... )
+    >>> HalfTheKL()(terms)
+    tensor([0.5000, 1.5000])
     """
 
     needs_gradient_through_draws = False
@@ -46,6 +60,11 @@ class KLConstraint(ABC):
 
 def checked_amount(name: str, value: float) -> float:
     """A number that a constraint takes: finite and not negative.
+
+    >>> checked_amount("nats", -2.0)
+    Traceback (most recent call last):
+        ...
+    ValueError: nats must be finite and not negative, got -2.0
 
     :raises ValueError: with the name and the value, for any other.
     """

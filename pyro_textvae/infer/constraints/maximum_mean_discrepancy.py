@@ -17,21 +17,43 @@ Kernel = Literal["inverse_multiquadratic", "gaussian"]
 
 
 class MaximumMeanDiscrepancy(KLConstraint):
-    """(1 - alpha) KL_n + (alpha + weight - 1) MMD^2(q(z), p(z)), q(z) being the aggregate.
+    r"""InfoVAE: part of the KL given up for the distance of the aggregate posterior to the prior.
 
-    MMD^2 is the unbiased estimate, which may be negative, between the guide's draws for the
-    sentences of the batch and as many of the prior; each particle is one such set, for draws of
-    one sentence are not independent, and the estimates are averaged. Every sentence has this one
-    number. Several latent sites are summed: each is compared with the prior that the model gives it
-    at the guide's draws of the sites before. A batch of one sentence has no estimate, and counts
-    as 0. The prior's own parameters are not trained by it.
+    .. math::
+        C_n = (1 - \alpha) \, \mathrm{KL}_n + (\alpha + \text{weight} - 1) \,
+        \mathrm{MMD}^2(q(z), p(z))
+
+    q(z) is the aggregate posterior. MMD^2 is the unbiased estimate, which may be negative, between
+    the guide's draws for the sentences of the batch and as many of the prior; each particle is one
+    such set, for draws of one sentence are not independent, and the estimates are averaged. Every
+    sentence has this one number. Several latent sites are summed: each is compared with the prior
+    that the model gives it at the guide's draws of the sites before. A batch of one sentence has no
+    estimate, and counts as 0. The prior's own parameters are not trained by it.
 
     The kernels of draws at a distance r are 2 h^2 / (2 h^2 + r^2) and exp(-r^2 / (2 h^2)), h being
     the bandwidth. Without one, 2 h^2 is the mean squared distance between two of the prior's draws,
     which for a standard normal in D dimensions is about 2 D, as Tolstikhin et al. have it.
 
-    Source: Zhao et al. (2019), InfoVAE, with this discrepancy; Gretton et al. (2012), lemma 6, for
-    the estimate; Tolstikhin et al. (2018) for the kernel and its scale.
+    Source: Zhao et al. (2019), https://arxiv.org/abs/1706.02262, with this discrepancy;
+    Gretton et al. (2012), lemma 6, https://jmlr.org/papers/v13/gretton12a.html, for the estimate;
+    Tolstikhin et al. (2018), https://arxiv.org/abs/1711.01558, for the kernel and its scale.
+
+    >>> import pyro
+    >>> import pyro.distributions as dist
+    >>> import torch
+    >>> from pyro_textvae.infer import BetaELBO
+    >>> def model(tokens):
+    ...     with pyro.plate("data", len(tokens)):
+    ...         z = pyro.sample("z", dist.Normal(torch.zeros(1), 1.0).to_event(1))
+    ...         pyro.sample("x", dist.Normal(z.squeeze(-1), 1.0), obs=tokens)
+    >>> def guide(tokens):
+    ...     with pyro.plate("data", len(tokens)):
+    ...         pyro.sample("z", dist.Normal(torch.full((len(tokens), 1), 9.0), 1.0).to_event(1))
+    >>> terms = BetaELBO().terms(model, guide, tokens=torch.zeros(100))
+    >>> terms.total_kl[0, 0]
+    tensor(40.5000)
+    >>> bool(1 < MaximumMeanDiscrepancy(weight=1.0, alpha=1.0)(terms)[0] < 2)
+    True
 
     :param weight: lambda, at least 1 - alpha. MMD^2 is below 2, so weights are large: with
         sentences of 100 nats, 100 to 1000.
@@ -39,6 +61,7 @@ class MaximumMeanDiscrepancy(KLConstraint):
     :param kernel: its tails are heavy with inverse_multiquadratic, so that draws far from the prior
         have a gradient too; light with gaussian.
     :param bandwidth: h, the same for all sites.
+    :raises ValueError: for a number out of its range, or another kernel.
     """
 
     needs_gradient_through_draws = True
@@ -83,7 +106,15 @@ class MaximumMeanDiscrepancy(KLConstraint):
 def squared_discrepancy(
     draws: Tensor, of_prior: Tensor, kernel: Kernel, bandwidth: float | None = None
 ) -> Tensor:
-    """Unbiased MMD^2 between sets of N draws each, ``(K, N, D)`` and ``(K, N, D)`` to ``(K,)``.
+    r"""Unbiased MMD^2 between sets of N draws each, ``(K, N, D)`` and ``(K, N, D)`` to ``(K,)``.
+
+    .. math::
+        \frac{1}{N (N - 1)} \sum_{i \ne j} \big( k(z_i, z_j) + k(z'_i, z'_j) \big)
+        - \frac{2}{N^2} \sum_{i, j} k(z_i, z'_j)
+
+    >>> near, far = torch.zeros(1, 5, 2), torch.full((1, 5, 2), 1e6)
+    >>> squared_discrepancy(far, near, "gaussian", bandwidth=1.0)
+    tensor([2.])
 
     :param bandwidth: by default from the mean squared distance between the draws of the prior.
     """

@@ -16,7 +16,11 @@ from pyro_textvae.infer.terms import LatentSite, PerDatumTerms, by_datum
 
 
 class MutualInformation(KLConstraint):
-    """KL_n - weight I_n, where I_n = log q(z_n | x_n) - log (1/M) sum_m q(z_n | x_m).
+    r"""A reward for the information that z carries about the sentence.
+
+    .. math::
+        C_n = \mathrm{KL}_n - \text{weight} \, I_n,
+        \qquad I_n = \log q(z_n \mid x_n) - \log \frac{1}{M} \sum_{m=1}^M q(z_n \mid x_m)
 
     The mean of I_n estimates the mutual information of z and x under the guide, and cannot exceed
     log M. The mixture has the posteriors of the batch and those of up to ``memory`` sentences of
@@ -32,7 +36,25 @@ class MutualInformation(KLConstraint):
     sentence seen twice within it counts twice. Float64, for a matrix product of float32 is wrong by
     a nat at a scale of 0.01; time and space grow as K N (memory + N).
 
-    Source: Zhao et al. (2019) for the term, Hoffman & Johnson (2016) for the estimate.
+    Source: Zhao et al. (2019), https://arxiv.org/abs/1706.02262, for the term; Hoffman & Johnson
+    (2016), http://approximateinference.org/accepted/HoffmanJohnson2016.pdf, for the estimate.
+
+    >>> import pyro
+    >>> import pyro.distributions as dist
+    >>> import torch
+    >>> from pyro_textvae.infer import BetaELBO
+    >>> def model(tokens):
+    ...     with pyro.plate("data", len(tokens)):
+    ...         z = pyro.sample("z", dist.Normal(torch.zeros(1), 1.0).to_event(1))
+    ...         pyro.sample("x", dist.Normal(z.squeeze(-1), 1.0), obs=tokens)
+    >>> def guide(tokens):
+    ...     with pyro.plate("data", len(tokens)):
+    ...         pyro.sample("z", dist.Normal(tokens.unsqueeze(-1), 0.01).to_event(1))
+    >>> terms = BetaELBO().terms(model, guide, tokens=torch.tensor([-1.0, 1.0]))
+    >>> constraint = MutualInformation(weight=1.0)
+    >>> difference = terms.total_kl[0] - constraint(terms)
+    >>> difference  # Two posteriors far apart: log 2 nats each.
+    tensor([0.6931, 0.6931])
 
     :param weight: share of the information that is not charged.
     :param memory: sentences of earlier steps in the mixture; 0 for the batch alone.

@@ -16,14 +16,37 @@ from pyro_textvae.infer.terms import PerDatumTerms
 
 
 class BetaELBO(PerDatumELBO):
-    r"""E_q log p(x | z) - beta KL(q(z | x), p(z)), for each sentence, in nats.
+    r"""The evidence lower bound with a weight on its KL term, for each sentence, in nats.
+
+    .. math::
+        \mathbb{E}_{q(z \mid x)} \log p(x \mid z) - \beta \, \mathrm{KL}(q(z \mid x), p(z))
 
     With beta = 1 it is the evidence lower bound, as ``TraceMeanField_ELBO`` computes it: the KL in
     closed form where it is registered, sampled elsewhere. With any other beta it is no bound, and
     what is reported of a model is always the unweighted one. The weight lives here so that model
     and guide stay the same program in training and in evaluation.
 
-    Source: Higgins et al. (2017) for a fixed beta; Bowman et al. (2016) for annealing.
+    Source: Higgins et al. (2017), https://openreview.net/forum?id=Sy2fzU9gl, for a fixed beta;
+    Bowman et al. (2016), https://arxiv.org/abs/1511.06349, for annealing.
+
+    >>> import pyro
+    >>> import pyro.distributions as dist
+    >>> import torch
+    >>> def model(tokens):
+    ...     with pyro.plate("data", len(tokens)):
+    ...         z = pyro.sample("z", dist.Normal(0.0, 1.0))
+    ...         pyro.sample("x", dist.Normal(z, 1.0), obs=tokens)
+    >>> def guide(tokens):
+    ...     with pyro.plate("data", len(tokens)):
+    ...         pyro.sample("z", dist.Normal(tokens, 1.0))
+    >>> terms = BetaELBO().terms(model, guide, tokens=torch.tensor([0.0, 2.0]))
+    >>> terms.total_kl
+    tensor([[0., 2.]])
+    >>> from pyro_textvae.infer import LinearSchedule
+    >>> objective = BetaELBO(kl_weight=LinearSchedule(num_steps=4))
+    >>> objective.advance()
+    >>> objective.kl_weight
+    0.25
 
     :param kl_weight: beta, or a schedule of it; :meth:`advance` moves on by one training step, as
         a learning-rate scheduler's ``step`` does.

@@ -15,11 +15,27 @@ from pyro_textvae.infer.terms import PerDatumTerms
 
 
 class CIWAE(PerDatumELBO):
-    """elbo_share ELBO + (1 - elbo_share) IWAE, for each sentence, on the same draws.
+    r"""A mean of the evidence lower bound and of the importance-weighted one, on the same draws.
 
-    Source: Rainforth et al. (2018), equation 11.
+    .. math::
+        \beta \, \frac{1}{K} \sum_k \log w_k + (1 - \beta) \log \frac{1}{K} \sum_k w_k,
+        \qquad w_k = \frac{p(x, z_k)}{q(z_k \mid x)}
+
+    Nats for each sentence.
+
+    Source: Rainforth et al. (2018), equation 11, https://arxiv.org/abs/1802.04537.
+
+    >>> import torch
+    >>> terms = PerDatumTerms(
+    ...     log_likelihood=torch.tensor([[-1.0], [-3.0]]), log_ratio={}, kl={}, scale=1.0
+    ... )
+    >>> CIWAE(num_particles=2, elbo_share=1.0).bound(terms)
+    tensor([-2.])
+    >>> CIWAE(num_particles=2, elbo_share=0.0).bound(terms)
+    tensor([-1.5662])
 
     :param elbo_share: beta, from 0 (IWAE) to 1 (ELBO).
+    :raises ValueError: for a share outside ``[0, 1]``.
     """
 
     def __init__(self, num_particles: int = 16, elbo_share: float = 0.5, **options: Any) -> None:

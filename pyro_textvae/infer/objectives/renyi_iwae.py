@@ -17,17 +17,31 @@ from pyro_textvae.infer.traces import Draws
 
 
 class RenyiIWAE(PerDatumELBO):
-    """E 1/(1 - alpha) log (1/K) sum_k w_k^(1 - alpha), for each sentence, in nats.
+    r"""The variational Renyi bound, for each sentence, in nats.
+
+    .. math::
+        \mathbb{E} \frac{1}{1 - \alpha} \log \frac{1}{K} \sum_{k=1}^K w_k^{1 - \alpha},
+        \qquad w_k = \frac{p(x, z_k)}{q(z_k \mid x)}
 
     alpha = 0 is IWAE, alpha -> 1 the evidence lower bound, 0 < alpha < 1 between them: a lower
     bound of log p(x). With alpha < 0 it bounds log p(x) from neither side at a given K.
 
-    Source: Li & Turner (2016), equation 8; Tucker et al. (2019), appendix, for the doubly
-    reparameterised gradient.
+    Source: Li & Turner (2016), equation 8, https://arxiv.org/abs/1602.02311; Tucker et al. (2019),
+    appendix, https://arxiv.org/abs/1810.04152, for the doubly reparameterised gradient.
+
+    >>> import torch
+    >>> terms = PerDatumTerms(
+    ...     log_likelihood=torch.tensor([[-1.0], [-3.0]]), log_ratio={}, kl={}, scale=1.0
+    ... )
+    >>> RenyiIWAE(num_particles=2, alpha=0.0).bound(terms)
+    tensor([-1.5662])
+    >>> RenyiIWAE(num_particles=2, alpha=0.5).bound(terms)
+    tensor([-1.7598])
 
     :param alpha: any number but 1.
     :param doubly_reparameterised: weight the guide's gradient through the draws by
         alpha W + (1 - alpha) W^2 instead of differentiating the bound.
+    :raises ValueError: for an alpha of 1, or one that is not finite.
     """
 
     def __init__(

@@ -28,16 +28,35 @@ _Parameters = dict[str, tuple[Tensor, Tensor]]
 
 
 class SemiAmortisedELBO(BetaELBO):
-    """The weighted bound of BetaELBO at a posterior refined from the guide's output.
+    r"""The weighted bound of BetaELBO at a posterior refined from the guide's output.
+
+    .. math::
+        \lambda_{s+1} = \lambda_s + \eta \, \nabla_\lambda \mathrm{ELBO}_\beta(x; \lambda_s),
+        \qquad \lambda_0 = \text{guide}(x), \quad s < S
 
     ``num_steps`` steps of gradient ascent move each sentence's locations and log variances up the
-    weighted bound; the loss is the bound where they end. Its gradient goes through the steps, as
-    deep as they are: to the model along the whole path and to the guide at its start. Evaluation
-    scores the guide as it is; ``evaluate --proposal refined`` refines it too.
+    weighted bound; the loss is the bound where they end. Its gradient goes back through all the
+    steps: to the model along the whole path and to the guide at its start. Evaluation scores the
+    guide as it is; ``evaluate --proposal refined`` refines it too.
 
-    Source: Kim et al. (2018), algorithm 1.
+    Source: Kim et al. (2018), algorithm 1, https://arxiv.org/abs/1802.02550.
 
-    :param num_steps: gradient steps of each sentence.
+    >>> import pyro
+    >>> import pyro.distributions as dist
+    >>> import torch
+    >>> def model(tokens):
+    ...     with pyro.plate("data", len(tokens)):
+    ...         z = pyro.sample("z", dist.Normal(torch.zeros(1), 1.0).to_event(1))
+    ...         pyro.sample("x", dist.Normal(z.squeeze(-1), 1.0), obs=tokens)
+    >>> def guide(tokens):
+    ...     with pyro.plate("data", len(tokens)):
+    ...         pyro.sample("z", dist.Normal(torch.zeros(len(tokens), 1), 1.0).to_event(1))
+    >>> objective = SemiAmortisedELBO(num_particles=100, num_steps=20, step_size=0.3)
+    >>> (site,) = objective.terms(model, guide, tokens=torch.tensor([2.0])).passes[0]
+    >>> round(site.posterior.mean.mean().item())  # The posterior's mean is half of x.
+    1
+
+    :param num_steps: S, gradient steps of each sentence.
     :param step_size: of a step.
     :param clip_norm: largest norm of the step's gradient of a sentence. The paper clips the norm
         of a whole batch, which makes a sentence's posterior depend on its batch.

@@ -17,19 +17,34 @@ from pyro_textvae.infer.traces import Draws
 
 
 class ThermodynamicELBO(PerDatumELBO):
-    """sum_j (beta_(j+1) - beta_j) E_(pi_beta_j) log p(x, z) / q(z | x), for each sentence.
+    r"""The thermodynamic bound: a Riemann sum along the path from guide to posterior, in nats.
 
-    pi_beta is proportional to p(x, z)^beta q(z | x)^(1 - beta), and the expectations are over the
-    same K draws, weighted. The left sum: a lower bound of log p(x), and the evidence lower bound
-    with a single beta of 0. Bound and gradient are self-normalised, so both have a bias of order
-    1/K. Latents may be discrete: the gradient is a covariance of log q, and the draws are numbers.
+    .. math::
+        \sum_j (\beta_{j+1} - \beta_j) \,
+        \mathbb{E}_{\pi_{\beta_j}} \log \frac{p(x, z)}{q(z \mid x)},
+        \qquad \pi_\beta(z) \propto p(x, z)^\beta \, q(z \mid x)^{1 - \beta}
 
-    Source: Masrani et al. (2019), equations 9 and 12.
+    The expectations are over the same K draws, weighted. The left sum: a lower bound of log p(x),
+    and the evidence lower bound with a single beta of 0. Bound and gradient are self-normalised, so
+    both have a bias of order 1/K. Latents may be discrete: the gradient is a covariance of log q,
+    and the draws are numbers.
+
+    Source: Masrani et al. (2019), equations 9 and 12, https://arxiv.org/abs/1907.00031.
+
+    >>> import torch
+    >>> terms = PerDatumTerms(
+    ...     log_likelihood=torch.tensor([[-1.0], [-3.0]]), log_ratio={}, kl={}, scale=1.0
+    ... )
+    >>> ThermodynamicELBO(num_particles=2, betas=[0.0]).bound(terms)
+    tensor([-2.])
+    >>> ThermodynamicELBO(num_particles=2, betas=[0.0, 0.5]).bound(terms)
+    tensor([-1.7689])
 
     :param num_particles: at least 2, for the covariance.
     :param betas: the left ends of the intervals, from 0 upwards and below 1; by default 0 and four
         more, evenly spaced in log10 from 0.01.
-    :raises ValueError: for betas that do not begin with 0, do not rise, or reach 1.
+    :raises ValueError: for betas that do not begin with 0, do not rise, or reach 1, and for a
+        single particle.
     """
 
     draws = Draws.DETACHED

@@ -15,15 +15,36 @@ from pyro_textvae.infer.terms import PerDatumTerms
 
 
 class VIMCO(IWAE):
-    """The bound of IWAE, with a gradient for latents that have no reparameterisation.
+    r"""The bound of IWAE, with a gradient for latents that have no reparameterisation.
+
+    .. math::
+        \nabla_\phi = \mathbb{E}
+        \sum_k \big(\hat L - \hat L_{-k}\big) \nabla_\phi \log q(z_k \mid x)
+        + \sum_k W_k \nabla_\phi \log w_k
 
     Each draw's score is weighted by the bound less what it would be if the draw's own weight were
-    the geometric mean of the others'. Reparameterised latents beside them keep their gradient
-    through the draw. Unbiased.
+    the geometric mean of those of all other draws, which is the second L. Reparameterised latents
+    beside them keep their gradient through the draw. Unbiased.
 
-    Source: Mnih & Rezende (2016), equations 6 to 8.
+    Source: Mnih & Rezende (2016), equations 6 to 8, https://arxiv.org/abs/1602.06725.
+
+    >>> import pyro
+    >>> import pyro.distributions as dist
+    >>> import torch
+    >>> logit = torch.tensor(0.0, requires_grad=True)
+    >>> def model(tokens):
+    ...     with pyro.plate("data", len(tokens)):
+    ...         y = pyro.sample("y", dist.Bernoulli(0.5))
+    ...         pyro.sample("x", dist.Normal(y, 1.0), obs=tokens)
+    >>> def guide(tokens):
+    ...     with pyro.plate("data", len(tokens)):
+    ...         pyro.sample("y", dist.Bernoulli(logits=logit))
+    >>> VIMCO(num_particles=2)(model, guide)(tokens=torch.ones(999)).backward()
+    >>> bool(logit.grad < 0)  # The sentences are at 1, so that y = 1 is to become likelier.
+    True
 
     :param num_particles: at least 2, for the baseline.
+    :raises ValueError: for a single particle.
     """
 
     takes_discrete_latents = True
