@@ -3,6 +3,7 @@
 """One entry puts a number into every table, as its flags say."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,14 @@ def test_names_and_aliases_are_given_once():
     assert len(keys) == len(set(keys))
     errors = {each.error for each in quantities.QUANTITIES if each.error}
     assert errors <= set(keys)
+
+
+def test_readme_explains_numbers_by_their_names():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    units = readme.partition("\n## Units\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|", units, re.MULTILINE)
+    assert len(rows) > 10
+    assert set(rows) <= set(quantities.names())
 
 
 def test_new_number_is_a_line_of_the_terminal_table(add):
