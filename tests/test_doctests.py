@@ -5,12 +5,14 @@
 import doctest
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import pyro
 import pytest
 
 import pyro_textvae
+from pyro_textvae import zoo
 
 PACKAGE = Path(pyro_textvae.__file__).parent
 
@@ -45,3 +47,14 @@ def test_examples(name):
         pyro.set_rng_seed(0)
         runner.run(test, out=report.append)
     assert not runner.failures, "".join(report)
+
+
+@pytest.mark.parametrize("kind", ["objectives", "constraints", "kl_schedules", "methods"])
+def test_every_member_shows_an_example_and_where_it_comes_from(kind):
+    """And its formula, in objectives and constraints, with the source's address."""
+    for name in zoo.names(kind):
+        text = zoo.load(kind, name).__doc__
+        assert ">>> " in text, name
+        if kind in ("objectives", "constraints"):
+            assert ".. math::" in text, name
+            assert re.search(r"Source: [^>]*https?://", text), name

@@ -89,12 +89,12 @@ class MaximumMeanDiscrepancy(KLConstraint):
     def __call__(self, terms: PerDatumTerms) -> Tensor:
         """What stands in the KL's place, ``(N,)`` nats."""
         count = terms.log_likelihood.shape[1]
-        found = torch.zeros_like(terms.log_likelihood[0, 0])
+        discrepancy = torch.zeros_like(terms.log_likelihood[0, 0])
         for sites in terms.passes:
             for site in sites if count > 1 else ():
-                found = found + self._discrepancy(site, count) / len(terms.passes)
+                discrepancy = discrepancy + self._discrepancy(site, count) / len(terms.passes)
         kl = terms.total_kl.mean(0)
-        return (1 - self.alpha) * kl + (self.alpha + self.weight - 1) * found
+        return (1 - self.alpha) * kl + (self.alpha + self.weight - 1) * discrepancy
 
     def _discrepancy(self, site: LatentSite, count: int) -> Tensor:
         size = site.posterior.event_shape.numel()
@@ -136,5 +136,5 @@ def squared_discrepancy(
     return without_itself - 2 * kernels(_squared_distances(draws, of_prior)).mean((-2, -1))
 
 
-def _squared_distances(one: Tensor, other: Tensor) -> Tensor:
-    return (one.unsqueeze(-2) - other.unsqueeze(-3)).square().sum(-1)
+def _squared_distances(rows: Tensor, columns: Tensor) -> Tensor:
+    return (rows.unsqueeze(-2) - columns.unsqueeze(-3)).square().sum(-1)

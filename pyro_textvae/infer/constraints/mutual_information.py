@@ -87,9 +87,9 @@ class MutualInformation(KLConstraint):
         """Take the posteriors of the latest batch into the memory."""
         if self._latest is None:
             return
-        known = [self._latest] if self._remembered is None else [self._remembered, self._latest]
+        batches = [self._latest] if self._remembered is None else [self._remembered, self._latest]
         loc, scale = (
-            torch.cat([part.to(self._latest[0]) for part in p]) for p in zip(*known, strict=True)
+            torch.cat([part.to(self._latest[0]) for part in p]) for p in zip(*batches, strict=True)
         )
         first = max(0, len(loc) - self.memory)
         self._remembered = (loc[first:], scale[first:])
@@ -118,9 +118,9 @@ class MutualInformation(KLConstraint):
             scale = torch.cat([scale, self._remembered[1].to(scale)])
         draws = site.draw.reshape(-1, loc.shape[-1]).double()
         pairs = _log_prob_of_pairs(draws, loc, scale).reshape(-1, count, len(loc))
-        own = pairs.diagonal(dim1=1, dim2=2)
-        found = (own - pairs.logsumexp(-1) + math.log(len(loc))).to(site.draw)
-        return by_datum(site.name, site.node, found.reshape(site.posterior.batch_shape))
+        of_own_posterior = pairs.diagonal(dim1=1, dim2=2)
+        information = (of_own_posterior - pairs.logsumexp(-1) + math.log(len(loc))).to(site.draw)
+        return by_datum(site.name, site.node, information.reshape(site.posterior.batch_shape))
 
 
 def _only_site(sites: tuple[LatentSite, ...]) -> LatentSite:
@@ -137,10 +137,10 @@ def _only_site(sites: tuple[LatentSite, ...]) -> LatentSite:
         and isinstance(posterior.base_dist, Normal)
         and len(posterior.event_shape) == 1
     ):
-        found = type(getattr(posterior, "base_dist", posterior)).__name__
+        family = type(getattr(posterior, "base_dist", posterior)).__name__
         raise ValueError(
             f"MutualInformation needs a diagonal Gaussian guide, Normal(...).to_event(1), and that "
-            f"of site {site.name!r} is {found}: take --guide gaussian or another constraint"
+            f"of site {site.name!r} is {family}: take --guide gaussian or another constraint"
         )
     return site
 

@@ -75,7 +75,9 @@ def _learning_signal(log_weights: Tensor) -> Tensor:
     """The bound less the bound with each weight replaced by the others' geometric mean."""
     count = len(log_weights)
     stand_in = (log_weights.sum(0) - log_weights) / (count - 1)
-    own = torch.eye(count, dtype=torch.bool, device=log_weights.device).unsqueeze(-1)
-    without = torch.where(own, stand_in, log_weights.unsqueeze(0))  # (K, K, N), one left out a row
+    left_out = torch.eye(count, dtype=torch.bool, device=log_weights.device).unsqueeze(-1)
+    without = torch.where(
+        left_out, stand_in, log_weights.unsqueeze(0)
+    )  # (K, K, N), one left out a row
     baseline = without.logsumexp(1) - math.log(count)
     return log_weights.logsumexp(0) - math.log(count) - baseline
