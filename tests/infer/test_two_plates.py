@@ -18,7 +18,7 @@ from pyro_textvae.infer import (
     VIMCO,
     BetaELBO,
     DReG,
-    FreeBitsPerSite,
+    FreeBits,
     MaximumMeanDiscrepancy,
     RenyiIWAE,
     SemiAmortisedELBO,
@@ -31,7 +31,7 @@ from tests.programs.pairs import CONVERSATIONS, conversations
 
 EVERY = [
     BetaELBO(0.5, 4),
-    BetaELBO(0.5, 4, constraint=FreeBitsPerSite(0.01)),
+    BetaELBO(0.5, 4, constraint=FreeBits(0.01)),
     IWAE(4),
     DReG(4),
     STL(4),

@@ -12,7 +12,7 @@ from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import load_corpus
 from pyro_textvae.errors import UserError
 from pyro_textvae.grid.run import run_grid
-from pyro_textvae.infer.constraints import FreeBitsPerSite
+from pyro_textvae.infer.constraints import FreeBits
 from pyro_textvae.runs.build import build, build_pair, specs_of
 from pyro_textvae.runs.train import resume, train
 from pyro_textvae.training.procedures import AggressiveEncoder
@@ -50,7 +50,7 @@ def test_all_of_a_run_is_built(corpus):
     built = build(config, corpus)
     assert built.specs["guide"] == "gaussian"
     assert built.model.decoder.latent_dim == 3
-    assert isinstance(built.objective.constraint, FreeBitsPerSite)
+    assert isinstance(built.objective.constraint, FreeBits)
     assert built.objective.schedule.num_steps == 2 * corpus.num_batches("train", 16)
     assert isinstance(built.procedure, AggressiveEncoder)
     assert built.procedure.inner_window == 4

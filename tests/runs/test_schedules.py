@@ -6,6 +6,7 @@ import pytest
 
 from pyro_textvae import zoo
 from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.data import load_corpus
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer import (
     ConstantSchedule,
@@ -14,7 +15,7 @@ from pyro_textvae.infer import (
     LogisticSchedule,
     ZeroThenLinearSchedule,
 )
-from pyro_textvae.runs.build import build_schedule
+from pyro_textvae.runs.build import build, build_schedule
 
 # Settings for 10 steps an epoch, and the schedule that they describe.
 SETTINGS = {
@@ -59,22 +60,22 @@ def test_schedule_of_the_users_own_takes_settings_and_options(tmp_path):
     )
     options = {"stairs": 4, "alpha": 0.1}
     config = TrainConfig(kl_schedule=f"{path}:Stairs", kl_steps=8, options=options)
-    used = set()
-    schedule = build_schedule(config, 10, used)
+    schedule = build_schedule(config, 10)
     assert [schedule(t) for t in (0, 2, 5, 8, 9)] == [0.0, 0.25, 0.5, 1.0, 1.0]
-    assert used == {"stairs"}
     with pytest.raises(UserError, match="Stairs needs 'stairs'.* give it in options"):
         build_schedule(TrainConfig(kl_schedule=f"{path}:Stairs"), 10)
 
 
-def test_an_option_does_not_take_the_place_of_a_setting():
-    """Nor counts as used, so that it is refused; ``ramp`` is an option alone."""
-    options = {"num_steps": 5, "ramp": 0.25}
-    config = TrainConfig(kl_schedule="cyclical", kl_steps=8, options=options)
-    used = set()
-    schedule = build_schedule(config, 10, used)
+def test_option_of_a_schedule_is_no_setting():
+    """``ramp`` is an option; ``num_steps`` comes from settings, so as an option it is refused."""
+    settings = {"kl_schedule": "cyclical", "kl_steps": 8, "embedding_dim": 4, "hidden_dim": 5}
+    corpus = load_corpus("grammar", num_sentences=60)
+    schedule = build(TrainConfig(**settings, options={"ramp": 0.25}), corpus).objective.schedule
     assert (schedule.num_steps, schedule.ramp) == (8, 0.25)
-    assert used == {"ramp"}
+    with pytest.raises(UserError, match="option 'num_steps' is taken by no part"):
+        build(TrainConfig(**settings, options={"num_steps": 5}), corpus)
+    with pytest.raises(UserError, match="option 'ramp' is taken by no part"):
+        build(TrainConfig(**settings | {"kl_schedule": "linear"}, options={"ramp": 0.25}), corpus)
 
 
 @pytest.mark.parametrize(
