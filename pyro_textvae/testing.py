@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""The contract of a model and a guide, as checks that any program can be put to."""
+"""The contract of a model and a guide, as checks for any program."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ContractError(UserError):
 
 
 def check_model(model: nn.Module, *, condition: Condition = _SIZE, seed: int = 0) -> None:
-    """Put a model to the contract.
+    """Check a model against the contract.
 
     It generates text of its own on ``condition`` and scores it again: every site in the plate
     ``"data"``, other plates inside it; the text at ``"x"``; a batch equals its sentences one by
@@ -79,7 +79,7 @@ def check_model(model: nn.Module, *, condition: Condition = _SIZE, seed: int = 0
 def check_guide(
     guide: nn.Module, model: nn.Module, *, condition: Condition = _SIZE, seed: int = 0
 ) -> None:
-    """Put a guide to the contract, beside a model that keeps it.
+    """Check a guide against the contract, with a model that keeps it.
 
     Same latent sites as the model, with the same event shapes and supports; every site in the
     plate ``"data"``; the posterior of a sentence is the same alone, in a batch and padded; every
@@ -203,7 +203,7 @@ class _Text:
         return replace(text, latents=latents)
 
     def cast(self, dtype: torch.dtype) -> _Text:
-        """With latents and other numbers that are not whole in another precision."""
+        """With latents and other floating-point numbers in another precision."""
         text = self.with_fields(**_cast(self.fields, dtype))
         return replace(text, latents=_cast(self.latents, dtype))
 

@@ -227,7 +227,7 @@ def _information(
 
 
 def _variance_of_means(posteriors: list[Any]) -> Tensor:
-    """Over sentences, of each dimension; without the noise of means that are of draws."""
+    """Over sentences, of each dimension; less the noise of means that are estimated from draws."""
     try:
         means = [fn.mean.double().reshape(fn.batch_shape.numel(), -1) for fn in posteriors]
     except NotImplementedError:

@@ -48,7 +48,7 @@ class PerDatumELBO(ELBO):
     """What the KL term, or the constraint in its place, is multiplied by at present."""
 
     latest: PerDatumTerms | None = None
-    """Terms of the last training pass, without gradients: what a log needs, at no second pass."""
+    """Terms of the last training pass, without gradients: what a log needs, for free."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class PerDatumELBO(ELBO):
         return {} if self.constraint is None else {"constraint": self.constraint.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up where ``state_dict`` left off."""
+        """Resume where ``state_dict`` left off."""
         if self.constraint is not None:
             self.constraint.load_state_dict(state["constraint"])
 

@@ -101,13 +101,13 @@ def text_fields_of(batch: Mapping[str, Tensor]) -> tuple[str, ...]:
 
 
 def to_device(batch: Mapping[str, Tensor], module: nn.Module) -> Fields:
-    """The batch where the module is."""
+    """The batch on the device of the module."""
     device = device_of(module)
     return Fields({n: value.to(device) for n, value in batch.items()}, text_fields_of(batch))
 
 
 def find_device(name: str) -> torch.device:
-    """The device of a name; ``auto`` is a GPU if there is one.
+    """The device with this name; ``auto`` is a GPU if there is one.
 
     :raises UserError: when it does not exist here.
     """

@@ -26,7 +26,7 @@ _SENTENCES_AT_ONCE = 16
 
 
 class AnnealedSentences:
-    """Runs the guide on sentences of like length together, and makes their annealing paths.
+    """Runs the guide on sentences of similar length together, and makes their annealing paths.
 
     :param sentences: the keywords of a call of the model for each, the first dimension being 1.
     :param max_tokens: see :class:`~pyro_textvae.evaluation.importance.target.Target`.
@@ -44,7 +44,7 @@ class AnnealedSentences:
     ) -> None:
         self.settings = settings
         self.evaluations = 0
-        """Decoder evaluations of all paths that are done, a gradient counted as three."""
+        """Decoder evaluations of all finished paths, a gradient counted as three."""
         self._model = model
         self._guide = guide
         self._sentences = sentences

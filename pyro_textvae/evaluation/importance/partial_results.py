@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Sentences that are done, kept in a file, so that a stopped evaluation goes on."""
+"""Finished sentences, kept in a file, so that a stopped evaluation can go on."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PartialResults:
                 own.write("\n")
 
     def columns(self, keys: Sequence[int]) -> dict[str, Tensor] | None:
-        """What is known of these sentences; None unless all are done."""
+        """The rows of these sentences; None unless all are finished."""
         if any(key not in self._rows for key in keys):
             return None
         rows = [self._rows[key] for key in keys]
@@ -51,7 +51,7 @@ class PartialResults:
         }
 
     def add(self, keys: Sequence[int], columns: dict[str, Tensor]) -> None:
-        """Keep the rows of sentences that are done."""
+        """Keep the rows of finished sentences."""
         lists = {name: column.tolist() for name, column in columns.items()}
         lines = [
             json.dumps({"key": key, **{name: values[row] for name, values in lists.items()}})
@@ -61,7 +61,7 @@ class PartialResults:
             file.write("".join(f"{line}\n" for line in lines))
 
     def remove(self) -> None:
-        """Forget them: the evaluation is over."""
+        """Delete the files: the evaluation is over."""
         for file in self._files():
             file.unlink(missing_ok=True)
 

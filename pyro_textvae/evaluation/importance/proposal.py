@@ -44,7 +44,7 @@ class ProposalTask:
         made: tuple[Tensor, JointLogProb] | None = None,
         purpose: str = "",
     ) -> MixtureSampler:
-        """Draws from these distributions, so many from each; see :class:`MixtureSampler`."""
+        """Draws from these distributions, a given number from each; see :class:`MixtureSampler`."""
         return MixtureSampler(
             self.target,
             self.posteriors,
@@ -65,7 +65,7 @@ class Proposal(ABC):
 
     @abstractmethod
     def sampler(self, task: ProposalTask) -> Sampler:
-        """What makes the draws of a batch."""
+        """The sampler that draws for a batch."""
 
     @property
     def name(self) -> str:

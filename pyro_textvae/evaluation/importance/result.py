@@ -62,7 +62,7 @@ class LogLikelihood:
     num_draws
         Number of draws behind each estimate.
     decoder_evaluations
-        How often the decoder scored the sentence, whatever for; a gradient counts as three.
+        How often the decoder scored the sentence, for any purpose; a gradient counts as three.
     keys
         A number made of the sentence: equal sentences have equal draws, so equal errors.
     exact

@@ -86,7 +86,7 @@ class Target:
         return self(empty).log_likelihood.squeeze(0)
 
     def rows(self, chosen: Tensor) -> Target:
-        """That of some of the sentences, its evaluations counted from zero."""
+        """The target of some of the sentences, its evaluations counted from zero."""
         batch = {name: value[chosen] for name, value in self.batch.items()}
         return Target(self.model, batch, max_tokens=self.max_tokens, plates=self.plates)
 
@@ -151,7 +151,7 @@ class Target:
 
 
 def suitable_tokens(model: nn.Module) -> int:
-    """As many tokens at once as keep the model's device busy, and its memory free."""
+    """The number of tokens at once that keeps the model's device busy within its memory."""
     device = device_of(model)
     if device.type != "cuda":
         return _TOKENS_ON_CPU

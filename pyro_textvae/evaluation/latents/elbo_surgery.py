@@ -49,7 +49,7 @@ class LatentDraws:
     closed_forms: dict[str, Tensor]
 
     def some(self, count: int) -> LatentDraws:
-        """So many of the draws, at random."""
+        """``count`` of the draws, at random."""
         rows = torch.randperm(len(self.z))[:count].to(self.z.device)
         return replace(self, z=self.z[rows], own=self.own[rows], log_prior=self.log_prior[rows])
 

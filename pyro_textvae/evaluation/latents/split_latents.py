@@ -72,7 +72,7 @@ class SplitSite:
         self.is_costly = False
         """Whether the density of a sentence's posterior at another's draw is slow to find."""
         self.has_closed_form = True
-        """Whether ``kl`` is in closed form; otherwise it is of one draw."""
+        """Whether ``kl`` is in closed form; otherwise it is estimated from one draw."""
         self._kl: list[Tensor] = []
         self._kl_per_dimension: list[Tensor | None] = []
 

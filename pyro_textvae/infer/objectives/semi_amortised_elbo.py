@@ -85,6 +85,7 @@ class SemiAmortisedELBO(BetaELBO):
         self.step_size = step_size
         self.clip_norm = clip_norm
         self.through_steps = through_steps
+        self._nesting = 1
 
     def terms(self, model: nn.Module, guide: nn.Module, *args: Any, **kwargs: Any) -> PerDatumTerms:
         """Refine the guide's posterior, and return the terms at its end."""
