@@ -131,12 +131,15 @@ def plan_batches(
 def _sizes_within(ordered_lengths: np.ndarray, max_tokens: int) -> np.ndarray:
     """Sentences of each batch, where each field is padded to its own longest row."""
     sizes: list[int] = []
-    count = 0
+    count = width = 0
     longest = [0] * ordered_lengths.shape[1]
     for lengths in ordered_lengths.tolist():
-        longest = list(map(max, longest, lengths))
-        if count and (count + 1) * sum(longest) > max_tokens:
+        for field, length in enumerate(lengths):
+            if length > longest[field]:
+                width += length - longest[field]
+                longest[field] = length
+        if count and (count + 1) * width > max_tokens:
             sizes.append(count)
-            count, longest = 0, lengths
+            count, longest, width = 0, lengths, sum(lengths)
         count += 1
     return np.array([*sizes, count], dtype=np.int64)
