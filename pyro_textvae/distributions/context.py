@@ -121,15 +121,8 @@ class Context:
         memory: Memory | None = None,
         batch_shape: Shape | None = None,
     ) -> None:
-        shapes = [() if z is None else z.shape[:-1], () if memory is None else memory.batch_shape]
         if batch_shape is None:
-            try:
-                batch_shape = torch.broadcast_shapes(*shapes)
-            except RuntimeError as error:
-                raise ValueError(
-                    f"z is for sentences {tuple(shapes[0])} and the memory for "
-                    f"{tuple(shapes[1])}, which do not broadcast"
-                ) from error
+            batch_shape = _common_batch_shape(z, memory)
         shape = torch.Size(batch_shape)
         if z is not None and z.shape[:-1] != shape:
             z = z.expand(shape + z.shape[-1:])
@@ -175,6 +168,20 @@ class Context:
 def as_context(context: Context | Tensor | None) -> Context:
     """A context of z alone for a tensor, an empty one for None."""
     return context if isinstance(context, Context) else Context(context)
+
+
+def _common_batch_shape(z: Tensor | None, memory: Memory | None) -> torch.Size:
+    if memory is None:
+        return torch.Size() if z is None else z.shape[:-1]
+    if z is None:
+        return memory.batch_shape
+    try:
+        return torch.broadcast_shapes(z.shape[:-1], memory.batch_shape)
+    except RuntimeError as error:
+        raise ValueError(
+            f"z is for sentences {tuple(z.shape[:-1])} and the memory for "
+            f"{tuple(memory.batch_shape)}, which do not broadcast"
+        ) from error
 
 
 def _without_leading_ones(shape: Sequence[int]) -> torch.Size:
