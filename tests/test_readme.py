@@ -84,6 +84,7 @@ PAGES = {
     **dict.fromkeys(("objectives", "constraints", "kl_schedules", "procedures"), OBJECTIVES),
     **dict.fromkeys(("priors", "guides"), PRIORS_AND_GUIDES),
     **dict.fromkeys(("decoders", "encoders"), NETWORKS),
+    "methods": README,
 }
 
 
