@@ -14,6 +14,10 @@ from pyro_textvae.generation import (
     reconstruct,
     sample,
 )
+from pyro_textvae.nn import BagOfWordsEncoder, LSTMDecoder
+from tests.programs.pairs import CONVERSATIONS
+from tests.programs.two_plates import ConversationGuide as TwoPlateGuide
+from tests.programs.two_plates import ConversationVAE, TopicGuide, TopicOfConversation
 
 from .programs import (
     ConditionalGuide,
