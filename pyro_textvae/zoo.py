@@ -24,12 +24,12 @@ FOLDERS = {
     "priors": "pyro_textvae.priors",
     "decoders": "pyro_textvae.nn.decoders",
     "encoders": "pyro_textvae.nn.encoders",
+    "sources": "pyro_textvae.data.sources",
+    "tokenizers": "pyro_textvae.data.tokenizers",
     "objectives": "pyro_textvae.infer.objectives",
     "constraints": "pyro_textvae.infer.constraints",
     "proposals": "pyro_textvae.evaluation.proposals",
     "procedures": "pyro_textvae.training.procedures",
-    "sources": "pyro_textvae.data.sources",
-    "tokenizers": "pyro_textvae.data.tokenizers",
 }
 """Every kind and its folder: a file there is a member by existing."""
 
@@ -52,8 +52,8 @@ def load(kind: str, spec: str) -> type:
         ``"path/to/mine.py:Class"``; the class may be left out where the file defines just one.
     :raises UserError: when there is no such member, file, module or class.
     """
-    members = names(kind)
-    if spec in members:
+    known = names(kind)
+    if spec in known:
         return _only_class(importlib.import_module(f"{FOLDERS[kind]}.{spec}"), spec)
     place, _, class_name = spec.partition(":")
     if place.endswith(".py"):
@@ -64,43 +64,18 @@ def load(kind: str, spec: str) -> type:
         except ImportError as error:
             raise UserError(f"cannot import {place!r} of {spec!r}: {error}") from error
     else:
-        near = difflib.get_close_matches(spec, members, n=1)
+        near = difflib.get_close_matches(spec, known, n=1)
         hint = f"did you mean {near[0]!r}? Known" if near else "known"
         raise UserError(
-            f"there is no {kind.removesuffix('s')} {spec!r}; {hint}: {', '.join(members)}; "
+            f"there is no {kind.removesuffix('s')} {spec!r}; {hint}: {', '.join(known)}; "
             "your own goes as path/to/file.py:Class"
         )
     if not class_name:
         return _only_class(module, spec)
-    cls = getattr(module, class_name, None)
-    if not inspect.isclass(cls):
+    found = getattr(module, class_name, None)
+    if not inspect.isclass(found):
         raise UserError(f"{place} defines no class {class_name!r}")
-    return cls
-
-
-def name_of(kind: str, cls: type) -> str | None:
-    """The name of a class in the catalogue; None for a class from elsewhere.
-
-    >>> from pyro_textvae.data.tokenizers import WordTokenizer
-    >>> name_of("tokenizers", WordTokenizer)
-    'word'
-
-    :raises UserError: for an unknown kind.
-    """
-    folder, _, name = cls.__module__.rpartition(".")
-    return name if name in names(kind) and folder == FOLDERS[kind] else None
-
-
-def digest_of(cls: type) -> str:
-    """A short hash of the file that defines a class, and of which of its classes it is.
-
-    The same for a copy of the file elsewhere. Of a class without a file, of its name alone.
-    """
-    digest = hashlib.sha256(cls.__qualname__.encode())
-    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
-    if file is not None and Path(file).is_file():
-        digest.update(Path(file).read_bytes())
-    return digest.hexdigest()[:16]
+    return found
 
 
 def build(cls: type, values: Mapping[str, Any], used: set[str] | None = None) -> Any:
@@ -137,10 +112,8 @@ def _only_class(module: ModuleType, spec: str) -> type:
         if inspect.isclass(value) and value.__module__ == module.__name__ and name[0] != "_"
     ]
     if len(public) != 1:
-        classes = ", ".join(cls.__name__ for cls in public) or "none"
-        raise UserError(
-            f"{spec} must define one public class, found {classes}: say which as :Class"
-        )
+        found = ", ".join(cls.__name__ for cls in public) or "none"
+        raise UserError(f"{spec} must define one public class, found {found}: say which as :Class")
     return public[0]
 
 
@@ -163,3 +136,28 @@ def _import_file(path: Path) -> ModuleType:
         del sys.modules[name]
         raise UserError(f"cannot import {path}: {in_one_line(error)}") from error
     return module
+
+
+def name_of(kind: str, cls: type) -> str | None:
+    """The name of a class in the catalogue; None for a class from elsewhere.
+
+    >>> from pyro_textvae.data.tokenizers import WordTokenizer
+    >>> name_of("tokenizers", WordTokenizer)
+    'word'
+
+    :raises UserError: for an unknown kind.
+    """
+    folder, _, name = cls.__module__.rpartition(".")
+    return name if name in names(kind) and folder == FOLDERS[kind] else None
+
+
+def digest_of(cls: type) -> str:
+    """A short hash of the file that defines a class, and of which of its classes it is.
+
+    The same for a copy of the file elsewhere. Of a class without a file, of its name alone.
+    """
+    digest = hashlib.sha256(cls.__qualname__.encode())
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    if file is not None and Path(file).is_file():
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()[:16]

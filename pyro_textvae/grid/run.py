@@ -42,8 +42,6 @@ _OF_THE_CORPUS = (
     "vocab_size",
     "truncate",
     "text_column",
-    "source_column",
-    "label_column",
     "num_sentences",
 )
 
