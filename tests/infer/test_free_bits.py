@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pyro_textvae import zoo
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.guides import PowerSphericalGuide
 from pyro_textvae.infer import (
     BetaELBO,
@@ -127,6 +128,7 @@ FORMER = [
 @pytest.mark.parametrize(("former", "kind"), list(zip(FORMER, KINDS, strict=True)), ids=FORMER)
 def test_a_former_name_is_the_constraint_with_its_options_given(pair, tokens, former, kind):
     """``per`` and ``over`` are in the name, so that giving them besides is refused as unused."""
+    zoo.check_name("constraints", TrainConfig(constraint=former).constraint)
     loaded = zoo.load("constraints", former)
     assert issubclass(loaded, FreeBits)
     assert list(inspect.signature(loaded).parameters) == ["nats"]
