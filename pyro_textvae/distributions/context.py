@@ -135,7 +135,11 @@ class Context:
 
     def expand(self, batch_shape: Shape) -> Context:
         """The same context for more rows: views, which take no storage of their own."""
-        return Context(self.z, self.memory, batch_shape)
+        shape = torch.Size(batch_shape)
+        # Even where z has the shape already: the order in which its gradients are added up, and so
+        # their last bit, depends on whether there is a view.
+        z = None if self.z is None else self.z.expand(shape + self.z.shape[-1:])
+        return Context(z, self.memory, shape)
 
     def flatten(self) -> Context:
         """The context with one batch dimension; copies only where rows are repeated."""

@@ -205,3 +205,10 @@ def test_rows_are_selected_in_any_structure(decoder):
     assert torch.equal(selected["context"].memory.states, context.memory.states[rows])
     with pytest.raises(TypeError, match="rows of a str cannot be selected"):
         select_rows(("tensor",), rows)
+
+
+def test_gradients_of_an_expanded_context_meet_in_one_view():
+    """So that the parts of z's gradient are added up in the order of earlier runs, to the bit."""
+    z = draw(3).requires_grad_()
+    assert Context(z).z is z
+    assert Context(z).expand((3,)).z.grad_fn.name() == "ExpandBackward0"

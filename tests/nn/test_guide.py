@@ -65,6 +65,16 @@ def test_inverse_softplus_of_one_is_what_runs_have_started_from():
     assert torch.tensor(inverse_softplus(1.0)).item() == 0.5413248538970947
 
 
+@pytest.mark.parametrize("name", ["full_covariance", "low_rank"])
+def test_scale_behind_softplus_starts_at_one(name):
+    guide = zoo.load("guides", name)(BagOfWordsEncoder(**ENCODER), latent_dim=3)
+    for part in (guide.scale, getattr(guide, "directions", None) or guide.below_diagonal):
+        torch.nn.init.zeros_(part.weight)
+        torch.nn.init.zeros_(part.bias)
+    variance = guide.posterior(torch.zeros(1, 8)).variance
+    torch.testing.assert_close(variance, torch.ones(1, 3), rtol=0, atol=3e-5)
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
 def test_what_softplus_never_is_has_no_inverse(value):
     with pytest.raises(ValueError, match=f"never {value}"):
