@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_textvae.data.corpus import Split
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import encode, reconstruct, sample
+from pyro_textvae.infer.simulate import Condition, takes_condition
 from pyro_textvae.report.run_record import RunRecord
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.load import load_run, load_run_corpus
@@ -27,7 +29,8 @@ class DecodedRun:
     :param latents: posterior means, ``(num_sentences, latent_dim)``, the sites concatenated; None
         for a model without latents.
     :param reconstructions: of the first sentences, decoded greedily from their posterior means.
-    :param samples: from the prior, by ancestral sampling.
+    :param samples: by ancestral sampling: from the prior, and on what the first sentences are
+        conditioned on where the model needs it.
     :param problem: why there are no samples, or no sentences; one line.
     """
 
@@ -50,16 +53,26 @@ def decode_run(
     split = (run.evaluation or {}).get("split", "test")
     try:
         model, guide, tokenizer = load_run(run.path, device=device)
-        drawn = sample(model, num_shown, seed=seed)
     except UserError as error:
         return DecodedRun(split, problem=str(error))
-    samples = tuple(tokenizer.decode(row) for row in drawn.tolist())
+    generator = torch.Generator().manual_seed(seed)
+    condition: Condition = num_shown
+    rows: Split | None = None
+    problem = ""
     try:
         rows = load_run_corpus(RunFolder(run.path)).split(split)
+        indices = torch.randperm(len(rows), generator=generator)[:num_sentences].numpy()
+        shown = rows.batch(indices[:num_shown])
+        condition = shown if takes_condition(model, shown) else num_shown
     except UserError as error:
-        return DecodedRun(split, samples=samples, problem=str(error))
-    generator = torch.Generator().manual_seed(seed)
-    indices = torch.randperm(len(rows), generator=generator)[:num_sentences].numpy()
+        problem = str(error)
+    try:
+        drawn = sample(model, condition, seed=seed)
+    except UserError as error:
+        return DecodedRun(split, problem=problem or str(error))
+    samples = tuple(tokenizer.decode(row) for row in drawn.tolist())
+    if rows is None:
+        return DecodedRun(split, samples=samples, problem=problem)
     sentences = tuple(tokenizer.decode(rows[int(index)].tolist()) for index in indices)
     lengths = tuple(rows.lengths[indices].tolist())
     latents = []
@@ -71,7 +84,7 @@ def decode_run(
             )
     except UserError:
         return DecodedRun(split, sentences, lengths, samples=samples)
-    decoded = reconstruct(model, guide, rows.batch(indices[:num_shown]), seed=seed)
+    decoded = reconstruct(model, guide, shown, seed=seed)
     return DecodedRun(
         split,
         sentences,

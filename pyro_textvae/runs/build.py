@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyro
 from pyro.infer import ELBO
 from torch import nn
@@ -20,7 +21,7 @@ from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import KLSchedule, PerDatumELBO
 from pyro_textvae.infer.running import evaluation_mode, find_device
-from pyro_textvae.infer.simulate import simulate
+from pyro_textvae.infer.simulate import Condition, simulate
 from pyro_textvae.infer.sites import latent_sites
 from pyro_textvae.training import Procedure
 
@@ -90,7 +91,8 @@ def build(
     """
     with pyro.settings.context(module_local_params=True):
         pyro.set_rng_seed(config.seed)
-        pair = build_pair(config, sizes or sizes_of(corpus), specs=specs)
+        example = corpus.train.batch(np.arange(1))
+        pair = build_pair(config, sizes or sizes_of(corpus), specs=specs, condition=example)
         pair.modules.to(find_device(config.device))
         objective = _build_objective(config, corpus)
         procedure: Procedure | None = None
@@ -101,7 +103,11 @@ def build(
 
 
 def build_pair(
-    config: TrainConfig, sizes: Mapping[str, int], *, specs: Specs | None = None
+    config: TrainConfig,
+    sizes: Mapping[str, int],
+    *,
+    specs: Specs | None = None,
+    condition: Condition = 1,
 ) -> Pair:
     """Build model and guide, and whatever their ``__init__`` names of the zoo's other kinds.
 
@@ -111,6 +117,7 @@ def build_pair(
 
     :param sizes: ``vocab_size`` and ``max_length``.
     :param specs: by default what the settings name.
+    :param condition: what the model can be run on, to see whether it has a latent.
     :raises UserError: for a part that cannot be built.
     """
     specs = specs_of(config) if specs is None else specs
@@ -124,7 +131,9 @@ def build_pair(
         model = _build_with_parts(model_class, specs, values)
         guide_spec = specs["guide"]
         if guide_spec is None:
-            guide_spec = "gaussian" if _tied_parts(model) or _has_latents(model) else "empty"
+            guide_spec = "empty"
+            if _tied_parts(model) or _has_latents(model, condition):
+                guide_spec = "gaussian"
         guide = _build_with_parts(zoo.load("guides", guide_spec), specs, values)
         for part in _tied_parts(model):
             try:
@@ -266,15 +275,15 @@ def _tied_parts(model: nn.Module) -> list[Any]:
     return [part for part in model.modules() if hasattr(part, "tie")]
 
 
-def _has_latents(model: nn.Module) -> bool:
+def _has_latents(model: nn.Module, condition: Condition) -> bool:
     try:
         with evaluation_mode(model, model, seed=0):
-            trace = simulate(model, 1)
+            trace = simulate(model, condition)
     except UserError:
         raise
     except Exception as error:
         raise UserError(
-            f"{type(model).__name__} does not run with size=1: {in_one_line(error)}"
+            f"{type(model).__name__} does not run without its text: {in_one_line(error)}"
         ) from error
     return any(name != TEXT_SITE for name, _ in latent_sites(trace))
 
