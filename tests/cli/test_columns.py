@@ -8,6 +8,8 @@ import random
 import pytest
 
 from pyro_textvae.cli.main import main
+from pyro_textvae.report.decoded_run import decode_run
+from pyro_textvae.report.run_record import read_runs
 
 TINY = "--embedding-dim 4 --hidden-dim 5 --latent-dim 2 --epochs 1".split()
 SENTIMENT = """
@@ -85,12 +87,16 @@ def test_other_text_is_read_with_the_labels_of_the_run(reviews, tmp_path, capsys
     model = tmp_path / "sentiment.py"
     model.write_text(SENTIMENT)
     run = tmp_path / "run"
-    train = ["train", "--data", str(reviews), "--model", str(model), "--guide", "gaussian"]
+    train = ["train", "--data", str(reviews), "--model", str(model)]
     train += [*TINY, "--label-column", "mood", "--out", str(run)]
     assert main(train) == 0
+    assert numbers(run, "config.json")["specs"]["guide"] == "gaussian"
     evaluate = ["evaluate", str(run), "--num-samples", "5", "--report", "false"]
     assert main(evaluate) == 0
     nll = numbers(run)["nll"]
+    (record,) = read_runs([run])
+    decoded = decode_run(record, seed=0, device="cpu", num_sentences=4, num_shown=2)
+    assert (len(decoded.samples), len(decoded.reconstructions), decoded.problem) == (2, 2, "")
     # A train split with the second label alone would number it 0.
     for split in ("train", "valid"):
         path = reviews / f"{split}.jsonl"
