@@ -72,10 +72,10 @@ class Mixture(TorchDistribution):
     def sample(self, sample_shape: Shape = ()) -> Tensor:
         """Draws, ``(*sample_shape, *batch_shape, *event_shape)``."""
         shape = torch.Size(sample_shape) + self.batch_shape
-        chosen = Categorical(logits=self.log_weights, validate_args=False).sample(shape)
-        chosen = chosen.reshape(shape + (1,) * (1 + len(self.event_shape)))
+        component = Categorical(logits=self.log_weights, validate_args=False).sample(shape)
+        component = component.reshape(shape + (1,) * (1 + len(self.event_shape)))
         drawn = self.components.sample(shape)
-        return drawn.take_along_dim(chosen, len(shape)).squeeze(len(shape))
+        return drawn.take_along_dim(component, len(shape)).squeeze(len(shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density, ``broadcast(batch_shape, value's batch shape)``."""

@@ -135,5 +135,6 @@ def _divergence(p: VonMisesFisher, q: VonMisesFisher) -> Tensor:
     distance = (p.loc - q.loc).square().sum(-1).double() / 2
     length = p._of_concentration(functions.mean_length)
     turned = length * q.concentration.double() * distance
-    own, other = p.concentration.double(), q.concentration.double()
-    return (turned + functions.divergence_of_concentrations(own, other, p._dim)).to(p.loc.dtype)
+    concentrations = p.concentration.double(), q.concentration.double()
+    stretched = functions.divergence_of_concentrations(*concentrations, p._dim)
+    return (turned + stretched).to(p.loc.dtype)

@@ -106,7 +106,7 @@ class DebyeExpansion:
     def _sums(self, derivatives: int) -> list[Tensor]:
         """The sum over j, and its derivatives by log t."""
         sums = power_sums(_coefficients(self._dim), self._t, derivatives)
-        return [self._t * one for one in sums]
+        return [self._t * derivative for derivative in sums]
 
 
 @cache

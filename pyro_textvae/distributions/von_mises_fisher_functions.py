@@ -68,19 +68,19 @@ def divergence_from_uniform(concentration: Tensor, dim: int) -> Tensor:
     )
 
 
-def divergence_of_concentrations(own: Tensor, other: Tensor, dim: int) -> Tensor:
-    """KL between two distributions of one mean direction; nats.
+def divergence_of_concentrations(k_p: Tensor, k_q: Tensor, dim: int) -> Tensor:
+    """KL(p, q) between distributions of one mean direction; nats.
 
-    F(other) - F(own) - A(own) (other - own): Bregman's divergence of F, second order in the
+    F(k_q) - F(k_p) - A(k_p) (k_q - k_p): Bregman's divergence of F, second order in the
     difference, which is taken as an integral where the terms would cancel.
     """
-    return _WithSlopes.apply(*torch.broadcast_tensors(own, other), dim, _bregman, _bregman_slopes)
+    return _WithSlopes.apply(*torch.broadcast_tensors(k_p, k_q), dim, _bregman, _bregman_slopes)
 
 
-def mean_length_difference(own: Tensor, other: Tensor, dim: int) -> Tensor:
-    """A(other) - A(own), without cancellation."""
+def mean_length_difference(k_p: Tensor, k_q: Tensor, dim: int) -> Tensor:
+    """A(k_q) - A(k_p), without cancellation."""
     return _WithSlopes.apply(
-        *torch.broadcast_tensors(own, other),
+        *torch.broadcast_tensors(k_p, k_q),
         dim,
         _difference,
         lambda a, b, d: (-cosine_variance(a, d), cosine_variance(b, d)),
@@ -114,23 +114,23 @@ class _WithSlopes(Function):
 
     @staticmethod
     def forward(
-        own: Tensor,
-        other: Tensor,
+        k_p: Tensor,
+        k_q: Tensor,
         dim: int,
         value: Callable[[Tensor, Tensor, int], Tensor],
         slopes: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]],
     ) -> Tensor:
-        return value(own, other, dim)
+        return value(k_p, k_q, dim)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
-        own, other, ctx.dim, _, ctx.slopes = inputs
-        ctx.save_for_backward(own, other)
+        k_p, k_q, ctx.dim, _, ctx.slopes = inputs
+        ctx.save_for_backward(k_p, k_q)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        by_own, by_other = ctx.slopes(*ctx.saved_tensors, ctx.dim)
-        return grad * by_own, grad * by_other, None, None, None
+        by_p, by_q = ctx.slopes(*ctx.saved_tensors, ctx.dim)
+        return grad * by_p, grad * by_q, None, None, None
 
 
 def _expand(quantity: str, concentration: Tensor, dim: int) -> Tensor:
@@ -142,38 +142,38 @@ def _expand(quantity: str, concentration: Tensor, dim: int) -> Tensor:
     return torch.where(small, getattr(near, quantity)(), getattr(far, quantity)())
 
 
-def _bregman(own: Tensor, other: Tensor, dim: int) -> Tensor:
-    step = other - own
+def _bregman(k_p: Tensor, k_q: Tensor, dim: int) -> Tensor:
+    step = k_q - k_p
     # Of the two ways to write it, that in which F and A are small or that in which they are large.
-    small = cumulant(other, dim) - cumulant(own, dim) - mean_length(own, dim) * step
-    large = scaled_cumulant(other, dim) - scaled_cumulant(own, dim) + mean_distance(own, dim) * step
-    far = torch.where(mean_length(own, dim) < 0.5, small, large)
-    near = step.square() * _integral(own, step, dim, lambda x: 1 - x)
-    return torch.where(_close(own, other), near, far)
+    small = cumulant(k_q, dim) - cumulant(k_p, dim) - mean_length(k_p, dim) * step
+    large = scaled_cumulant(k_q, dim) - scaled_cumulant(k_p, dim) + mean_distance(k_p, dim) * step
+    far = torch.where(mean_length(k_p, dim) < 0.5, small, large)
+    near = step.square() * _integral(k_p, step, dim, lambda x: 1 - x)
+    return torch.where(_close(k_p, k_q), near, far)
 
 
-def _bregman_slopes(own: Tensor, other: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+def _bregman_slopes(k_p: Tensor, k_q: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     return (
-        (own - other) * cosine_variance(own, dim),
-        mean_length_difference(own, other, dim),
+        (k_p - k_q) * cosine_variance(k_p, dim),
+        mean_length_difference(k_p, k_q, dim),
     )
 
 
-def _difference(own: Tensor, other: Tensor, dim: int) -> Tensor:
-    small = mean_length(other, dim) - mean_length(own, dim)
-    large = mean_distance(own, dim) - mean_distance(other, dim)
-    far = torch.where(mean_length(own, dim) < 0.5, small, large)
-    step = other - own
-    return torch.where(_close(own, other), step * _integral(own, step, dim, torch.ones_like), far)
+def _difference(k_p: Tensor, k_q: Tensor, dim: int) -> Tensor:
+    small = mean_length(k_q, dim) - mean_length(k_p, dim)
+    large = mean_distance(k_p, dim) - mean_distance(k_q, dim)
+    far = torch.where(mean_length(k_p, dim) < 0.5, small, large)
+    step = k_q - k_p
+    return torch.where(_close(k_p, k_q), step * _integral(k_p, step, dim, torch.ones_like), far)
 
 
-def _close(own: Tensor, other: Tensor) -> Tensor:
+def _close(k_p: Tensor, k_q: Tensor) -> Tensor:
     """Where the integrand is so smooth that 12 nodes integrate it to rounding."""
-    return (other - own).abs() < 0.5 * torch.minimum(own, other)
+    return (k_q - k_p).abs() < 0.5 * torch.minimum(k_p, k_q)
 
 
-def _integral(own: Tensor, step: Tensor, dim: int, weight: Callable[[Tensor], Tensor]) -> Tensor:
-    """Integral of weight(x) A'(own + x step) over x in [0, 1]."""
-    nodes, weights = gauss_legendre(12, own)
-    variance = cosine_variance(own + nodes * step, dim)
+def _integral(k_p: Tensor, step: Tensor, dim: int, weight: Callable[[Tensor], Tensor]) -> Tensor:
+    """Integral of weight(x) A'(k_p + x step) over x in [0, 1]."""
+    nodes, weights = gauss_legendre(12, k_p)
+    variance = cosine_variance(k_p + nodes * step, dim)
     return (weights * weight(nodes) * variance).sum(0)

@@ -63,12 +63,12 @@ def attempt(
 class Standing:
     """What the folder of a run holds before the grid goes on with it.
 
-    :param other: the first thing in which it is another run than the grid's, in words; None for
+    :param conflict: the first thing in which it is another run than the grid's, in words; None for
         none. Damaged files are such a thing: the run cannot be gone on with.
     :param progress: where its training stands; None where it has not begun.
     """
 
-    other: str | None = None
+    conflict: str | None = None
     progress: Mapping[str, Any] | None = None
 
     def is_trained(self, config: TrainConfig) -> bool:
@@ -88,8 +88,8 @@ def standing_of(run: GridRun) -> Standing:
     for name, value in run.config.to_dict().items():
         # Another device takes a run no further from its settings than another machine does.
         if name != "device" and stored[name] != value:
-            other = f"{name} {stored[name]!r}, the grid gives {value!r}"
-            return Standing(other, progress)
+            conflict = f"{name} {stored[name]!r}, the grid gives {value!r}"
+            return Standing(conflict, progress)
     return Standing(None, progress)
 
 
@@ -97,7 +97,7 @@ def is_finished(
     run: GridRun, standing: Standing, evaluation: EvaluationConfig, gradient_draws: int
 ) -> bool:
     """Whether nothing is left to do, with these very settings."""
-    if standing.other is not None or not standing.is_trained(run.config):
+    if standing.conflict is not None or not standing.is_trained(run.config):
         return False
     if not _is_evaluated(run, evaluation):
         return False

@@ -72,7 +72,7 @@ def run_grid(
         raise UserError(f"jobs must be at least 1, got {jobs}")
     grid = read_grid(source)
     standings = _check(grid, overwrite)
-    replaced = {name for name, standing in standings.items() if standing.other is not None}
+    replaced = {name for name, standing in standings.items() if standing.conflict is not None}
     left = [
         run
         for run in grid.runs
@@ -140,15 +140,15 @@ def _check(grid: Grid, overwrite: bool) -> dict[str, Standing]:
     standings = {}
     for run in grid.runs:
         standing = standing_of(run)
-        if standing.other is None:
-            standing = replace(standing, other=_other_text(run, corpora))
-        if standing.other is not None and not overwrite:
+        if standing.conflict is None:
+            standing = replace(standing, conflict=_other_text(run, corpora))
+        if standing.conflict is not None and not overwrite:
             raise UserError(
-                f"{run.folder} holds a run with {standing.other}: give --overwrite to train it "
+                f"{run.folder} holds a run with {standing.conflict}: give --overwrite to train it "
                 "anew, or another out"
             )
         standings[run.name] = standing
-        is_trained = standing.other is None and standing.is_trained(run.config)
+        is_trained = standing.conflict is None and standing.is_trained(run.config)
         if run.cell not in checked and not is_trained:
             checked.add(run.cell)
             try:

@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pyro_textvae.run_folder.quantities import Quantity, quantity
+from pyro_textvae.run_folder.quantities import Quantity, quantity, stored
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,8 @@ def is_known(value: Any) -> bool:
     return value is not None and not (isinstance(value, float) and not math.isfinite(value))
 
 
-def quantity_text(
-    shown: Quantity, result: Mapping[str, Any], style: Style, digits: int | None = None
-) -> str:
+def quantity_text(shown: Quantity, result: Mapping[str, Any], style: Style) -> str:
     """The value of a quantity in an evaluation, with its error where draws made one.
-
-    :param digits: instead of the quantity's own.
 
     >>> quantity_text(quantity("nll"), {"nll": 1.5, "nll_standard_error": 0.25}, TERMINAL)
     '1.500 +- 0.250'
@@ -54,11 +51,12 @@ def quantity_text(
         return str(value)
     if shown.kind == "count":
         return f"{value:z,.0f}"
-    digits = shown.digits if digits is None else digits
+    digits = shown.digits
     if shown.kind == "share":
         return f"{100 * value:.{digits}f} %"
-    text = f"{value:z{style.thousands}.{digits}f}"
-    error = result.get(shown.error) if has_latent(result) else None
+    # A zero has no sign, but what is signed keeps that of the number before rounding.
+    text = f"{value:{'+' if shown.signed else 'z'}{style.thousands}.{digits}f}"
+    error = stored(result, shown.error) if shown.error and has_latent(result) else None
     if not is_known(error):
         return text
     return f"{text} {style.plus_minus} {error:z{style.thousands}.{digits}f}"
@@ -75,16 +73,20 @@ def filled(template: str, result: Mapping[str, Any], style: Style) -> str:
     >>> filled("{nll:.1} of {num_tokens}", {"nll": 1.25, "num_tokens": 1000}, TERMINAL)
     '1.2 of 1,000'
     """
-    return template.format_map(_Fields(result, style))
+    return _Formatter(result, style).format(template)
 
 
-class _Fields:
+class _Formatter(string.Formatter):
+    """A field is the name of a quantity, whose dots are not attributes."""
+
     def __init__(self, result: Mapping[str, Any], style: Style) -> None:
         self._result = result
         self._style = style
 
-    def __getitem__(self, name: str) -> _Field:
-        return _Field(quantity(name), self._result, self._style)
+    def get_field(
+        self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[_Field, str]:
+        return _Field(quantity(field_name), self._result, self._style), field_name
 
 
 @dataclass(frozen=True)
@@ -96,5 +98,11 @@ class _Field:
     def __format__(self, wanted: str) -> str:
         if wanted == "d" and is_known(self.shown.value(self.result)):
             return f"{self.shown.value(self.result):d}"
-        digits = int(wanted[1:]) if wanted.startswith(".") else None
-        return quantity_text(self.shown, self.result, self.style, digits)
+        shown = self.shown
+        if wanted.startswith("."):
+            shown = replace(shown, digits=int(wanted[1:]))
+        elif wanted == "+":
+            shown = replace(shown, signed=True)
+        elif wanted == "value":
+            shown = replace(shown, error="")
+        return quantity_text(shown, self.result, self.style)

@@ -28,8 +28,6 @@ def evaluation_table(result: Mapping[str, Any]) -> str:
     """
     result = with_current_names(result)
     lines = _lines(quantities.ordered(quantities.TERMINAL), result)
-    if has_latent(result):
-        lines += _of_check(result.get("check") or {})
     width = max(len(name) for name, _ in lines)
     title = f"{result['run']} on {result['data']}, {result['split']} split"
     rows = [f"  {name:{width}s}  {value}" for name, value in lines]
@@ -60,38 +58,14 @@ def _lines(shown: Sequence[Quantity], result: Mapping[str, Any]) -> list[tuple[s
     return lines
 
 
-def _of_check(check: Mapping[str, Any]) -> list[tuple[str, str]]:
-    lines = []
-    if "annealing" in check:
-        for key, what in (("random", "at random"), ("worst", "of the worst khat")):
-            part = check["annealing"][key]
-            lines.append(
-                (
-                    f"annealing, {part['num_sentences']} {what}",
-                    f"log p(x) {part['mean']:+.3f} +- {part['standard_error']:.3f} above the nll's",
-                )
-            )
-    if "bidirectional" in check:
-        both = check["bidirectional"]
-        lines.append(
-            (
-                f"sandwich, {both['num_sentences']} simulated",
-                f"from {both['lower']:.3f} to {both['upper']:.3f}, gap "
-                f"{both['gap']:+.3f} +- {both['gap_standard_error']:.3f}",
-            )
-        )
-    return lines + _lines(quantities.GAPS, check.get("gaps") or {})
-
-
 def _remarks(result: Mapping[str, Any]) -> list[str]:
     check = result.get("check") or {}
     remarks = [("warning", text) for text in result.get("warnings") or []]
-    for key, what in (("random", "sentences at random"), ("worst", "sentences of the worst khat")):
-        part = (check.get("annealing") or {}).get(key) or {}
-        if part.get("warns"):
-            remarks.append(("warning", f"annealing finds the nll too high on the {what}"))
-        if part.get("annealing_falls_short"):
-            remarks.append(("warning", f"annealing was too short to check the {what}"))
+    remarks += [
+        ("warning", each.warning)
+        for each in quantities.ordered(quantities.TERMINAL)
+        if each.warning and each.value(result)
+    ]
     if result.get("warnings"):
         remarks.append(("try", "--proposal refined, or a larger --num-samples"))
     remarks += [("note", text) for text in result.get("notes") or []]

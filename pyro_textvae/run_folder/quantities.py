@@ -16,10 +16,21 @@ from typing import Any, Literal
 NATS = "nats per sentence"
 
 Group = Literal[
-    "text", "draws", "likelihood", "bound", "tokens", "information", "training", "trust", "gaps"
+    "text",
+    "draws",
+    "likelihood",
+    "bound",
+    "tokens",
+    "information",
+    "training",
+    "trust",
+    "annealing",
+    "sandwich",
+    "gaps",
 ]
 TERMINAL: tuple[Group, ...] = (
     *("text", "likelihood", "draws", "trust", "bound", "tokens", "information"),
+    *("annealing", "sandwich", "gaps"),
 )
 """Order of the groups in the table that ``evaluate`` prints."""
 PAGE: tuple[Group, ...] = (
@@ -36,14 +47,15 @@ COLUMNS: tuple[Group, ...] = (
 class Quantity:
     """One number of an evaluation.
 
-    :param name: its key in ``evaluation.json``.
+    :param name: its key in ``evaluation.json``; dots lead into a part of it.
     :param group: what it stands with; each table has an order of groups.
     :param label: its name in the summary of the report page; empty: not there.
     :param heading: its name over a column, where a short one is needed.
     :param line: its name in the terminal table, two spaces deeper for a part of the line above;
         empty: no line of its own. Holds fields in braces, as ``text`` does.
     :param text: what stands in that line: fields in braces are the names of quantities, ``:.2``
-        asks for other digits and ``:d`` for no separator of thousands. Default: the value.
+        asks for other digits, ``:d`` for no separator of thousands, ``:+`` for a sign and
+        ``:value`` for no error. Default: the value.
     :param unknown: what stands there instead where the value is not known.
     :param exact: line and text where nothing is drawn, so that the value is no estimate.
     :param line_when: whether the line is always there, or only for a value that is known, or that
@@ -51,7 +63,11 @@ class Quantity:
     :param unit: empty for a pure number.
     :param kind: what is in the file; a share is shown in per cent.
     :param digits: after the point.
-    :param error: key of its Monte Carlo standard error.
+    :param signed: whether a plus stands before what is not negative.
+    :param error: name of its standard error.
+    :param count: name of the number of sentences that it is a mean over, where those are a sample.
+    :param warning: of a flag: what the terminal table warns of where it is set.
+    :param page_warning: of a flag: what the report page does, with fields in braces.
     :param needs_latent: whether it means nothing without a latent.
     :param compared: whether it is a column of the comparison of runs, and so must be in the file.
     :param averaged: heading and digits of its column in the comparison of a grid, the mean over the
@@ -76,7 +92,11 @@ class Quantity:
     unit: str = ""
     kind: Literal["number", "share", "count", "flag", "words"] = "number"
     digits: int = 3
+    signed: bool = False
     error: str = ""
+    count: str = ""
+    warning: str = ""
+    page_warning: str = ""
     needs_latent: bool = True
     compared: bool = False
     averaged: tuple[str, int] | None = None
@@ -85,7 +105,7 @@ class Quantity:
 
     def value(self, result: Mapping[str, Any]) -> Any:
         """The value in an evaluation; None where there is none."""
-        return result.get(self.name) if self.of is None else self.of(result)
+        return stored(result, self.name) if self.of is None else self.of(result)
 
     @property
     def title(self) -> str:
@@ -98,6 +118,18 @@ class Quantity:
         if self.kind in ("flag", "words"):
             return (bool,) if self.kind == "flag" else (str,)
         return (int, float, type(None))
+
+
+def stored(result: Mapping[str, Any], name: str) -> Any:
+    """What an evaluation holds under a name; None where there is nothing.
+
+    >>> stored({"check": {"gaps": {"num_sentences": 50}}}, "check.gaps.num_sentences")
+    50
+    """
+    value: Any = result
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def _gap(result: Mapping[str, Any]) -> float | None:
@@ -130,6 +162,49 @@ def _active_of_all(result: Mapping[str, Any]) -> str | None:
 def _borderline(result: Mapping[str, Any]) -> str:
     units = ", ".join(map(str, result.get("borderline_units") or []))
     return f"; borderline: {units}" if units else ""
+
+
+def _of_annealing(key: str, line: str, sentences: str, label: str) -> tuple[Quantity, ...]:
+    """Annealed less evaluated log p(x) on some sentences, and what it warns of.
+
+    :param key: of these sentences in ``check.annealing``.
+    :param line: what they are in a line of the terminal table; ``sentences``: in a warning there.
+    :param label: what they are on the report page.
+    """
+    part = f"check.annealing.{key}"
+    return (
+        Quantity(f"{part}.num_sentences", "annealing", heading="sentences", kind="count"),
+        Quantity(
+            f"{part}.mean",
+            "annealing",
+            label=label,
+            heading="annealed minus evaluated log p(x)",
+            line=f"annealing, {{{part}.num_sentences:d}} {line}",
+            text=f"log p(x) {{{part}.mean}} above the nll's",
+            line_when="known",
+            unit=NATS,
+            signed=True,
+            error=f"{part}.standard_error",
+            count=f"{part}.num_sentences",
+        ),
+        Quantity(f"{part}.standard_error", "annealing", unit=NATS),
+        Quantity(
+            f"{part}.warns",
+            "annealing",
+            kind="flag",
+            warning=f"annealing finds the nll too high on the {sentences}",
+            page_warning=f"Annealing finds a log p(x) that is higher by {{{part}.mean}} nats on "
+            f"the {label}: the nll of the evaluation is too high there.",
+        ),
+        Quantity(
+            f"{part}.annealing_falls_short",
+            "annealing",
+            kind="flag",
+            warning=f"annealing was too short to check the {sentences}",
+            page_warning=f"Annealing finds a lower log p(x) ({{{part}.mean}} nats) on the "
+            f"{label}: it was too short to check anything.",
+        ),
+    )
 
 
 QUANTITIES: tuple[Quantity, ...] = (
@@ -372,6 +447,71 @@ QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity("doubling_ratio", "trust", label="its ratio to the doubling before, ρ", digits=2),
     Quantity("remaining_bias", "trust", label="estimated remaining bias", unit=NATS, digits=4),
+    # The independent check, where it was asked for.
+    *_of_annealing("random", "at random", "sentences at random", "sentences drawn at random"),
+    *_of_annealing(
+        *("worst", "of the worst khat", "sentences of the worst khat", "sentences of worst k-hat")
+    ),
+    Quantity("check.bidirectional.num_sentences", "sandwich", heading="sentences", kind="count"),
+    Quantity(
+        "check.bidirectional.lower",
+        "sandwich",
+        label="lower bound of log p(x)",
+        unit=NATS,
+        error="check.bidirectional.lower_standard_error",
+        count="check.bidirectional.num_sentences",
+    ),
+    Quantity("check.bidirectional.lower_standard_error", "sandwich", unit=NATS),
+    Quantity(
+        "check.bidirectional.upper",
+        "sandwich",
+        label="upper bound of log p(x)",
+        unit=NATS,
+        error="check.bidirectional.upper_standard_error",
+        count="check.bidirectional.num_sentences",
+    ),
+    Quantity("check.bidirectional.upper_standard_error", "sandwich", unit=NATS),
+    Quantity(
+        "check.bidirectional.gap",
+        "sandwich",
+        label="gap",
+        line="sandwich, {check.bidirectional.num_sentences:d} simulated",
+        text="from {check.bidirectional.lower:value} to {check.bidirectional.upper:value}, "
+        "gap {check.bidirectional.gap:+}",
+        line_when="known",
+        unit=NATS,
+        error="check.bidirectional.gap_standard_error",
+        count="check.bidirectional.num_sentences",
+    ),
+    Quantity("check.bidirectional.gap_standard_error", "sandwich", unit=NATS),
+    Quantity("check.gaps.num_sentences", "gaps", heading="sentences", kind="count"),
+    Quantity(
+        "check.gaps.inference_gap",
+        "gaps",
+        label="inference gap: log p(x) less the guide's bound",
+        unit=NATS,
+        count="check.gaps.num_sentences",
+    ),
+    Quantity(
+        "check.gaps.amortisation_gap",
+        "gaps",
+        label="of it, amortisation: the guide's bound against its own best",
+        line="amortisation gap",
+        line_when="known",
+        unit=NATS,
+        error="check.gaps.amortisation_gap_standard_error",
+        count="check.gaps.num_sentences",
+    ),
+    Quantity("check.gaps.amortisation_gap_standard_error", "gaps", unit=NATS),
+    Quantity(
+        "check.gaps.approximation_gap",
+        "gaps",
+        label="of it, approximation: the best of its family against log p(x)",
+        line="approximation gap",
+        line_when="known",
+        unit=NATS,
+        count="check.gaps.num_sentences",
+    ),
     # What a grid measures of its runs besides.
     Quantity("gradient_signal_guide", "training", averaged=("snr q", 2), needs_latent=False),
     Quantity("gradient_signal_model", "training", averaged=("snr p", 2), needs_latent=False),
@@ -380,35 +520,6 @@ QUANTITIES: tuple[Quantity, ...] = (
         "tokens_per_second", "training", unit="1/s", averaged=("tok/s", 0), needs_latent=False
     ),
 )
-
-GAPS: tuple[Quantity, ...] = (
-    Quantity(
-        "inference_gap",
-        "gaps",
-        label="inference gap: log p(x) less the guide's bound",
-        unit=NATS,
-        error="inference_gap_standard_error",
-    ),
-    Quantity(
-        "amortisation_gap",
-        "gaps",
-        label="of it, amortisation: the guide's bound against its own best",
-        line="amortisation gap",
-        line_when="known",
-        unit=NATS,
-        error="amortisation_gap_standard_error",
-    ),
-    Quantity(
-        "approximation_gap",
-        "gaps",
-        label="of it, approximation: the best of its family against log p(x)",
-        line="approximation gap",
-        line_when="known",
-        unit=NATS,
-        error="approximation_gap_standard_error",
-    ),
-)
-"""Numbers of the check, under ``check.gaps`` of an evaluation."""
 
 
 def names() -> list[str]:

@@ -45,7 +45,7 @@ def draws_of(posterior, prior, closed_forms, per_sentence=40):
     z = posterior.sample((per_sentence,)).transpose(0, 1).flatten(0, 1)
     return LatentDraws(
         z=z,
-        own=torch.arange(posterior.batch_shape[0]).repeat_interleave(per_sentence),
+        sentence=torch.arange(posterior.batch_shape[0]).repeat_interleave(per_sentence),
         log_prior=prior.log_prob(z),
         shared_prior=True,
         factorised_prior=True,

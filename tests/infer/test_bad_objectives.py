@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Mistakes are refused before the first step, with the thing, its value and the mend."""
+"""Mistakes are refused before the first step, with the thing, its value and what to do."""
 
 import math
 import warnings

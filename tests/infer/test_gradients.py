@@ -143,7 +143,7 @@ def test_thermodynamic_gradient_is_exact_with_many_particles():
 
 
 def test_thermodynamic_gradient_of_one_beta_is_that_of_the_evidence_lower_bound():
-    """Mean 1/K off by the centring on the draws' own mean: K / (K - 1) mends it."""
+    """Mean 1/K off by the centring on the draws' own mean: K / (K - 1) corrects it."""
     samples = gradient_samples(ThermodynamicELBO(8, [0.0]), 50_000)
     samples[:ROWS_OF_GUIDE] *= 8 / 7
     assert (z_scores(samples, ELBO) < 4.5).all()

@@ -4,6 +4,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ from pyro_textvae.grid.comparison import compare_grid
 from pyro_textvae.grid.definition import read_grid
 from pyro_textvae.report import comparison_table, evaluation_table, grid_csv, grid_table
 from pyro_textvae.report.run_record import RunRecord
+from pyro_textvae.report.sections.check import check
 from pyro_textvae.report.sections.summary import summary
 from pyro_textvae.run_folder import quantities
 from pyro_textvae.run_folder.quantities import Quantity, with_current_names
 from pyro_textvae.runs.compare import compare_runs
 from tests.cli.test_compare import evaluated
+from tests.report.test_sections import CHECK
 from tests.report.test_tables import RESULT
 
 SURPRISE = Quantity(
@@ -87,6 +90,30 @@ def test_new_number_is_a_column_of_the_comparison_and_needed_by_it(add, tmp_path
     assert row.split()[6:9] == ["2.1", "+-", "0.2"]
     with pytest.raises(ValueError, match="has no surprise"):
         compare_runs([runs[0], evaluated(tmp_path / "c")], num_resamples=1000)
+
+
+def test_numbers_of_the_check_are_written_alike_in_the_terminal_and_on_the_page(monkeypatch):
+    coarse = [
+        replace(each, digits=1) if each.name.startswith("check.") else each
+        for each in quantities.QUANTITIES
+    ]
+    monkeypatch.setattr(quantities, "QUANTITIES", tuple(coarse))
+    checked = {key: CHECK[key] for key in ("bidirectional", "gaps")}
+    checked["annealing"] = {key: CHECK["annealing"][key] for key in ("random", "worst")}
+    text = evaluation_table(RESULT | {"check": checked})
+    assert "log p(x) +0.3 +- 0.0 above the nll's" in text
+    assert "from -40.1 to -40.0, gap +0.1 +- 0.0" in text
+    files = {"path": Path("run"), "name": "run", "number": 1, "config": {}, "epochs": []}
+    notes = {"evaluation_note": None, "sentences": None, "sentences_note": None}
+    result = RESULT | {"check": checked}
+    _, annealing, *warnings, sandwich, gaps = check(
+        [RunRecord(**files, **notes, evaluation=result)]
+    ).blocks
+    assert annealing.rows[0] == ("sentences drawn at random", "3", "+0.3 ± 0.0")
+    assert [note.text.count("0.3 ± 0.0") for note in warnings] == [1, 0]
+    assert sandwich.rows[0] == ("lower bound of log p(x)", "-40.1 ± 2.0")
+    assert sandwich.rows[2] == ("gap", "0.1 ± 0.0")
+    assert gaps.rows[1][1] == "1.2 ± 0.0"
 
 
 @pytest.mark.parametrize(

@@ -131,15 +131,15 @@ class AnnealingCheck:
             **asdict(self.settings),
         }
 
-    def _difference(self, chosen: Tensor) -> Difference:
-        _, group = self.keys[chosen].unique(return_inverse=True)
+    def _difference(self, mask: Tensor) -> Difference:
+        _, group = self.keys[mask].unique(return_inverse=True)
         shared = torch.zeros(len(group), dtype=torch.float64)
-        shared.index_add_(0, group, self.checked_error[chosen].nan_to_num(0.0))
-        errors = torch.cat([self.annealed_error[chosen], shared])
+        shared.index_add_(0, group, self.checked_error[mask].nan_to_num(0.0))
+        errors = torch.cat([self.annealed_error[mask], shared])
         return Difference(
-            mean=(self.annealed - self.checked)[chosen].mean().item(),
+            mean=(self.annealed - self.checked)[mask].mean().item(),
             standard_error=errors.norm().item() / len(group),
-            num_sentences=int(chosen.sum()),
+            num_sentences=int(mask.sum()),
         )
 
 
@@ -181,9 +181,14 @@ def check_with_annealing(
     is_random[shuffled[:num_random]] = True
     is_worst[_badness(likelihood).argsort(descending=True)[:num_worst]] = True
     indices = (is_random | is_worst).nonzero().squeeze(1)
-    chosen = [sentences[index] for index in indices.tolist()]
+    annealed_sentences = [sentences[index] for index in indices.tolist()]
     run = AnnealedSentences(
-        model, guide, chosen, settings or AnnealingSettings(), seed=seed, max_tokens=max_tokens
+        model,
+        guide,
+        annealed_sentences,
+        settings or AnnealingSettings(),
+        seed=seed,
+        max_tokens=max_tokens,
     )
     with run.progress_bar("annealing", runs=1, shown=progress) as bar:
         annealed = in_order([(rows, path.forward()) for rows, path in run.paths(bar)])

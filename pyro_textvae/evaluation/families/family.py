@@ -61,7 +61,7 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def rows(self, chosen: Tensor) -> Family:
+    def rows(self, index: Tensor) -> Family:
         """Those of some of the sentences."""
 
 

@@ -87,8 +87,8 @@ class GaussianFamily(Family):
         mean = (weights.unsqueeze(-1) * u).sum(0)
         variance = (weights.unsqueeze(-1) * (u - mean).square()).sum(0)
         loc = (number * mean + strength * self.loc) / (number + strength)
-        own = (2 * self.log_scale).exp() + (self.loc - loc).square()
-        variance = (number * (variance + (mean - loc).square()) + strength * own) / (
+        towards_this = (2 * self.log_scale).exp() + (self.loc - loc).square()
+        variance = (number * (variance + (mean - loc).square()) + strength * towards_this) / (
             number + strength
         )
         return self._member([loc, 0.5 * variance.log()])
@@ -97,10 +97,10 @@ class GaussianFamily(Family):
         """Mean and log scale, in the guide's units."""
         return [self.loc, self.log_scale], self._member
 
-    def rows(self, chosen: Tensor) -> GaussianFamily:
+    def rows(self, index: Tensor) -> GaussianFamily:
         """Those of some of the sentences."""
         parts = (self.origin, self.scale_tril, self.loc, self.log_scale)
-        return GaussianFamily(*(part[chosen] for part in parts))
+        return GaussianFamily(*(part[index] for part in parts))
 
     def _in_guide_units(self, z: Tensor) -> Tensor:
         shifted = z - self.origin

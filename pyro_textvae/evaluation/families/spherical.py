@@ -59,8 +59,8 @@ class SphericalFamily(Family):
         columns = []
         for row, seed in enumerate(seeds):
             torch.manual_seed(seed)
-            one = self.kind(self.loc[row], self.concentration[row])
-            draw = one.rsample if torch.is_grad_enabled() else one.sample
+            member = self.kind(self.loc[row], self.concentration[row])
+            draw = member.rsample if torch.is_grad_enabled() else member.sample
             columns.append(draw((count,)))
         return torch.stack(columns, 1)
 
@@ -77,8 +77,8 @@ class SphericalFamily(Family):
         weights = weights.to(z.dtype)
         number = effective_number(weights)
         mean = (weights.unsqueeze(-1) * z).sum(0)
-        own = self.kind(self.loc, self.concentration).mean
-        mean = (number * mean + strength * own) / (number + strength)
+        mean_here = self.kind(self.loc, self.concentration).mean
+        mean = (number * mean + strength * mean_here) / (number + strength)
         length = mean.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(z.dtype).tiny)
         loc = mean / length
         return SphericalFamily(self.kind, loc, self._concentration_of(loc, length.squeeze(-1)))
@@ -101,9 +101,9 @@ class SphericalFamily(Family):
 
         return [torch.zeros_like(self.loc), torch.zeros_like(self.concentration)], member
 
-    def rows(self, chosen: Tensor) -> SphericalFamily:
+    def rows(self, index: Tensor) -> SphericalFamily:
         """Those of some of the sentences."""
-        return SphericalFamily(self.kind, self.loc[chosen], self.concentration[chosen])
+        return SphericalFamily(self.kind, self.loc[index], self.concentration[index])
 
     def _concentration_of(self, loc: Tensor, length: Tensor) -> Tensor:
         """The concentration whose mean has this length, by bisection; the length grows with it."""

@@ -71,9 +71,9 @@ class Scored:
         names = [field.name for field in fields(parts[0])]
         return Scored(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
-    def rows(self, chosen: Tensor) -> Scored:
+    def rows(self, index: Tensor) -> Scored:
         """The draws at these places."""
-        return Scored(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return Scored(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 class RunningWeights:
@@ -141,13 +141,13 @@ class RunningWeights:
                 self.groups.append(log_sum)
         self.count = stop
 
-    def rows(self, chosen: Tensor) -> RunningWeights:
+    def rows(self, index: Tensor) -> RunningWeights:
         """Those of some of the sentences."""
         part = RunningWeights(self.num_samples, self._most_samples)
         part.count = self.count
-        part.groups = [group[chosen] for group in self.groups]
-        part.sums = {name: value[chosen] for name, value in self.sums.items()}
-        part.tail = None if self.tail is None else self.tail[:, chosen]
+        part.groups = [group[index] for group in self.groups]
+        part.sums = {name: value[index] for name, value in self.sums.items()}
+        part.tail = None if self.tail is None else self.tail[:, index]
         return part
 
 
@@ -165,9 +165,9 @@ def summarise(rounds: Sequence[RunningWeights], *, independent: bool = True) -> 
     size = rounds[0].num_samples
     k = size * len(rounds)
     sums: dict[str, Tensor] = {}
-    for one in rounds:
-        sums = _combined(sums, one.sums)
-    groups = torch.stack([group for one in rounds for group in one.groups])  # (G, N)
+    for weights in rounds:
+        sums = _combined(sums, weights.sums)
+    groups = torch.stack([group for weights in rounds for group in weights.groups])  # (G, N)
     counts = torch.tensor(rounds[0].boundaries).diff()
     counts = counts.double().repeat(len(rounds)).unsqueeze(1)
     log_sum = groups.logsumexp(0)
@@ -241,7 +241,7 @@ def _error_between(groups: Tensor, counts: Tensor, number: int) -> Tensor:
 
 
 def _khat(rounds: Sequence[RunningWeights], k: int, rounding: Tensor, possible: Tensor) -> Tensor:
-    tails = [one.tail for one in rounds if one.tail is not None]
+    tails = [weights.tail for weights in rounds if weights.tail is not None]
     if k < SMALLEST_SAMPLE:
         return torch.full_like(rounding, math.nan)
     tail = torch.cat(tails).topk(tail_size(k) + 1, 0).values

@@ -53,27 +53,27 @@ class AggregatePosterior:
         """Whether every component is a product over the dimensions of z."""
         return all(independent_factors(posterior) is not None for posterior in self.posteriors)
 
-    def log_prob(self, z: Tensor, own: Tensor) -> AggregateLogProb:
+    def log_prob(self, z: Tensor, sentence: Tensor) -> AggregateLogProb:
         """Densities of draws.
 
         :param z: ``(S, *event)``.
-        :param own: the number of the sentence that each draw is of, ``(S,)``.
+        :param sentence: the number of the sentence that each draw is of, ``(S,)``.
         """
         # Results are written in place: small ones kept between the large blocks of a loop would
         # keep the C library from using the memory of one block for the next.
-        found = AggregateLogProb(*torch.empty(3, len(z), dtype=torch.float64, device=z.device))
+        log_probs = AggregateLogProb(*torch.empty(3, len(z), dtype=torch.float64, device=z.device))
         rows = max(1, _PAIRS_AT_ONCE // self.count)
         for start in range(0, len(z), rows):
             block = slice(start, start + rows)
             log_q = self._pairs(z[block])
-            itself = own[block].unsqueeze(1)
-            found.own[block] = log_q.gather(1, itself).squeeze(1)
+            itself = sentence[block].unsqueeze(1)
+            log_probs.own[block] = log_q.gather(1, itself).squeeze(1)
             # All others first: the draw's own term, usually the largest, would hide them.
-            found.left_out[block] = log_q.scatter_(1, itself, -torch.inf).logsumexp(1)
-        torch.logaddexp(found.own, found.left_out, out=found.included)
-        found.included.sub_(math.log(self.count))
-        found.left_out.sub_(math.log(max(self.count - 1, 1)))
-        return found
+            log_probs.left_out[block] = log_q.scatter_(1, itself, -torch.inf).logsumexp(1)
+        torch.logaddexp(log_probs.own, log_probs.left_out, out=log_probs.included)
+        log_probs.included.sub_(math.log(self.count))
+        log_probs.left_out.sub_(math.log(max(self.count - 1, 1)))
+        return log_probs
 
     def marginal_log_prob(self, z: Tensor) -> Tensor:
         """log q_N(z_sj) of each dimension alone, ``(S, D)`` float64, for ``z`` ``(S, D)``.
@@ -99,16 +99,16 @@ class AggregatePosterior:
         """log q(z_s | x_n), ``(S, N)`` float64."""
         if self._gaussian is not None:
             return self._gaussian(z.double())
-        found = z.new_empty(len(z), self.count, dtype=torch.float64)
+        pairs = z.new_empty(len(z), self.count, dtype=torch.float64)
         first = 0
         for posterior in self.posteriors:
             last = first + posterior.batch_shape[0]
             rows = max(1, _ELEMENTS_AT_ONCE // ((last - first) * posterior.event_shape.numel()))
             for start in range(0, len(z), rows):
                 block = slice(start, start + rows)
-                found[block, first:last] = posterior.log_prob(z[block].unsqueeze(1))
+                pairs[block, first:last] = posterior.log_prob(z[block].unsqueeze(1))
             first = last
-        return found
+        return pairs
 
 
 class _GaussianProducts:

@@ -28,7 +28,7 @@ class LatentDraws:
 
     z
         ``(S, *event)``.
-    own
+    sentence
         Of which sentence each draw is, ``(S,)``.
     log_prior
         log p(z), each draw under its own sentence's prior, ``(S,)`` float64.
@@ -42,7 +42,7 @@ class LatentDraws:
     """
 
     z: Tensor
-    own: Tensor
+    sentence: Tensor
     log_prior: Tensor
     shared_prior: bool
     factorised_prior: bool
@@ -51,7 +51,9 @@ class LatentDraws:
     def some(self, count: int) -> LatentDraws:
         """``count`` of the draws, at random."""
         rows = torch.randperm(len(self.z))[:count].to(self.z.device)
-        return replace(self, z=self.z[rows], own=self.own[rows], log_prior=self.log_prior[rows])
+        return replace(
+            self, z=self.z[rows], sentence=self.sentence[rows], log_prior=self.log_prior[rows]
+        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def elbo_surgery(
     :param posteriors: one distribution for each batch, ``batch_shape`` ``(N_b,)``.
     """
     aggregate = AggregatePosterior(posteriors)
-    log_q = aggregate.log_prob(draws.z, draws.own)
+    log_q = aggregate.log_prob(draws.z, draws.sentence)
     columns = _controls(draws, log_q)
     resolution = resolution_of(draws.z)
     controls = ControlVariates(columns, resolution)
@@ -119,7 +121,7 @@ def _by_dimension(
     draws: LatentDraws,
     log_q: AggregateLogProb,
     columns: Tensor,
-    known: Mapping[str, float],
+    of_all_draws: Mapping[str, float],
 ) -> dict[str, float]:
     """Total correlation and, where the prior has dimensions of its own, dimension-wise KL."""
     count = min(TOTAL_CORRELATION_DRAWS, len(draws.z))
@@ -131,20 +133,21 @@ def _by_dimension(
     if not draws.shared_prior:
         alone = ControlVariates(columns[rows], resolution).mean(values)
         return _named("total_correlation", alone.value, alone.standard_error)
-    above = (together - draws.log_prior[rows] - known["aggregate_kl"]).unsqueeze(1)
+    above = (together - draws.log_prior[rows] - of_all_draws["aggregate_kl"]).unsqueeze(1)
     controls = ControlVariates(torch.cat([above, columns[rows]], 1), resolution)
     part, rest = controls.mean(values), controls.mean(above.squeeze(1) - values)
     # A control that is itself uncertain hands its error on.
     errors = [
         math.hypot(
-            one.standard_error, one.coefficients[0].item() * known["aggregate_kl_standard_error"]
+            mean.standard_error,
+            mean.coefficients[0].item() * of_all_draws["aggregate_kl_standard_error"],
         )
-        for one in (part, rest)
+        for mean in (part, rest)
     ]
-    found = _named("total_correlation", part.value, errors[0])
+    numbers = _named("total_correlation", part.value, errors[0])
     if draws.factorised_prior:
-        found |= _named("dimensionwise_kl", known["aggregate_kl"] - part.value, errors[1])
-    return found
+        numbers |= _named("dimensionwise_kl", of_all_draws["aggregate_kl"] - part.value, errors[1])
+    return numbers
 
 
 def _named(name: str, value: float, standard_error: float) -> dict[str, float]:
@@ -157,12 +160,13 @@ def _controls(draws: LatentDraws, log_q: AggregateLogProb) -> Tensor:
     For each closed form the draws' distance from it, and the sentences' distance from its mean.
     """
     sampled = {"KL": log_q.own - draws.log_prior, "entropy": -log_q.own}
-    own = draws.own
-    columns = [log_q.own.new_zeros(len(own), 0)]
+    columns = [log_q.own.new_zeros(len(draws.z), 0)]
     for name, closed_form in draws.closed_forms.items():
-        error = sampled[name] - closed_form[own]
+        error = sampled[name] - closed_form[draws.sentence]
         if _agrees(name, error, log_q.own, resolution_of(draws.z)):
-            columns.append(torch.stack([error, (closed_form - closed_form.mean())[own]], 1))
+            columns.append(
+                torch.stack([error, (closed_form - closed_form.mean())[draws.sentence]], 1)
+            )
     return torch.cat(columns, 1)
 
 

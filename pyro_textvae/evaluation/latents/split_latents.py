@@ -123,7 +123,7 @@ class SplitSite:
         rounding = resolution_of(z) * fixed.abs().max().clamp(min=1.0)
         return LatentDraws(
             z=z,
-            own=torch.arange(len(fixed), device=z.device).repeat_interleave(num_draws),
+            sentence=torch.arange(len(fixed), device=z.device).repeat_interleave(num_draws),
             log_prior=_by_sentence(log_priors),
             shared_prior=bool(fixed.max() - fixed.min() <= rounding),
             factorised_prior=all(independent_factors(prior) is not None for prior in self.priors),

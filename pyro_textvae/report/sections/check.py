@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pyro_textvae.report.blocks import Block, Note, Picture, Section, Table
 from pyro_textvae.report.canvas import BLUE, DARK, ORANGE, draw
 from pyro_textvae.report.per_run import for_each_run, picture_name
-from pyro_textvae.report.quantity_text import PAGE, quantity_text
+from pyro_textvae.report.quantity_text import PAGE, filled, is_known, quantity_text
 from pyro_textvae.report.run_record import RunRecord
 from pyro_textvae.run_folder.evaluated_run import evaluate_command
-from pyro_textvae.run_folder.quantities import GAPS
+from pyro_textvae.run_folder.quantities import Group, Quantity, ordered, quantity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,62 +44,57 @@ def check(runs: Sequence[RunRecord]) -> Section:
             return [Note(f"The evaluation of {run.name} was not checked.", "missing", command)]
         blocks: list[Block] = []
         if results.get("annealing"):
-            blocks += _annealing_blocks(run, results["annealing"], runs)
+            blocks += _annealing_blocks(run, run.evaluation, runs)
         if results.get("bidirectional"):
-            blocks.append(_sandwich_table(results["bidirectional"]))
+            caption = f"{_SANDWICH} ({_settings(results['bidirectional'])})"
+            blocks.append(_table_of("sandwich", run.evaluation, "simulated sentences", caption))
         if results.get("gaps"):
-            blocks.append(_gap_table(results["gaps"]))
+            blocks.append(_table_of("gaps", run.evaluation, "sentences", _GAPS))
         return [*blocks, *(Note(f"{text}.", "missing") for text in results.get("left_out") or ())]
 
     return Section("Independent check by annealing", "check", for_each_run(runs, blocks_of, _LEAD))
 
 
 def _annealing_blocks(
-    run: RunRecord, annealing: Mapping[str, Any], runs: Sequence[RunRecord]
+    run: RunRecord, evaluation: Mapping[str, Any], runs: Sequence[RunRecord]
 ) -> list[Block]:
-    rows = []
-    blocks: list[Block] = []
-    for key, what in (
-        ("random", "sentences drawn at random"),
-        ("worst", "sentences of worst k-hat"),
-    ):
-        part = annealing.get(key)
-        if part is None:
-            continue
-        difference = f"{part['mean']:+.3f} ± {part['standard_error']:.3f}"
-        rows.append((what, f"{part['num_sentences']}", difference))
-        if part.get("warns"):
-            text = f"Annealing finds a log p(x) that is higher by {difference} nats on the {what}"
-            blocks.append(Note(f"{text}: the nll of the evaluation is too high there.", "warning"))
-        if part.get("annealing_falls_short"):
-            text = f"Annealing finds a lower log p(x) ({difference} nats) on the {what}"
-            blocks.append(Note(f"{text}: it was too short to check anything.", "warning"))
-    headings = ("", "sentences", "annealed minus evaluated log p(x), nats per sentence")
+    annealing = evaluation["check"]["annealing"]
+    labelled = _labelled("annealing")
+    rows = [
+        (each.label, _count(each, evaluation), quantity_text(each, evaluation, PAGE))
+        for each in labelled
+        if is_known(each.value(evaluation))
+    ]
+    warnings = [
+        Note(filled(each.page_warning, evaluation, PAGE), "warning")
+        for each in ordered(("annealing",))
+        if each.page_warning and each.value(evaluation)
+    ]
+    shown = labelled[0]
+    headings = ("", quantity(shown.count).title, f"{shown.title}, {shown.unit}")
     table = Table(headings, tuple(rows), _settings(annealing))
     pairs = _pairs(annealing)
-    return [table, *blocks, *([_picture(run, pairs, runs)] if pairs else [])]
+    return [table, *warnings, *([_picture(run, pairs, runs)] if pairs else [])]
 
 
-def _sandwich_table(bounds: Mapping[str, Any]) -> Table:
-    def bound(key: str) -> str:
-        return f"{bounds[key]:.3f} ± {bounds[f'{key}_standard_error']:.3f}"
-
-    rows = (
-        ("lower bound of log p(x)", bound("lower")),
-        ("upper bound of log p(x)", bound("upper")),
-        ("gap", bound("gap")),
-    )
-    headings = (f"{bounds['num_sentences']} simulated sentences", "nats per sentence")
-    return Table(headings, rows, f"{_SANDWICH} ({_settings(bounds)})")
-
-
-def _gap_table(gaps: Mapping[str, Any]) -> Table:
+def _table_of(group: Group, evaluation: Mapping[str, Any], sentences: str, caption: str) -> Table:
+    """A row for each number of a group, all of them means over the same sentences."""
+    labelled = _labelled(group)
     rows = tuple(
-        (gap.label, quantity_text(gap, gaps, PAGE))
-        for gap in GAPS
-        if gaps.get(gap.name) is not None
+        (each.label, quantity_text(each, evaluation, PAGE))
+        for each in labelled
+        if is_known(each.value(evaluation))
     )
-    return Table((f"{gaps['num_sentences']} sentences", "nats per sentence"), rows, _GAPS)
+    headings = (f"{_count(labelled[0], evaluation)} {sentences}", labelled[0].unit)
+    return Table(headings, rows, caption)
+
+
+def _labelled(group: Group) -> list[Quantity]:
+    return [each for each in ordered((group,)) if each.label]
+
+
+def _count(shown: Quantity, evaluation: Mapping[str, Any]) -> str:
+    return quantity_text(quantity(shown.count), evaluation, PAGE)
 
 
 def _settings(results: Mapping[str, Any]) -> str:
