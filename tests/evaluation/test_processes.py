@@ -12,7 +12,7 @@ from pyro_textvae.runs.train import train
 
 SMALL = {
     "data": "grammar",
-    "num_sentences": 400,
+    "num_sentences": 200,
     "embedding_dim": 6,
     "hidden_dim": 7,
     "latent_dim": 3,
@@ -56,4 +56,4 @@ def test_two_processes_write_the_numbers_of_one(tmp_path, capsys):
     assert results[0] == results[1]
     rows = [file.with_suffix(".sentences.jsonl").read_bytes() for file in (one, two)]
     assert rows[0] == rows[1]
-    assert results[0]["num_sentences"] == 40
+    assert results[0]["num_sentences"] == 20
