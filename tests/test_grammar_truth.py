@@ -54,7 +54,8 @@ def test_trained_model_is_never_better_than_the_grammar(tmp_path, model):
         output_dropout=0.0,
         epochs=3,
         kl_epochs=1.0,
-        learning_rate=0.004,
+        batch_size=64,
+        learning_rate=0.008,
         device="cpu",
     )
     result, entropy, excess, error = fit(tmp_path / "run", config, num_samples=30)

@@ -5,16 +5,27 @@
 import inspect
 import re
 import sys
+from functools import cache
 
 import pytest
 
+import pyro_textvae.data.sources.stdlib as stdlib_module
 from pyro_textvae.data import UNK, load_corpus
 from pyro_textvae.data.english_sentences import paragraphs, sentences, tokenised
 from pyro_textvae.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def stdlib(tmp_path_factory):
+def read_once():
+    """Python's own files are parsed once for all tests of this module."""
+    with pytest.MonkeyPatch.context() as patch:
+        plain = stdlib_module._docstrings
+        patch.setattr(stdlib_module, "_docstrings", cache(lambda path: tuple(plain(path))))
+        yield
+
+
+@pytest.fixture(scope="module")
+def stdlib(tmp_path_factory, read_once):
     return load_corpus(cache_dir=tmp_path_factory.mktemp("cache"))
 
 

@@ -84,9 +84,11 @@ def test_sandwich_is_of_texts_simulated_on_the_sources_of_the_sentences():
 
 
 def test_check_has_all_its_parts(monkeypatch):
+    """By chains so short that none of the numbers is worth a look."""
+    shortest = AnnealingSettings(num_chains=2, num_temperatures=6, leapfrog_steps=1)
     for place in ("check", "bidirectional"):
         monkeypatch.setattr(
-            f"pyro_textvae.evaluation.annealing.{place}.AnnealingSettings", lambda: SHORT
+            f"pyro_textvae.evaluation.annealing.{place}.AnnealingSettings", lambda: shortest
         )
     pair = conditional()
     likelihood = log_likelihood(*pair, [EXTRA], 100)

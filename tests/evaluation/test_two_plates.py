@@ -132,7 +132,7 @@ def test_information_gives_the_kl_and_says_what_it_leaves_out(data_dim):
     pair = conversations(data_dim)
     found = information(*pair, [BATCH, {"tokens": CONVERSATIONS[1:, :2]}])
     kl = log_likelihood(*pair, [BATCH], 20_000).kl.mean().item()
-    assert information(*pair, [BATCH] * 300).kl == pytest.approx(kl, rel=0.05)
+    assert information(*pair, [BATCH] * 100).kl == pytest.approx(kl, rel=0.1)
     assert found.mutual_information is None
     assert len(found.unit_variance) == 1
     assert found.left_out == (

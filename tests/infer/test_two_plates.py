@@ -167,18 +167,18 @@ def test_bounds_and_gradients_are_pyros_at_the_same_draws(ours, theirs, num_part
 
 @both_layouts
 def test_vectorised_particles_have_the_bounds_of_a_loop(data_dim):
-    """Means of 4,000 and of 400 draws, within 4.5 standard errors of their difference."""
+    """Means of 4,000 and of 100 draws, within 4.5 standard errors of their difference."""
     pair = conversations(data_dim)
     with torch.no_grad():
         pyro.set_rng_seed(0)
         vectorised = log_weights(*pair, {"tokens": CONVERSATIONS}, 4000)
-        looped = BetaELBO(num_particles=400, vectorize_particles=False).terms(
+        looped = BetaELBO(num_particles=100, vectorize_particles=False).terms(
             *pair, tokens=CONVERSATIONS
         )
     assert vectorised.shape == (4000, 3)
-    assert looped.log_weights.shape == (400, 3)
+    assert looped.log_weights.shape == (100, 3)
     difference = vectorised.mean(0) - looped.log_weights.mean(0)
-    error = (vectorised.var(0) / 4000 + looped.log_weights.var(0) / 400).sqrt()
+    error = (vectorised.var(0) / 4000 + looped.log_weights.var(0) / 100).sqrt()
     assert (difference.abs() / error < 4.5).all()
 
 

@@ -201,12 +201,11 @@ def test_bad_numbers_are_refused_by_name(name):
 
 @EACH
 @EACH_WAY
-@pytest.mark.parametrize("num_layers", [1, 3])
-@pytest.mark.parametrize("latent_dim", [0, 3])
+@pytest.mark.parametrize(("num_layers", "latent_dim"), [(1, 0), (2, 3)])
 def test_rows_of_a_state_go_on_as_if_generated_alone(name, injection, num_layers, latent_dim):
     """As in a beam search: the rows of a state in another order, and more than once."""
     decoder = make(name, injection=injection, num_layers=num_layers, latent_dim=latent_dim)
-    tokens, rows = torch.randint(3, VOCAB_SIZE, (4, 9)), torch.tensor([3, 0, 3, 1, 2])
+    tokens, rows = torch.randint(3, VOCAB_SIZE, (4, 6)), torch.tensor([3, 0, 3, 1, 2])
     context = Context(draw(4, latent_dim=latent_dim), batch_shape=(4,))
 
     def after(words, context, state, first):
@@ -218,12 +217,12 @@ def test_rows_of_a_state_go_on_as_if_generated_alone(name, injection, num_layers
         return torch.stack(states), state
 
     with torch.no_grad():
-        _, state = after(tokens[:, :6], context, decoder.initial_state(context), 0)
+        _, state = after(tokens[:, :4], context, decoder.initial_state(context), 0)
         assert all(len(tensor) == 4 for tensor in tensors_of(state))
         selected = context.index_select(rows)
-        ours, _ = after(tokens[rows], selected, select_rows(state, rows), 6)
+        ours, _ = after(tokens[rows], selected, select_rows(state, rows), 4)
         alone, _ = after(tokens[rows], selected, decoder.initial_state(selected), 0)
-    torch.testing.assert_close(ours, alone[6:], rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(ours, alone[4:], rtol=1e-11, atol=1e-11)
 
 
 def tensors_of(state):

@@ -28,6 +28,10 @@ SMALL = {
 }
 
 
+FEW = {"num_sentences": 120}
+"""Changes of SMALL where no number of a trained model counts."""
+
+
 def quiet(line):
     del line
 
@@ -104,7 +108,7 @@ def test_weights_kept_are_those_of_the_best_bound(tmp_path):
 
 
 def test_weights_of_the_last_epoch_are_kept_on_request(tmp_path):
-    config = TrainConfig(**SMALL | {"learning_rate": 0.9, "epochs": 5, "keep": "last"})
+    config = TrainConfig(**SMALL | FEW | {"learning_rate": 0.9, "epochs": 5, "keep": "last"})
     train(config, tmp_path / "run", report=quiet)
     state = RunFolder(tmp_path / "run").load_state()
     weights = load_file(tmp_path / "run" / "model.safetensors")
@@ -114,6 +118,7 @@ def test_weights_of_the_last_epoch_are_kept_on_request(tmp_path):
 def test_learning_rate_decays_and_training_stops_early(tmp_path):
     config = TrainConfig(
         **SMALL
+        | FEW
         | {"learning_rate": 0.9, "epochs": 60, "patience": 1, "max_decays": 2, "kl_epochs": 0.01}
     )
     progress = train(config, tmp_path / "run", report=quiet)
@@ -125,7 +130,7 @@ def test_learning_rate_decays_and_training_stops_early(tmp_path):
 
 def test_patience_waits_for_the_kl_weight(tmp_path):
     config = TrainConfig(
-        **SMALL | {"learning_rate": 0.9, "epochs": 4, "patience": 1, "kl_epochs": 9.0}
+        **SMALL | FEW | {"learning_rate": 0.9, "epochs": 4, "patience": 1, "kl_epochs": 9.0}
     )
     train(config, tmp_path / "run", report=quiet)
     assert {row["learning_rate"] for row in metrics_of(tmp_path / "run")} == {0.9}
@@ -205,9 +210,9 @@ def test_sentences_that_were_dropped_or_cut_are_reported(tmp_path, truncate, rep
 
 
 def test_two_runs_in_one_process_do_not_touch_each_other(tmp_path):
-    train(TrainConfig(**SMALL), tmp_path / "one", report=quiet)
+    train(TrainConfig(**SMALL | FEW), tmp_path / "one", report=quiet)
     first = load_file(tmp_path / "one" / "model.safetensors")
-    train(TrainConfig(**SMALL | {"seed": 5}), tmp_path / "other", report=quiet)
-    train(TrainConfig(**SMALL), tmp_path / "again", report=quiet)
+    train(TrainConfig(**SMALL | FEW | {"seed": 5}), tmp_path / "other", report=quiet)
+    train(TrainConfig(**SMALL | FEW), tmp_path / "again", report=quiet)
     again = load_file(tmp_path / "again" / "model.safetensors")
     assert all(torch.equal(first[name], again[name]) for name in first)
