@@ -58,7 +58,7 @@ def test_trained_model_is_never_better_than_the_grammar(tmp_path, model):
         learning_rate=0.008,
         device="cpu",
     )
-    result, entropy, excess, error = fit(tmp_path / "run", config, num_samples=30)
+    result, entropy, excess, error = fit(tmp_path / "run", config, num_samples=10)
     # Against the entropy, and sentence by sentence, where the noise of the test set cancels.
     assert result.nll > entropy - 3 * result.nll_sampling_error
     assert excess.mean().item() > -3 * error

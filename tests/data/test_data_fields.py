@@ -44,21 +44,22 @@ def decoded(corpus, rows):
 
 
 def test_a_batch_holds_the_fields_whose_columns_are_named(pairs):
+    """Each of the sentences that are asked for, in that order."""
     corpus = load_corpus(pairs, **COLUMNS)
     assert corpus.fields == ("tokens", "source", "labels")
     assert corpus.label_names == ("bad", "good", "neutral")
-    batch = corpus.train.batch(np.array([1, 2, 4]))
+    batch = corpus.train.batch(np.array([4, 1, 2]))
     assert list(batch) == ["tokens", "source", "labels"]
     assert all(value.dtype == torch.int64 for value in batch.values())
     assert batch["tokens"].shape == (3, 3)
     assert batch["source"].shape == (3, 7)
-    assert batch["labels"].tolist() == [0, -1, 1]
-    assert decoded(corpus, batch["tokens"]) == ["it rains", "no", "yes"]
-    assert decoded(corpus, batch["source"]) == [TRAIN[1][1], "are you sure", ""]
-    assert batch["source"][1].tolist()[3:] == [EOS, PAD, PAD, PAD]
-    assert batch["source"][2].tolist() == [EOS] + [PAD] * 6
+    assert batch["labels"].tolist() == [1, 0, -1]
+    assert decoded(corpus, batch["tokens"]) == ["yes", "it rains", "no"]
+    assert decoded(corpus, batch["source"]) == ["", TRAIN[1][1], "are you sure"]
+    assert batch["source"][2].tolist()[3:] == [EOS, PAD, PAD, PAD]
+    assert batch["source"][0].tolist() == [EOS] + [PAD] * 6
     assert batch.text_fields == ("tokens", "source")
-    assert batch.indices.tolist() == [1, 2, 4]
+    assert batch.indices.tolist() == [4, 1, 2]
 
 
 @pytest.mark.parametrize("name", ["source", "label"])

@@ -235,8 +235,9 @@ def test_a_run_on_an_own_source(source, tmp_path, capsys):
     run = tmp_path / "run"
     train = ["train", "--data", source, "--num-sentences", "40", *TINY, "--out", str(run)]
     assert main(train) == 0
-    assert main(["evaluate", str(run), "--num-samples", "2", "--report", "false"]) == 0
-    assert main(["evaluate", str(run), "--data", source, "--num-samples", "2"]) == 0
+    evaluate = ["evaluate", str(run), "--num-samples", "2", "--report", "false"]
+    assert main(evaluate) == 0
+    assert main([*evaluate, "--data", source]) == 0
     assert main(["sample", str(run), "--size", "2"]) == 0
     capsys.readouterr()
     write(path, SOURCE.replace('"How many ?", label', "None, label").replace("Take", "Leave"))

@@ -39,7 +39,8 @@ def run_of(folder, **changes):
 
 def test_evaluation_file_holds_what_outside_programs_read(tmp_path, capsys):
     run = run_of(tmp_path / "run")
-    assert main(["evaluate", str(run), "--split", "test", "--num-samples", "100"]) == 0
+    arguments = ["evaluate", str(run), "--split", "test", "--num-samples", "100"]
+    assert main([*arguments, "--report", "false"]) == 0
     found = json.loads((run / "evaluation.json").read_text())
     assert set(PROMISED) <= set(found)
     corpus = tv.load_corpus("grammar", num_sentences=400)
@@ -118,8 +119,9 @@ def test_language_model_is_its_own_bound(tmp_path):
     assert found["latent_dim"] == 0
 
 
-def spherical(folder):
-    return run_of(folder, prior="uniform_sphere", guide="power_spherical", latent_dim=3)
+def spherical(folder, **changes):
+    sphere = {"prior": "uniform_sphere", "guide": "power_spherical", "latent_dim": 3}
+    return run_of(folder, **sphere | changes)
 
 
 def test_quasi_random_draws_on_the_sphere_are_refused_in_one_line(tmp_path):
@@ -131,7 +133,7 @@ def test_quasi_random_draws_on_the_sphere_are_refused_in_one_line(tmp_path):
 
 
 def test_every_proposal_scores_a_spherical_run(tmp_path):
-    run = spherical(tmp_path / "run")
+    run = spherical(tmp_path / "run", num_sentences=200)
     found = {
         name: evaluate(run, EvaluationConfig(num_samples=64, device="cpu", proposal=name)).result
         for name in zoo.names("proposals")

@@ -100,7 +100,7 @@ def test_second_derivatives_go_without_what_was_compiled(tmp_path, monkeypatch):
     """Such as inductor's, which this backend stands for: neither has a second derivative."""
     monkeypatch.setattr(compiled_module, "BACKEND", "aot_eager")
     settings = {"objective": "semi_amortised_elbo", "decoder": "gru", "compile": True}
-    trainer = make_trainer(tmp_path, epochs=1, options={"num_steps": 2}, **settings)
+    trainer = make_trainer(tmp_path, epochs=1, options={"num_steps": 1}, **settings)
     trainer.fit()
     assert trainer.progress.best_elbo < math.inf
 

@@ -132,7 +132,7 @@ def test_folder_killed_before_anything_ran_can_be_started_again(tmp_path):
 
 def test_early_stopped_run_stays_stopped(tmp_path):
     hopeless = {"learning_rate": 0.9, "patience": 1, "max_decays": 1, "kl_epochs": 0.01}
-    config = TrainConfig(**SETTINGS | hopeless | {"epochs": 40})
+    config = TrainConfig(**SETTINGS | hopeless | {"epochs": 40, "num_sentences": 75})
     progress = train(config, tmp_path / "run", report=lambda line: None)
     assert progress.finished
     lines = []

@@ -42,9 +42,14 @@ def metrics_of(folder, kind="epoch"):
 
 
 @pytest.mark.parametrize(
-    "objective", ["beta_elbo", "pyro.infer:Trace_ELBO", "pyro.infer:TraceMeanField_ELBO"]
+    ("objective", "optimizer"),
+    [
+        ("beta_elbo", "adam"),
+        ("beta_elbo", "sgd"),
+        ("pyro.infer:Trace_ELBO", "adam"),
+        ("pyro.infer:TraceMeanField_ELBO", "adam"),
+    ],
 )
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_every_objective_trains(tmp_path, objective, optimizer):
     rate = {"adam": 0.01, "sgd": 0.3}[optimizer]
     config = TrainConfig(
