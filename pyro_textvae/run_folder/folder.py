@@ -228,6 +228,19 @@ class RunFolder:
                 "the best weights; train again with --overwrite to start anew"
             ) from error
 
+    def check_untrained(self) -> None:
+        """Refuse to begin anew, for want of a checkpoint, over what training has written.
+
+        :raises UserError: when there are weights or lines of metrics.
+        """
+        for path in (self.weights, self.metrics):
+            if path.is_file() and path.stat().st_size > 0:
+                raise UserError(
+                    f"{self.path} has {path.name}, but its checkpoint {self.state} is gone: put it "
+                    f"back, or train the run anew with --config {self.config_yaml} "
+                    f"--out {self.path} --overwrite"
+                )
+
     def write_progress(self, progress: Mapping[str, Any]) -> None:
         """Write state/progress.json, after the checkpoint that it speaks of.
 

@@ -72,13 +72,16 @@ def resume(
     """Go on with a run from its last checkpoint, bit for bit.
 
     :param epochs: train to another number of epochs than the run was started with.
-    :raises UserError: when ``path`` is no run, is damaged, or its corpus has changed.
+    :raises UserError: when ``path`` is no run, is damaged or has lost its checkpoint, or its corpus
+        has changed.
     """
     run = read_run(path)
     folder = run.folder
     changed: dict[str, Any] = {"epochs": epochs, "device": device}
     config = replace(run.config, **{n: value for n, value in changed.items() if value is not None})
     state = folder.load_state()
+    if state is None:
+        folder.check_untrained()
     corpus = load_run_corpus(run)
     with pyro.settings.context(module_local_params=True):
         built = build(config, corpus, specs=run.specs, sizes=run.sizes)
@@ -86,6 +89,8 @@ def resume(
         if state is not None:
             try:
                 trainer.load_state_dict(state)
+            except UserError:
+                raise
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise UserError(
                     f"{folder.state} belongs to another run: put the run's own back, or train "

@@ -201,8 +201,14 @@ class Trainer:
         """Go on from where :meth:`state_dict` was asked for.
 
         The random generators are set, and the lines of metrics since then are forgotten.
+
+        :raises UserError: when the lines of metrics before it are missing or damaged. Nothing has
+            been changed then.
         """
         objective: Any = self.objective
+        metrics, timing = {"size": state["metrics_size"]}, {"size": state["timing_size"]}
+        self.metrics.check(metrics)
+        self.timing.check(timing)
         self.modules.load_state_dict(state["modules"])
         trained = {name for name, p in self.modules.named_parameters() if p.requires_grad}
         # Checkpoints from before names were kept hold all parameters in the order of that time.
@@ -215,8 +221,8 @@ class Trainer:
         self.progress.load_state_dict(state["progress"])
         self.epoch_mean.load_state_dict(state["epoch_mean"])
         self.log_mean.load_state_dict(state["log_mean"])
-        self.metrics.load_state_dict({"size": state["metrics_size"]})
-        self.timing.load_state_dict({"size": state["timing_size"]})
+        self.metrics.load_state_dict(metrics)
+        self.timing.load_state_dict(timing)
         set_random_state(state["random_state"])
 
     def _train_epoch(self) -> None:
