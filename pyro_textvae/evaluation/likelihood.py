@@ -117,7 +117,8 @@ def log_likelihood(
         most_rounds=1 if target_standard_error is None else most_rounds,
         max_tokens=max_tokens or suitable_tokens(model),
     )
-    kept = PartialResults(partial, settings.identity(model, guide)) if partial else None
+    identity = settings.identity(model, guide) if partial else None
+    kept = PartialResults(partial, identity) if partial and identity else None
     rank, size = rank_and_size()
     rows: list[tuple[int, dict[str, Tensor], Tensor | None]] = []
     exact = False
@@ -171,6 +172,7 @@ def log_likelihood(
         exact=exact,
         notes=tuple(notes),
         points=tuple(points),
+        identity=identity,
     )
 
 
