@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.evaluation.families import GaussianFamily
-from pyro_textvae.evaluation.importance.partial_results import PartialResults
+from pyro_textvae.evaluation.importance.partial_results import partial_results
 from pyro_textvae.evaluation.importance.posteriors import Posteriors
 from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.evaluation.importance.result import LogLikelihood
@@ -118,13 +118,13 @@ def log_likelihood(
         max_tokens=max_tokens or suitable_tokens(model),
     )
     identity = settings.identity(model, guide) if partial else None
-    kept = PartialResults(partial, identity) if partial and identity else None
     rank, size = rank_and_size()
     rows: list[tuple[int, dict[str, Tensor], Tensor | None]] = []
     exact = False
     points: list[str] = []
     done = total = 0.0
     with (
+        partial_results(partial, identity) as kept,
         evaluation_mode(model, guide, seed),
         tqdm(
             batches,

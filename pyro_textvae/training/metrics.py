@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from pyro_textvae.errors import UserError
+from pyro_textvae.run_folder.files import named_failures
 
 
 class MetricsFile:
@@ -21,8 +22,11 @@ class MetricsFile:
         self.path = path
 
     def append(self, **values: Any) -> None:
-        """Add a line."""
-        with open(self.path, "a", encoding="utf-8") as file:
+        """Add a line.
+
+        :raises UserError: where the disk is full or does not let itself be written.
+        """
+        with named_failures(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
 
     def state_dict(self) -> dict[str, Any]:

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
+from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.importance.partial_results import (
     PartialResults,
+    partial_results,
     remove_partial_results,
 )
 
@@ -92,3 +94,12 @@ def test_rows_of_all_processes_are_read_and_removed(place):
 def test_columns_without_values_come_back(place):
     PartialResults(place, "a").add([7], {"curve": torch.zeros(1, 0, dtype=torch.float64)})
     assert PartialResults(place, "a").columns([7])["curve"].shape == (1, 0)
+
+
+def test_an_evaluation_has_one_writer(place):
+    with partial_results(place, "a"), partial_results(place, "b"):
+        with pytest.raises(UserError, match="same evaluation into .* being written by process"):
+            partial_results(place, "a").__enter__()
+    with partial_results(None, None) as kept:
+        assert kept is None
+    assert not list(place.parent.glob("*lock*"))

@@ -189,6 +189,43 @@ def test_lost_or_damaged_metrics_are_said_and_not_filled_up(tmp_path, undisturbe
     assert contents(folder) == before
 
 
+def test_run_that_is_being_written_is_neither_resumed_nor_replaced(tmp_path, undisturbed):
+    folder = RunFolder(shutil.copytree(undisturbed, tmp_path / "run"))
+    with folder.writing():
+        before = contents(folder.path)
+        with pytest.raises(UserError, match=f"is being written by process {os.getpid()} on"):
+            resume(folder.path, epochs=4, report=lambda line: None)
+        with pytest.raises(UserError, match="is being written by"):
+            train(TrainConfig(**SETTINGS), folder.path, overwrite=True, report=lambda line: None)
+        assert contents(folder.path) == before
+
+
+@pytest.mark.parametrize("where", ["report", "checkpoint"])
+def test_run_to_overwrite_stays_until_the_new_one_has_a_checkpoint(
+    tmp_path, undisturbed, monkeypatch, where
+):
+    folder = shutil.copytree(undisturbed, tmp_path / "run")
+    before = contents(folder)
+    during = []
+
+    def fail(*_):
+        during.append(contents(folder))
+        raise OSError("disk full")
+
+    config = TrainConfig(**SETTINGS | {"epochs": 1, "hidden_dim": 5})
+    report = fail if where == "report" else lambda line: None
+    if where == "checkpoint":
+        monkeypatch.setattr(RunFolder, "save_state", fail)
+    with pytest.raises(OSError, match="disk full"):
+        train(config, folder, overwrite=True, report=report)
+    assert before.items() <= during[0].items()
+    assert contents(folder) == before
+    monkeypatch.undo()
+    train(config, folder, overwrite=True, report=lambda line: None)
+    assert contents(folder).keys() == before.keys()
+    assert json.loads((folder / "config.json").read_text())["settings"]["hidden_dim"] == 5
+
+
 def test_early_stopped_run_stays_stopped(tmp_path):
     hopeless = {"learning_rate": 0.9, "patience": 1, "max_decays": 1, "kl_epochs": 0.01}
     config = TrainConfig(**SETTINGS | hopeless | {"epochs": 40})

@@ -7,7 +7,8 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from pyro_textvae.processes import rank_and_size
+from pyro_textvae.run_folder.one_writer import one_writer
 
 
 class PartialResults:
@@ -90,6 +92,24 @@ class PartialResults:
             if row.pop("evaluation", None) == self._evaluation:
                 rows[row.pop("key")] = row
         return rows
+
+
+@contextmanager
+def partial_results(
+    path: str | Path | None, identity: str | None
+) -> Iterator[PartialResults | None]:
+    """The finished sentences of an evaluation, which no other process may add to meanwhile.
+
+    :param path: as for :class:`PartialResults`; None for none.
+    :raises UserError: when another process is making the same evaluation.
+    """
+    if path is None or identity is None:
+        yield None
+        return
+    path, (rank, _) = Path(path), rank_and_size()
+    lock = path.with_name(f"{path.name}.{_short(identity)}.lock-{rank}")
+    with one_writer(lock, f"the same evaluation into {path}"):
+        yield PartialResults(path, identity)
 
 
 def remove_partial_results(path: str | Path, identity: str) -> None:
