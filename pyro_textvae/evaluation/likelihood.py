@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.evaluation.families import GaussianFamily
-from pyro_textvae.evaluation.importance.partial_results import PartialResults
+from pyro_textvae.evaluation.importance.partial_results import partial_results
 from pyro_textvae.evaluation.importance.posteriors import Posteriors
 from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.evaluation.importance.result import LogLikelihood
@@ -117,13 +117,14 @@ def log_likelihood(
         most_rounds=1 if target_standard_error is None else most_rounds,
         max_tokens=max_tokens or suitable_tokens(model),
     )
-    kept = PartialResults(partial, settings.identity(model, guide)) if partial else None
+    identity = settings.identity(model, guide) if partial else None
     rank, size = rank_and_size()
     rows: list[tuple[int, dict[str, Tensor], Tensor | None]] = []
     exact = False
     points: list[str] = []
     done = total = 0.0
     with (
+        partial_results(partial, identity) as kept,
         evaluation_mode(model, guide, seed),
         tqdm(
             batches,
@@ -171,6 +172,7 @@ def log_likelihood(
         exact=exact,
         notes=tuple(notes),
         points=tuple(points),
+        identity=identity,
     )
 
 

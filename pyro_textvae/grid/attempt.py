@@ -112,7 +112,10 @@ def _progress_of(run: GridRun) -> Mapping[str, Any] | None:
     if progress is not None and _is_over(progress, run.config):
         return progress
     state = run.files.load_state()
-    return None if state is None else state["progress"]
+    if state is None:
+        run.files.check_untrained()
+        return None
+    return state["progress"]
 
 
 def _is_over(progress: Mapping[str, Any], config: TrainConfig) -> bool:

@@ -30,6 +30,7 @@ from pyro_textvae.grid.side_by_side import SideBySide
 from pyro_textvae.infer.running import find_device
 from pyro_textvae.report import grid_csv, grid_table
 from pyro_textvae.run_folder.files import write_json, write_text
+from pyro_textvae.run_folder.one_writer import one_writer
 from pyro_textvae.runs.build import build
 from pyro_textvae.runs.evaluate import build_proposal
 from pyro_textvae.runs.load import load_corpus_of
@@ -66,7 +67,8 @@ def run_grid(
     :param command: kept in ``table.json``.
     :param report: receives lines of text, at last the table.
     :returns: what ``table.json`` holds.
-    :raises UserError: for anything wrong that can be seen before the first run starts.
+    :raises UserError: for anything wrong that can be seen before the first run starts, and when
+        another process is writing the grid.
     """
     if jobs < 1:
         raise UserError(f"jobs must be at least 1, got {jobs}")
@@ -82,25 +84,28 @@ def run_grid(
         f"{len(grid.runs)} runs of {len(grid.cells)} cells in {grid.out}, "
         f"{len(grid.runs) - len(left)} of them finished"
     )
-    try:
-        if jobs == 1:
-            failures = _one_after_the_other(grid, left, replaced, report)
-        else:
-            failures = SideBySide(grid, jobs, replaced=replaced, report=report).attempt_all(left)
-    except KeyboardInterrupt:
-        report(f"stopped; the runs in {grid.out} are kept: the same command goes on from them")
-        raise
-    gradients = {run.name: gradient_of(run) for run in grid.runs} if grid.gradient_draws else {}
-    comparison = compare_grid(grid, failures, gradients, num_resamples=num_resamples, seed=seed)
-    result = {"command": command, **comparison}
-    table = grid_table(result)
     grid.out.mkdir(parents=True, exist_ok=True)
-    write_text(grid.out / "table.md", table + "\n")
-    write_text(grid.out / "table.csv", grid_csv(result))
-    write_json(grid.out / "table.json", result)
-    report(table)
-    report(f"written to {grid.out / 'table.md'}, table.csv and table.json")
-    return result
+    with one_writer(grid.out / "writer.lock", str(grid.out)):
+        try:
+            if jobs == 1:
+                failures = _one_after_the_other(grid, left, replaced, report)
+            else:
+                failures = SideBySide(grid, jobs, replaced=replaced, report=report).attempt_all(
+                    left
+                )
+        except KeyboardInterrupt:
+            report(f"stopped; the runs in {grid.out} are kept: the same command goes on from them")
+            raise
+        gradients = {run.name: gradient_of(run) for run in grid.runs} if grid.gradient_draws else {}
+        comparison = compare_grid(grid, failures, gradients, num_resamples=num_resamples, seed=seed)
+        result = {"command": command, **comparison}
+        table = grid_table(result)
+        write_text(grid.out / "table.md", table + "\n")
+        write_text(grid.out / "table.csv", grid_csv(result))
+        write_json(grid.out / "table.json", result)
+        report(table)
+        report(f"written to {grid.out / 'table.md'}, table.csv and table.json")
+        return result
 
 
 def _one_after_the_other(

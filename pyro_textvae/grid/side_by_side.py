@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from threading import Event, Lock
+from threading import Event, Lock, Thread
 from typing import Any
 
 import torch
@@ -83,9 +83,12 @@ class SideBySide:
             assert process.stdin is not None
             assert process.stdout is not None
             with process:
-                # One that dies before it has read says so by its status.
-                with suppress(BrokenPipeError), process.stdin:
-                    json.dump(_packed(self._grid, run, run.name in self._replaced), process.stdin)
+                packed = _packed(self._grid, run, run.name in self._replaced)
+                # One that dies before it has read says so by its status. The pipe stays open: the
+                # child ends when it closes, which the death of this process does too.
+                with suppress(BrokenPipeError):
+                    process.stdin.write(json.dumps(packed) + "\n")
+                    process.stdin.flush()
                 for line in process.stdout:
                     with self._lock:
                         self._report(f"{run.name}: {line.rstrip()}")
@@ -108,11 +111,15 @@ class SideBySide:
 
 
 def main() -> int:
-    """Finish the run that standard input describes; the reason of a failure goes to stderr."""
+    """Finish the run that a line of standard input describes; why it failed goes to stderr.
+
+    When standard input closes, the process that started this one is gone, and this one ends too.
+    """
     # A Ctrl-C reaches the whole group; the process that started this one passes it on, once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
-    run, options = _unpacked(json.load(sys.stdin))
+    run, options = _unpacked(json.loads(sys.stdin.readline()))
+    Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
     try:
         reason = attempt(run, **options)
     except KeyboardInterrupt:
@@ -120,6 +127,14 @@ def main() -> int:
     if reason is not None:
         print(reason, file=sys.stderr)
     return 0 if reason is None else 1
+
+
+def _end_with_parent(pipe: int) -> None:
+    """End this process as soon as nobody holds the other end of the pipe; nothing comes by it."""
+    os.read(pipe, 1)
+    # At once, and not at the end of a step: a second start would meet this one. All files are
+    # written whole or not at all.
+    os._exit(1)
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -7,24 +7,105 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
+import re
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from pyro_textvae.errors import UserError
+
+UNFINISHED = "unfinished-"
+"""How the names of files and folders begin that are not yet what they are to be."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then rename it to ``path``.
 
+    Temporary files of killed processes for the same ``path`` are removed.
+
     :param write: is called with the path of the temporary file.
+    :raises UserError: where the disk is full or does not let itself be written. What was at
+        ``path`` is still there.
     """
-    temporary = path.with_name(f"unfinished-{os.getpid()}-{path.name}")
+    temporary = unfinished(path)
+    with named_failures(path):
+        remove_unfinished(path.parent, path.name)
+        try:
+            # Some writers make a file of their own that the user alone can read.
+            temporary.touch()
+            mode = stat.S_IMODE(temporary.stat().st_mode)
+            write(temporary)
+            temporary.chmod(mode)
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def unfinished(path: Path) -> Path:
+    """Where this process makes what is to be ``path``."""
+    return path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
+
+
+def remove_unfinished(folder: Path, name: str | None = None) -> None:
+    """Remove what killed processes left unfinished in a folder.
+
+    :param name: of the file that was to be; by default any.
+    """
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        left = re.fullmatch(rf"{UNFINISHED}(\d+)-(.+)", path.name, re.DOTALL)
+        if left is None or name not in (None, left[2]) or is_running(int(left[1])):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of this number runs on this host."""
     try:
-        write(temporary)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+@contextmanager
+def named_failures(path: Path) -> Iterator[None]:
+    """Say in one line why ``path`` cannot be written, whatever the writer raises.
+
+    :raises UserError: in place of an error of the file system.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = _failure_of_file_system(error)
+        if reason is None:
+            raise
+        raise UserError(
+            f"cannot write {path}: {reason}; make room or give rights there, then go on from what "
+            "was written before"
+        ) from error
+
+
+def _failure_of_file_system(error: BaseException | None) -> str | None:
+    """What the system says in an error or what it was raised from; None for another's."""
+    while error is not None:
+        if isinstance(error, OSError):
+            return error.strerror or str(error)
+        if said := re.search(r"([^:]+) \(os error \d+\)", str(error)):  # safetensors
+            return said[1].strip()
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def write_text(path: Path, text: str) -> None:

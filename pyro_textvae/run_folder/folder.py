@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,16 @@ from torch import nn
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.run_folder.environment import describe_environment
-from pyro_textvae.run_folder.files import plain_json, write_atomically, write_json, write_text
+from pyro_textvae.run_folder.files import (
+    UNFINISHED,
+    plain_json,
+    remove_unfinished,
+    unfinished,
+    write_atomically,
+    write_json,
+    write_text,
+)
+from pyro_textvae.run_folder.one_writer import one_writer
 
 FORMAT = 1
 _BUILT_FROM = ("settings", "specs", "sizes", "tokenizer_fingerprint", "corpus_fingerprint")
@@ -49,6 +60,10 @@ class RunFolder:
         The numbers of the last evaluation, in all and of every sentence.
     report/
         The pictures of report.
+    writer.lock
+        Process and host of who is training the run at present.
+    unfinished-*
+        What is not yet what it is to be; of a process that was killed, the next writer removes it.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -65,6 +80,8 @@ class RunFolder:
         self.environment = self.path / "environment.json"
         self.evaluation = self.path / "evaluation.json"
         self.sentences = self.path / "evaluation.sentences.jsonl"
+        self._lock = self.path / "writer.lock"
+        self._is_writing = False
         self._config: tuple[tuple[int, ...], dict[str, Any], TrainConfig] | None = None
 
     @classmethod
@@ -90,28 +107,112 @@ class RunFolder:
             self.environment,
         )
 
-    def create(self, settings: dict[str, Any], *, overwrite: bool) -> None:
-        """Make the folder, and first of all config.yaml in it, by which it is recognised as a run.
+    def check_free(self, *, overwrite: bool) -> None:
+        """Refuse to put a new run where something is that it may not replace.
 
-        :raises UserError: when it holds anything, unless it is a run and ``overwrite`` is set.
+        :raises UserError: when the folder holds anything, unless it is a run and ``overwrite`` is
+            set.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file: choose another --out")
-        if self.path.is_dir() and any(self.path.iterdir()):
-            if not self.is_run():
-                raise UserError(f"{self.path} is not empty and not a run: choose another --out")
-            if not overwrite:
-                raise UserError(
-                    f"{self.path} already holds a run: give --overwrite to replace it, "
-                    f"--resume {self.path} to go on with it, or another --out"
-                )
+        if not self._holds_anything():
+            return
+        if not self.is_run():
+            raise UserError(f"{self.path} is not empty and not a run: choose another --out")
+        if not overwrite:
+            raise UserError(
+                f"{self.path} already holds a run: give --overwrite to replace it, "
+                f"--resume {self.path} to go on with it, or another --out"
+            )
+
+    def _holds_anything(self) -> bool:
+        """Whether more is in the folder than a killed process left on its way."""
+        return self.path.is_dir() and any(
+            not entry.name.startswith(UNFINISHED) and entry != self._lock
+            for entry in self.path.iterdir()
+        )
+
+    def create(self, settings: dict[str, Any], *, overwrite: bool) -> None:
+        """Make the folder, and first of all config.yaml in it, by which it is recognised as a run.
+
+        :raises UserError: as :meth:`check_free`.
+        """
+        self.check_free(overwrite=overwrite)
+        if self.is_run():
             self._remove_own_files()
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_settings(settings)
         self.state.parent.mkdir(exist_ok=True)
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep other processes from writing the run; this one may enter it again.
+
+        What killed writers left on their way is brought to its end, or removed.
+
+        :raises UserError: when another process is writing the run.
+        """
+        if self._is_writing:
+            yield
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        with one_writer(self._lock, str(self.path)):
+            self._is_writing = True
+            try:
+                self._finish_replacing()
+                for folder in (self.path, self.state.parent):
+                    remove_unfinished(folder)
+                # The temporary files of safetensors.
+                for path in self.path.glob(".tmp??????"):
+                    path.unlink()
+                yield
+            finally:
+                self._is_writing = False
+
+    @contextmanager
+    def replacement(self) -> Iterator[RunFolder]:
+        """A folder for a run that is to replace this one, by :meth:`replace`; removed otherwise."""
+        new = RunFolder(unfinished(self.path / "run"))
+        # A killed process may have had this one's number.
+        shutil.rmtree(new.path, ignore_errors=True)
+        try:
+            yield new
+        finally:
+            shutil.rmtree(new.path, ignore_errors=True)
+
+    def replace(self, new: RunFolder) -> None:
+        """Put a run in the place of this one: after a kill at any moment the next writer goes on.
+
+        :param new: of :meth:`replacement`.
+        """
+        os.replace(new.path, self._replacing)
+        self._finish_replacing()
+
+    @property
+    def _replacing(self) -> Path:
+        """The new run while the old one is being removed."""
+        return self.path / f"{UNFINISHED}replacement"
+
+    @property
+    def _moving(self) -> Path:
+        """The new run while it is moved into the place of the old one, which is gone."""
+        return self.path / f"{UNFINISHED}move"
+
+    def _finish_replacing(self) -> None:
+        if self._replacing.is_dir():
+            self._remove_own_files()
+            os.replace(self._replacing, self._moving)
+        if self._moving.is_dir():
+            # config.json comes last: without it a run cannot be read.
+            names = sorted(entry.name for entry in self._moving.iterdir())
+            for name in sorted(names, key=self.config_json.name.__eq__):
+                os.replace(self._moving / name, self.path / name)
+            self._moving.rmdir()
+
     def _remove_own_files(self) -> None:
         """Remove what a run writes, and nothing that a person may have put beside it."""
+        # Without config.json what is left is not taken for a run.
+        self.config_json.unlink(missing_ok=True)
         for path in (self.path / "state", self.path / "source", self.path / "report"):
             shutil.rmtree(path, ignore_errors=True)
         partial = self.path.glob("evaluation.partial.*")
@@ -120,7 +221,11 @@ class RunFolder:
 
     def is_run(self) -> bool:
         """Whether ``train`` made this folder."""
-        return self.config_yaml.is_file() or self.config_json.is_file()
+        files = (self.config_yaml, self.config_json)
+        return any(path.is_file() for path in files) or self._is_being_replaced()
+
+    def _is_being_replaced(self) -> bool:
+        return self._replacing.is_dir() or self._moving.is_dir()
 
     def read_config(self) -> dict[str, Any]:
         """The contents of config.json, which is read again only where it has changed.
@@ -137,6 +242,11 @@ class RunFolder:
         return self._read_config()[1]
 
     def _read_config(self) -> tuple[dict[str, Any], TrainConfig]:
+        if not self.config_json.is_file() and self._is_being_replaced():
+            raise UserError(
+                f"{self.path} was being replaced by another run when that was stopped: go on with "
+                f"train --resume {self.path}"
+            )
         if self.config_yaml.is_file() and not self.config_json.is_file():
             raise UserError(
                 f"{self.path} was stopped before its training began: train it again with "
@@ -227,6 +337,19 @@ class RunFolder:
                 f"{self.state} is damaged ({in_one_line(error)}): model.safetensors still holds "
                 "the best weights; train again with --overwrite to start anew"
             ) from error
+
+    def check_untrained(self) -> None:
+        """Refuse to begin anew, for want of a checkpoint, over what training has written.
+
+        :raises UserError: when there are weights or lines of metrics.
+        """
+        for path in (self.weights, self.metrics):
+            if path.is_file() and path.stat().st_size > 0:
+                raise UserError(
+                    f"{self.path} has {path.name}, but its checkpoint {self.state} is gone: put it "
+                    f"back, or train the run anew with --config {self.config_yaml} "
+                    f"--out {self.path} --overwrite"
+                )
 
     def write_progress(self, progress: Mapping[str, Any]) -> None:
         """Write state/progress.json, after the checkpoint that it speaks of.

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pyro_textvae.data import Batch, Corpus, Tokenizer
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation import LogLikelihood, information, log_likelihood
 from pyro_textvae.evaluation.checks import check
+from pyro_textvae.evaluation.importance.partial_results import remove_partial_results
 from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.processes import rank_and_size
 from pyro_textvae.run_folder import RunFolder
@@ -151,7 +151,7 @@ def partial_of(out: Path) -> Path:
 def write_evaluation(
     out: Path, evaluation: Evaluation, config: EvaluationConfig, command: str
 ) -> None:
-    """Write an evaluation and the table of its sentences; the finished sentences are forgotten."""
+    """Write an evaluation and the table of its sentences; its partial results are forgotten."""
     settings = {"command": command, "settings": config.identity()}
     write_json(out, plain_json({**settings, **evaluation.result}))
     write_sentence_table(
@@ -159,9 +159,8 @@ def write_evaluation(
         evaluation.result["evaluation_id"],
         evaluation.likelihood.sentence_columns(),
     )
-    partial = partial_of(out)
-    for file in partial.parent.glob(f"{glob.escape(partial.name)}.*"):
-        file.unlink()
+    if evaluation.likelihood.identity is not None:
+        remove_partial_results(partial_of(out), evaluation.likelihood.identity)
 
 
 def _of_likelihood(likelihood: LogLikelihood, words: int, characters: int | None) -> dict[str, Any]:

@@ -31,8 +31,10 @@ def train(
 ) -> Progress:
     """Train a run from its settings into the folder ``out``.
 
-    :raises UserError: for anything the user can fix; nothing is overwritten before the corpus,
-        the model and the objective are known to be sound.
+    A run that ``overwrite`` replaces stays as it is until the first checkpoint of the new one.
+
+    :raises UserError: for anything the user can fix, and when another process is writing the run;
+        nothing is written before the corpus, the model and the objective are known to be sound.
     """
     # A device that is not there is refused before text is read, which can take minutes.
     find_device(config.device)
@@ -44,22 +46,42 @@ def train(
         folder = RunFolder(out)
         # Before anything is written: a procedure may refuse the pair.
         trainer = _trainer_of(built, corpus, config, folder, report)
-        folder.create(config.to_dict(), overwrite=overwrite)
-        corpus.tokenizer.save(folder.tokenizer)
-        folder.write_config(
-            config.to_dict(),
-            {
-                "specs": _keep_sources(built.specs, sources, folder),
-                **_keep_tokenizer_kind(config.tokenizer, sources, folder),
-                "sizes": sizes_of(corpus),
-                "tokenizer_fingerprint": corpus.tokenizer.fingerprint,
-                "corpus_fingerprint": corpus.fingerprint,
-                "corpus": corpus.summary(),
-                "parameters": _num_parameters(built),
-            },
-        )
-        report(describe(config, corpus, built))
-        return trainer.fit()
+        folder.check_free(overwrite=overwrite)
+        with folder.writing():
+            folder.check_free(overwrite=overwrite)
+            if not folder.is_run():
+                _write_settings(folder, config, corpus, built, sources)
+                report(describe(config, corpus, built))
+                return trainer.fit()
+            # The run that is there stays until the new one has a checkpoint.
+            with folder.replacement() as new:
+                trainer.move_to(new)
+                _write_settings(new, config, corpus, built, sources)
+                report(describe(config, corpus, built))
+                trainer.begin()
+                folder.replace(new)
+            trainer.move_to(folder)
+            return trainer.fit()
+
+
+def _write_settings(
+    folder: RunFolder, config: TrainConfig, corpus: Corpus, built: Built, sources: dict[str, bytes]
+) -> None:
+    """Write what rebuilds the pair and the text's ids."""
+    folder.create(config.to_dict(), overwrite=False)
+    corpus.tokenizer.save(folder.tokenizer)
+    folder.write_config(
+        config.to_dict(),
+        {
+            "specs": _keep_sources(built.specs, sources, folder),
+            **_keep_tokenizer_kind(config.tokenizer, sources, folder),
+            "sizes": sizes_of(corpus),
+            "tokenizer_fingerprint": corpus.tokenizer.fingerprint,
+            "corpus_fingerprint": corpus.fingerprint,
+            "corpus": corpus.summary(),
+            "parameters": _num_parameters(built),
+        },
+    )
 
 
 def resume(
@@ -72,13 +94,25 @@ def resume(
     """Go on with a run from its last checkpoint, bit for bit.
 
     :param epochs: train to another number of epochs than the run was started with.
-    :raises UserError: when ``path`` is no run, is damaged, or its corpus has changed.
+    :raises UserError: when ``path`` is no run, is damaged or has lost its checkpoint, its corpus
+        has changed, or another process is writing the run.
     """
-    run = read_run(path)
-    folder = run.folder
+    folder = RunFolder.of(path)
+    if not folder.is_run():
+        folder.read_config()
+    with folder.writing():
+        return _resume(folder, epochs, device, report)
+
+
+def _resume(
+    folder: RunFolder, epochs: int | None, device: str | None, report: Callable[[str], None]
+) -> Progress:
+    run = read_run(folder)
     changed: dict[str, Any] = {"epochs": epochs, "device": device}
     config = replace(run.config, **{n: value for n, value in changed.items() if value is not None})
     state = folder.load_state()
+    if state is None:
+        folder.check_untrained()
     corpus = load_run_corpus(run)
     with pyro.settings.context(module_local_params=True):
         built = build(config, corpus, specs=run.specs, sizes=run.sizes)
@@ -86,6 +120,8 @@ def resume(
         if state is not None:
             try:
                 trainer.load_state_dict(state)
+            except UserError:
+                raise
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise UserError(
                     f"{folder.state} belongs to another run: put the run's own back, or train "

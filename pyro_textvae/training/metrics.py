@@ -11,6 +11,9 @@ from typing import Any
 
 from torch import Tensor
 
+from pyro_textvae.errors import UserError
+from pyro_textvae.run_folder.files import named_failures
+
 
 class MetricsFile:
     """A file of one JSON object a line that a resumed run cuts back to its checkpoint."""
@@ -19,16 +22,46 @@ class MetricsFile:
         self.path = path
 
     def append(self, **values: Any) -> None:
-        """Add a line."""
-        with open(self.path, "a", encoding="utf-8") as file:
+        """Add a line.
+
+        :raises UserError: where the disk is full or does not let itself be written.
+        """
+        with named_failures(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
 
     def state_dict(self) -> dict[str, Any]:
         """The bytes so far."""
         return {"size": self.path.stat().st_size if self.path.exists() else 0}
 
+    def check(self, state: dict[str, Any]) -> None:
+        """Refuse a file that does not begin with the lines that ``state_dict`` counted.
+
+        :raises UserError: when it is missing, too short, or its bytes are not whole lines of text.
+        """
+        size = state["size"]
+        lines = b""
+        if self.path.is_file():
+            with open(self.path, "rb") as file:
+                lines = file.read(size)
+        if len(lines) < size:
+            reason = f"it holds {len(lines):,} of the {size:,} bytes that the checkpoint counts"
+        elif b"\0" in lines:
+            reason = "it holds NUL bytes"
+        elif size and not lines.endswith(b"\n"):
+            reason = f"no line ends after the {size:,} bytes that the checkpoint counts"
+        else:
+            return
+        raise UserError(
+            f"{self.path} is damaged ({reason}): put the run's own back, or train again with "
+            "--overwrite"
+        )
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Forget the lines that were written after ``state_dict`` was asked for."""
+        """Forget the lines that were written after ``state_dict`` was asked for.
+
+        :raises UserError: as :meth:`check`; nothing is cut then.
+        """
+        self.check(state)
         self.path.touch()
         os.truncate(self.path, state["size"])
 

@@ -96,15 +96,14 @@ class Trainer:
         self.objective = objective
         self.corpus = corpus
         self.config = config
-        self.folder = folder
         self.procedure = procedure or Procedure()
         self.report = report
         self.modules = nn.ModuleDict({"model": model, "guide": guide})
         self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
         self.updates = Updates(self.modules, self.parameters, config, folder.state)
         self.progress = Progress()
-        self.metrics = MetricsFile(folder.metrics)
-        self.timing = MetricsFile(folder.timing)
+        self._has_begun = False
+        self.move_to(folder)
         self.epoch_mean = RunningMean()
         self.log_mean = RunningMean()
         self.plan: list[np.ndarray] = []
@@ -127,17 +126,33 @@ class Trainer:
         :raises TrainingError: at a loss or gradient that is not finite, before it touches the
             parameters; the batch, the step and the parameter are named. On a GPU it is raised at
             the next line of metrics or checkpoint, and nothing is stepped in between.
+        :raises UserError: when another process is training into the folder.
         """
+        with self.folder.writing():
+            self.begin()
+            with pyro.validation_enabled(False):
+                while self.progress.epoch < self.config.epochs and not self.progress.finished:
+                    self._train_epoch()
+                    self._finish_epoch()
+        return self.progress
+
+    def begin(self) -> None:
+        """Do what comes before the first step, and write the first checkpoint, once."""
+        if self._has_begun:
+            return
+        self._has_begun = True
         if self.progress.step == 0:
             self.procedure.before_training(self)
         if not self.folder.state.exists():
             self.folder.state.parent.mkdir(parents=True, exist_ok=True)
             self.save()
-        with pyro.validation_enabled(False):
-            while self.progress.epoch < self.config.epochs and not self.progress.finished:
-                self._train_epoch()
-                self._finish_epoch()
-        return self.progress
+
+    def move_to(self, folder: RunFolder) -> None:
+        """Write into another folder from now on, where what was written so far has been moved."""
+        self.folder = folder
+        self.metrics = MetricsFile(folder.metrics)
+        self.timing = MetricsFile(folder.timing)
+        self.updates.last_checkpoint = folder.state
 
     def update(
         self, batch: Mapping[str, Tensor], parameters: list[nn.Parameter] | None = None
@@ -201,6 +216,9 @@ class Trainer:
         """Go on from where :meth:`state_dict` was asked for.
 
         The random generators are set, and the lines of metrics since then are forgotten.
+
+        :raises UserError: when the lines of metrics before it are missing or damaged. No file has
+            been changed then.
         """
         objective: Any = self.objective
         self.modules.load_state_dict(state["modules"])
@@ -215,8 +233,12 @@ class Trainer:
         self.progress.load_state_dict(state["progress"])
         self.epoch_mean.load_state_dict(state["epoch_mean"])
         self.log_mean.load_state_dict(state["log_mean"])
-        self.metrics.load_state_dict({"size": state["metrics_size"]})
-        self.timing.load_state_dict({"size": state["timing_size"]})
+        metrics, timing = {"size": state["metrics_size"]}, {"size": state["timing_size"]}
+        # Both, before the first is cut.
+        self.metrics.check(metrics)
+        self.timing.check(timing)
+        self.metrics.load_state_dict(metrics)
+        self.timing.load_state_dict(timing)
         set_random_state(state["random_state"])
 
     def _train_epoch(self) -> None:

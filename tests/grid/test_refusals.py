@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a grid refuses before its first run, and what it does about runs that are in its way."""
 
+import os
+
 import pytest
 
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.grid.run import _OF_THE_CORPUS
+from pyro_textvae.run_folder.one_writer import one_writer
 from pyro_textvae.runs.load import load_corpus_of
 from tests.grid.test_run import SETTINGS, grid_in, quietly
 
@@ -33,15 +36,28 @@ def test_changed_text_is_not_taken_for_the_old(tmp_path):
     assert result["corpus_fingerprint"] not in before
 
 
-def test_damaged_run_is_replaced_on_request(tmp_path):
+def cut_short(state):
+    state.write_bytes(state.read_bytes()[:100])
+
+
+@pytest.mark.parametrize("damage", [cut_short, os.unlink], ids=["cut short", "lost"])
+def test_damaged_run_is_replaced_on_request(tmp_path, damage):
     grid = grid_in(tmp_path / "grid")
     quietly(grid)
-    state = tmp_path / "grid" / "elbo-seed0" / "state" / "last.pt"
-    state.write_bytes(state.read_bytes()[:100])
+    damage(tmp_path / "grid" / "elbo-seed0" / "state" / "last.pt")
     with pytest.raises(UserError, match="holds a run with damaged files .* give --overwrite"):
         quietly(grid)
     result, _ = quietly(grid, overwrite=True)
     assert not result["failures"]
+
+
+def test_grid_has_one_writer(tmp_path):
+    folder = tmp_path / "grid"
+    folder.mkdir()
+    with one_writer(folder / "writer.lock", str(folder)):
+        with pytest.raises(UserError, match="grid is being written by process"):
+            quietly(grid_in(folder))
+        assert [path.name for path in folder.iterdir()] == ["writer.lock"]
 
 
 def test_cells_share_a_corpus_only_where_all_that_it_is_made_of_is_the_same(monkeypatch):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -51,3 +52,43 @@ def test_interrupted_processes_go_on(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert "going on at epoch" in done.stdout
     assert json.loads((tmp_path / "grid" / "table.json").read_text())["failures"] == {}
+
+
+def children_of(process):
+    """Processes that this one started, by their ids."""
+    out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True)
+    return [int(pid) for pid in out.stdout.split()]
+
+
+def is_running(pid):
+    try:
+        return f"{pid} (" in (stat := Path(f"/proc/{pid}/stat").read_text()) and ") Z " not in stat
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_children_end_with_their_parent(tmp_path, number):
+    settings = SETTINGS | {"epochs": 3000, "patience": 3000}
+    (tmp_path / "grid.yaml").write_text(
+        yaml.safe_dump(grid_in(tmp_path / "grid", settings=settings))
+    )
+    command = [sys.executable, "-m", "pyro_textvae.cli.main", "compare", tmp_path / "grid.yaml"]
+    process = subprocess.Popen(
+        [*command, "--jobs", "2"],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("grid/*/model.safetensors")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    children = children_of(process)
+    assert children
+    process.send_signal(number)
+    process.wait()
+    time.sleep(1)
+    assert not any(is_running(pid) for pid in children)

@@ -4,6 +4,9 @@
 
 import json
 import math
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -69,3 +72,57 @@ def test_progress_is_small_and_says_what_the_checkpoint_does(folder):
     assert json.loads(folder.progress.read_text())["checkpoint_bytes"] == (
         folder.state.stat().st_size
     )
+
+
+def contents(folder):
+    """Bytes of the files under a path, but for the lock."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "writer.lock"]
+    return {path.relative_to(folder): path.read_bytes() for path in files}
+
+
+def test_run_that_is_replaced_is_the_old_one_or_the_new_one(tmp_path, folder, monkeypatch):
+    """Stopped before each change of the file system in turn, the next writer brings it to its end.
+
+    What a person put beside the run stays.
+    """
+    settings = TrainConfig(epochs=3).to_dict()
+    (folder.path / "notes.md").write_text("mine")
+    folder.evaluation.write_text("of the old weights")
+    plain = {name: getattr(os, name) for name in ("replace", "unlink", "rmdir")}
+    calls = 0
+    for stop in range(100):
+        run = RunFolder(shutil.copytree(folder.path, tmp_path / f"copy{stop}"))
+        old = contents(run.path)
+        with run.writing(), run.replacement() as new:
+            new.create(settings, overwrite=False)
+            new.write_config(settings, BUILT)
+            new.save_state({"progress": PROGRESS})
+            assert {k: v for k, v in contents(run.path).items() if k in old} == old
+            expected = contents(new.path) | {Path("notes.md"): b"mine"}
+            calls = 0
+            for name, function in plain.items():
+
+                def stopped(*args, function=function, stop=stop, **kwargs):
+                    nonlocal calls
+                    if calls == stop:
+                        raise KeyboardInterrupt
+                    calls += 1
+                    return function(*args, **kwargs)
+
+                monkeypatch.setattr(os, name, stopped)
+            try:
+                run.replace(new)
+                finished = True
+            except KeyboardInterrupt:
+                finished = False
+            monkeypatch.undo()
+            if calls == 0:
+                shutil.rmtree(new.path)
+                expected = old
+        assert run.is_run()
+        with run.writing():
+            assert contents(run.path) == expected
+        if finished:
+            break
+    assert finished
+    assert stop > 5

@@ -72,7 +72,7 @@ def test_failed_write_leaves_the_old_table(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(UserError, match="cannot write .*table.jsonl: disk full"):
         write_sentence_table(path, "new", columns())
     assert read_sentence_table(path)[0] == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -173,8 +173,12 @@ def test_stopped_evaluation_says_where_it_goes_on(tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(PartialResults, "add", stop)
     assert main(arguments) == 130
     assert "the same command goes on" in capsys.readouterr().out
-    assert len((run / "evaluation.partial.0").read_text().splitlines()) == 1 + 2 * 8
+    (partial,) = run.glob("evaluation.partial.*.0")
+    rows = partial.read_bytes()
+    assert len(rows.splitlines()) == 1 + 2 * 8
     monkeypatch.undo()
+    assert main(["evaluate", str(run), "--num-samples", "2", "--report", "false"]) == 0
+    assert partial.read_bytes() == rows
     assert main(arguments) == 0
     assert json.loads((run / "evaluation.json").read_text()) == whole
     assert not list(run.glob("*.partial.*"))

@@ -4,6 +4,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,6 +129,101 @@ def test_folder_killed_before_anything_ran_can_be_started_again(tmp_path):
         report=lambda line: None,
     )
     assert folder.weights.is_file()
+
+
+def contents(folder):
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("lost", ["state", "state and model.safetensors"])
+def test_run_without_its_checkpoint_is_not_begun_anew_over_what_it_holds(
+    tmp_path, undisturbed, lost
+):
+    folder = shutil.copytree(undisturbed, tmp_path / "run")
+    shutil.rmtree(folder / "state")
+    if "model" in lost:
+        (folder / "model.safetensors").unlink()
+    before = contents(folder)
+    with pytest.raises(UserError, match=r"checkpoint .*last\.pt is gone: .*--out .* --overwrite"):
+        resume(folder, epochs=5, report=lambda line: None)
+    assert contents(folder) == before
+
+
+def test_run_killed_before_its_first_checkpoint_begins(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    config = TrainConfig(**SETTINGS | {"epochs": 1})
+    train(config, folder.path, report=lambda line: None)
+    shutil.rmtree(folder.state.parent)
+    folder.weights.unlink()
+    expected = folder.metrics.read_bytes()
+    folder.metrics.unlink()
+    folder.state.parent.mkdir()
+    resume(folder.path, report=lambda line: None)
+    assert folder.metrics.read_bytes() == expected
+
+
+def damage_with_nul_bytes(path):
+    path.write_bytes(bytes(40) + path.read_bytes()[40:])
+
+
+def cut_in_a_line(path):
+    path.write_bytes(path.read_bytes()[:50])
+
+
+def shift_lines(path):
+    path.write_bytes(b"{}" + path.read_bytes())
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "timing.jsonl"])
+@pytest.mark.parametrize(
+    "damage",
+    [os.unlink, damage_with_nul_bytes, cut_in_a_line, shift_lines],
+    ids=lambda f: f.__name__,
+)
+def test_lost_or_damaged_metrics_are_said_and_not_filled_up(tmp_path, undisturbed, name, damage):
+    folder = shutil.copytree(undisturbed, tmp_path / "run")
+    damage(folder / name)
+    before = contents(folder)
+    with pytest.raises(UserError, match=rf"{name} is damaged \(.*\): put .* with --overwrite"):
+        resume(folder, epochs=4, report=lambda line: None)
+    assert contents(folder) == before
+
+
+def test_run_that_is_being_written_is_neither_resumed_nor_replaced(tmp_path, undisturbed):
+    folder = RunFolder(shutil.copytree(undisturbed, tmp_path / "run"))
+    with folder.writing():
+        before = contents(folder.path)
+        with pytest.raises(UserError, match=f"is being written by process {os.getpid()} on"):
+            resume(folder.path, epochs=4, report=lambda line: None)
+        with pytest.raises(UserError, match="is being written by"):
+            train(TrainConfig(**SETTINGS), folder.path, overwrite=True, report=lambda line: None)
+        assert contents(folder.path) == before
+
+
+@pytest.mark.parametrize("where", ["report", "checkpoint"])
+def test_run_to_overwrite_stays_until_the_new_one_has_a_checkpoint(
+    tmp_path, undisturbed, monkeypatch, where
+):
+    folder = shutil.copytree(undisturbed, tmp_path / "run")
+    before = contents(folder)
+    during = []
+
+    def fail(*_):
+        during.append(contents(folder))
+        raise OSError("disk full")
+
+    config = TrainConfig(**SETTINGS | {"epochs": 1, "hidden_dim": 5})
+    report = fail if where == "report" else lambda line: None
+    if where == "checkpoint":
+        monkeypatch.setattr(RunFolder, "save_state", fail)
+    with pytest.raises(OSError, match="disk full"):
+        train(config, folder, overwrite=True, report=report)
+    assert before.items() <= during[0].items()
+    assert contents(folder) == before
+    monkeypatch.undo()
+    train(config, folder, overwrite=True, report=lambda line: None)
+    assert contents(folder).keys() == before.keys()
+    assert json.loads((folder / "config.json").read_text())["settings"]["hidden_dim"] == 5
 
 
 def test_early_stopped_run_stays_stopped(tmp_path):

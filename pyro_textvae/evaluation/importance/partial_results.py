@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +16,24 @@ import torch
 from torch import Tensor
 
 from pyro_textvae.processes import rank_and_size
+from pyro_textvae.run_folder.one_writer import one_writer
 
 
 class PartialResults:
     """Rows of finished sentences, one JSON object a line, in a file of each process.
 
-    A line is there whole or it is not counted; files of another evaluation (another model, seed,
-    proposal or number of draws) are left aside and written over.
+    A line is there whole or it is not counted. Another evaluation (another model, seed, proposal or
+    number of draws) has files of its own, and its rows are not taken wherever they stand.
 
-    :param path: the file's name; each process adds its number.
+    :param path: the file's name; the evaluation's short name and the process's number are added.
     :param identity: what the rows depend on besides the sentence.
     """
 
     def __init__(self, path: str | Path, identity: str) -> None:
         self._path = Path(path)
+        self._evaluation = _short(identity)
         rank, _ = rank_and_size()
-        self._own = self._path.with_name(f"{self._path.name}.{rank}")
+        self._own = self._path.with_name(f"{self._path.name}.{self._evaluation}.{rank}")
         self._identity = identity
         self._rows: dict[int, dict[str, Any]] = {}
         for file in self._files():
@@ -54,19 +58,20 @@ class PartialResults:
         """Keep the rows of finished sentences."""
         lists = {name: column.tolist() for name, column in columns.items()}
         lines = [
-            json.dumps({"key": key, **{name: values[row] for name, values in lists.items()}})
+            json.dumps(
+                {
+                    "evaluation": self._evaluation,
+                    "key": key,
+                    **{name: values[row] for name, values in lists.items()},
+                }
+            )
             for row, key in enumerate(keys)
         ]
         with open(self._own, "a", encoding="utf-8") as file:
             file.write("".join(f"{line}\n" for line in lines))
 
-    def remove(self) -> None:
-        """Delete the files: the evaluation is over."""
-        for file in self._files():
-            file.unlink(missing_ok=True)
-
     def _files(self) -> list[Path]:
-        return sorted(self._path.parent.glob(f"{glob.escape(self._path.name)}.[0-9]*"))
+        return _files_of(self._path, self._evaluation)
 
     def _read_header(self, file: Path) -> bool:
         try:
@@ -84,8 +89,42 @@ class PartialResults:
                 row = json.loads(line)
             except ValueError:  # the last line of a process that was killed
                 continue
-            rows[row.pop("key")] = row
+            if row.pop("evaluation", None) == self._evaluation:
+                rows[row.pop("key")] = row
         return rows
+
+
+@contextmanager
+def partial_results(
+    path: str | Path | None, identity: str | None
+) -> Iterator[PartialResults | None]:
+    """The finished sentences of an evaluation, which no other process may add to meanwhile.
+
+    :param path: as for :class:`PartialResults`; None for none.
+    :raises UserError: when another process is making the same evaluation.
+    """
+    if path is None or identity is None:
+        yield None
+        return
+    path, (rank, _) = Path(path), rank_and_size()
+    lock = path.with_name(f"{path.name}.{_short(identity)}.lock-{rank}")
+    with one_writer(lock, f"the same evaluation into {path}"):
+        yield PartialResults(path, identity)
+
+
+def remove_partial_results(path: str | Path, identity: str) -> None:
+    """Delete the finished sentences of an evaluation that is over, and of no other."""
+    for file in _files_of(Path(path), _short(identity)):
+        file.unlink(missing_ok=True)
+
+
+def _files_of(path: Path, evaluation: str) -> list[Path]:
+    return sorted(path.parent.glob(f"{glob.escape(f'{path.name}.{evaluation}')}.[0-9]*"))
+
+
+def _short(identity: str) -> str:
+    """A name for an evaluation, fit for a file's."""
+    return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
 def _dtype(value: Any) -> torch.dtype:

@@ -69,7 +69,8 @@ class LogLikelihood:
         Whether there is no latent: then ``log_px`` is no estimate, and K plays no part.
 
     ``notes`` say what a reader has to know of how the numbers were made. ``points`` are the latent
-    sites whose posteriors have no density, so that there is no likelihood.
+    sites whose posteriors have no density, so that there is no likelihood. ``identity`` is the hash
+    by which finished sentences were kept in a file; None where none was asked for.
     """
 
     log_px: Tensor
@@ -93,6 +94,7 @@ class LogLikelihood:
     exact: bool = False
     notes: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
+    identity: str | None = None
 
     @cached_property
     def elbo(self) -> Tensor:
