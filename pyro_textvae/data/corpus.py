@@ -121,6 +121,7 @@ class Corpus:
             Split(folder, name, self.fields, meta["columns"][name]) for name in SPLITS
         )
         self._counts = meta["counts"]
+        self._raw_counts = meta["raw_counts"]
         digest = content_digest(self.tokenizer.fingerprint, *meta["digests"])
         self.fingerprint = digest[:16]
         """A short hash of the tokenizer and of all fields of the encoded splits."""
@@ -210,6 +211,25 @@ class Corpus:
                 split, batch_size, max_tokens=max_tokens, seed=seed, epoch=epoch, shuffle=shuffle
             )
         )
+
+    def raw_counts(self, name: str) -> tuple[int, int] | None:
+        """Words, set apart by whitespace, and characters of the raw text of a split's sentences.
+
+        The same for every tokenizer; ``<eos>`` is not counted. None where sentences were cut to
+        ``max_length``: of those, the corpus has other text than the raw one.
+
+        >>> from pyro_textvae.data import load_corpus
+        >>> corpus = load_corpus("grammar", num_sentences=100)
+        >>> words, characters = corpus.raw_counts("test")
+        >>> words == corpus.test.num_tokens - len(corpus.test)
+        True
+
+        :raises UserError: for a split that there is not.
+        """
+        self.split(name)
+        if self._counts[name]["truncated"]:
+            return None
+        return self._raw_counts[name]["words"], self._raw_counts[name]["characters"]
 
     def summary(self) -> dict[str, Any]:
         """The counts of every split and what was dropped or cut, fit for JSON.

@@ -63,6 +63,19 @@ class EncodingOptions:
 
 
 @dataclass
+class RawCounts:
+    """Words, set apart by whitespace, and characters of the raw text of one split's sentences."""
+
+    words: int = 0
+    characters: int = 0
+
+    def add(self, text: str) -> None:
+        """Count one sentence."""
+        self.words += len(text.split())
+        self.characters += len(text)
+
+
+@dataclass
 class SplitCounts:
     """What became of the lines of one split; of what is not there, nothing is counted."""
 
@@ -115,10 +128,11 @@ def encode_source(
     dtype = id_dtype(len(tokenizer))
     writers = {split: SplitWriter(folder, split, dtype) for split in SPLITS}
     counts = {split: SplitCounts() for split in SPLITS}
+    raw_counts = {split: RawCounts() for split in SPLITS}
     labels = LabelNames(options.label_names)
     try:
         for records in _chunks(source.records(), counts):
-            _encode_chunk(records, tokenizer, options, writers, counts, labels)
+            _encode_chunk(records, tokenizer, options, writers, counts, raw_counts, labels)
         for split in SPLITS:
             _count(writers[split], counts[split])
         _refuse_empty_split(source, counts, options)
@@ -139,6 +153,7 @@ def encode_source(
         ],
         "label_names": names,
         "counts": {split: counts[split].summary() for split in SPLITS},
+        "raw_counts": {split: asdict(raw_counts[split]) for split in SPLITS},
         "columns": {split: list(writers[split].column_names) for split in SPLITS},
     }
     if names is None:
@@ -153,6 +168,7 @@ def _encode_chunk(
     options: EncodingOptions,
     writers: dict[Any, SplitWriter],
     counts: dict[Any, SplitCounts],
+    raw_counts: dict[Any, RawCounts],
     labels: LabelNames,
 ) -> None:
     texts = tokenizer.encode_batch([record.text for record in records])
@@ -170,6 +186,7 @@ def _encode_chunk(
         count.unknown_tokens += int((tokens == UNK).sum())
         if source_tokens is not None:
             count.unknown_source_tokens += int((source_tokens == UNK).sum())
+        raw_counts[record.split].add(record.text)
         label = labels.index(record)
         writers[record.split].append(tokens, source_tokens, label, record.columns)
 

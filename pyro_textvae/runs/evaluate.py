@@ -37,6 +37,8 @@ from pyro_textvae.units import UNITS, bits, perplexity
 # The likelihood has them too, of the same sentences and by more draws.
 _OF_THE_LIKELIHOOD = ("kl", "num_sentences", "num_draws")
 
+_CUT = "no bits per character, as sentences were cut: their raw text is not what was scored"
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -101,7 +103,7 @@ def evaluate(
         "units": UNITS,
         "num_left_out": summary["dropped_too_long"],
         "num_cut": summary["truncated"],
-        **_of_likelihood(likelihood, *_raw_counts(corpus, config.split)),
+        **_of_likelihood(likelihood, *_units_of_text(corpus, config.split)),
         **{name: value for name, value in measured.items() if name not in _OF_THE_LIKELIHOOD},
         "latent_dim": len(measured["unit_variance"]),
         "corpus_fingerprint": corpus.fingerprint,
@@ -164,7 +166,9 @@ def write_evaluation(
         file.unlink()
 
 
-def _of_likelihood(likelihood: LogLikelihood, words: int, characters: int | None) -> dict[str, Any]:
+def _of_likelihood(
+    likelihood: LogLikelihood, words: int | None, characters: int | None
+) -> dict[str, Any]:
     total_nll = -likelihood.log_px.sum().item()
     return {
         "num_sentences": likelihood.num_sentences,
@@ -178,9 +182,9 @@ def _of_likelihood(likelihood: LogLikelihood, words: int, characters: int | None
         "kl": likelihood.kl.mean().item(),
         "ppl": likelihood.ppl,
         "ppl_elbo": likelihood.ppl_elbo,
-        "bits_per_word": bits(total_nll, words),
-        "ppl_per_word": perplexity(total_nll, words),
-        "bits_per_character": bits(total_nll, characters) if characters else None,
+        "bits_per_word": None if words is None else bits(total_nll, words),
+        "ppl_per_word": None if words is None else perplexity(total_nll, words),
+        "bits_per_character": None if characters is None else bits(total_nll, characters),
         "num_samples": likelihood.num_samples,
         "proposal": likelihood.proposal["name"],
         "proposal_settings": {k: v for k, v in likelihood.proposal.items() if k != "name"},
@@ -194,7 +198,7 @@ def _of_likelihood(likelihood: LogLikelihood, words: int, characters: int | None
         "remaining_bias": likelihood.remaining_bias,
         "curve": likelihood.growth,
         "warnings": likelihood.warnings,
-        "notes": list(likelihood.notes),
+        "notes": [*likelihood.notes, *([_CUT] if characters is None else [])],
     }
 
 
@@ -234,13 +238,13 @@ def _identity(result: dict[str, Any], likelihood: LogLikelihood) -> str:
     return digest.hexdigest()[:16]
 
 
-def _raw_counts(corpus: Corpus, split: str) -> tuple[int, int | None]:
+def _units_of_text(corpus: Corpus, split: str) -> tuple[int | None, int | None]:
     """Words and characters of the raw text, one ``<eos>`` a sentence counted as each.
 
-    Word tokenizers lose the raw text's characters, so there is no number for those.
+    None for what is not known of sentences that were cut.
     """
-    rows = getattr(corpus, split)
-    if corpus.tokenizer.tokens_are_words:
-        return rows.num_tokens, None
-    texts = [corpus.tokenizer.decode(row.tolist()) for row in rows]
-    return sum(len(text.split()) + 1 for text in texts), sum(len(text) + 1 for text in texts)
+    sentences, counts = corpus.split(split), corpus.raw_counts(split)
+    if counts is not None:
+        words, characters = counts
+        return words + len(sentences), characters + len(sentences)
+    return (sentences.num_tokens if corpus.tokenizer.tokens_are_words else None), None

@@ -79,9 +79,36 @@ def test_subword_models_are_counted_in_words_and_characters_of_the_raw_text(tmp_
     assert found["heavy_tail_share"] is None
 
 
-def test_word_models_say_nothing_of_characters(tmp_path):
-    found = evaluate(run_of(tmp_path / "run"), EvaluationConfig(num_samples=2, device="cpu")).result
+RAW = {"train": "a cat sat\na dog sat\n", "valid": "a cat sat\n", "test": "zygote \u00e9 a\nw a.\n"}
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "nltk", "character", "bpe"])
+def test_words_and_characters_are_those_of_the_raw_text_whatever_is_unknown(tmp_path, tokenizer):
+    for name, text in RAW.items():
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    changes = {"data": str(tmp_path), "num_sentences": None, "tokenizer": tokenizer}
+    run = run_of(tmp_path / "run", **changes)
+    found = evaluate(run, EvaluationConfig(num_samples=2, device="cpu")).result
+    bits = found["nll"] * found["num_sentences"] / math.log(2)
+    # "zygote é a" and "w a.", and an <eos> each.
+    assert found["bits_per_word"] == pytest.approx(bits / (3 + 2 + 2))
+    assert found["bits_per_character"] == pytest.approx(bits / (10 + 4 + 2))
+
+
+@pytest.mark.parametrize(("tokenizer", "words"), [("word", 3 + 3), ("character", None)])
+def test_what_is_not_known_of_cut_sentences_is_absent_with_the_reason(tmp_path, tokenizer, words):
+    for name, text in RAW.items():
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    changes = {"max_length": 3, "truncate": True, "tokenizer": tokenizer}
+    run = run_of(tmp_path / "run", data=str(tmp_path), num_sentences=None, **changes)
+    found = evaluate(run, EvaluationConfig(num_samples=2, device="cpu")).result
     assert found["bits_per_character"] is None
+    assert any("bits per character" in note for note in found["notes"])
+    if words is None:
+        assert found["bits_per_word"] is found["ppl_per_word"] is None
+    else:
+        bits = found["nll"] * found["num_sentences"] / math.log(2)
+        assert found["bits_per_word"] == pytest.approx(bits / words)
 
 
 def test_other_text_is_scored_in_the_runs_own_ids(tmp_path):
