@@ -23,6 +23,11 @@ from pyro_textvae.data.worlds.grammar import Grammar
 from pyro_textvae.data.worlds.synthetic_language import shipped_grammar_text
 from pyro_textvae.errors import UserError
 
+MANY_UNKNOWN = 0.05
+"""A share of unknown tokens above which a likelihood is no longer one of the text."""
+# Words of text with spaces are shorter on average, and a sentence has more than one.
+_LONG_WORD, _FEW_WORDS = 15, 2
+
 
 class Split(Sequence[Tensor]):
     """The sentences of one split, memory-mapped; ``[i]`` is an int64 row of ids ending in <eos>.
@@ -230,6 +235,32 @@ class Corpus:
         if self._counts[name]["truncated"]:
             return None
         return self._raw_counts[name]["words"], self._raw_counts[name]["characters"]
+
+    def warnings(self, name: str) -> list[str]:
+        """What to beware of in the text of a split.
+
+        >>> from pyro_textvae.data import load_corpus
+        >>> load_corpus("grammar", num_sentences=100).warnings("test")
+        []
+
+        :raises UserError: for a split that there is not.
+        """
+        num_sentences = len(self.split(name))
+        share = self._counts[name]["unknown_token_share"]
+        if share <= MANY_UNKNOWN:
+            return []
+        raw = self._raw_counts[name]
+        unspaced = (
+            raw["words"] < _FEW_WORDS * num_sentences
+            or raw["characters"] > _LONG_WORD * raw["words"]
+        )
+        advice = "train with --tokenizer bpe, or with more text or a larger vocabulary"
+        if unspaced and self.tokenizer.tokens_are_words:
+            advice = "it has no spaces between words: train with --tokenizer character"
+        return [
+            f"{100 * share:.1f} % of the tokens of the {name} split are unknown, and its nll is "
+            f"that of <unk> in their place, lower than the text's; {advice}"
+        ]
 
     def summary(self) -> dict[str, Any]:
         """The counts of every split and what was dropped or cut, fit for JSON.

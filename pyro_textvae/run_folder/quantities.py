@@ -301,6 +301,17 @@ QUANTITIES: tuple[Quantity, ...] = (
         needs_latent=False,
     ),
     Quantity(
+        "unknown_token_share",
+        "likelihood",
+        label="share of unknown tokens",
+        line="  unknown tokens",
+        text="{unknown_token_share} of tokens",
+        line_when="known",
+        kind="share",
+        digits=1,
+        needs_latent=False,
+    ),
+    Quantity(
         "elbo",
         "bound",
         label="evidence lower bound",

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import math
+import re
 
 import pytest
 
@@ -203,3 +204,47 @@ def test_stopped_evaluation_says_where_it_goes_on(tmp_path, capsys, monkeypatch)
     assert main(arguments) == 0
     assert json.loads((run / "evaluation.json").read_text()) == whole
     assert not list(run.glob("*.partial.*"))
+
+
+UNKNOWN = {
+    "unspaced": (
+        "\u4eca\u5929\u5929\u6c14\u5f88\u597d",
+        "\u660e\u5929\u8981\u4e0b\u96e8\u4e86",
+        "train with --tokenizer character",
+    ),
+    "spaced": ("a cat sat down", "a dog ran up", "train with --tokenizer bpe"),
+}
+
+
+@pytest.mark.parametrize("script", UNKNOWN)
+def test_share_of_unknown_tokens_stands_beside_the_nll_and_much_of_it_is_a_warning(
+    tmp_path, capsys, script
+):
+    seen, new, advice = UNKNOWN[script]
+    for name in ("train", "valid", "test"):
+        text = f"{new}\n{new}\n" if name == "test" else f"{seen}\n{seen}\n"
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    lines: list[str] = []
+    config = TrainConfig(**SMALL | {"data": str(tmp_path), "num_sentences": None})
+    train(config, tmp_path / "run", report=lines.append)
+    share = 1.0 if script == "unspaced" else 0.75
+    warning = f"{100 * share:.1f} % of the tokens of the test split are unknown"
+    assert re.search(f"warning: {warning}.*{advice}", lines[0])
+    assert "valid split" not in lines[0]
+    arguments = ["evaluate", str(tmp_path / "run"), "--num-samples", "2", "--report", "false"]
+    assert main(arguments) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"unknown tokens {100 * share:.1f} % of tokens" in printed
+    assert re.search(f"warning: {warning}.*{advice}", printed)
+    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert found["unknown_token_share"] == share
+    # Other draws would not help.
+    assert found["warnings"] == []
+    assert "try:" not in printed
+
+
+def test_few_unknown_tokens_are_no_warning(tmp_path):
+    run = run_of(tmp_path / "run")
+    found = evaluate(run, EvaluationConfig(num_samples=2, device="cpu")).result
+    assert found["unknown_token_share"] == 0
+    assert found["text_warnings"] == []
