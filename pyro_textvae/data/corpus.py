@@ -138,7 +138,7 @@ class Corpus:
     @property
     def max_length(self) -> int:
         """Tokens of the longest row of text of all splits, ``<eos>`` included."""
-        return max(int(self.split(name).lengths.max()) for name in SPLITS)
+        return max(int(self.split(name).lengths.max(initial=0)) for name in SPLITS)
 
     @cached_property
     def grammar(self) -> Grammar | None:

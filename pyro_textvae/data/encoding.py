@@ -141,6 +141,10 @@ def encode_source(
         for writer in writers.values():
             writer.abandon()
         raise
+    has_source = any(writer.source is not None for writer in writers.values())
+    if has_source:
+        for writer in writers.values():
+            writer.start_source()
     order = None if names is None else labels.order(names)
     digests = [writers[split].close(order) for split in SPLITS]
     meta: dict[str, Any] = {
@@ -148,7 +152,7 @@ def encode_source(
         "digests": digests if names is None else [*digests, content_digest(*names)],
         "fields": [
             TOKENS,
-            *([SOURCE] if writers["train"].source else []),
+            *([SOURCE] if has_source else []),
             *([LABELS] if names is not None else []),
         ],
         "label_names": names,
@@ -253,8 +257,9 @@ def _rows(
 def _refuse_empty_split(
     source: Source, counts: dict[Any, SplitCounts], options: EncodingOptions
 ) -> None:
+    file_split = getattr(source, "file_split", None)
     for split in SPLITS:
-        if counts[split].sentences:
+        if counts[split].sentences or file_split not in (None, split):
             continue
         if dropped := counts[split].dropped_too_long:
             raise UserError(

@@ -217,6 +217,15 @@ QUANTITIES: tuple[Quantity, ...] = (
         needs_latent=False,
     ),
     Quantity(
+        "num_given",
+        "text",
+        line="  of the text given",
+        text="{num_sentences} of {num_given}",
+        line_when="known",
+        kind="count",
+        needs_latent=False,
+    ),
+    Quantity(
         "num_tokens",
         "text",
         label="tokens, <eos> counted",

@@ -15,6 +15,8 @@ from typing import Any
 from pyro_textvae import zoo
 from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.data import Batch, Corpus, Tokenizer
+from pyro_textvae.data.records import SPLITS
+from pyro_textvae.data.sources.text_files import SUFFIXES
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation import LogLikelihood, information, log_likelihood
 from pyro_textvae.evaluation.checks import check
@@ -101,6 +103,7 @@ def evaluate(
         "data": config.data or run.config.data,
         "split": config.split,
         "units": UNITS,
+        "num_given": _num_given(corpus) if config.data else None,
         "num_left_out": summary["dropped_too_long"],
         "num_cut": summary["truncated"],
         "unknown_token_share": summary["unknown_token_share"],
@@ -208,7 +211,7 @@ def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeni
     """The run's own corpus, or other text in the run's ids, and its labels by the run's indices.
 
     Nothing is left out of other text: a likelihood of the short sentences alone would look too
-    good.
+    good. Of a single file, all is scored.
     """
     if config.data is None:
         return load_run_corpus(run)
@@ -223,7 +226,9 @@ def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeni
         truncate=False,
     )
     label_names = run.label_names if config.label_column is not None else None
-    corpus = load_corpus_of(settings, tokenizer, label_names)
+    path = Path(config.data).expanduser()
+    file_split = config.split if path.suffix in SUFFIXES and path.is_file() else None
+    corpus = load_corpus_of(settings, tokenizer, label_names, file_split)
     if corpus.max_length > run.sizes["max_length"]:
         raise UserError(
             f"{config.data} has a sentence of {corpus.max_length} tokens, the model was built for "
@@ -231,6 +236,11 @@ def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeni
             "sentences out of the text"
         )
     return corpus
+
+
+def _num_given(corpus: Corpus) -> int:
+    """Sentences of all splits together."""
+    return sum(len(corpus.split(name)) for name in SPLITS)
 
 
 def _identity(result: dict[str, Any], likelihood: LogLikelihood) -> str:

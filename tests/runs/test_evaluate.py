@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.importance.partial_results import PartialResults
+from pyro_textvae.report import evaluation_table
 from pyro_textvae.run_folder.quantities import QUANTITIES
 from pyro_textvae.runs.evaluate import evaluate
 from pyro_textvae.runs.train import train
@@ -248,3 +250,39 @@ def test_few_unknown_tokens_are_no_warning(tmp_path):
     found = evaluate(run, EvaluationConfig(num_samples=2, device="cpu")).result
     assert found["unknown_token_share"] == 0
     assert found["text_warnings"] == []
+
+
+def test_all_of_a_given_file_is_scored(tmp_path, capsys):
+    run = run_of(tmp_path / "run")
+    corpus = tv.load_corpus("grammar", num_sentences=400)
+    rows = [corpus.tokenizer.decode(row.tolist()) for row in corpus.test]
+    file = tmp_path / "few.txt"
+    file.write_text("\n".join(rows))
+    for split in ("test", "valid"):
+        config = EvaluationConfig(data=str(file), split=split, num_samples=20, device="cpu")
+        found = evaluate(run, config).result
+        assert (found["num_sentences"], found["num_given"]) == (40, 40)
+        assert found["num_tokens"] == corpus.test.num_tokens
+        assert found["split"] == split
+    own = evaluate(run, EvaluationConfig(num_samples=20, device="cpu")).result
+    assert own["nll"] == pytest.approx(
+        evaluate(run, replace(config, split="test")).result["nll"], rel=1e-9
+    )
+    assert own["num_given"] is None
+    file.write_text(rows[0])
+    capsys.readouterr()
+    arguments = ["evaluate", str(run), "--data", str(file), "--num-samples", "2"]
+    assert main([*arguments, "--report", "false"]) == 0
+    assert "of the text given 1 of 1" in " ".join(capsys.readouterr().out.split())
+
+
+def test_of_a_given_folder_the_table_says_how_many_are_scored(tmp_path):
+    run = run_of(tmp_path / "run")
+    folder = tmp_path / "other"
+    folder.mkdir()
+    for number, name in enumerate(("train", "valid", "test"), 1):
+        (folder / f"{name}.txt").write_text("the cat\n" * number)
+    config = EvaluationConfig(data=str(folder), num_samples=2, device="cpu")
+    found = evaluate(run, config).result
+    assert (found["num_sentences"], found["num_given"]) == (3, 6)
+    assert "3 of 6" in evaluation_table(found)

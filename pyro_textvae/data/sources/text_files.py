@@ -17,7 +17,7 @@ from pyro_textvae.data.records import SPLITS, Record, SplitName, split_by_hash
 from pyro_textvae.data.source import spellings
 from pyro_textvae.errors import UserError
 
-_SUFFIXES = (".txt", ".tsv", ".jsonl")
+SUFFIXES = (".txt", ".tsv", ".jsonl")
 _SPLIT_NAMES: dict[str, SplitName] = {
     "train": "train",
     "valid": "valid",
@@ -51,6 +51,7 @@ class TextFiles:
     :param source_column: the column of the text that it is conditioned on; no row may lack it.
     :param label_column: the column of the label; it is not given where the cell is empty, or the
         key is missing or null.
+    :param file_split: where all of a single file goes, instead of being split 90/5/5.
     :raises UserError: naming file and line, for what cannot be read.
     """
 
@@ -62,15 +63,17 @@ class TextFiles:
         text_column: str | None = None,
         source_column: str | None = None,
         label_column: str | None = None,
+        file_split: SplitName | None = None,
     ) -> None:
         path = Path(location).expanduser()
         self.name = path.name or str(path)
         self.text_column = text_column
         self.source_column = source_column
         self.label_column = label_column
+        self.file_split = file_split
         self.files: dict[Path, SplitName | None]
         try:
-            self.files = _files(path)
+            self.files = _files(path, file_split)
         except OSError as error:
             raise UserError(f"cannot read {location[:200]!r}: {error.strerror}") from None
         columns = self._columns_asked_for()
@@ -113,7 +116,7 @@ class TextFiles:
                 what = "only blank lines" if path.stat().st_size else "an empty file"
                 raise UserError(f"{path.name} holds no sentence ({what}); put one sentence a line")
             total += in_file
-        if total == 1:
+        if total == 1 and self.file_split is None:
             raise UserError(
                 f"{self.name} holds one single sentence, which cannot be split into train, valid"
                 " and test; add sentences or give a folder with the three files"
@@ -250,8 +253,13 @@ def _label(row: dict[str, Any], name: str, place: str) -> str | None:
     return None if value is None else _as_text(value)
 
 
-def _files(path: Path) -> dict[Path, SplitName | None]:
+def _files(path: Path, file_split: SplitName | None) -> dict[Path, SplitName | None]:
     if path.is_dir():
+        if file_split is not None:
+            raise UserError(
+                f"file_split={file_split!r} applies to one file, and {str(path)!r} is a folder with"
+                " splits of its own; leave it out"
+            )
         return {file: split for split, file in _split_files(path).items()}
     if not path.exists():
         near = difflib.get_close_matches(str(path), zoo.names("sources"), n=1)
@@ -261,16 +269,16 @@ def _files(path: Path) -> dict[Path, SplitName | None]:
             f"no such corpus: {str(path)!r}; {hint} {others}, a folder with train, valid and test "
             "files, one .txt, .tsv or .jsonl file, or a source of your own as file.py:Class"
         )
-    if path.suffix not in _SUFFIXES:
+    if path.suffix not in SUFFIXES:
         raise UserError(f"{str(path)!r} is not a .txt, .tsv or .jsonl file; rename or convert it")
-    return {path: None}
+    return {path: file_split}
 
 
 def _split_files(folder: Path) -> dict[SplitName, Path]:
     files: dict[SplitName, Path] = {}
     for path in sorted(folder.iterdir()):
         split = _SPLIT_NAMES.get(path.stem.rsplit(".", 1)[-1].lower())
-        if path.suffix not in _SUFFIXES or split is None or not path.is_file():
+        if path.suffix not in SUFFIXES or split is None or not path.is_file():
             continue
         if split in files:
             raise UserError(
