@@ -119,7 +119,7 @@ def encode_source(
     tokenizer = options.tokenizer
     if not isinstance(tokenizer, Tokenizer):
         tokenizer = train_tokenizer(
-            vocabulary if vocabulary is not None else _train_texts(source),
+            vocabulary if vocabulary is not None else _train_texts(source, options),
             tokenizer,
             min_count=options.min_count,
             vocab_size=options.vocab_size,
@@ -131,7 +131,7 @@ def encode_source(
     raw_counts = {split: RawCounts() for split in SPLITS}
     labels = LabelNames(options.label_names)
     try:
-        for records in _chunks(source.records(), counts):
+        for records in _chunks(_records(source, options), counts):
             _encode_chunk(records, tokenizer, options, writers, counts, raw_counts, labels)
         for split in SPLITS:
             _count(writers[split], counts[split])
@@ -202,8 +202,28 @@ def _count(writer: SplitWriter, counts: SplitCounts) -> None:
     counts.labelled = writer.num_labelled
 
 
-def _train_texts(source: Source) -> Iterator[str]:
+def _records(source: Source, options: EncodingOptions) -> Iterator[Record]:
+    """The records of a source; a line of far too many tokens is refused as it is read.
+
+    Counting them by encoding takes minutes and gigabytes.
+    """
     for record in source.records():
+        for text in (record.text, record.source or ""):
+            if options.max_length is None and len(text) > LONGEST_LINE:
+                _refuse_long_line(record, options.tokenizer.fewest_tokens(text))
+        yield record
+
+
+def _refuse_long_line(record: Record, num_tokens: int) -> None:
+    if num_tokens > LONGEST_LINE:
+        raise UserError(
+            f"{record.place} has {num_tokens:,} tokens, over {LONGEST_LINE:,}; set max_length to"
+            " drop such lines, and truncate=True to cut them instead"
+        )
+
+
+def _train_texts(source: Source, options: EncodingOptions) -> Iterator[str]:
+    for record in _records(source, options):
         if record.split == "train" and record.skipped is None:
             yield record.text
             if record.source is not None:
@@ -239,11 +259,7 @@ def _rows(
     """The rows of text and source with their ``<eos>``; None where the sentence is dropped."""
     longest = max(len(ids), 0 if source_ids is None else len(source_ids))
     if options.max_length is None:
-        if longest > LONGEST_LINE:
-            raise UserError(
-                f"{record.place} has {longest:,} tokens, over {LONGEST_LINE:,}; set max_length to"
-                " drop such lines, and truncate=True to cut them instead"
-            )
+        _refuse_long_line(record, longest)
     elif longest + 1 > options.max_length:
         if not options.truncate:
             counts.dropped_too_long += 1
