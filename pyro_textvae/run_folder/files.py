@@ -17,7 +17,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
     :param write: is called with the path of the temporary file.
     """
-    temporary = path.with_name(f"unfinished-{os.getpid()}-{path.name}")
+    temporary = temporary_of(path)
     try:
         write(temporary)
         with open(temporary, "rb") as file:
@@ -25,6 +25,11 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_of(path: Path) -> Path:
+    """Where this process writes a file before it takes its name."""
+    return path.with_name(f"unfinished-{os.getpid()}-{path.name}")
 
 
 def write_text(path: Path, text: str) -> None:
