@@ -127,6 +127,8 @@ class Corpus:
         )
         self._counts = meta["counts"]
         self._raw_counts = meta["raw_counts"]
+        self.source_warnings: tuple[str, ...] = tuple(meta["warnings"])
+        """What its source says to beware of."""
         digest = content_digest(self.tokenizer.fingerprint, *meta["digests"])
         self.fingerprint = digest[:16]
         """A short hash of the tokenizer and of all fields of the encoded splits."""
@@ -235,6 +237,15 @@ class Corpus:
         if self._counts[name]["truncated"]:
             return None
         return self._raw_counts[name]["words"], self._raw_counts[name]["characters"]
+
+    def num_in_other_splits(self, name: str) -> int:
+        """Sentences of a split that stand in another one too, with the same source.
+
+        :raises UserError: for a split that there is not.
+        """
+        self.split(name)
+        count: int = self._raw_counts[name]["in_other_splits"]
+        return count
 
     def warnings(self, name: str) -> list[str]:
         """What to beware of in the text of a split.

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ class RawCounts:
 
     words: int = 0
     characters: int = 0
+    in_other_splits: int = 0
 
     def add(self, text: str) -> None:
         """Count one sentence."""
@@ -129,10 +131,11 @@ def encode_source(
     writers = {split: SplitWriter(folder, split, dtype) for split in SPLITS}
     counts = {split: SplitCounts() for split in SPLITS}
     raw_counts = {split: RawCounts() for split in SPLITS}
+    hashes = {split: array("q") for split in SPLITS}
     labels = LabelNames(options.label_names)
     try:
         for records in _chunks(_records(source, options), counts):
-            _encode_chunk(records, tokenizer, options, writers, counts, raw_counts, labels)
+            _encode_chunk(records, tokenizer, options, writers, counts, raw_counts, hashes, labels)
         for split in SPLITS:
             _count(writers[split], counts[split])
         _refuse_empty_split(source, counts, options)
@@ -141,6 +144,8 @@ def encode_source(
         for writer in writers.values():
             writer.abandon()
         raise
+    for split in SPLITS:
+        raw_counts[split].in_other_splits = _num_shared(split, hashes)
     has_source = any(writer.source is not None for writer in writers.values())
     if has_source:
         for writer in writers.values():
@@ -157,6 +162,7 @@ def encode_source(
         ],
         "label_names": names,
         "counts": {split: counts[split].summary() for split in SPLITS},
+        "warnings": list(getattr(source, "warnings", ())),
         "raw_counts": {split: asdict(raw_counts[split]) for split in SPLITS},
         "columns": {split: list(writers[split].column_names) for split in SPLITS},
     }
@@ -173,6 +179,7 @@ def _encode_chunk(
     writers: dict[Any, SplitWriter],
     counts: dict[Any, SplitCounts],
     raw_counts: dict[Any, RawCounts],
+    hashes: dict[Any, array[int]],
     labels: LabelNames,
 ) -> None:
     texts = tokenizer.encode_batch([record.text for record in records])
@@ -191,8 +198,27 @@ def _encode_chunk(
         if source_tokens is not None:
             count.unknown_source_tokens += int((source_tokens == UNK).sum())
         raw_counts[record.split].add(record.text)
+        hashes[record.split].append(hash((record.text, record.source)))
         label = labels.index(record)
         writers[record.split].append(tokens, source_tokens, label, record.columns)
+
+
+def _num_shared(split: str, hashes: Mapping[Any, array[int]]) -> int:
+    """Sentences of a split that stand in another one too, with the same source."""
+    if not hashes[split]:
+        return 0
+    hashes_of_split = np.frombuffer(hashes[split], dtype=np.int64)
+    shared = np.zeros(len(hashes_of_split), dtype=bool)
+    for name in SPLITS:
+        if name == split or not hashes[name]:
+            continue
+        others = np.frombuffer(hashes[name], dtype=np.int64)
+        # In place: a copy of all of them would be as large as the corpus itself.
+        others.sort()
+        places = others.searchsorted(hashes_of_split)
+        places[places == len(others)] = 0
+        shared |= others[places] == hashes_of_split
+    return int(shared.sum())
 
 
 def _count(writer: SplitWriter, counts: SplitCounts) -> None:

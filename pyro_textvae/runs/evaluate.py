@@ -107,7 +107,7 @@ def evaluate(
         "num_left_out": summary["dropped_too_long"],
         "num_cut": summary["truncated"],
         "unknown_token_share": summary["unknown_token_share"],
-        "text_warnings": corpus.warnings(config.split),
+        "text_warnings": [*corpus.source_warnings, *corpus.warnings(config.split)],
         **_of_likelihood(likelihood, *_units_of_text(corpus, config.split)),
         **{name: value for name, value in measured.items() if name not in _OF_THE_LIKELIHOOD},
         "latent_dim": len(measured["unit_variance"]),

@@ -119,12 +119,18 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
         f"sentences, {len(corpus.tokenizer):,} types; {pair.specs['model']} with guide "
         f"{pair.specs['guide']}, {_num_parameters(pair):,} parameters, {config.objective}"
     )
-    warnings = [text for name in SPLITS for text in corpus.warnings(name)]
+    shared = {name: corpus.num_in_other_splits(name) for name in SPLITS}
+    repeated = ", ".join(f"{count:,} of {name}" for name, count in shared.items())
+    warnings = [*corpus.source_warnings]
+    warnings += [text for name in SPLITS for text in corpus.warnings(name)]
     return "".join(
         [
             line,
             left_out if dropped else "",
             shortened if cut else "",
+            f"\nsentences that stand in another split too: {repeated}"
+            if any(shared.values())
+            else "",
             *(f"\nwarning: {text}" for text in warnings),
         ]
     )

@@ -286,3 +286,26 @@ def test_of_a_given_folder_the_table_says_how_many_are_scored(tmp_path):
     found = evaluate(run, config).result
     assert (found["num_sentences"], found["num_given"]) == (3, 6)
     assert "3 of 6" in evaluation_table(found)
+
+
+def test_doubtful_text_is_named_when_it_is_trained_on(tmp_path):
+    """A header that is not known, and sentences in two splits."""
+    for name, rows in {
+        "train": "1\ta b\n0\tc\n2\td\n",
+        "valid": "1\ta\n",
+        "test": "0\ta\n0\tb\n",
+    }.items():
+        (tmp_path / f"{name}.tsv").write_text(f"label\treview\n{rows}")
+    lines: list[str] = []
+    changes = {"data": str(tmp_path), "num_sentences": None}
+    train(TrainConfig(**SMALL | changes), tmp_path / "run", report=lines.append)
+    assert "warning: train.tsv names no column text or sentence" in lines[0]
+    # "label" itself is one of the sentences.
+    assert "in another split too: 3 of train, 2 of valid, 3 of test" in lines[0]
+    found = evaluate(tmp_path / "run", EvaluationConfig(num_samples=2, device="cpu")).result
+    assert "train.tsv names no column" in found["text_warnings"][0]
+    changes["text_column"] = "review"
+    train(TrainConfig(**SMALL | changes), tmp_path / "second", report=lines.append)
+    last = next(line for line in lines[1:] if "sentences," in line)
+    assert "names no column" not in last
+    assert "another split too: 0 of train, 1 of valid, 1 of test" in last

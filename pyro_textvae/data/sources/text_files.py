@@ -27,6 +27,7 @@ _SPLIT_NAMES: dict[str, SplitName] = {
     "test": "test",
 }
 _USUAL_TEXT_COLUMNS = ("text", "sentence")
+_SHORT_NUMBER = re.compile(r"[+-]?[0-9]{0,9}[.,]?[0-9]{1,9}")
 _HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -71,6 +72,8 @@ class TextFiles:
         self.source_column = source_column
         self.label_column = label_column
         self.file_split = file_split
+        self.warnings: list[str] = []
+        """What was doubtful when the sentences were last read."""
         self.files: dict[Path, SplitName | None]
         try:
             self.files = _files(path, file_split)
@@ -103,6 +106,7 @@ class TextFiles:
 
     def records(self) -> Iterator[Record]:
         """The sentences, file by file in the order of their lines."""
+        self.warnings.clear()
         rows_of = {".txt": _plain_rows, ".tsv": self._tsv_rows, ".jsonl": self._jsonl_rows}
         total, has_label_column = 0, False
         for path, split in self.files.items():
@@ -130,6 +134,8 @@ class TextFiles:
     def _tsv_rows(self, path: Path) -> Iterator[_Row]:
         names: list[str] = []
         text_name = ""
+        # The first row may be a header whose names are not those that are looked for.
+        is_guessed, num_rows, num_numeric = False, 0, 0
         for number, line in _lines(path):
             if not line.strip():
                 yield _Row(number, "")
@@ -140,6 +146,10 @@ class TextFiles:
                 names, text_name, is_header = self._read_first_row(cells, place)
                 if is_header:
                     continue
+                is_guessed = self.text_column is None and len(names) > 1
+            else:
+                num_rows += 1
+                num_numeric += bool(_SHORT_NUMBER.fullmatch(cells[0].strip()))
             if len(cells) != len(names):
                 raise UserError(
                     f"{path.name} line {number} has {len(cells)} columns where the first row has"
@@ -150,6 +160,12 @@ class TextFiles:
             source = columns.pop(self.source_column) if self.source_column else None
             label = columns.pop(self.label_column) if self.label_column else None
             yield _Row(number, text, source, label, columns, self.label_column is not None)
+        if is_guessed and num_rows and num_numeric == num_rows:
+            self.warnings.append(
+                f"{path.name} names no column text or sentence in its first row, so its first "
+                "column is taken for the text, and that holds numbers alone: set text_column to a "
+                "name in the first row, or to column_1 and so on"
+            )
 
     def _read_first_row(self, cells: list[str], place: str) -> tuple[list[str], str, bool]:
         """The names of the columns, that of the text, and whether this row is a header."""
