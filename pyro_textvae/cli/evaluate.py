@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,3 +84,22 @@ def _check_place(options: EvaluateOptions, out: Path, of_training: Sequence[Path
     if out.suffix != ".json":
         # What lies beside it is named after it.
         raise UserError(f"--out {out} must end in .json")
+    if options.out:
+        _check_length(out)
+
+
+def _check_length(out: Path) -> None:
+    """Refuse a name that is too long for the longer ones of the files beside it."""
+    from pyro_textvae.run_folder.files import unfinished
+    from pyro_textvae.run_folder.sentence_table import sentence_table_path
+    from pyro_textvae.runs.evaluate import partial_of
+
+    written = [out, sentence_table_path(out), partial_of(out).with_suffix(".partial.00000")]
+    needed = max(len(os.fsencode(unfinished(path).name)) for path in written)
+    most = os.pathconf(out.parent, "PC_NAME_MAX")
+    if needed > most:
+        raise UserError(
+            f"--out {out.name[:40]}... is a name too long: the files beside it would have names of "
+            f"{needed} bytes, where {most} are the most; give a name that is {needed - most} bytes "
+            "shorter"
+        )

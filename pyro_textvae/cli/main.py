@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :returns: 0 when it went well, 1 when runs of a grid failed, 2 for a mistake of the user's.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _print_what_cannot_be_encoded_escaped()
     try:
         return _run(given)
     except UserError as error:
@@ -46,6 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = " ".join((error.strerror or str(error)).split())
         print(f"pyro-textvae: error: {where}{reason}", file=sys.stderr)
         return 2
+
+
+def _print_what_cannot_be_encoded_escaped() -> None:
+    """Text is not always in the encoding of the terminal or pipe that it is printed to."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(given: list[str]) -> int:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.load import load_run_corpus
 from pyro_textvae.special_tokens import EOS, PAD
 
+# All that str.splitlines, and so many a reader of our output, takes for the end of a line.
+_LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+
 
 def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
     """Ids of the user's sentence, ending in ``<eos>``.
@@ -32,10 +36,15 @@ def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 def decode_row(tokenizer: Tokenizer, row: list) -> str:
-    """The text of a row of ids; of rows of rows, as a conversation has, the texts in one line."""
+    """The text of a row of ids in one line: line breaks are escaped as Python writes them.
+
+    Of rows of rows, as a conversation has, the texts are set apart by bars.
+    """
     if row and isinstance(row[0], list):
         return " | ".join(decode_row(tokenizer, part) for part in row)
-    return tokenizer.decode(row)
+    return _LINE_BREAK.sub(
+        lambda match: match[0].encode("unicode_escape").decode(), tokenizer.decode(row)
+    )
 
 
 def without_padding(row: Tensor) -> list[int]:

@@ -23,6 +23,11 @@ from pyro_textvae.data.worlds.grammar import Grammar
 from pyro_textvae.data.worlds.synthetic_language import shipped_grammar_text
 from pyro_textvae.errors import UserError
 
+MANY_UNKNOWN = 0.05
+"""A share of unknown tokens above which a likelihood is no longer one of the text."""
+# Words of text with spaces are shorter on average, and a sentence has more than one.
+_LONG_WORD, _FEW_WORDS = 15, 2
+
 
 class Split(Sequence[Tensor]):
     """The sentences of one split, memory-mapped; ``[i]`` is an int64 row of ids ending in <eos>.
@@ -121,6 +126,9 @@ class Corpus:
             Split(folder, name, self.fields, meta["columns"][name]) for name in SPLITS
         )
         self._counts = meta["counts"]
+        self._raw_counts = meta["raw_counts"]
+        self.source_warnings: tuple[str, ...] = tuple(meta["warnings"])
+        """What its source says to beware of."""
         digest = content_digest(self.tokenizer.fingerprint, *meta["digests"])
         self.fingerprint = digest[:16]
         """A short hash of the tokenizer and of all fields of the encoded splits."""
@@ -132,7 +140,7 @@ class Corpus:
     @property
     def max_length(self) -> int:
         """Tokens of the longest row of text of all splits, ``<eos>`` included."""
-        return max(int(self.split(name).lengths.max()) for name in SPLITS)
+        return max(int(self.split(name).lengths.max(initial=0)) for name in SPLITS)
 
     @cached_property
     def grammar(self) -> Grammar | None:
@@ -210,6 +218,60 @@ class Corpus:
                 split, batch_size, max_tokens=max_tokens, seed=seed, epoch=epoch, shuffle=shuffle
             )
         )
+
+    def raw_counts(self, name: str) -> tuple[int, int] | None:
+        """Words, set apart by whitespace, and characters of the raw text of a split's sentences.
+
+        The same for every tokenizer; ``<eos>`` is not counted. None where sentences were cut to
+        ``max_length``: of those, the corpus has other text than the raw one.
+
+        >>> from pyro_textvae.data import load_corpus
+        >>> corpus = load_corpus("grammar", num_sentences=100)
+        >>> words, characters = corpus.raw_counts("test")
+        >>> words == corpus.test.num_tokens - len(corpus.test)
+        True
+
+        :raises UserError: for a split that there is not.
+        """
+        self.split(name)
+        if self._counts[name]["truncated"]:
+            return None
+        return self._raw_counts[name]["words"], self._raw_counts[name]["characters"]
+
+    def num_in_other_splits(self, name: str) -> int:
+        """Sentences of a split that stand in another one too, with the same source.
+
+        :raises UserError: for a split that there is not.
+        """
+        self.split(name)
+        count: int = self._raw_counts[name]["in_other_splits"]
+        return count
+
+    def warnings(self, name: str) -> list[str]:
+        """What to beware of in the text of a split.
+
+        >>> from pyro_textvae.data import load_corpus
+        >>> load_corpus("grammar", num_sentences=100).warnings("test")
+        []
+
+        :raises UserError: for a split that there is not.
+        """
+        num_sentences = len(self.split(name))
+        share = self._counts[name]["unknown_token_share"]
+        if share <= MANY_UNKNOWN:
+            return []
+        raw = self._raw_counts[name]
+        unspaced = (
+            raw["words"] < _FEW_WORDS * num_sentences
+            or raw["characters"] > _LONG_WORD * raw["words"]
+        )
+        advice = "train with --tokenizer bpe, or with more text or a larger vocabulary"
+        if unspaced and self.tokenizer.tokens_are_words:
+            advice = "it has no spaces between words: train with --tokenizer character"
+        return [
+            f"{100 * share:.1f} % of the tokens of the {name} split are unknown, and its nll is "
+            f"that of <unk> in their place, lower than the text's; {advice}"
+        ]
 
     def summary(self) -> dict[str, Any]:
         """The counts of every split and what was dropped or cut, fit for JSON.

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,20 @@ class EncodingOptions:
 
 
 @dataclass
+class RawCounts:
+    """Words, set apart by whitespace, and characters of the raw text of one split's sentences."""
+
+    words: int = 0
+    characters: int = 0
+    in_other_splits: int = 0
+
+    def add(self, text: str) -> None:
+        """Count one sentence."""
+        self.words += len(text.split())
+        self.characters += len(text)
+
+
+@dataclass
 class SplitCounts:
     """What became of the lines of one split; of what is not there, nothing is counted."""
 
@@ -106,7 +121,7 @@ def encode_source(
     tokenizer = options.tokenizer
     if not isinstance(tokenizer, Tokenizer):
         tokenizer = train_tokenizer(
-            vocabulary if vocabulary is not None else _train_texts(source),
+            vocabulary if vocabulary is not None else _train_texts(source, options),
             tokenizer,
             min_count=options.min_count,
             vocab_size=options.vocab_size,
@@ -115,10 +130,12 @@ def encode_source(
     dtype = id_dtype(len(tokenizer))
     writers = {split: SplitWriter(folder, split, dtype) for split in SPLITS}
     counts = {split: SplitCounts() for split in SPLITS}
+    raw_counts = {split: RawCounts() for split in SPLITS}
+    hashes = {split: array("q") for split in SPLITS}
     labels = LabelNames(options.label_names)
     try:
-        for records in _chunks(source.records(), counts):
-            _encode_chunk(records, tokenizer, options, writers, counts, labels)
+        for records in _chunks(_records(source, options), counts):
+            _encode_chunk(records, tokenizer, options, writers, counts, raw_counts, hashes, labels)
         for split in SPLITS:
             _count(writers[split], counts[split])
         _refuse_empty_split(source, counts, options)
@@ -127,6 +144,12 @@ def encode_source(
         for writer in writers.values():
             writer.abandon()
         raise
+    for split in SPLITS:
+        raw_counts[split].in_other_splits = _num_shared(split, hashes)
+    has_source = any(writer.source is not None for writer in writers.values())
+    if has_source:
+        for writer in writers.values():
+            writer.start_source()
     order = None if names is None else labels.order(names)
     digests = [writers[split].close(order) for split in SPLITS]
     meta: dict[str, Any] = {
@@ -134,11 +157,13 @@ def encode_source(
         "digests": digests if names is None else [*digests, content_digest(*names)],
         "fields": [
             TOKENS,
-            *([SOURCE] if writers["train"].source else []),
+            *([SOURCE] if has_source else []),
             *([LABELS] if names is not None else []),
         ],
         "label_names": names,
         "counts": {split: counts[split].summary() for split in SPLITS},
+        "warnings": list(getattr(source, "warnings", ())),
+        "raw_counts": {split: asdict(raw_counts[split]) for split in SPLITS},
         "columns": {split: list(writers[split].column_names) for split in SPLITS},
     }
     if names is None:
@@ -153,6 +178,8 @@ def _encode_chunk(
     options: EncodingOptions,
     writers: dict[Any, SplitWriter],
     counts: dict[Any, SplitCounts],
+    raw_counts: dict[Any, RawCounts],
+    hashes: dict[Any, array[int]],
     labels: LabelNames,
 ) -> None:
     texts = tokenizer.encode_batch([record.text for record in records])
@@ -170,8 +197,28 @@ def _encode_chunk(
         count.unknown_tokens += int((tokens == UNK).sum())
         if source_tokens is not None:
             count.unknown_source_tokens += int((source_tokens == UNK).sum())
+        raw_counts[record.split].add(record.text)
+        hashes[record.split].append(hash((record.text, record.source)))
         label = labels.index(record)
         writers[record.split].append(tokens, source_tokens, label, record.columns)
+
+
+def _num_shared(split: str, hashes: Mapping[Any, array[int]]) -> int:
+    """Sentences of a split that stand in another one too, with the same source."""
+    if not hashes[split]:
+        return 0
+    hashes_of_split = np.frombuffer(hashes[split], dtype=np.int64)
+    shared = np.zeros(len(hashes_of_split), dtype=bool)
+    for name in SPLITS:
+        if name == split or not hashes[name]:
+            continue
+        others = np.frombuffer(hashes[name], dtype=np.int64)
+        # In place: a copy of all of them would be as large as the corpus itself.
+        others.sort()
+        places = others.searchsorted(hashes_of_split)
+        places[places == len(others)] = 0
+        shared |= others[places] == hashes_of_split
+    return int(shared.sum())
 
 
 def _count(writer: SplitWriter, counts: SplitCounts) -> None:
@@ -181,8 +228,28 @@ def _count(writer: SplitWriter, counts: SplitCounts) -> None:
     counts.labelled = writer.num_labelled
 
 
-def _train_texts(source: Source) -> Iterator[str]:
+def _records(source: Source, options: EncodingOptions) -> Iterator[Record]:
+    """The records of a source; a line of far too many tokens is refused as it is read.
+
+    Counting them by encoding takes minutes and gigabytes.
+    """
     for record in source.records():
+        for text in (record.text, record.source or ""):
+            if options.max_length is None and len(text) > LONGEST_LINE:
+                _refuse_long_line(record, options.tokenizer.fewest_tokens(text))
+        yield record
+
+
+def _refuse_long_line(record: Record, num_tokens: int) -> None:
+    if num_tokens > LONGEST_LINE:
+        raise UserError(
+            f"{record.place} has {num_tokens:,} tokens, over {LONGEST_LINE:,}; set max_length to"
+            " drop such lines, and truncate=True to cut them instead"
+        )
+
+
+def _train_texts(source: Source, options: EncodingOptions) -> Iterator[str]:
+    for record in _records(source, options):
         if record.split == "train" and record.skipped is None:
             yield record.text
             if record.source is not None:
@@ -218,11 +285,7 @@ def _rows(
     """The rows of text and source with their ``<eos>``; None where the sentence is dropped."""
     longest = max(len(ids), 0 if source_ids is None else len(source_ids))
     if options.max_length is None:
-        if longest > LONGEST_LINE:
-            raise UserError(
-                f"{record.place} has {longest:,} tokens, over {LONGEST_LINE:,}; set max_length to"
-                " drop such lines, and truncate=True to cut them instead"
-            )
+        _refuse_long_line(record, longest)
     elif longest + 1 > options.max_length:
         if not options.truncate:
             counts.dropped_too_long += 1
@@ -236,8 +299,9 @@ def _rows(
 def _refuse_empty_split(
     source: Source, counts: dict[Any, SplitCounts], options: EncodingOptions
 ) -> None:
+    file_split = getattr(source, "file_split", None)
     for split in SPLITS:
-        if counts[split].sentences:
+        if counts[split].sentences or file_split not in (None, split):
             continue
         if dropped := counts[split].dropped_too_long:
             raise UserError(

@@ -13,7 +13,7 @@ from pyro_textvae import zoo
 from pyro_textvae.data.cache import open_or_build
 from pyro_textvae.data.corpus import Corpus
 from pyro_textvae.data.encoding import EncodingOptions, encode_source
-from pyro_textvae.data.records import content_digest
+from pyro_textvae.data.records import SPLITS, SplitName, content_digest
 from pyro_textvae.data.source import open_source
 from pyro_textvae.data.store import TOKENIZER
 from pyro_textvae.data.tokenizer import Tokenizer, load_kind
@@ -35,6 +35,7 @@ def load_corpus(
     source_column: str | None = None,
     label_column: str | None = None,
     label_names: Sequence[str] | None = None,
+    file_split: SplitName | None = None,
     seed: int = 0,
     num_sentences: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -87,6 +88,8 @@ def load_corpus(
         ``labels`` of a batch; -1 where the cell is empty, or the key is missing or null.
     :param label_names: the labels in the order of their indices, for other text for a trained
         model; by default those of the train split, sorted.
+    :param file_split: the split that all of a single file goes into, to be scored as a whole: the
+        other two are empty then. By default one file is split 90/5/5.
     :param seed: seed of the draws from the grammar; nothing else is random.
     :param num_sentences: how many sentences of "stdlib" (at most) or "grammar" (default 20000).
     :param cache_dir: where encoded corpora are kept; default ``$PYRO_TEXTVAE_CACHE``, else
@@ -97,6 +100,12 @@ def load_corpus(
     encoder: TokenizerKind | Tokenizer
     encoder = load_kind(tokenizer) if isinstance(tokenizer, str) else tokenizer
     _check_vocabulary_size(encoder, min_count, vocab_size)
+    if file_split is not None and file_split not in SPLITS:
+        raise UserError(f"file_split={file_split!r} must be one of {', '.join(SPLITS)}")
+    if file_split is not None and not isinstance(encoder, Tokenizer):
+        raise UserError(
+            f"file_split={file_split!r} leaves no text to make a vocabulary of; give a Tokenizer"
+        )
     if label_names is not None and label_column is None:
         raise UserError("label_names without label_column would do nothing; give both or neither")
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
@@ -108,6 +117,7 @@ def load_corpus(
             "source_column": source_column,
             "label_column": label_column,
             "num_sentences": num_sentences,
+            "file_split": file_split,
         },
         seed,
     )

@@ -17,7 +17,7 @@ from pyro_textvae.contract import SOURCE
 from pyro_textvae.data.records import content_digest
 
 # Part of every cache key: raise it when the files, or the text that a source yields, change.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 META = "meta.json"
 TOKENIZER = "tokenizer.json"
 NOT_GIVEN = -1
@@ -104,12 +104,16 @@ class SplitWriter:
         """Write one sentence: its ids, those of its source, its label and further columns."""
         self.tokens.append(tokens)
         if source is not None:
-            if self.source is None:
-                self.source = RowWriter(self._folder, f"{self._split}.{SOURCE}", self._dtype)
-            self.source.append(source)
+            self.start_source().append(source)
         self._labels.append(label)
         self._columns.write(json.dumps(columns) + "\n")
         self.column_names.update(dict.fromkeys(columns))
+
+    def start_source(self) -> RowWriter:
+        """The rows of the sources, which are there from now on, if only as none."""
+        if self.source is None:
+            self.source = RowWriter(self._folder, f"{self._split}.{SOURCE}", self._dtype)
+        return self.source
 
     @property
     def num_labelled(self) -> int:

@@ -55,6 +55,10 @@ class Tokenizer:
         """Whether a token is a whole word."""
         return self._kind.tokens_are_words
 
+    def fewest_tokens(self, text: str) -> int:
+        """A number of tokens that a text has at least, at the cost of a look at it."""
+        return self._kind.fewest_tokens(text)
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without ``<eos>``.
 

@@ -61,6 +61,16 @@ class TokenizerKind:
         """The text as the pipeline takes it."""
         return text
 
+    def fewest_tokens(self, text: str) -> int:
+        """A number of tokens that a text has at least, at the cost of a look at it.
+
+        By it a line of millions of tokens is refused before anything is made of them.
+
+        :param text: not yet prepared.
+        :returns: 0 where nothing is known.
+        """
+        return 0
+
     def train(
         self, texts: Iterable[list[str]], min_count: int, vocab_size: int | None
     ) -> tokenizers.Tokenizer:

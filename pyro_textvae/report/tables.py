@@ -60,7 +60,8 @@ def _lines(shown: Sequence[Quantity], result: Mapping[str, Any]) -> list[tuple[s
 
 def _remarks(result: Mapping[str, Any]) -> list[str]:
     check = result.get("check") or {}
-    remarks = [("warning", text) for text in result.get("warnings") or []]
+    remarks = [("warning", text) for text in result.get("text_warnings") or []]
+    remarks += [("warning", text) for text in result.get("warnings") or []]
     remarks += [
         ("warning", each.warning)
         for each in quantities.ordered(quantities.TERMINAL)

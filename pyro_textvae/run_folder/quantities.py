@@ -217,6 +217,15 @@ QUANTITIES: tuple[Quantity, ...] = (
         needs_latent=False,
     ),
     Quantity(
+        "num_given",
+        "text",
+        line="  of the text given",
+        text="{num_sentences} of {num_given}",
+        line_when="known",
+        kind="count",
+        needs_latent=False,
+    ),
+    Quantity(
         "num_tokens",
         "text",
         label="tokens, <eos> counted",
@@ -298,6 +307,17 @@ QUANTITIES: tuple[Quantity, ...] = (
         line="  over sentences",
         text="+- {nll_sampling_error} (another test set)",
         unit=NATS,
+        needs_latent=False,
+    ),
+    Quantity(
+        "unknown_token_share",
+        "likelihood",
+        label="share of unknown tokens",
+        line="  unknown tokens",
+        text="{unknown_token_share} of tokens",
+        line_when="known",
+        kind="share",
+        digits=1,
         needs_latent=False,
     ),
     Quantity(

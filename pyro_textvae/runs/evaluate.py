@@ -14,6 +14,8 @@ from typing import Any
 from pyro_textvae import zoo
 from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.data import Batch, Corpus, Tokenizer
+from pyro_textvae.data.records import SPLITS
+from pyro_textvae.data.sources.text_files import SUFFIXES
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation import LogLikelihood, information, log_likelihood
 from pyro_textvae.evaluation.checks import check
@@ -36,6 +38,8 @@ from pyro_textvae.units import UNITS, bits, perplexity
 
 # The likelihood has them too, of the same sentences and by more draws.
 _OF_THE_LIKELIHOOD = ("kl", "num_sentences", "num_draws")
+
+_CUT = "no bits per character, as sentences were cut: their raw text is not what was scored"
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,12 @@ def evaluate(
         "data": config.data or run.config.data,
         "split": config.split,
         "units": UNITS,
+        "num_given": _num_given(corpus) if config.data else None,
         "num_left_out": summary["dropped_too_long"],
         "num_cut": summary["truncated"],
-        **_of_likelihood(likelihood, *_raw_counts(corpus, config.split)),
+        "unknown_token_share": summary["unknown_token_share"],
+        "text_warnings": [*corpus.source_warnings, *corpus.warnings(config.split)],
+        **_of_likelihood(likelihood, *_units_of_text(corpus, config.split)),
         **{name: value for name, value in measured.items() if name not in _OF_THE_LIKELIHOOD},
         "latent_dim": len(measured["unit_variance"]),
         "corpus_fingerprint": corpus.fingerprint,
@@ -163,7 +170,9 @@ def write_evaluation(
         remove_partial_results(partial_of(out), evaluation.likelihood.identity)
 
 
-def _of_likelihood(likelihood: LogLikelihood, words: int, characters: int | None) -> dict[str, Any]:
+def _of_likelihood(
+    likelihood: LogLikelihood, words: int | None, characters: int | None
+) -> dict[str, Any]:
     total_nll = -likelihood.log_px.sum().item()
     return {
         "num_sentences": likelihood.num_sentences,
@@ -177,9 +186,9 @@ def _of_likelihood(likelihood: LogLikelihood, words: int, characters: int | None
         "kl": likelihood.kl.mean().item(),
         "ppl": likelihood.ppl,
         "ppl_elbo": likelihood.ppl_elbo,
-        "bits_per_word": bits(total_nll, words),
-        "ppl_per_word": perplexity(total_nll, words),
-        "bits_per_character": bits(total_nll, characters) if characters else None,
+        "bits_per_word": None if words is None else bits(total_nll, words),
+        "ppl_per_word": None if words is None else perplexity(total_nll, words),
+        "bits_per_character": None if characters is None else bits(total_nll, characters),
         "num_samples": likelihood.num_samples,
         "proposal": likelihood.proposal["name"],
         "proposal_settings": {k: v for k, v in likelihood.proposal.items() if k != "name"},
@@ -193,7 +202,7 @@ def _of_likelihood(likelihood: LogLikelihood, words: int, characters: int | None
         "remaining_bias": likelihood.remaining_bias,
         "curve": likelihood.growth,
         "warnings": likelihood.warnings,
-        "notes": list(likelihood.notes),
+        "notes": [*likelihood.notes, *([_CUT] if characters is None else [])],
     }
 
 
@@ -201,7 +210,7 @@ def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeni
     """The run's own corpus, or other text in the run's ids, and its labels by the run's indices.
 
     Nothing is left out of other text: a likelihood of the short sentences alone would look too
-    good.
+    good. Of a single file, all is scored.
     """
     if config.data is None:
         return load_run_corpus(run)
@@ -216,7 +225,9 @@ def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeni
         truncate=False,
     )
     label_names = run.label_names if config.label_column is not None else None
-    corpus = load_corpus_of(settings, tokenizer, label_names)
+    path = Path(config.data).expanduser()
+    file_split = config.split if path.suffix in SUFFIXES and path.is_file() else None
+    corpus = load_corpus_of(settings, tokenizer, label_names, file_split)
     if corpus.max_length > run.sizes["max_length"]:
         raise UserError(
             f"{config.data} has a sentence of {corpus.max_length} tokens, the model was built for "
@@ -226,6 +237,11 @@ def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeni
     return corpus
 
 
+def _num_given(corpus: Corpus) -> int:
+    """Sentences of all splits together."""
+    return sum(len(corpus.split(name)) for name in SPLITS)
+
+
 def _identity(result: dict[str, Any], likelihood: LogLikelihood) -> str:
     """A name for these very numbers, by which the sentences' file is known to belong to them."""
     digest = hashlib.sha256(json.dumps(result, sort_keys=True, default=str).encode())
@@ -233,13 +249,13 @@ def _identity(result: dict[str, Any], likelihood: LogLikelihood) -> str:
     return digest.hexdigest()[:16]
 
 
-def _raw_counts(corpus: Corpus, split: str) -> tuple[int, int | None]:
+def _units_of_text(corpus: Corpus, split: str) -> tuple[int | None, int | None]:
     """Words and characters of the raw text, one ``<eos>`` a sentence counted as each.
 
-    Word tokenizers lose the raw text's characters, so there is no number for those.
+    None for what is not known of sentences that were cut.
     """
-    rows = getattr(corpus, split)
-    if corpus.tokenizer.tokens_are_words:
-        return rows.num_tokens, None
-    texts = [corpus.tokenizer.decode(row.tolist()) for row in rows]
-    return sum(len(text.split()) + 1 for text in texts), sum(len(text) + 1 for text in texts)
+    sentences, counts = corpus.split(split), corpus.raw_counts(split)
+    if counts is not None:
+        words, characters = counts
+        return words + len(sentences), characters + len(sentences)
+    return (sentences.num_tokens if corpus.tokenizer.tokens_are_words else None), None

@@ -13,6 +13,7 @@ from torch import nn
 
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus, Tokenizer, load_corpus
+from pyro_textvae.data.records import SplitName
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device
 from pyro_textvae.run_folder import RunFolder
@@ -107,11 +108,13 @@ def load_corpus_of(
     config: TrainConfig,
     tokenizer: Tokenizer | None = None,
     label_names: Sequence[str] | None = None,
+    file_split: SplitName | None = None,
 ) -> Corpus:
     """The corpus of the settings.
 
     :param tokenizer: of a trained model, whose ids the text is to be in.
     :param label_names: of a trained model, in the order of their indices.
+    :param file_split: the split that all of a single file goes into.
     """
     return load_corpus(
         config.data,
@@ -124,6 +127,7 @@ def load_corpus_of(
         source_column=config.source_column,
         label_column=config.label_column,
         label_names=label_names,
+        file_split=file_split,
         num_sentences=config.num_sentences,
     )
 

@@ -13,6 +13,7 @@ import pyro
 
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus
+from pyro_textvae.data.records import SPLITS
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device
 from pyro_textvae.run_folder import RunFolder
@@ -144,7 +145,7 @@ def _resume(
 
 def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
     """What is going to be trained on what, and how many sentences were dropped or cut."""
-    splits = [corpus.summary()[name] for name in ("train", "valid", "test")]
+    splits = [corpus.summary()[name] for name in SPLITS]
     dropped = sum(split["dropped_too_long"] for split in splits)
     cut = sum(split["truncated"] for split in splits)
     left_out = f"\n{dropped:,} sentences of more than {config.max_length} tokens left out"
@@ -154,7 +155,21 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
         f"sentences, {len(corpus.tokenizer):,} types; {pair.specs['model']} with guide "
         f"{pair.specs['guide']}, {_num_parameters(pair):,} parameters, {config.objective}"
     )
-    return line + (left_out if dropped else "") + (shortened if cut else "")
+    shared = {name: corpus.num_in_other_splits(name) for name in SPLITS}
+    repeated = ", ".join(f"{count:,} of {name}" for name, count in shared.items())
+    warnings = [*corpus.source_warnings]
+    warnings += [text for name in SPLITS for text in corpus.warnings(name)]
+    return "".join(
+        [
+            line,
+            left_out if dropped else "",
+            shortened if cut else "",
+            f"\nsentences that stand in another split too: {repeated}"
+            if any(shared.values())
+            else "",
+            *(f"\nwarning: {text}" for text in warnings),
+        ]
+    )
 
 
 def _read_sources(specs: dict[str, str]) -> dict[str, bytes]:

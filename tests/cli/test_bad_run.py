@@ -3,7 +3,9 @@
 """Run folders that are none, are damaged, or are in the way: refused, and left as they were."""
 
 import json
+import os
 import shutil
+import sys
 
 import pytest
 import torch
@@ -198,3 +200,16 @@ def test_resume_with_another_setting(check_refused, run, flags, name):
 @pytest.mark.parametrize("epochs", ["0", "-4"])
 def test_resume_to_no_epoch(check_refused, run, epochs):
     check_refused(r"epochs must be at least 1", "train", "--resume", run, "--epochs", epochs)
+
+
+def test_evaluation_whose_files_would_have_too_long_names_is_refused_before_it_scores(
+    check_refused, succeeds, run_copy, tmp_path, monkeypatch
+):
+    longest = 255 - len(f"unfinished-{os.getpid()}-.sentences.jsonl")
+    arguments = ["evaluate", run_copy, "--num-samples", "2"]
+    succeeds(*arguments, "--out", str(tmp_path / f"{'a' * longest}.json"))
+    module = sys.modules["pyro_textvae.runs.evaluate"]
+    monkeypatch.setattr(module, "evaluate", lambda *_, **__: 1 / 0)
+    for name in ("a" * (longest + 1), "\u00e9" * (longest // 2 + 1)):
+        out = str(tmp_path / f"{name}.json")
+        check_refused(r"name too long: .* bytes shorter", *arguments, "--out", out)

@@ -2,15 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """``sample`` from the prior, from a mixture fitted after training, and on sources."""
 
+import io
+import json
 import re
+import sys
 
 import pytest
 import torch
 
 from pyro_textvae import zoo
+from pyro_textvae.cli.main import main
+from pyro_textvae.data import Tokenizer
 from pyro_textvae.data.corpus import Split
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.load import load_run, load_run_corpus
+from tests.cli.conftest import TINY
 
 
 def test_from_the_aggregate_posterior(cli, run):
@@ -147,3 +153,30 @@ def test_method_from_a_file(succeeds, run, tmp_path):
     greedy = succeeds(*given)
     assert succeeds(*given, "--method", f"{path}:Rank") == greedy
     assert succeeds(*given, "--method", f"{path}:Rank", "--options", '{"rank": 1}') != greedy
+
+
+def test_text_with_line_breaks_is_one_sentence_a_line(succeeds, tmp_path, new):
+    breaks = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+    (tmp_path / "toy").mkdir()
+    for split in ("train", "valid", "test"):
+        rows = [json.dumps({"text": f"a{mark}a"}) for mark in breaks]
+        (tmp_path / "toy" / f"{split}.jsonl").write_text("\n".join(rows))
+    given = ["--data", tmp_path / "toy", *TINY, "--tokenizer", "character", "--out", new]
+    succeeds("train", *given)
+    printed = succeeds("sample", new, "--size", "40")
+    assert len(printed.splitlines()) == 40
+    assert "\\n" in printed
+    assert "\\u2028" in printed
+    blocks = succeeds("reconstruct", new, "--size", "2").splitlines()
+    assert [line[:6].strip() for line in blocks[:6]] == ["from", "to", "", "from", "to", ""]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_output_that_is_not_utf_8_is_escaped(monkeypatch, run, encoding):
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding=encoding))
+    monkeypatch.setattr(Tokenizer, "decode", lambda self, row: "\u4eca\u5929 \u00e9")
+    assert main(["sample", str(run), "--size", "2"]) == 0
+    sys.stdout.flush()
+    line = "\u4eca\u5929 \u00e9".encode(encoding, "backslashreplace")
+    assert written.getvalue().splitlines() == [line, line]

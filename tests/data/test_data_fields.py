@@ -324,3 +324,27 @@ def test_text_fields_of_a_batch_of_ones_own():
     batch = Batch({"tokens": turns[:, 0], "turns": turns}, torch.arange(2), ("turns", "tokens"))
     assert batch.text_fields == ("turns", "tokens")
     assert Batch({"turns": turns}, torch.arange(2)).text_fields == ()
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_all_of_one_file_in_one_split_with_its_sources_and_labels(pairs, split):
+    tokenizer = load_corpus(pairs, **COLUMNS).tokenizer
+    options = {"tokenizer": tokenizer, "label_names": ["bad", "good", "neutral"]}
+    corpus = load_corpus(pairs / "train.tsv", **COLUMNS, **options, file_split=split)
+    sizes = {name: len(corpus.split(name)) for name in ("train", "valid", "test")}
+    assert sizes == {"train": 0, "valid": 0, "test": 0} | {split: len(TRAIN)}
+    assert corpus.fields == ("tokens", "source", "labels")
+    batch = corpus.split(split).batch(np.arange(len(TRAIN)))
+    assert decoded(corpus, batch["source"]) == [source for _, source, _ in TRAIN]
+    assert batch["labels"].tolist() == [1, 0, -1, 2, 1]
+    assert list(corpus.batches("train")) == [] or split == "train"
+
+
+def test_a_split_for_all_of_a_file_that_cannot_be_is_refused(pairs):
+    tokenizer = load_corpus(pairs, **COLUMNS).tokenizer
+    with pytest.raises(UserError, match="'test' applies to one file"):
+        load_corpus(pairs, tokenizer=tokenizer, file_split="test")
+    with pytest.raises(UserError, match="give a Tokenizer"):
+        load_corpus(pairs / "train.tsv", file_split="test")
+    with pytest.raises(UserError, match="must be one of train, valid, test"):
+        load_corpus(pairs / "train.tsv", tokenizer=tokenizer, file_split="dev")

@@ -251,3 +251,26 @@ def test_loaded_tokenizer_equals_the_corpus_tokenizer(folder, tmp_path):
     corpus.tokenizer.save(tmp_path / "tokenizer.json")
     again = load_corpus(folder, tokenizer=Tokenizer.load(tmp_path / "tokenizer.json"))
     assert again.fingerprint == corpus.fingerprint
+
+
+@pytest.mark.parametrize("kind", ["word", "nltk", "character", "bpe"])
+@pytest.mark.parametrize("given", [False, True])
+def test_a_far_too_long_line_is_refused_before_it_is_encoded(folder, monkeypatch, kind, given):
+    tokenizer = load_corpus(folder, tokenizer=kind).tokenizer if given else kind
+    (folder / "valid.txt").write_text("a \u00e9 " * 6_000)
+    monkeypatch.setattr(Tokenizer, "encode_batch", lambda self, texts: 1 / 0)
+    match = "valid.txt line 1 has (12,000|23,999) tokens, over 10,000; set max_length"
+    with pytest.raises(UserError, match=match):
+        load_corpus(folder, tokenizer=tokenizer)
+
+
+@pytest.mark.parametrize("kind", ["word", "nltk", "character", "bpe"])
+def test_a_text_has_at_least_the_tokens_that_it_is_refused_for(folder, kind):
+    tokenizer = load_corpus(folder, tokenizer=kind).tokenizer
+    for text in (
+        "the cat sat",
+        "don't  e\u0301 \u1e9b\u0323",
+        "\u4eca\u5929 a\u3000b\tc",
+        "\u0958",
+    ):
+        assert 0 < tokenizer.fewest_tokens(text) <= len(tokenizer.encode(text))

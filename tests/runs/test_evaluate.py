@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import math
+import re
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +14,7 @@ from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.importance.partial_results import PartialResults
+from pyro_textvae.report import evaluation_table
 from pyro_textvae.run_folder.quantities import QUANTITIES
 from pyro_textvae.runs.evaluate import evaluate
 from pyro_textvae.runs.train import train
@@ -80,9 +83,36 @@ def test_subword_models_are_counted_in_words_and_characters_of_the_raw_text(tmp_
     assert found["heavy_tail_share"] is None
 
 
-def test_word_models_say_nothing_of_characters(tmp_path):
-    found = evaluate(run_of(tmp_path / "run"), EvaluationConfig(num_samples=2, device="cpu")).result
+RAW = {"train": "a cat sat\na dog sat\n", "valid": "a cat sat\n", "test": "zygote \u00e9 a\nw a.\n"}
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "nltk", "character", "bpe"])
+def test_words_and_characters_are_those_of_the_raw_text_whatever_is_unknown(tmp_path, tokenizer):
+    for name, text in RAW.items():
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    changes = {"data": str(tmp_path), "num_sentences": None, "tokenizer": tokenizer}
+    run = run_of(tmp_path / "run", **changes)
+    found = evaluate(run, EvaluationConfig(num_samples=2, device="cpu")).result
+    bits = found["nll"] * found["num_sentences"] / math.log(2)
+    # "zygote é a" and "w a.", and an <eos> each.
+    assert found["bits_per_word"] == pytest.approx(bits / (3 + 2 + 2))
+    assert found["bits_per_character"] == pytest.approx(bits / (10 + 4 + 2))
+
+
+@pytest.mark.parametrize(("tokenizer", "words"), [("word", 3 + 3), ("character", None)])
+def test_what_is_not_known_of_cut_sentences_is_absent_with_the_reason(tmp_path, tokenizer, words):
+    for name, text in RAW.items():
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    changes = {"max_length": 3, "truncate": True, "tokenizer": tokenizer}
+    run = run_of(tmp_path / "run", data=str(tmp_path), num_sentences=None, **changes)
+    found = evaluate(run, EvaluationConfig(num_samples=2, device="cpu")).result
     assert found["bits_per_character"] is None
+    assert any("bits per character" in note for note in found["notes"])
+    if words is None:
+        assert found["bits_per_word"] is found["ppl_per_word"] is None
+    else:
+        bits = found["nll"] * found["num_sentences"] / math.log(2)
+        assert found["bits_per_word"] == pytest.approx(bits / words)
 
 
 def test_other_text_is_scored_in_the_runs_own_ids(tmp_path):
@@ -182,3 +212,106 @@ def test_stopped_evaluation_says_where_it_goes_on(tmp_path, capsys, monkeypatch)
     assert main(arguments) == 0
     assert json.loads((run / "evaluation.json").read_text()) == whole
     assert not list(run.glob("*.partial.*"))
+
+
+UNKNOWN = {
+    "unspaced": (
+        "\u4eca\u5929\u5929\u6c14\u5f88\u597d",
+        "\u660e\u5929\u8981\u4e0b\u96e8\u4e86",
+        "train with --tokenizer character",
+    ),
+    "spaced": ("a cat sat down", "a dog ran up", "train with --tokenizer bpe"),
+}
+
+
+@pytest.mark.parametrize("script", UNKNOWN)
+def test_share_of_unknown_tokens_stands_beside_the_nll_and_much_of_it_is_a_warning(
+    tmp_path, capsys, script
+):
+    seen, new, advice = UNKNOWN[script]
+    for name in ("train", "valid", "test"):
+        text = f"{new}\n{new}\n" if name == "test" else f"{seen}\n{seen}\n"
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    lines: list[str] = []
+    config = TrainConfig(**SMALL | {"data": str(tmp_path), "num_sentences": None})
+    train(config, tmp_path / "run", report=lines.append)
+    share = 1.0 if script == "unspaced" else 0.75
+    warning = f"{100 * share:.1f} % of the tokens of the test split are unknown"
+    assert re.search(f"warning: {warning}.*{advice}", lines[0])
+    assert "valid split" not in lines[0]
+    arguments = ["evaluate", str(tmp_path / "run"), "--num-samples", "2", "--report", "false"]
+    assert main(arguments) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"unknown tokens {100 * share:.1f} % of tokens" in printed
+    assert re.search(f"warning: {warning}.*{advice}", printed)
+    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert found["unknown_token_share"] == share
+    # Other draws would not help.
+    assert found["warnings"] == []
+    assert "try:" not in printed
+
+
+def test_few_unknown_tokens_are_no_warning(tmp_path):
+    run = run_of(tmp_path / "run")
+    found = evaluate(run, EvaluationConfig(num_samples=2, device="cpu")).result
+    assert found["unknown_token_share"] == 0
+    assert found["text_warnings"] == []
+
+
+def test_all_of_a_given_file_is_scored(tmp_path, capsys):
+    run = run_of(tmp_path / "run")
+    corpus = tv.load_corpus("grammar", num_sentences=400)
+    rows = [corpus.tokenizer.decode(row.tolist()) for row in corpus.test]
+    file = tmp_path / "few.txt"
+    file.write_text("\n".join(rows))
+    for split in ("test", "valid"):
+        config = EvaluationConfig(data=str(file), split=split, num_samples=20, device="cpu")
+        found = evaluate(run, config).result
+        assert (found["num_sentences"], found["num_given"]) == (40, 40)
+        assert found["num_tokens"] == corpus.test.num_tokens
+        assert found["split"] == split
+    own = evaluate(run, EvaluationConfig(num_samples=20, device="cpu")).result
+    assert own["nll"] == pytest.approx(
+        evaluate(run, replace(config, split="test")).result["nll"], rel=1e-9
+    )
+    assert own["num_given"] is None
+    file.write_text(rows[0])
+    capsys.readouterr()
+    arguments = ["evaluate", str(run), "--data", str(file), "--num-samples", "2"]
+    assert main([*arguments, "--report", "false"]) == 0
+    assert "of the text given 1 of 1" in " ".join(capsys.readouterr().out.split())
+
+
+def test_of_a_given_folder_the_table_says_how_many_are_scored(tmp_path):
+    run = run_of(tmp_path / "run")
+    folder = tmp_path / "other"
+    folder.mkdir()
+    for number, name in enumerate(("train", "valid", "test"), 1):
+        (folder / f"{name}.txt").write_text("the cat\n" * number)
+    config = EvaluationConfig(data=str(folder), num_samples=2, device="cpu")
+    found = evaluate(run, config).result
+    assert (found["num_sentences"], found["num_given"]) == (3, 6)
+    assert "3 of 6" in evaluation_table(found)
+
+
+def test_doubtful_text_is_named_when_it_is_trained_on(tmp_path):
+    """A header that is not known, and sentences in two splits."""
+    for name, rows in {
+        "train": "1\ta b\n0\tc\n2\td\n",
+        "valid": "1\ta\n",
+        "test": "0\ta\n0\tb\n",
+    }.items():
+        (tmp_path / f"{name}.tsv").write_text(f"label\treview\n{rows}")
+    lines: list[str] = []
+    changes = {"data": str(tmp_path), "num_sentences": None}
+    train(TrainConfig(**SMALL | changes), tmp_path / "run", report=lines.append)
+    assert "warning: train.tsv names no column text or sentence" in lines[0]
+    # "label" itself is one of the sentences.
+    assert "in another split too: 3 of train, 2 of valid, 3 of test" in lines[0]
+    found = evaluate(tmp_path / "run", EvaluationConfig(num_samples=2, device="cpu")).result
+    assert "train.tsv names no column" in found["text_warnings"][0]
+    changes["text_column"] = "review"
+    train(TrainConfig(**SMALL | changes), tmp_path / "second", report=lines.append)
+    last = next(line for line in lines[1:] if "sentences," in line)
+    assert "names no column" not in last
+    assert "another split too: 0 of train, 1 of valid, 1 of test" in last

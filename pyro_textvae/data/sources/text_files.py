@@ -17,7 +17,7 @@ from pyro_textvae.data.records import SPLITS, Record, SplitName, split_by_hash
 from pyro_textvae.data.source import spellings
 from pyro_textvae.errors import UserError
 
-_SUFFIXES = (".txt", ".tsv", ".jsonl")
+SUFFIXES = (".txt", ".tsv", ".jsonl")
 _SPLIT_NAMES: dict[str, SplitName] = {
     "train": "train",
     "valid": "valid",
@@ -27,6 +27,7 @@ _SPLIT_NAMES: dict[str, SplitName] = {
     "test": "test",
 }
 _USUAL_TEXT_COLUMNS = ("text", "sentence")
+_SHORT_NUMBER = re.compile(r"[+-]?[0-9]{0,9}[.,]?[0-9]{1,9}")
 _HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -51,6 +52,7 @@ class TextFiles:
     :param source_column: the column of the text that it is conditioned on; no row may lack it.
     :param label_column: the column of the label; it is not given where the cell is empty, or the
         key is missing or null.
+    :param file_split: where all of a single file goes, instead of being split 90/5/5.
     :raises UserError: naming file and line, for what cannot be read.
     """
 
@@ -62,15 +64,19 @@ class TextFiles:
         text_column: str | None = None,
         source_column: str | None = None,
         label_column: str | None = None,
+        file_split: SplitName | None = None,
     ) -> None:
         path = Path(location).expanduser()
         self.name = path.name or str(path)
         self.text_column = text_column
         self.source_column = source_column
         self.label_column = label_column
+        self.file_split = file_split
+        self.warnings: list[str] = []
+        """What was doubtful when the sentences were last read."""
         self.files: dict[Path, SplitName | None]
         try:
-            self.files = _files(path)
+            self.files = _files(path, file_split)
         except OSError as error:
             raise UserError(f"cannot read {location[:200]!r}: {error.strerror}") from None
         columns = self._columns_asked_for()
@@ -100,6 +106,7 @@ class TextFiles:
 
     def records(self) -> Iterator[Record]:
         """The sentences, file by file in the order of their lines."""
+        self.warnings.clear()
         rows_of = {".txt": _plain_rows, ".tsv": self._tsv_rows, ".jsonl": self._jsonl_rows}
         total, has_label_column = 0, False
         for path, split in self.files.items():
@@ -113,7 +120,7 @@ class TextFiles:
                 what = "only blank lines" if path.stat().st_size else "an empty file"
                 raise UserError(f"{path.name} holds no sentence ({what}); put one sentence a line")
             total += in_file
-        if total == 1:
+        if total == 1 and self.file_split is None:
             raise UserError(
                 f"{self.name} holds one single sentence, which cannot be split into train, valid"
                 " and test; add sentences or give a folder with the three files"
@@ -127,6 +134,8 @@ class TextFiles:
     def _tsv_rows(self, path: Path) -> Iterator[_Row]:
         names: list[str] = []
         text_name = ""
+        # The first row may be a header whose names are not those that are looked for.
+        is_guessed, num_rows, num_numeric = False, 0, 0
         for number, line in _lines(path):
             if not line.strip():
                 yield _Row(number, "")
@@ -137,6 +146,10 @@ class TextFiles:
                 names, text_name, is_header = self._read_first_row(cells, place)
                 if is_header:
                     continue
+                is_guessed = self.text_column is None and len(names) > 1
+            else:
+                num_rows += 1
+                num_numeric += bool(_SHORT_NUMBER.fullmatch(cells[0].strip()))
             if len(cells) != len(names):
                 raise UserError(
                     f"{path.name} line {number} has {len(cells)} columns where the first row has"
@@ -147,6 +160,12 @@ class TextFiles:
             source = columns.pop(self.source_column) if self.source_column else None
             label = columns.pop(self.label_column) if self.label_column else None
             yield _Row(number, text, source, label, columns, self.label_column is not None)
+        if is_guessed and num_rows and num_numeric == num_rows:
+            self.warnings.append(
+                f"{path.name} names no column text or sentence in its first row, so its first "
+                "column is taken for the text, and that holds numbers alone: set text_column to a "
+                "name in the first row, or to column_1 and so on"
+            )
 
     def _read_first_row(self, cells: list[str], place: str) -> tuple[list[str], str, bool]:
         """The names of the columns, that of the text, and whether this row is a header."""
@@ -250,8 +269,13 @@ def _label(row: dict[str, Any], name: str, place: str) -> str | None:
     return None if value is None else _as_text(value)
 
 
-def _files(path: Path) -> dict[Path, SplitName | None]:
+def _files(path: Path, file_split: SplitName | None) -> dict[Path, SplitName | None]:
     if path.is_dir():
+        if file_split is not None:
+            raise UserError(
+                f"file_split={file_split!r} applies to one file, and {str(path)!r} is a folder with"
+                " splits of its own; leave it out"
+            )
         return {file: split for split, file in _split_files(path).items()}
     if not path.exists():
         near = difflib.get_close_matches(str(path), zoo.names("sources"), n=1)
@@ -261,16 +285,16 @@ def _files(path: Path) -> dict[Path, SplitName | None]:
             f"no such corpus: {str(path)!r}; {hint} {others}, a folder with train, valid and test "
             "files, one .txt, .tsv or .jsonl file, or a source of your own as file.py:Class"
         )
-    if path.suffix not in _SUFFIXES:
+    if path.suffix not in SUFFIXES:
         raise UserError(f"{str(path)!r} is not a .txt, .tsv or .jsonl file; rename or convert it")
-    return {path: None}
+    return {path: file_split}
 
 
 def _split_files(folder: Path) -> dict[SplitName, Path]:
     files: dict[SplitName, Path] = {}
     for path in sorted(folder.iterdir()):
         split = _SPLIT_NAMES.get(path.stem.rsplit(".", 1)[-1].lower())
-        if path.suffix not in _SUFFIXES or split is None or not path.is_file():
+        if path.suffix not in SUFFIXES or split is None or not path.is_file():
             continue
         if split in files:
             raise UserError(

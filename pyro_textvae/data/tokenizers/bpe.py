@@ -42,6 +42,10 @@ class ByteLevelBPETokenizer(TokenizerKind):
         backend.decoder = decoders.ByteLevel()
         return backend
 
+    def fewest_tokens(self, text: str) -> int:
+        """The words between whitespace: no merge goes beyond one."""
+        return len(text.split())
+
     def empty_model(self) -> Model:
         """A model without merges."""
         return BPE()

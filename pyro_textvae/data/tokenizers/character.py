@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import tokenizers
 from tokenizers import decoders, normalizers, pre_tokenizers
 from tokenizers.models import Model
@@ -18,6 +20,10 @@ class CharacterTokenizer(TokenizerKind):
     >>> train_tokenizer(["abba"], "character").encode("bab")
     [5, 4, 5]
     """
+
+    def fewest_tokens(self, text: str) -> int:
+        """The characters in normal form C."""
+        return len(unicodedata.normalize("NFC", text))
 
     def pipeline(self, model: Model) -> tokenizers.Tokenizer:
         """Normalise, then split between all characters."""

@@ -28,6 +28,10 @@ class WordTokenizer(TokenizerKind):
 
     tokens_are_words: ClassVar[bool] = True
 
+    def fewest_tokens(self, text: str) -> int:
+        """The words between whitespace."""
+        return len(text.split())
+
     def pipeline(self, model: Model) -> tokenizers.Tokenizer:
         """Literal ``<pad>``, ``<bos>`` and ``<eos>`` become ``<unk>``; then split at whitespace."""
         backend = tokenizers.Tokenizer(model)

@@ -47,7 +47,8 @@ def summary(runs: Sequence[RunRecord]) -> Section:
     for run in shown:
         whose = f"{run.name}: " if len(runs) > 1 else ""
         result = run.evaluation or {}
-        blocks += [Note(f"{whose}{text}", "warning") for text in _warnings(result)]
+        of_text = result.get("text_warnings") or ()
+        blocks += [Note(f"{whose}{text}", "warning") for text in (*of_text, *_warnings(result))]
         blocks += [Note(f"{whose}{text}") for text in result.get("notes") or ()]
     return Section("Summary", "summary", tuple(blocks))
 
