@@ -93,32 +93,41 @@ def check_settings(config: Any) -> None:
     types = get_type_hints(type(config))
     for each in fields(config):
         value = getattr(config, each.name)
-        _check_type(each.name, value, types[each.name])
+        if not is_of(value, types[each.name]):
+            raise wrong_type(each.name, repr(value), types[each.name])
         if value is not None:
             for condition in each.metadata.get("conditions", ()):
                 condition.check(each.name, value)
 
 
-def _check_type(name: str, value: Any, kind: Any) -> None:
-    if _is_of(value, kind):
-        return
+def wrong_type(name: str, shown: str, kind: Any) -> UserError:
+    """What to say of a value that is of another type than its setting.
+
+    :param shown: the value, as it is to be quoted.
+    :param kind: the annotation of the setting.
+    """
     kinds = [each for each in _alternatives(kind) if each is not NoneType]
     words = " or ".join(_words(each) for each in kinds)
     choices = [str(choice) for each in kinds for choice in _choices(each)]
-    near = difflib.get_close_matches(str(value), choices, n=1)
+    near = difflib.get_close_matches(shown.strip("'"), choices, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UserError(f"{name} must be {words}, got {value!r}{hint}")
+    return UserError(f"{name} must be {words}, got {shown}{hint}")
 
 
-def _is_of(value: Any, kind: Any) -> bool:
+def is_of(value: Any, kind: Any) -> bool:
+    """Whether a value is of the type that an annotation says.
+
+    >>> is_of(3, float), is_of(True, int), is_of(None, int | None)
+    (True, False, True)
+    """
     if kind is Any:
         return True
     if get_origin(kind) in (Union, UnionType):
-        return any(_is_of(value, each) for each in get_args(kind))
+        return any(is_of(value, each) for each in get_args(kind))
     if get_origin(kind) is Literal:
         return any(type(value) is type(choice) and value == choice for choice in get_args(kind))
     if get_origin(kind) is list:
-        return isinstance(value, list) and all(_is_of(each, *get_args(kind)) for each in value)
+        return isinstance(value, list) and all(is_of(each, *get_args(kind)) for each in value)
     if get_origin(kind) is dict:
         return isinstance(value, dict)
     if kind in (int, float) and isinstance(value, bool):
