@@ -21,7 +21,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -86,18 +88,55 @@ def check_settings(config: Any) -> None:
 
     An ``int`` may stand for a ``float``; ``True`` and ``False`` are no numbers.
 
+    Paths, NumPy's scalars and devices are replaced by plain values first.
+
     :param config: an instance of a dataclass.
     :raises UserError: with the name of the first setting that is wrong, its value and what it may
         be.
     """
     types = get_type_hints(type(config))
     for each in fields(config):
-        value = getattr(config, each.name)
+        value = plain(each.name, getattr(config, each.name))
+        setattr(config, each.name, value)
         if not is_of(value, types[each.name]):
             raise wrong_type(each.name, repr(value), types[each.name])
         if value is not None:
             for condition in each.metadata.get("conditions", ()):
                 condition.check(each.name, value)
+
+
+def plain(name: str, value: Any) -> Any:
+    """The value as a file of settings can hold it: paths and devices as text, scalars as numbers.
+
+    :raises UserError: for something inside a list or a mapping that no file can hold.
+
+    >>> import numpy as np
+    >>> plain("options", {"rate": np.float64(0.5), "seeds": [np.int64(3)]})
+    {'rate': 0.5, 'seeds': [3]}
+    """
+    if isinstance(value, Mapping):
+        return {key: _plain_part(f"{name}.{key}", each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        parts = [_plain_part(f"{name}[{place}]", each) for place, each in enumerate(value)]
+        return parts if isinstance(value, list) else tuple(parts)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    # The command line reads its settings without these, which take long to import.
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    if numpy is not None and isinstance(value, numpy.generic):
+        return value.item()
+    if torch is not None and isinstance(value, torch.device):
+        return str(value)
+    return value
+
+
+def _plain_part(name: str, value: Any) -> Any:
+    value = plain(name, value)
+    if isinstance(value, str | int | float | list | tuple | dict | NoneType):
+        return value
+    raise UserError(
+        f"{name} must be text, a number, true or false, a list or a mapping, got {value!r}"
+    )
 
 
 def wrong_type(name: str, shown: str, kind: Any) -> UserError:
