@@ -14,7 +14,7 @@ import pyro
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError
-from pyro_textvae.infer.running import find_device
+from pyro_textvae.infer.running import find_device, require_gradients
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.build import Built, Pair, build, sizes_of
 from pyro_textvae.runs.load import load_corpus_of, load_run_corpus, read_run
@@ -74,6 +74,7 @@ def resume(
     :param epochs: train to another number of epochs than the run was started with.
     :raises UserError: when ``path`` is no run, is damaged, or its corpus has changed.
     """
+    require_gradients()
     run = read_run(path)
     folder = run.folder
     changed: dict[str, Any] = {"epochs": epochs, "device": device}
