@@ -20,6 +20,8 @@ from pyro_textvae.errors import UserError
 
 Settings = TypeVar("Settings")
 
+_PATHS = {"run", "runs", "resume", "grid", "out", "data"}
+
 
 @dataclass
 class _Given:
@@ -62,6 +64,8 @@ def parse(cls: type[Settings], command: str, arguments: Sequence[str]) -> tuple[
         setting, dot, key = name.partition(".")
         if dot:
             read[setting] = {**read.get(setting, {}), key: yaml.load(text, SettingsLoader)}
+    for name in _PATHS & read.keys():
+        read[name] = _without_tilde(f"{command}: --{_hyphen(name)}", read[name])
     changed = {name for name in values if read[name] != defaults[name]}
     settings = cls(**read)
     if given.wants_settings:
@@ -105,6 +109,18 @@ def _walk(command: str, arguments: Sequence[str], types: Mapping[str, Any]) -> _
     return given
 
 
+def _without_tilde(label: str, value: Any) -> Any:
+    """The path, or every path of a list, with the user's home for its ``~``, as a shell has it."""
+    if isinstance(value, list):
+        return [_without_tilde(label, each) for each in value]
+    if not (isinstance(value, str) and value.startswith("~")):
+        return value
+    try:
+        return str(Path(value).expanduser())
+    except RuntimeError as error:
+        raise UserError(f"{label} {value}: {error} Write the path in full") from error
+
+
 def _is_flag(argument: str) -> bool:
     # A sentence may begin with two hyphens: what follows those of a flag is a name.
     return re.match(r"--[a-zA-Z][\w.-]*(=|$)", argument) is not None
@@ -145,7 +161,8 @@ def _read_file(command: str, path: str, names: list[str]) -> dict[str, Any]:
         raise UserError("--config needs the name of a YAML file of settings")
     advice = "write one `name: value` a line, as in the config.yaml of a run"
     try:
-        settings = yaml.load(Path(path).read_text(encoding="utf-8"), SettingsLoader)
+        text = Path(_without_tilde("--config", path)).read_text(encoding="utf-8")
+        settings = yaml.load(text, SettingsLoader)
     except OSError as error:
         raise UserError(
             f"cannot read --config {path}: {error.strerror}; give a YAML file of settings"

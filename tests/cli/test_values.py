@@ -118,3 +118,15 @@ def test_settings_are_printed_as_a_file(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--epochs", "3", "--print_config"])
     assert "epochs: 3\n" in capsys.readouterr().out
+
+
+def test_tilde_is_the_home_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "settings.yaml").write_text("data: ~/text.txt\n")
+    options, _ = parse(TrainOptions, "train", ["--out=~/run", "--config=~/settings.yaml"])
+    assert (options.out, options.data) == (f"{tmp_path}/run", f"{tmp_path}/text.txt")
+    options, _ = parse(ReportOptions, "report", ['--runs=["~/a", "b"]'])
+    assert options.runs == [f"{tmp_path}/a", "b"]
+    with pytest.raises(UserError, match=r"--out ~nosuchuser/x: .* Write the path in full"):
+        parse(TrainOptions, "train", ["--out=~nosuchuser/x"])
+    assert parse(ReconstructOptions, "reconstruct", ["--text=~ hi"])[0].text == "~ hi"
