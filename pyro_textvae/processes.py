@@ -11,13 +11,18 @@ from typing import TypeVar
 
 import torch.distributed
 
+from pyro_textvae.errors import UserError
+
 Item = TypeVar("Item")
 
 
 @contextmanager
 def joined_processes() -> Iterator[None]:
-    """Join the other processes that ``torchrun`` started, if it did."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    """Join the other processes that ``torchrun`` started, if it did.
+
+    :raises UserError: where the environment names several processes and is not ``torchrun``'s.
+    """
+    if _world_size() == 1:
         yield
         return
     if torch.cuda.is_available():
@@ -28,6 +33,17 @@ def joined_processes() -> Iterator[None]:
         yield
     finally:
         torch.distributed.destroy_process_group()
+
+
+def _world_size() -> int:
+    given = os.environ.get("WORLD_SIZE") or "1"
+    advice = "unset WORLD_SIZE, or start the command with torchrun"
+    if not given.isdecimal() or int(given) < 1:
+        raise UserError(f"WORLD_SIZE must be a number of processes, got {given!r}: {advice}")
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        if int(given) > 1 and not os.environ.get(name):
+            raise UserError(f"WORLD_SIZE is {given} and {name} is not set: {advice}")
+    return int(given)
 
 
 def rank_and_size() -> tuple[int, int]:

@@ -25,7 +25,7 @@ from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import PerDatumELBO
 from pyro_textvae.infer.loss_module import loss_module
 from pyro_textvae.infer.plates import Plates, SitePlates
-from pyro_textvae.infer.running import Fields, text_fields_of, to_device
+from pyro_textvae.infer.running import Fields, require_gradients, text_fields_of, to_device
 from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
 from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
 from pyro_textvae.infer.supports import share_support, support_of
@@ -144,6 +144,7 @@ def check_pair(
         raise ContractError(
             f"model and guide do not run on the first batch: {in_one_line(error)}"
         ) from error
+    require_gradients()
     if not (isinstance(loss, Tensor) and loss.requires_grad):
         raise ContractError("the loss has no gradient: model and guide have no parameter in it")
     if TEXT_SITE not in model_trace.nodes:

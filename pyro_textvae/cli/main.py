@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pyro_textvae.cli.streams import unbroken_streams
 from pyro_textvae.errors import UserError
 
 COMMANDS = {
@@ -30,19 +31,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :returns: 0 when it went well, 1 when runs of a grid failed, 2 for a mistake of the user's.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    _print_what_cannot_be_encoded_escaped()
+    with unbroken_streams():
+        _print_what_cannot_be_encoded_escaped()
+        return _status(given)
+
+
+def _status(given: list[str]) -> int:
     try:
-        return _run(given)
+        status = _run([_utf8(argument) for argument in given])
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print(f"pyro-textvae: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("pyro-textvae: stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader of our output has gone (``| head``): there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except UnicodeEncodeError as error:
+        print(
+            f"pyro-textvae: error: this terminal or file system takes no {error.object!a}: set "
+            "PYTHONUTF8=1",
+            file=sys.stderr,
+        )
+        return 2
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         reason = " ".join((error.strerror or str(error)).split())
@@ -55,6 +66,22 @@ def _print_what_cannot_be_encoded_escaped() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _utf8(argument: str) -> str:
+    """The argument as text, in a locale that has only ASCII too.
+
+    :raises UserError: for bytes that are not UTF-8.
+    """
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeEncodeError:
+        return argument
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{argument!a} on the command line is not UTF-8 text: rename the file or folder, or "
+            "give the text in UTF-8"
+        ) from error
 
 
 def _run(given: list[str]) -> int:

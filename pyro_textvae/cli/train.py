@@ -60,6 +60,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _default_folder(options: TrainOptions) -> str:
-    data = Path(options.data).name.replace(":", "-")
+    path = Path(options.data)
+    data = (path if path.name not in ("", "..") else path.resolve()).name.replace(":", "-")
     model = options.model.rpartition(":")[2] or options.model
     return f"runs/{Path(data).stem}-{Path(model).stem}"

@@ -21,7 +21,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -86,39 +88,85 @@ def check_settings(config: Any) -> None:
 
     An ``int`` may stand for a ``float``; ``True`` and ``False`` are no numbers.
 
+    Paths, NumPy's scalars and devices are replaced by plain values first.
+
     :param config: an instance of a dataclass.
     :raises UserError: with the name of the first setting that is wrong, its value and what it may
         be.
     """
     types = get_type_hints(type(config))
     for each in fields(config):
-        value = getattr(config, each.name)
-        _check_type(each.name, value, types[each.name])
+        value = plain(each.name, getattr(config, each.name))
+        setattr(config, each.name, value)
+        if not is_of(value, types[each.name]):
+            raise wrong_type(each.name, repr(value), types[each.name])
         if value is not None:
             for condition in each.metadata.get("conditions", ()):
                 condition.check(each.name, value)
 
 
-def _check_type(name: str, value: Any, kind: Any) -> None:
-    if _is_of(value, kind):
-        return
+def plain(name: str, value: Any) -> Any:
+    """The value as a file of settings can hold it: paths and devices as text, scalars as numbers.
+
+    :raises UserError: for something inside a list or a mapping that no file can hold.
+
+    >>> import numpy as np
+    >>> plain("options", {"rate": np.float64(0.5), "seeds": [np.int64(3)]})
+    {'rate': 0.5, 'seeds': [3]}
+    """
+    if isinstance(value, Mapping):
+        return {key: _plain_part(f"{name}.{key}", each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        parts = [_plain_part(f"{name}[{place}]", each) for place, each in enumerate(value)]
+        return parts if isinstance(value, list) else tuple(parts)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    # The command line reads its settings without these, which take long to import.
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    if numpy is not None and isinstance(value, numpy.generic):
+        return value.item()
+    if torch is not None and isinstance(value, torch.device):
+        return str(value)
+    return value
+
+
+def _plain_part(name: str, value: Any) -> Any:
+    value = plain(name, value)
+    if isinstance(value, str | int | float | list | tuple | dict | NoneType):
+        return value
+    raise UserError(
+        f"{name} must be text, a number, true or false, a list or a mapping, got {value!r}"
+    )
+
+
+def wrong_type(name: str, shown: str, kind: Any) -> UserError:
+    """What to say of a value that is of another type than its setting.
+
+    :param shown: the value, as it is to be quoted.
+    :param kind: the annotation of the setting.
+    """
     kinds = [each for each in _alternatives(kind) if each is not NoneType]
     words = " or ".join(_words(each) for each in kinds)
     choices = [str(choice) for each in kinds for choice in _choices(each)]
-    near = difflib.get_close_matches(str(value), choices, n=1)
+    near = difflib.get_close_matches(shown.strip("'"), choices, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UserError(f"{name} must be {words}, got {value!r}{hint}")
+    return UserError(f"{name} must be {words}, got {shown}{hint}")
 
 
-def _is_of(value: Any, kind: Any) -> bool:
+def is_of(value: Any, kind: Any) -> bool:
+    """Whether a value is of the type that an annotation says.
+
+    >>> is_of(3, float), is_of(True, int), is_of(None, int | None)
+    (True, False, True)
+    """
     if kind is Any:
         return True
     if get_origin(kind) in (Union, UnionType):
-        return any(_is_of(value, each) for each in get_args(kind))
+        return any(is_of(value, each) for each in get_args(kind))
     if get_origin(kind) is Literal:
         return any(type(value) is type(choice) and value == choice for choice in get_args(kind))
     if get_origin(kind) is list:
-        return isinstance(value, list) and all(_is_of(each, *get_args(kind)) for each in value)
+        return isinstance(value, list) and all(is_of(each, *get_args(kind)) for each in value)
     if get_origin(kind) is dict:
         return isinstance(value, dict)
     if kind in (int, float) and isinstance(value, bool):

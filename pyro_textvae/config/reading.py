@@ -5,18 +5,24 @@
 from __future__ import annotations
 
 import difflib
-import re
-from argparse import ArgumentError
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from functools import cache
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from jsonargparse import ArgumentParser
+import yaml
 
+from pyro_textvae.config.checks import is_of, wrong_type
+from pyro_textvae.config.yaml_loader import WITH_EXPONENT, SettingsLoader
 from pyro_textvae.errors import UserError
 
 Settings = TypeVar("Settings")
+
+SPELLINGS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+"""What true and false are written as, in small or capital letters."""
 
 
 def build_settings(cls: type[Settings], values: Mapping[str, Any], where: str) -> Settings:
@@ -26,23 +32,72 @@ def build_settings(cls: type[Settings], values: Mapping[str, Any], where: str) -
     :raises UserError: for an unknown name, with the nearest known one, or a wrong value.
     """
     refuse_unknown(values, [field.name for field in fields(cls)], where)  # type: ignore[arg-type]
-    parser, names = _parser_of(cls)  # type: ignore[arg-type]
     try:
-        parsed = parser.parse_object(dict(values))
-        return cls(**{name: parsed[name] for name in names})
-    except ArgumentError as error:
-        message = str(error)
-        wrong = wrong_value(message)
-        text = f"{wrong[0]} must be {wrong[1]}, got {wrong[2]!r}" if wrong else message
-        raise UserError(f"{where}: {' '.join(text.split())}") from error
+        # A grid keeps 1e-3 as text, so that its folders are named as it was written.
+        numbers = {
+            name: _with_numbers(value) if isinstance(value, Mapping) else value
+            for name, value in values.items()
+        }
+        return cls(**read_values(cls, numbers))
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
 
 
-@cache
-def _parser_of(cls: type) -> tuple[ArgumentParser, list[str]]:
-    parser = ArgumentParser(exit_on_error=False)
-    return parser, parser.add_class_arguments(cls)
+def read_values(
+    cls: type, values: Mapping[str, Any], label: Callable[[str], str] = str
+) -> dict[str, Any]:
+    """The values with the types of the settings of ``cls``.
+
+    Text for a setting that is text stays as it is; for any other setting it is read as YAML.
+    None is for settings that may be left open.
+
+    :param values: plain values by the names of settings.
+    :param label: what a setting is called in a message.
+    :raises UserError: for a value of another type.
+
+    >>> from pyro_textvae.config import TrainConfig
+    >>> read_values(TrainConfig, {"data": "null", "epochs": "3", "truncate": "No"})
+    {'data': 'null', 'epochs': 3, 'truncate': False}
+    """
+    types = get_type_hints(cls)
+    read = {}
+    for name, value in values.items():
+        read[name] = _read(value, types[name])
+        if not is_of(read[name], types[name]):
+            shown = "null" if value is None else repr(str(value))
+            raise wrong_type(label(name), shown, types[name])
+    return read
+
+
+def is_text(kind: Any) -> bool:
+    """Whether an annotation is that of text, or of a choice of words, perhaps left open."""
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    kinds = tuple(each for each in kinds if each is not NoneType)
+    return all(each is str or get_origin(each) is Literal for each in kinds)
+
+
+def _read(value: Any, kind: Any) -> Any:
+    if isinstance(value, str) and not is_text(kind):
+        if kind is bool:
+            return SPELLINGS.get(value.lower())
+        try:
+            value = yaml.load(value, SettingsLoader)
+        except yaml.YAMLError:
+            return value
+    wants_float = kind is float or float in get_args(kind)
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if wants_float and is_whole else value
+
+
+def _with_numbers(value: Any) -> Any:
+    """The value with the text in it that is a number, such as ``1e-3``, as one."""
+    if isinstance(value, Mapping):
+        return {name: _with_numbers(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(each) for each in value]
+    if isinstance(value, str) and WITH_EXPONENT.match(value):
+        return float(value)
+    return value
 
 
 def refuse_unknown(names: Iterable[Any], known_names: Iterable[str], where: str) -> None:
@@ -56,23 +111,3 @@ def refuse_unknown(names: Iterable[Any], known_names: Iterable[str], where: str)
             near = difflib.get_close_matches(str(name), known_names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known_names)}"
             raise UserError(f"{where} has no setting {name!r}: {hint}")
-
-
-def wrong_value(message: str) -> tuple[str, str, str] | None:
-    """Setting, expected kind and given value from what the parser says of a wrong value."""
-    message = " ".join(message.split())
-    wrong = re.search(r'Parser key "([\w.]+)": (.*)', message)
-    value = re.search(r"(?:Got|Given) value: (.*)", message)
-    kinds = re.findall(r"Expected an? (.*?)(?=\. Got value:| - | Given value|$)", message)
-    if not (wrong and value and kinds):
-        return None
-    kind = " or ".join(_plain_type(kind) for kind in kinds if "NoneType" not in kind)
-    return wrong[1], kind, value[1]
-
-
-def _plain_type(kind: str) -> str:
-    """What the parser calls a type, without Python's words for it."""
-    choices = re.fullmatch(r"(?:typing\.)?Literal\[(.*)\]", kind)
-    if choices:
-        return f"one of {choices[1].replace(chr(39), '')}"
-    return re.sub(r"<class '(\w+)'>", r"\1", kind)

@@ -17,10 +17,16 @@ from pyro_textvae.errors import UserError
 
 def default_cache_dir() -> Path:
     """``$PYRO_TEXTVAE_CACHE``, else the user's cache folder by the XDG rules."""
-    if named := os.environ.get("PYRO_TEXTVAE_CACHE"):
-        return Path(named).expanduser()
+    named = os.environ.get("PYRO_TEXTVAE_CACHE")
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "pyro-textvae"
+    try:
+        if named:
+            return Path(named).expanduser()
+        return (Path(base) if base else Path("~/.cache").expanduser()) / "pyro-textvae"
+    except RuntimeError as error:
+        raise UserError(
+            f"no folder for encoded corpora: {error}; set PYRO_TEXTVAE_CACHE to a full path"
+        ) from None
 
 
 def open_or_build(
@@ -36,7 +42,8 @@ def open_or_build(
     :param build: fills and seals an empty folder, which then takes its name in one step.
     :raises UserError: where there is no room, or the entry is removed meanwhile.
     """
-    final = (cache_dir or default_cache_dir()) / key
+    # Its files are opened when they are read, and the working folder may be another one then.
+    final = (cache_dir or default_cache_dir()).absolute() / key
     meta = read_sealed(final, key)
     if meta is not None:
         return final, meta

@@ -17,6 +17,7 @@ import yaml
 from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.config.reading import build_settings, refuse_unknown
 from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.config.yaml_loader import OneOfEachLoader
 from pyro_textvae.errors import UserError
 from pyro_textvae.run_folder import RunFolder
 
@@ -128,6 +129,12 @@ def _runs(content: Mapping[str, Any], where: str, out: Path) -> list[GridRun]:
                     f"{where}: two runs have the name {name}: give every member its own"
                 )
             config = build_settings(TrainConfig, values, place)
+            for run in runs.values():
+                if run.config == config:
+                    raise UserError(
+                        f"{where}: cells {run.cell} and {cell} have the same settings: leave one "
+                        "of them out"
+                    )
             runs[name] = GridRun(cell, members, config, out / name)
     return list(runs.values())
 
@@ -221,22 +228,9 @@ def _mapping(content: Mapping[str, Any], key: str, where: str) -> Mapping[str, A
     return value
 
 
-class _OneOfEach(yaml.SafeLoader):
-    """Refuses a name that is given twice, of which YAML would keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{name} is given twice", node.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_OneOfEach)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=OneOfEachLoader)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; give a YAML file") from error
     except UnicodeDecodeError as error:

@@ -122,3 +122,15 @@ def find_device(name: str) -> torch.device:
         have = ", ".join(["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))])
         raise UserError(f"device {name!r} does not exist here: one of auto, {have}") from error
     return device
+
+
+def require_gradients() -> None:
+    """Refuse to train where gradients are turned off.
+
+    :raises UserError: under ``torch.no_grad()`` or ``torch.inference_mode()``.
+    """
+    if not torch.is_grad_enabled():
+        raise UserError(
+            "training takes gradients, which are turned off here: call it outside of "
+            "torch.no_grad() and torch.inference_mode()"
+        )

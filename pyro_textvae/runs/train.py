@@ -15,7 +15,7 @@ from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus
 from pyro_textvae.data.records import SPLITS
 from pyro_textvae.errors import UserError
-from pyro_textvae.infer.running import find_device
+from pyro_textvae.infer.running import find_device, require_gradients
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.build import Built, Pair, build, sizes_of
 from pyro_textvae.runs.load import load_corpus_of, load_run_corpus, read_run
@@ -98,6 +98,7 @@ def resume(
     :raises UserError: when ``path`` is no run, is damaged or has lost its checkpoint, its corpus
         has changed, or another process is writing the run.
     """
+    require_gradients()
     folder = RunFolder.of(path)
     if not folder.is_run():
         folder.read_config()

@@ -24,6 +24,7 @@ from pyro_textvae.data import Corpus
 from pyro_textvae.data.batching import Batch
 from pyro_textvae.infer import PerDatumELBO
 from pyro_textvae.infer.loss_module import loss_module
+from pyro_textvae.infer.running import require_gradients
 from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.training.breakdown import broken_bound
 from pyro_textvae.training.metrics import MetricsFile, RunningMean
@@ -123,11 +124,13 @@ class Trainer:
     def fit(self) -> Progress:
         """Train until the last epoch or the early stop.
 
+        :raises UserError: where gradients are turned off.
         :raises TrainingError: at a loss or gradient that is not finite, before it touches the
             parameters; the batch, the step and the parameter are named. On a GPU it is raised at
             the next line of metrics or checkpoint, and nothing is stepped in between.
         :raises UserError: when another process is training into the folder.
         """
+        require_gradients()
         with self.folder.writing():
             self.begin()
             with pyro.validation_enabled(False):

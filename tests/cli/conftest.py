@@ -87,13 +87,26 @@ def train(corpus, new):
     return ["train", "--data", corpus, *TINY, "--out", new]
 
 
+def last_of_each(arguments):
+    """The arguments without the flags that later ones replace, which the command line refuses."""
+    texts = [str(argument) for argument in arguments]
+    groups, name = {}, 0
+    for place, text in enumerate(texts):
+        if text.startswith("--") and text[2:3].isalpha():
+            name = text.partition("=")[0].replace("_", "-")
+            name = (name, place) if name == "--config" else name
+            groups.pop(name, None)
+        groups.setdefault(name, []).append(text)
+    return [text for group in groups.values() for text in group]
+
+
 @pytest.fixture
 def cli(capsys):
     """Call the command line; its status, standard output and standard error."""
 
     def call(*arguments):
         capsys.readouterr()
-        status = main([str(argument) for argument in arguments])
+        status = main(last_of_each(arguments))
         return status, *capsys.readouterr()
 
     return call

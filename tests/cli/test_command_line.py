@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from pyro_textvae.cli.main import COMMANDS
 from tests.cli.conftest import TINY
 
 
@@ -90,7 +91,7 @@ def test_process_exits_with_one_line():
     assert re.fullmatch(r"pyro-textvae: error: no_such_run is not a run .*\n", done.stderr)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["evaluate", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in COMMANDS)])
 def test_help_does_not_import_torch(arguments):
     done = process(*arguments, options=["-X", "importtime"])
     assert done.returncode == 0

@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings that are given from Python are checked where their dataclass is made."""
 
+import json
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
+import numpy as np
 import pytest
+import torch
 
 from pyro_textvae.cli.run_options import RunOptions
 from pyro_textvae.cli.sample import SampleOptions
@@ -104,3 +108,24 @@ def test_batches_are_bounded_by_sentences_or_by_tokens():
     assert TrainingConfig(batch_size=7).batch_limits == {"batch_size": 7}
     limits = TrainingConfig(batch_size=7, batch_tokens=100).batch_limits
     assert limits == {"batch_size": None, "max_tokens": 100}
+
+
+def test_values_of_other_libraries_become_plain():
+    config = TrainConfig(
+        data=Path("a") / "b.txt",
+        epochs=np.int64(3),
+        learning_rate=np.float32(0.5),
+        truncate=np.bool_(True),
+        device=torch.device("cpu"),
+        options={"rate": np.float64(0.25), "inner": {"folder": Path("c")}, "list": [np.int32(1)]},
+    )
+    values = config.to_dict()
+    assert json.loads(json.dumps(values)) == values
+    assert (values["data"], values["epochs"], values["device"]) == ("a/b.txt", 3, "cpu")
+    assert (values["learning_rate"], values["truncate"]) == (0.5, True)
+    assert values["options"] == {"rate": 0.25, "inner": {"folder": "c"}, "list": [1]}
+
+
+def test_what_no_file_can_hold_is_refused_inside_of_a_mapping():
+    with pytest.raises(UserError, match=r"options\.a\[0\] must be text, a number, .*, got <object"):
+        TrainConfig(options={"a": [object()]})

@@ -66,7 +66,12 @@ class TextFiles:
         label_column: str | None = None,
         file_split: SplitName | None = None,
     ) -> None:
-        path = Path(location).expanduser()
+        try:
+            path = Path(location).expanduser()
+        except RuntimeError as error:
+            raise UserError(
+                f"cannot read {location[:200]!r}: {error}; write the path in full"
+            ) from None
         self.name = path.name or str(path)
         self.text_column = text_column
         self.source_column = source_column
@@ -110,14 +115,17 @@ class TextFiles:
         rows_of = {".txt": _plain_rows, ".tsv": self._tsv_rows, ".jsonl": self._jsonl_rows}
         total, has_label_column = 0, False
         for path, split in self.files.items():
-            in_file = 0
+            in_file = rows = 0
             for row in rows_of[path.suffix](path):
+                rows += 1
                 has_label_column |= row.has_label_column
                 record = _record(row, split, f"{path.name} line {row.number}")
                 in_file += record.skipped is None
                 yield record
             if not in_file:
                 what = "only blank lines" if path.stat().st_size else "an empty file"
+                if path.suffix == ".tsv" and not rows and path.read_bytes().strip():
+                    what = "only a header"
                 raise UserError(f"{path.name} holds no sentence ({what}); put one sentence a line")
             total += in_file
         if total == 1 and self.file_split is None:

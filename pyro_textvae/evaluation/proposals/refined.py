@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor
 
+from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.families import Family
 from pyro_textvae.evaluation.importance.posteriors import Posteriors
 from pyro_textvae.evaluation.importance.proposal import Proposal, ProposalTask
@@ -59,7 +60,15 @@ class RefinedProposal(Proposal):
         self.guide_share = guide_share
 
     def sampler(self, task: ProposalTask) -> Sampler:
-        """See :class:`Proposal`."""
+        """See :class:`Proposal`.
+
+        :raises UserError: under ``torch.inference_mode()``.
+        """
+        if torch.is_inference_mode_enabled():
+            raise UserError(
+                "the refined proposal takes gradients, which torch.inference_mode() turns off: "
+                "evaluate outside of it, or with another proposal"
+            )
         best = self.refine(task.target, task.posteriors, task.guide).widened(self.factor)
         from_guide = min(math.ceil(self.guide_share * task.num_samples), task.num_samples - 1)
         return task.mixture([(best, task.num_samples - from_guide), (task.guide, from_guide)])
