@@ -31,8 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :returns: 0 when it went well, 1 when runs of a grid failed, 2 for a mistake of the user's.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _print_what_cannot_be_encoded_escaped()
     with unbroken_streams():
-        _print_what_cannot_be_encoded_escaped()
         return _status(given)
 
 
