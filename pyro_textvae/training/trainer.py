@@ -23,6 +23,7 @@ from pyro_textvae.contract import TOKENS
 from pyro_textvae.data import Corpus
 from pyro_textvae.data.batching import Batch
 from pyro_textvae.infer import PerDatumELBO
+from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.loss_module import loss_module
 from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.training.breakdown import broken_bound
@@ -108,7 +109,8 @@ class Trainer:
         self.epoch_mean = RunningMean()
         self.log_mean = RunningMean()
         self.plan: list[np.ndarray] = []
-        self.procedure.check(self)
+        with isolated(model, guide):
+            self.procedure.check(self)
         self._train_on(self.procedure.objective(self))
 
     @property
@@ -128,15 +130,13 @@ class Trainer:
             parameters; the batch, the step and the parameter are named. On a GPU it is raised at
             the next line of metrics or checkpoint, and nothing is stepped in between.
         """
-        if self.progress.step == 0:
-            self.procedure.before_training(self)
-        if not self.folder.state.exists():
-            self.folder.state.parent.mkdir(parents=True, exist_ok=True)
-            self.save()
-        with pyro.validation_enabled(False):
-            while self.progress.epoch < self.config.epochs and not self.progress.finished:
-                self._train_epoch()
-                self._finish_epoch()
+        with isolated(self.model, self.guide):
+            if self.progress.step == 0:
+                self.procedure.before_training(self)
+            if not self.folder.state.exists():
+                self.folder.state.parent.mkdir(parents=True, exist_ok=True)
+                self.save()
+            self._train_epochs()
         return self.progress
 
     def update(
@@ -218,6 +218,12 @@ class Trainer:
         self.metrics.load_state_dict({"size": state["metrics_size"]})
         self.timing.load_state_dict({"size": state["timing_size"]})
         set_random_state(state["random_state"])
+
+    def _train_epochs(self) -> None:
+        with pyro.validation_enabled(False):
+            while self.progress.epoch < self.config.epochs and not self.progress.finished:
+                self._train_epoch()
+                self._finish_epoch()
 
     def _train_epoch(self) -> None:
         config, progress = self.config, self.progress
