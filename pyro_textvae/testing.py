@@ -23,6 +23,7 @@ from pyro_textvae.contract import DATA_PLATE, TEXT_FIELDS, TEXT_SITE, TOKENS
 from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import PerDatumELBO
+from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.loss_module import loss_module
 from pyro_textvae.infer.plates import Plates, SitePlates
 from pyro_textvae.infer.running import Fields, require_gradients, text_fields_of, to_device
@@ -62,7 +63,7 @@ def check_model(model: nn.Module, *, condition: Condition = _SIZE, seed: int = 0
         something, the batch without ``tokens`` that it generates on.
     :raises ContractError: at the first clause that does not hold.
     """
-    with pyro.validation_enabled(True):
+    with isolated(model), pyro.validation_enabled(True):
         pyro.set_rng_seed(seed)
         double = copy.deepcopy(model).double().eval()
         text = _generate(double, condition)
@@ -97,7 +98,7 @@ def check_guide(
     :param condition: as in :func:`check_model`.
     :raises ContractError: at the first clause that does not hold.
     """
-    with pyro.validation_enabled(True):
+    with isolated(model, guide), pyro.validation_enabled(True):
         pyro.set_rng_seed(seed)
         program = copy.deepcopy(model).double().eval()
         double = copy.deepcopy(guide).double().eval()
@@ -130,7 +131,7 @@ def check_pair(
     """
     batch = to_device(batch, nn.ModuleList([model, guide]))
     try:
-        with torch.random.fork_rng(), pyro.validation_enabled(True):
+        with isolated(model, guide), torch.random.fork_rng(), pyro.validation_enabled(True):
             guide_trace = _run(guide, batch)
             with poutine.replay(trace=guide_trace):
                 model_trace = _run(model, batch)

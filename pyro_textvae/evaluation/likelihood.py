@@ -65,7 +65,8 @@ def log_likelihood(
     the sentence alone, so it gets the same estimate in any batch, with any ``max_tokens``, in any
     number of processes. Under ``torch.distributed`` the batches are dealt out to the processes in
     turn, and all return all rows. Meanwhile the modules are in evaluation mode, and autocast and
-    TF32 are off; afterwards modes and random generators are as they were.
+    TF32 are off; afterwards modes, random generators and Pyro's parameter store are as they were.
+    Threads wait for each other here, for Pyro's handlers and store belong to the whole process.
 
     >>> from pyro_textvae.guides import GaussianGuide
     >>> from pyro_textvae.models import SentenceVAE

@@ -13,6 +13,7 @@ from pyro.poutine import Trace
 from torch import Tensor, nn
 
 from pyro_textvae.infer.constraint import KLConstraint
+from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.plates import find_plates
 from pyro_textvae.infer.terms import PerDatumTerms, join_terms, read_terms
 from pyro_textvae.infer.traces import Draws, trace_pair
@@ -221,4 +222,5 @@ def log_weights(
     :param batch: of its fields each program gets those that it names.
     :raises ValueError: as :class:`PerDatumELBO`.
     """
-    return PerDatumELBO(num_particles).terms(model, guide, **batch).log_weights
+    with isolated(model, guide):
+        return PerDatumELBO(num_particles).terms(model, guide, **batch).log_weights

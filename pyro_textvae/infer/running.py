@@ -14,16 +14,17 @@ from torch import Tensor, nn
 
 from pyro_textvae.contract import TEXT_FIELDS
 from pyro_textvae.errors import UserError
+from pyro_textvae.infer.isolation import isolated
 
 
 @contextmanager
 def evaluation_mode(model: nn.Module, guide: nn.Module, seed: int) -> Iterator[None]:
     """No dropout, no gradients, no autocast, no TF32, random numbers from ``seed``.
 
-    All is undone afterwards.
+    All is undone afterwards, in Pyro's parameter store too; see :func:`isolated`.
     """
-    training = [(m, m.training) for root in (model, guide) for m in root.modules()]
-    with same_random_state():
+    with isolated(model, guide), same_random_state():
+        training = [(m, m.training) for root in (model, guide) for m in root.modules()]
         try:
             model.eval()
             guide.eval()

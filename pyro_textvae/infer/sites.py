@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyro.distributions import Unit
 from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
 
@@ -28,10 +29,12 @@ def latent_sites(trace: Trace) -> list[tuple[str, Any]]:
 
 
 def check_same_latents(model_trace: Trace, guide_trace: Trace) -> None:
-    """Check that model and guide have the same latent sites.
+    """Check that model and guide have the same latent sites, and the guide nothing else.
 
-    :raises ValueError: with the names of both, for a latent that only one of the two programs has.
+    :raises ValueError: with the names of both, for a latent that only one of the two programs has,
+        and as :func:`check_draws_only_latents`.
     """
+    check_draws_only_latents(guide_trace)
     in_model, in_guide = (
         sorted(name for name, _ in latent_sites(trace)) for trace in (model_trace, guide_trace)
     )
@@ -41,3 +44,26 @@ def check_same_latents(model_trace: Trace, guide_trace: Trace) -> None:
             f"{', '.join(in_guide) or 'none'}: they must be the same; choose another --guide or "
             "rename the sites"
         )
+
+
+def check_draws_only_latents(guide_trace: Trace) -> None:
+    """Check that a guide has nothing beside latents: no bound of ours would count it.
+
+    :raises ValueError: with the site's name, for a ``pyro.factor`` or an observed site.
+    """
+    for name, site in random_sites(guide_trace):
+        if site["is_observed"]:
+            raise ValueError(_observed_in_guide(name, site))
+
+
+def _observed_in_guide(name: str, site: Any) -> str:
+    if isinstance(site["fn"], Unit):
+        return (
+            f"the guide has a factor, {name!r}, beside its latent sites, and only densities of "
+            "latents are weighed: put the term into the distribution of a latent site, such as a "
+            "pyro.distributions.TransformedDistribution for a Jacobian"
+        )
+    return (
+        f"the guide's site {name!r} is observed, and a guide draws latents alone: leave obs= out, "
+        "or observe the site in the model"
+    )

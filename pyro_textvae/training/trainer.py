@@ -23,6 +23,7 @@ from pyro_textvae.contract import TOKENS
 from pyro_textvae.data import Corpus
 from pyro_textvae.data.batching import Batch
 from pyro_textvae.infer import PerDatumELBO
+from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.loss_module import loss_module
 from pyro_textvae.infer.running import require_gradients
 from pyro_textvae.run_folder.folder import RunFolder
@@ -108,7 +109,8 @@ class Trainer:
         self.epoch_mean = RunningMean()
         self.log_mean = RunningMean()
         self.plan: list[np.ndarray] = []
-        self.procedure.check(self)
+        with isolated(model, guide):
+            self.procedure.check(self)
         self._train_on(self.procedure.objective(self))
 
     @property
@@ -131,12 +133,9 @@ class Trainer:
         :raises UserError: when another process is training into the folder.
         """
         require_gradients()
-        with self.folder.writing():
+        with self.folder.writing(), isolated(self.model, self.guide):
             self.begin()
-            with pyro.validation_enabled(False):
-                while self.progress.epoch < self.config.epochs and not self.progress.finished:
-                    self._train_epoch()
-                    self._finish_epoch()
+            self._train_epochs()
         return self.progress
 
     def begin(self) -> None:
@@ -145,7 +144,8 @@ class Trainer:
             return
         self._has_begun = True
         if self.progress.step == 0:
-            self.procedure.before_training(self)
+            with isolated(self.model, self.guide):
+                self.procedure.before_training(self)
         if not self.folder.state.exists():
             self.folder.state.parent.mkdir(parents=True, exist_ok=True)
             self.save()
@@ -243,6 +243,12 @@ class Trainer:
         self.metrics.load_state_dict(metrics)
         self.timing.load_state_dict(timing)
         set_random_state(state["random_state"])
+
+    def _train_epochs(self) -> None:
+        with pyro.validation_enabled(False):
+            while self.progress.epoch < self.config.epochs and not self.progress.finished:
+                self._train_epoch()
+                self._finish_epoch()
 
     def _train_epoch(self) -> None:
         config, progress = self.config, self.progress

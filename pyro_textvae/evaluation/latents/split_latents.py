@@ -20,7 +20,12 @@ from pyro_textvae.evaluation.latents.elbo_surgery import LatentDraws, resolution
 from pyro_textvae.infer.plates import frames_in_data
 from pyro_textvae.infer.running import to_device
 from pyro_textvae.infer.simulate import fields_of
-from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
+from pyro_textvae.infer.sites import (
+    check_draws_only_latents,
+    check_same_latents,
+    latent_sites,
+    random_sites,
+)
 from pyro_textvae.infer.terms import by_datum, closed_form_kl
 
 
@@ -40,6 +45,7 @@ class SplitLatents:
             batch = to_device(batch, model)
             self.num_sentences += len(batch[TOKENS])
             guide_trace = poutine.trace(guide).get_trace(**fields_of(guide, batch))
+            check_draws_only_latents(guide_trace)
             latents = latent_sites(guide_trace)
             if not latents:
                 continue

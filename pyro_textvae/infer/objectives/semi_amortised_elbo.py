@@ -19,7 +19,7 @@ from pyro_textvae.contract import DATA_PLATE
 from pyro_textvae.infer.kl_schedule import KLSchedule
 from pyro_textvae.infer.objectives.beta_elbo import BetaELBO
 from pyro_textvae.infer.plates import SitePlates, named
-from pyro_textvae.infer.sites import latent_sites
+from pyro_textvae.infer.sites import check_draws_only_latents, latent_sites
 from pyro_textvae.infer.terms import PerDatumTerms
 from pyro_textvae.nn.plain_kernels import plain_kernels
 
@@ -95,6 +95,7 @@ class SemiAmortisedELBO(BetaELBO):
             self._nesting = super()._plate_nesting(model, guide, args, kwargs)
         with poutine.block():
             trace = poutine.trace(guide).get_trace(*args, **named(guide, args, kwargs))
+        check_draws_only_latents(trace)
         sites = dict(latent_sites(trace))
         start = _gaussian_parameters(sites)
         place = start
