@@ -113,6 +113,8 @@ def _runs(content: Mapping[str, Any], where: str, out: Path) -> list[GridRun]:
         str(axis): _members(str(axis), values, f"{where}, axis {axis}")
         for axis, values in _mapping(content, "axes", where).items()
     }
+    given = _mapping(content, "axes", where).items()
+    lists = {str(axis) for axis, values in given if isinstance(values, list)}
     runs: dict[str, GridRun] = {}
     for seed in _seeds(content, where):
         for combination in itertools.product(*(members.items() for members in axes.values())):
@@ -129,8 +131,10 @@ def _runs(content: Mapping[str, Any], where: str, out: Path) -> list[GridRun]:
                     f"{where}: two runs have the name {name}: give every member its own"
                 )
             config = build_settings(TrainConfig, values, place)
+            # Members of a mapping have names of the user's, who may want two that are equal.
+            named = {axis: members[axis] for axis in axes if axis not in lists}
             for run in runs.values():
-                if run.config == config:
+                if run.config == config and named.items() <= run.members.items():
                     raise UserError(
                         f"{where}: cells {run.cell} and {cell} have the same settings: leave one "
                         "of them out"

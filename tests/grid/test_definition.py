@@ -113,7 +113,6 @@ def test_file_is_the_mapping(tmp_path):
         ({"axes": {"x": []}}, r"axis x must be a list of values, or a mapping .*, got \[\]"),
         ({"axes": {"epochs": [[1]]}}, r"axis epochs: \[1\] has no name: write name: settings"),
         ({"axes": {"kl_weight": [1, 1.0]}}, r"cells 1 and 1\.0 have the same settings: leave one"),
-        ({"axes": {"x": {"a": {}, "b": {"kl_weight": 1}}}}, "cells a and b have the same"),
         ({"axes": {"epochs": [1, 1]}}, "axis epochs: two members have the name 1"),
         (
             {
