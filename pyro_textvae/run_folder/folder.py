@@ -113,6 +113,9 @@ class RunFolder:
     def _remove_own_files(self) -> None:
         """Remove what a run writes, and nothing that a person may have put beside it."""
         for path in (self.path / "state", self.path / "source", self.path / "report"):
+            if path.is_symlink():
+                # What it leads to is not the run's.
+                path.unlink()
             shutil.rmtree(path, ignore_errors=True)
         partial = self.path.glob("evaluation.partial.*")
         for path in (*self.of_training, self.evaluation, self.sentences, *partial):

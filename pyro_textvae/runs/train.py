@@ -17,6 +17,7 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.build import Built, Pair, build, sizes_of
+from pyro_textvae.runs.code import COPIES, remember
 from pyro_textvae.runs.load import load_corpus_of, load_run_corpus, read_run
 from pyro_textvae.testing import check_pair
 from pyro_textvae.training import Progress, Trainer
@@ -58,7 +59,8 @@ def train(
                 "parameters": _num_parameters(built),
             },
         )
-        report(describe(config, corpus, built))
+        problem = remember(read_run(folder).own_code)
+        report(describe(config, corpus, built) + (f"\n{problem}" if problem else ""))
         return trainer.fit()
 
 
@@ -67,21 +69,28 @@ def resume(
     *,
     epochs: int | None = None,
     device: str | None = None,
+    trust_code: bool = False,
     report: Callable[[str], None] = print,
 ) -> Progress:
     """Go on with a run from its last checkpoint, bit for bit.
 
     :param epochs: train to another number of epochs than the run was started with.
+    :param trust_code: execute what the run names from outside the catalogue, see
+        :func:`load_run`; it is remembered, as of a run that was trained here.
     :raises UserError: when ``path`` is no run, is damaged, or its corpus has changed.
     """
-    run = read_run(path)
+    run = read_run(path, trust_code=trust_code)
     folder = run.folder
     changed: dict[str, Any] = {"epochs": epochs, "device": device}
-    config = replace(run.config, **{n: value for n, value in changed.items() if value is not None})
+    config = replace(
+        run.training_config, **{n: value for n, value in changed.items() if value is not None}
+    )
     state = folder.load_state()
     corpus = load_run_corpus(run)
     with pyro.settings.context(module_local_params=True):
         built = build(config, corpus, specs=run.specs, sizes=run.sizes)
+        if trust_code:
+            remember(run.own_code)
         trainer = _trainer_of(built, corpus, config, folder, report)
         if state is not None:
             try:
@@ -135,7 +144,7 @@ def _keep_sources(
     for name, spec in specs.items():
         place, colon, class_name = spec.partition(":")
         if name in sources:
-            copy = folder.path / "source" / name / Path(place).name
+            copy = folder.path / COPIES / name / Path(place).name
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(sources[name])
             spec = copy.relative_to(folder.path).as_posix() + colon + class_name
