@@ -34,6 +34,9 @@ class TrainOptions(TrainConfig):
 def main(arguments: Sequence[str]) -> None:
     """Train, or go on with, a run."""
     options, given = parse(TrainOptions, "train", arguments)
+    from pyro_textvae.cli.one_process import refuse_several
+
+    refuse_several("train")
     from pyro_textvae import runs
 
     if options.resume is not None:

@@ -85,9 +85,9 @@ def own_code(
     if file is not None:
         # A copy in the run is trusted for what it holds; a file elsewhere, such as a source of
         # text, for its place: its owner may edit it, and another's of its name is not it.
-        place = file.resolve()
-        inside = place.is_relative_to(home)
-        trusted[2] = f"{place.relative_to(home).as_posix() if inside else place}:{class_name}"
+        target = file.resolve()
+        inside = target.is_relative_to(home)
+        trusted[2] = f"{target.relative_to(home).as_posix() if inside else target}:{class_name}"
         trusted += [sha256] if inside else []
     identity = hashlib.sha256(json.dumps(trusted).encode()).hexdigest()
     return OwnCode(home, setting, spec, file, sha256, identity)
