@@ -52,6 +52,31 @@ FORMER_NAMES: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
 """Names that members had in earlier versions, by kind: the member of today and its options."""
 
 
+_MODULE = "torch.nn:Module"
+_BASES = {
+    "models": _MODULE,
+    "guides": _MODULE,
+    "priors": _MODULE,
+    "decoders": _MODULE,
+    "encoders": _MODULE,
+    "objectives": "pyro.infer:ELBO",
+    "constraints": "pyro_textvae.infer:KLConstraint",
+    "kl_schedules": "pyro_textvae.infer:KLSchedule",
+    "proposals": "pyro_textvae.evaluation.importance.proposal:Proposal",
+    "procedures": "pyro_textvae.training:Procedure",
+    "tokenizers": "pyro_textvae.data.tokenizer_kind:TokenizerKind",
+    "methods": "pyro_textvae.generation:DecodingMethod",
+}
+"""What the members of a kind derive from, imported when one is loaded; sources: from nothing."""
+
+_NOUNS = {
+    "kl_schedules": "KL schedule",
+    "constraints": "KL constraint",
+    "methods": "decoding method",
+}
+"""What a member is called where the name of its kind does not say it."""
+
+
 def names(kind: str) -> list[str]:
     """Names of the members of a kind: the files of its folder.
 
@@ -63,6 +88,14 @@ def names(kind: str) -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules([str(folder.resolve())]))
 
 
+def is_member(kind: str, spec: str) -> bool:
+    """Whether the catalogue has a member of this name, today's or a former one.
+
+    :raises UserError: for an unknown kind.
+    """
+    return spec in names(kind) or spec in FORMER_NAMES.get(kind, {})
+
+
 def check_name(kind: str, spec: str) -> None:
     """Refuse what is neither a member's name nor a class of the user's own; import nothing.
 
@@ -70,7 +103,7 @@ def check_name(kind: str, spec: str) -> None:
     """
     place, _, class_name = spec.partition(":")
     members = names(kind)
-    if spec in members or spec in FORMER_NAMES.get(kind, {}):
+    if is_member(kind, spec):
         return
     if place.endswith(".py") or class_name:
         return
@@ -87,8 +120,21 @@ def load(kind: str, spec: str) -> type:
 
     :param spec: a member's name (``"sentence_vae"``), ``"package.module:Class"``, or a file
         ``"path/to/mine.py:Class"``; the class may be left out where the file defines just one.
-    :raises UserError: when there is no such member, file, module or class.
+    :raises UserError: when there is no such member, file, module or class, and when the class does
+        not derive from what its kind derives from.
     """
+    cls = _load(kind, spec)
+    if kind in _BASES:
+        package, _, name = _BASES[kind].partition(":")
+        if not issubclass(cls, getattr(importlib.import_module(package), name)):
+            raise UserError(
+                f"{spec} is no {_NOUNS.get(kind, kind.removesuffix('s'))}: "
+                f"derive it from {package}.{name}"
+            )
+    return cls
+
+
+def _load(kind: str, spec: str) -> type:
     if spec in FORMER_NAMES.get(kind, {}):
         name, options = FORMER_NAMES[kind][spec]
         return _with_options(load(kind, name), options)
@@ -203,17 +249,19 @@ def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UserError(f"there is no file {path}")
     # The contents are in the name: an edited file is another module, and two runs' copies differ.
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()[:12]
     name = f"pyro_textvae_user_{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if spec is None:
         raise UserError(f"cannot import {path}: it is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        # Not by the loader, which would take a compiled file beside it, whatever that holds.
+        exec(compile(content, str(path), "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise UserError(f"cannot import {path}: {in_one_line(error)}") from error

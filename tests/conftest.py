@@ -19,8 +19,9 @@ LATENT_DIM = 2
 
 @pytest.fixture(autouse=True)
 def _strict_session(tmp_path_factory, monkeypatch):
-    """Validation on, an empty parameter store, a fixed seed, and no cache of the user's."""
+    """Validation on, an empty parameter store, a fixed seed, nothing in the user's own folders."""
     monkeypatch.setenv("PYRO_TEXTVAE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("PYRO_TEXTVAE_CONFIG", str(tmp_path_factory.getbasetemp() / "config"))
     pyro.clear_param_store()
     pyro.enable_validation(True)
     pyro.set_rng_seed(0)

@@ -25,7 +25,7 @@ def test_three_ways_to_name_a_class(tmp_path):
     assert zoo.load("models", "sentence_vae") is SentenceVAE
     assert zoo.load("models", "pyro_textvae.models.sentence_vae:SentenceVAE") is SentenceVAE
     mine = tmp_path / "mine.py"
-    mine.write_text("class Mine:\n    pass\n")
+    mine.write_text("import torch.nn\n\n\nclass Mine(torch.nn.Module):\n    pass\n")
     loaded = zoo.load("models", f"{mine}:Mine")
     assert loaded.__name__ == "Mine"
     assert zoo.load("models", str(mine)) is loaded
@@ -33,9 +33,9 @@ def test_three_ways_to_name_a_class(tmp_path):
 
 def test_an_edited_file_is_another_module(tmp_path):
     mine = tmp_path / "mine.py"
-    mine.write_text("class Mine:\n    number = 1\n")
+    mine.write_text("import torch.nn\n\n\nclass Mine(torch.nn.Module):\n    number = 1\n")
     first = zoo.load("models", str(mine))
-    mine.write_text("class Mine:\n    number = 2\n")
+    mine.write_text("import torch.nn\n\n\nclass Mine(torch.nn.Module):\n    number = 2\n")
     assert (first.number, zoo.load("models", str(mine)).number) == (1, 2)
 
 
@@ -66,7 +66,7 @@ def test_file_that_fails_is_named_and_can_be_fixed(tmp_path):
     mine.write_text("class Mine(:\n")
     with pytest.raises(UserError, match="cannot import .*mine.py: SyntaxError"):
         zoo.load("models", str(mine))
-    mine.write_text("class Mine:\n    pass\n")
+    mine.write_text("import torch.nn\n\n\nclass Mine(torch.nn.Module):\n    pass\n")
     assert zoo.load("models", str(mine)).__name__ == "Mine"
 
 
@@ -89,3 +89,22 @@ def test_build_names_what_is_missing_or_refused():
         zoo.build(Part, {"depth": 1})
     with pytest.raises(UserError, match="cannot build Part: width must be at least 1, got 0"):
         zoo.build(Part, {"width": 0})
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("models", r"is no model: derive it from torch\.nn\.Module"),
+        ("decoders", r"is no decoder: derive it from torch\.nn\.Module"),
+        ("objectives", r"is no objective: derive it from pyro\.infer\.ELBO"),
+        ("constraints", r"is no KL constraint: derive it from pyro_textvae\.infer\.KLConstraint"),
+        ("kl_schedules", r"is no KL schedule: derive it from pyro_textvae\.infer\.KLSchedule"),
+        ("procedures", r"is no procedure: derive it from pyro_textvae\.training\.Procedure"),
+        ("methods", r"is no decoding method: derive it from .*generation\.DecodingMethod"),
+        ("proposals", r"is no proposal: derive it from .*\.Proposal"),
+        ("tokenizers", r"is no tokenizer: derive it from .*\.TokenizerKind"),
+    ],
+)
+def test_a_class_of_another_kind_is_refused(kind, message):
+    with pytest.raises(UserError, match=f"collections:Counter {message}"):
+        zoo.load(kind, "collections:Counter")

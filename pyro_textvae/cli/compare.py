@@ -79,6 +79,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _compare_grid(options: CompareOptions, command: str) -> int:
+    from pyro_textvae.cli.one_process import refuse_several
+
+    refuse_several("compare with a grid")
     from pyro_textvae.grid.definition import read_grid
     from pyro_textvae.grid.run import run_grid
     from pyro_textvae.run_folder.files import write_json

@@ -43,7 +43,9 @@ def main(arguments: Sequence[str]) -> None:
     with joined_processes():
         rank, _ = rank_and_size()
         try:
-            evaluation = evaluate(options.run, options, partial=partial_of(out))
+            evaluation = evaluate(
+                options.run, options, partial=partial_of(out), trust_code=options.trust_code
+            )
         except KeyboardInterrupt:
             print(
                 f"finished sentences are kept in {partial_of(out)}.*: the same command goes on "
@@ -69,7 +71,9 @@ def _write_report(options: EvaluateOptions) -> None:
             f"{options.run}"
         )
         return
-    page = write_report([options.run], seed=options.seed, device=options.device)
+    page = write_report(
+        [options.run], seed=options.seed, device=options.device, trust_code=options.trust_code
+    )
     print(f"pictures in {page}")
 
 

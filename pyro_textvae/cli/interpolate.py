@@ -47,7 +47,9 @@ def main(arguments: Sequence[str]) -> None:
     from pyro_textvae.data import pad
 
     method = generation.build_method(options.method, options.options)
-    model, guide, tokenizer = runs.load_run(options.run, device=options.device)
+    model, guide, tokenizer = runs.load_run(
+        options.run, device=options.device, trust_code=options.trust_code
+    )
     given = [options.start, options.end]
     conditional = is_conditional(model) or is_conditional(guide)
     if conditional and given != [None, None]:
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
         )
     ends: Mapping[str, Tensor] = {}
     if None in given:
-        ends = pick_sentences(options.run, "test", 2, options.seed)
+        ends = pick_sentences(options.run, "test", 2, options.seed, trust_code=options.trust_code)
         if len(ends[TOKENS]) < 2:
             raise UserError(
                 f"the test split of {options.run} has one sentence and a line needs two ends: "

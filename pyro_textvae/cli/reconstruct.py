@@ -43,10 +43,18 @@ def main(arguments: Sequence[str]) -> None:
     from pyro_textvae.data import pad
 
     method = generation.build_method(options.method, options.options)
-    model, guide, tokenizer = runs.load_run(options.run, device=options.device)
+    model, guide, tokenizer = runs.load_run(
+        options.run, device=options.device, trust_code=options.trust_code
+    )
     conditional = is_conditional(model) or is_conditional(guide)
     if options.text is None:
-        batch = pick_sentences(options.run, options.split, options.size, options.seed)
+        batch = pick_sentences(
+            options.run,
+            options.split,
+            options.size,
+            options.seed,
+            trust_code=options.trust_code,
+        )
     elif conditional:
         raise UserError(
             f"the programs of {options.run} need more of a sentence than --text gives, such as its "

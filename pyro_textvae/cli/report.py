@@ -21,6 +21,7 @@ class ReportOptions:
         out: folder to write into; by default report, in the run where there is one alone.
         seed: of the samples, of the sentences shown, and of t-SNE.
         device: auto, cpu, cuda, or cuda:N.
+        trust_code: execute code of your own that a run of somebody else names; see SECURITY.md.
 
     """
 
@@ -28,6 +29,7 @@ class ReportOptions:
     out: str | None = None
     seed: int = 0
     device: str = "auto"
+    trust_code: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
@@ -43,5 +45,11 @@ def main(arguments: Sequence[str]) -> None:
     options, _ = parse(ReportOptions, "report", given)
     from pyro_textvae.report.run_report import write_report
 
-    page = write_report(options.runs, options.out, seed=options.seed, device=options.device)
+    page = write_report(
+        options.runs,
+        options.out,
+        seed=options.seed,
+        device=options.device,
+        trust_code=options.trust_code,
+    )
     print(f"written to {page}, with its pictures beside it")

@@ -21,12 +21,14 @@ class RunOptions:
         run: folder made by train.
         seed: of the draws, and of the sentences taken.
         device: auto, cpu, cuda, or cuda:N.
+        trust_code: execute code of your own that a run of somebody else names; see SECURITY.md.
 
     """
 
     run: str = ""
     seed: int = setting(0, SEED)
     device: str = "auto"
+    trust_code: bool = False
 
     def __post_init__(self) -> None:
         check_settings(self)

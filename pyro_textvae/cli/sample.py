@@ -54,11 +54,15 @@ def main(arguments: Sequence[str]) -> None:
     from pyro_textvae.contract import SOURCE
 
     method = generation.build_method(options.method, options.options)
-    model, guide, tokenizer = runs.load_run(options.run, device=options.device)
+    model, guide, tokenizer = runs.load_run(
+        options.run, device=options.device, trust_code=options.trust_code
+    )
     condition: Condition = options.size
     sources: list = [None] * options.size
     if is_conditional(model):
-        condition = first_sentences(options.run, options.split or "test", options.size)
+        condition = first_sentences(
+            options.run, options.split or "test", options.size, trust_code=options.trust_code
+        )
         sources = condition[SOURCE].tolist() if SOURCE in condition else sources
     elif options.split is not None:
         raise UserError(
@@ -86,7 +90,7 @@ def _fitted(model: nn.Module, guide: nn.Module, options: SampleOptions) -> dict[
     from pyro_textvae import generation, runs
     from pyro_textvae.run_folder import RunFolder
 
-    corpus = runs.load_run_corpus(RunFolder(options.run))
+    corpus = runs.load_run_corpus(RunFolder(options.run), trust_code=options.trust_code)
     density = generation.fit_ex_post_density(
         model,
         guide,

@@ -57,19 +57,23 @@ def is_conditional(program: nn.Module) -> bool:
     return bool(set(inspect.signature(program.forward).parameters) - {TOKENS, "size"})
 
 
-def pick_sentences(path: str | Path, split: str, size: int, seed: int) -> Mapping[str, Tensor]:
+def pick_sentences(
+    path: str | Path, split: str, size: int, seed: int, *, trust_code: bool = False
+) -> Mapping[str, Tensor]:
     """A batch of sentences of a split of a run's corpus, the same for the same seed."""
-    sentences = load_run_corpus(RunFolder(path)).split(split)
+    sentences = load_run_corpus(RunFolder(path), trust_code=trust_code).split(split)
     generator = torch.Generator().manual_seed(seed)
     return sentences.batch(torch.randperm(len(sentences), generator=generator)[:size].numpy())
 
 
-def first_sentences(path: str | Path, split: str, size: int) -> Mapping[str, Tensor]:
+def first_sentences(
+    path: str | Path, split: str, size: int, *, trust_code: bool = False
+) -> Mapping[str, Tensor]:
     """A batch of the first sentences of a split of a run's corpus.
 
     :raises UserError: for more sentences than the split has.
     """
-    sentences = load_run_corpus(RunFolder(path)).split(split)
+    sentences = load_run_corpus(RunFolder(path), trust_code=trust_code).split(split)
     if size > len(sentences):
         raise UserError(
             f"the {split} split of {path} has {len(sentences)} sentences to take sources from: "

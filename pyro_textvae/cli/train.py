@@ -21,21 +21,26 @@ class TrainOptions(TrainConfig):
         out: folder of the run; by default runs/DATA-MODEL.
         overwrite: replace the run that is already there.
         resume: go on with this run instead; only epochs and device may change.
+        trust_code: execute code of your own that a run of somebody else names; see SECURITY.md.
 
     """
 
     out: str | None = None
     overwrite: bool = False
     resume: str | None = None
+    trust_code: bool = False
 
 
 def main(arguments: Sequence[str]) -> None:
     """Train, or go on with, a run."""
     options, given = parse(TrainOptions, "train", arguments)
+    from pyro_textvae.cli.one_process import refuse_several
+
+    refuse_several("train")
     from pyro_textvae import runs
 
     if options.resume is not None:
-        kept = sorted(given - {"resume", "epochs", "device"})
+        kept = sorted(given - {"resume", "epochs", "device", "trust_code"})
         if kept:
             raise UserError(
                 f"train --resume takes its settings from the run, so {kept[0]} cannot be given: "
@@ -45,6 +50,7 @@ def main(arguments: Sequence[str]) -> None:
             options.resume,
             epochs=options.epochs if "epochs" in given else None,
             device=options.device if "device" in given else None,
+            trust_code=options.trust_code,
         )
         out = options.resume
     else:
@@ -52,6 +58,8 @@ def main(arguments: Sequence[str]) -> None:
         out = values.pop("out") or _default_folder(options)
         overwrite = values.pop("overwrite")
         del values["resume"]
+        if values.pop("trust_code"):
+            raise UserError("--trust-code is for --resume of somebody else's run: leave it out")
         progress = runs.train(TrainConfig(**values), out, overwrite=overwrite)
     print(
         f"{out}: {progress.epoch} epochs, best validation bound {progress.best_elbo:.3f} nats per "

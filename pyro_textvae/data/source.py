@@ -103,9 +103,17 @@ def _named(spec: str) -> tuple[Any, str]:
         takes_location = _LOCATION in inspect.signature(source_class).parameters
         if takes_location == bool(rest) or not is_path:
             return source_class, rest
-    if name.endswith(".py") or (not is_path and _is_imported(name, rest)):
+    if is_own_source(spec):
         return zoo.load("sources", spec), ""
     return zoo.load("sources", _FILES), spec
+
+
+def is_own_source(spec: str) -> bool:
+    """Whether ``spec`` names a class of the user's own, whose code is executed; not a path."""
+    name, _, rest = spec.partition(":")
+    if name in zoo.names("sources"):
+        return False
+    return name.endswith(".py") or (not os.path.exists(spec) and _is_imported(name, rest))
 
 
 def _is_imported(module: str, class_name: str) -> bool:

@@ -74,10 +74,6 @@ def build_method(
         return method
     options = options or {}
     cls = zoo.load("methods", method)
-    if not issubclass(cls, DecodingMethod):
-        raise UserError(
-            f"{method} is no decoding method: derive it from pyro_textvae.generation.DecodingMethod"
-        )
     accepted = list(inspect.signature(cls).parameters)
     for name in options:
         if name not in accepted:

@@ -16,6 +16,7 @@ from pyro_textvae.generation import encode, reconstruct, sample
 from pyro_textvae.infer.simulate import Condition, takes_condition
 from pyro_textvae.report.run_record import RunRecord
 from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.runs.code import UntrustedCodeError
 from pyro_textvae.runs.load import load_run, load_run_corpus
 
 _BATCH_SIZE = 64
@@ -44,15 +45,25 @@ class DecodedRun:
 
 
 def decode_run(
-    run: RunRecord, *, seed: int, device: str, num_sentences: int, num_shown: int
+    run: RunRecord,
+    *,
+    seed: int,
+    device: str,
+    num_sentences: int,
+    num_shown: int,
+    trust_code: bool = False,
 ) -> DecodedRun:
     """Encode ``num_sentences`` of the evaluated split, and decode ``num_shown`` of them again.
 
     The sentences are the same for the same seed and corpus, whatever the run.
+
+    :raises UntrustedCodeError: for a run that names code which is not trusted.
     """
     split = (run.evaluation or {}).get("split", "test")
     try:
-        model, guide, tokenizer = load_run(run.path, device=device)
+        model, guide, tokenizer = load_run(run.path, device=device, trust_code=trust_code)
+    except UntrustedCodeError:
+        raise
     except UserError as error:
         return DecodedRun(split, problem=str(error))
     generator = torch.Generator().manual_seed(seed)
@@ -60,10 +71,12 @@ def decode_run(
     rows: Split | None = None
     problem = ""
     try:
-        rows = load_run_corpus(RunFolder(run.path)).split(split)
+        rows = load_run_corpus(RunFolder(run.path), trust_code=trust_code).split(split)
         indices = torch.randperm(len(rows), generator=generator)[:num_sentences].numpy()
         shown = rows.batch(indices[:num_shown])
         condition = shown if takes_condition(model, shown) else num_shown
+    except UntrustedCodeError:
+        raise
     except UserError as error:
         problem = str(error)
     try:

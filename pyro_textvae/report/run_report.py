@@ -41,6 +41,7 @@ def write_report(
     device: str = "cpu",
     num_sentences: int = 1000,
     num_shown: int = 8,
+    trust_code: bool = False,
 ) -> Path:
     """Write the page and the pictures of these runs; the path of the page.
 
@@ -51,8 +52,10 @@ def write_report(
     :param seed: of the samples, of the sentences chosen, and of t-SNE.
     :param num_sentences: sentences whose latents are projected, at most.
     :param num_shown: samples and reconstructions.
-    :raises UserError: when a folder is no run or is given twice, ``out`` is a file, or what draws
-        the pictures is not installed.
+    :param trust_code: execute what a run names from outside the catalogue, see
+        :func:`pyro_textvae.load_run`.
+    :raises UserError: when a folder is no run, is given twice or names code that is not trusted,
+        ``out`` is a file, or what draws the pictures is not installed.
     """
     missing = _not_installed()
     if missing:
@@ -66,7 +69,7 @@ def write_report(
     for place in (folder, *folder.parents):
         if place.is_file():
             raise UserError(f"--out {folder}: {place} is a file: give the name of a folder")
-    sections = _sections(runs, seed, device, num_sentences, num_shown)
+    sections = _sections(runs, seed, device, num_sentences, num_shown, trust_code)
     title = "Report on " + ", ".join(run.name for run in runs)
     folder.mkdir(parents=True, exist_ok=True)
     for picture in _pictures(sections):
@@ -89,11 +92,21 @@ def _default_folder(runs: Sequence[RunRecord]) -> Path:
 
 
 def _sections(
-    runs: Sequence[RunRecord], seed: int, device: str, num_sentences: int, num_shown: int
+    runs: Sequence[RunRecord],
+    seed: int,
+    device: str,
+    num_sentences: int,
+    num_shown: int,
+    trust_code: bool,
 ) -> list[Section]:
     decoded = {
         run.number: decode_run(
-            run, seed=seed, device=device, num_sentences=num_sentences, num_shown=num_shown
+            run,
+            seed=seed,
+            device=device,
+            num_sentences=num_sentences,
+            num_shown=num_shown,
+            trust_code=trust_code,
         )
         for run in runs
     }

@@ -214,6 +214,9 @@ class RunFolder:
         # Without config.json what is left is not taken for a run.
         self.config_json.unlink(missing_ok=True)
         for path in (self.path / "state", self.path / "source", self.path / "report"):
+            if path.is_symlink():
+                # What it leads to is not the run's.
+                path.unlink()
             shutil.rmtree(path, ignore_errors=True)
         partial = self.path.glob("evaluation.partial.*")
         for path in (*self.of_training, self.evaluation, self.sentences, *partial):

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,24 +17,40 @@ from pyro_textvae.data.records import SplitName
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device
 from pyro_textvae.run_folder import RunFolder
-from pyro_textvae.runs.build import Pair, build_pair
+from pyro_textvae.runs.build import PARTS, Pair, build_pair
+from pyro_textvae.runs.code import OwnCode, check_trusted, copy_in_run, own_code
+
+_KINDS = {"model": "models", "guide": "guides", **PARTS}
+"""The kind of each part of a run."""
 
 
 @dataclass(frozen=True)
 class StoredRun:
     """What config.json of a run says, read once.
 
-    specs
-        The name of each part; files of the user's own are the copies in the run's folder.
+    Whatever could execute code from outside the catalogue is refused where it is asked for, unless
+    this user's own ``train`` made the run.
+
     contents
         All of the file.
+    trust_code
+        Execute it whoever made the run.
     """
 
     folder: RunFolder
     config: TrainConfig
-    specs: dict[str, str]
     sizes: dict[str, int]
     contents: dict[str, Any]
+    trust_code: bool = False
+
+    @property
+    def specs(self) -> dict[str, str]:
+        """The name of each part; files of the user's own are the copies in the run's folder.
+
+        :raises UserError: for a part that may not be executed.
+        """
+        self._check(self._parts)
+        return {setting: spec for setting, (_, spec) in self._parts.items()}
 
     @property
     def label_names(self) -> list[str] | None:
@@ -43,33 +59,116 @@ class StoredRun:
 
     @property
     def tokenizer_kind(self) -> str | None:
-        """The copy that it keeps of a kind of tokenizer of the user's own; None for no such."""
-        kind = self.contents.get("tokenizer_kind")
-        return None if kind is None else str(self.folder.path / kind)
+        """The copy that it keeps of a kind of tokenizer of the user's own; None for no such.
+
+        :raises UserError: when it may not be executed.
+        """
+        if self.contents.get("tokenizer_kind") is None:
+            return None
+        self._check({"tokenizer": self._tokenizer})
+        return self._tokenizer[1]
+
+    @property
+    def text_config(self) -> TrainConfig:
+        """The settings of its corpus, which is as the run's own tokenizer encodes it.
+
+        :raises UserError: for a source or a tokenizer that may not be executed.
+        """
+        self._check({"tokenizer": self._tokenizer, "data": ("sources", self.config.data)})
+        return replace(self.config, tokenizer=self._tokenizer[1])
+
+    @property
+    def training_config(self) -> TrainConfig:
+        """The settings that it was trained with.
+
+        :raises UserError: for an objective, or another part of training, that may not be executed.
+        """
+        self._check(self._of_training)
+        return self.config
+
+    @property
+    def own_code(self) -> list[OwnCode]:
+        """All that it names from outside the catalogue.
+
+        :raises UserError: for what lies outside of its folder, or is not there.
+        """
+        text = {"tokenizer": self._tokenizer, "data": ("sources", self.config.data)}
+        return self._own_code({**self._parts, **text, **self._of_training})
+
+    @property
+    def _parts(self) -> dict[str, tuple[str, str]]:
+        """The kind and the name of each part."""
+        path = self.folder.path
+        return {
+            setting: (_KINDS[setting], copy_in_run(path, setting, spec))
+            for setting, spec in self.contents["specs"].items()
+        }
+
+    @property
+    def _tokenizer(self) -> tuple[str, str]:
+        kept = self.contents.get("tokenizer_kind")
+        if kept is None:
+            return "tokenizers", self.config.tokenizer
+        return "tokenizers", copy_in_run(self.folder.path, "tokenizer", kept)
+
+    @property
+    def _of_training(self) -> dict[str, tuple[str, str]]:
+        config = self.config
+        # An objective without a KL weight has no schedule either, but the name is checked.
+        named = {
+            "objective": ("objectives", config.objective),
+            "constraint": ("constraints", config.constraint),
+            "procedure": ("procedures", config.procedure),
+            "kl_schedule": ("kl_schedules", config.kl_schedule),
+        }
+        return {name: (kind, spec) for name, (kind, spec) in named.items() if spec is not None}
+
+    def _check(self, named: Mapping[str, tuple[str, str]]) -> None:
+        check_trusted(self._own_code(named), trust_code=self.trust_code)
+
+    def _own_code(self, named: Mapping[str, tuple[str, str]]) -> list[OwnCode]:
+        path, options = self.folder.path, self.config.options
+        code = [own_code(path, kind, name, spec, options) for name, (kind, spec) in named.items()]
+        return [each for each in code if each is not None]
 
 
-def read_run(path: str | Path | RunFolder) -> StoredRun:
+def read_run(path: str | Path | RunFolder, *, trust_code: bool = False) -> StoredRun:
     """Read what config.json of a run says.
 
+    :param trust_code: see :func:`load_run`.
     :raises UserError: when ``path`` is no run, or the file is damaged.
     """
     folder = RunFolder.of(path)
     contents = folder.read_config()
-    specs = {
-        name: str(folder.path / spec) if spec.startswith("source/") else spec
-        for name, spec in contents["specs"].items()
-    }
-    return StoredRun(folder, folder.read_settings(), specs, contents["sizes"], contents)
+    specs, sizes = contents["specs"], contents["sizes"]
+    kind = contents.get("tokenizer_kind")
+    if not (
+        _is_mapping(specs, str)
+        and _is_mapping(sizes, int)
+        and set(specs) <= set(_KINDS)
+        and {"model", "guide"} <= set(specs)
+        and (kind is None or isinstance(kind, str))
+    ):
+        raise UserError(f"{folder.config_json} is damaged (specs, sizes): train the run again")
+    return StoredRun(folder, folder.read_settings(), sizes, contents, trust_code)
+
+
+def _is_mapping(value: Any, kind: type) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, kind) for each in value.values())
 
 
 def load_run(
-    path: str | Path | RunFolder, *, device: str = "cpu"
+    path: str | Path | RunFolder, *, device: str = "cpu", trust_code: bool = False
 ) -> tuple[nn.Module, nn.Module, Tokenizer]:
     """Model, guide and tokenizer of a run, with the weights it kept, in evaluation mode.
 
-    :raises UserError: when ``path`` is no run, a file is damaged, or the tokenizer is another's.
+    :param trust_code: execute what the run names from outside the catalogue: files of its folder
+        ``source`` and classes of installed packages. Each is named on standard error, with its
+        hash. Runs that this user's own ``train`` made need it only when moved or changed.
+    :raises UserError: when ``path`` is no run, a file is damaged, the tokenizer is another's, or
+        the run names code that is not trusted.
     """
-    run = read_run(path)
+    run = read_run(path, trust_code=trust_code)
     tokenizer = load_tokenizer(run)
     pair = load_pair(run, device=device)
     return pair.model, pair.guide, tokenizer
@@ -132,16 +231,14 @@ def load_corpus_of(
     )
 
 
-def load_run_corpus(run: RunFolder | StoredRun) -> Corpus:
+def load_run_corpus(run: RunFolder | StoredRun, *, trust_code: bool = False) -> Corpus:
     """The corpus that a run was trained on.
 
+    :param trust_code: see :func:`load_run`; a :class:`StoredRun` has its own.
     :raises UserError: when the text has changed since.
     """
-    stored = run if isinstance(run, StoredRun) else read_run(run)
-    config = stored.config
-    if stored.tokenizer_kind is not None:
-        config = replace(config, tokenizer=stored.tokenizer_kind)
-    corpus = load_corpus_of(config)
+    stored = run if isinstance(run, StoredRun) else read_run(run, trust_code=trust_code)
+    corpus = load_corpus_of(stored.text_config)
     fingerprint = stored.contents["corpus_fingerprint"]
     if corpus.fingerprint != fingerprint:
         raise UserError(

@@ -18,6 +18,7 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device, require_gradients
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.build import Built, Pair, build, sizes_of
+from pyro_textvae.runs.code import COPIES, remember
 from pyro_textvae.runs.load import load_corpus_of, load_run_corpus, read_run
 from pyro_textvae.testing import check_pair
 from pyro_textvae.training import Progress, Trainer
@@ -52,7 +53,8 @@ def train(
             folder.check_free(overwrite=overwrite)
             if not folder.is_run():
                 _write_settings(folder, config, corpus, built, sources)
-                report(describe(config, corpus, built))
+                problem = remember(read_run(folder).own_code)
+                report(describe(config, corpus, built) + (f"\n{problem}" if problem else ""))
                 return trainer.fit()
             # The run that is there stays until the new one has a checkpoint.
             with folder.replacement() as new:
@@ -62,6 +64,9 @@ def train(
                 trainer.begin()
                 folder.replace(new)
             trainer.move_to(folder)
+            problem = remember(read_run(folder).own_code)
+            if problem:
+                report(problem)
             return trainer.fit()
 
 
@@ -90,11 +95,14 @@ def resume(
     *,
     epochs: int | None = None,
     device: str | None = None,
+    trust_code: bool = False,
     report: Callable[[str], None] = print,
 ) -> Progress:
     """Go on with a run from its last checkpoint, bit for bit.
 
     :param epochs: train to another number of epochs than the run was started with.
+    :param trust_code: execute what the run names from outside the catalogue, see
+        :func:`load_run`; it is remembered, as of a run that was trained here.
     :raises UserError: when ``path`` is no run, is damaged or has lost its checkpoint, its corpus
         has changed, or another process is writing the run.
     """
@@ -103,21 +111,29 @@ def resume(
     if not folder.is_run():
         folder.read_config()
     with folder.writing():
-        return _resume(folder, epochs, device, report)
+        return _resume(folder, epochs, device, trust_code, report)
 
 
 def _resume(
-    folder: RunFolder, epochs: int | None, device: str | None, report: Callable[[str], None]
+    folder: RunFolder,
+    epochs: int | None,
+    device: str | None,
+    trust_code: bool,
+    report: Callable[[str], None],
 ) -> Progress:
-    run = read_run(folder)
+    run = read_run(folder, trust_code=trust_code)
     changed: dict[str, Any] = {"epochs": epochs, "device": device}
-    config = replace(run.config, **{n: value for n, value in changed.items() if value is not None})
+    config = replace(
+        run.training_config, **{n: value for n, value in changed.items() if value is not None}
+    )
     state = folder.load_state()
     if state is None:
         folder.check_untrained()
     corpus = load_run_corpus(run)
     with pyro.settings.context(module_local_params=True):
         built = build(config, corpus, specs=run.specs, sizes=run.sizes)
+        if trust_code:
+            remember(run.own_code)
         trainer = _trainer_of(built, corpus, config, folder, report)
         if state is not None:
             try:
@@ -187,7 +203,7 @@ def _keep_sources(
     for name, spec in specs.items():
         place, colon, class_name = spec.partition(":")
         if name in sources:
-            copy = folder.path / "source" / name / Path(place).name
+            copy = folder.path / COPIES / name / Path(place).name
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(sources[name])
             spec = copy.relative_to(folder.path).as_posix() + colon + class_name

@@ -63,7 +63,10 @@ def write_model(tmp_path):
         ("raise RuntimeError('two\\nlines')\n", r"cannot import \S+mine\.py: .*two lines"),
         ("raise SystemExit(3)\n", r"cannot import \S+mine\.py: SystemExit"),
         ("class Other:\n    pass\n", r"mine\.py defines no class 'MyModel'"),
-        ("class MyModel:\n    pass\n", r"MyModel is no torch\.nn\.Module"),
+        (
+            "class MyModel:\n    pass\n",
+            r"mine\.py:MyModel is no model: derive it from torch\.nn\.Module",
+        ),
         (
             "import torch\n\n\nclass MyModel(torch.nn.Module):\n    pass\n",
             r"MyModel does not run.*forward",

@@ -229,3 +229,23 @@ def test_unknown_name(check_refused, train, kind, name, near):
 )
 def test_part_that_does_not_fit(check_refused, train, flags, message):
     check_refused(message, *train, *flags)
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_training_in_several_processes(check_refused, train, new, tmp_path, monkeypatch, rank):
+    """Each of them would write into one folder."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    check_refused(
+        "train is not distributed, and WORLD_SIZE=2 .*: start it without torchrun", *train
+    )
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("base: {data: grammar}\n")
+    check_refused("compare with a grid is not distributed", "compare", grid)
+    assert not new.exists()
+
+
+@pytest.mark.parametrize("size", ["1", ""])
+def test_training_in_one_process_of_torchrun(succeeds, train, monkeypatch, size):
+    monkeypatch.setenv("WORLD_SIZE", size)
+    succeeds(*train)
