@@ -19,12 +19,13 @@ _LOCK = RLock()
 
 
 @contextmanager
-def isolated(*programs: nn.Module) -> Iterator[None]:
+def isolated(*programs: Any) -> Iterator[None]:
     """Run ``programs`` beside Pyro's global parameter store, which is afterwards as it was.
 
     The programs find none of the store's parameters under the names of their own: what stands
     there may be a copy's, or another model's. Parameters of other names, such as those of a
-    ``pyro.param`` statement, are as in the store. Only one thread at a time is inside; others wait.
+    ``pyro.param`` statement, are as in the store; so are all that a program which is a function
+    uses. Only one thread at a time is inside; others wait.
 
     >>> import torch
     >>> program = PyroModule[nn.Linear](2, 1)
@@ -35,7 +36,8 @@ def isolated(*programs: nn.Module) -> Iterator[None]:
     """
     with _LOCK:
         store = pyro.get_param_store()
-        names = {name for program in programs for name in _names_in_store(program)}
+        modules = [program for program in programs if isinstance(program, nn.Module)]
+        names = {name for module in modules for name in _names_in_store(module)}
         before: Any = store.get_state()
         kept: Any = {
             part: {
@@ -45,7 +47,7 @@ def isolated(*programs: nn.Module) -> Iterator[None]:
             }
             for part, values in before.items()
         }
-        parameters = [p for program in programs for p in program.parameters()]
+        parameters = [p for module in modules for p in module.parameters()]
         trained = [parameter.requires_grad for parameter in parameters]
         with store.scope(kept):
             try:
