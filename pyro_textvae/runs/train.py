@@ -18,7 +18,7 @@ from pyro_textvae.infer.running import find_device
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.build import Built, Pair, build, sizes_of
 from pyro_textvae.runs.code import COPIES, remember
-from pyro_textvae.runs.load import load_corpus_of, load_run_corpus, read_run
+from pyro_textvae.runs.load import StoredRun, load_corpus_of, load_run_corpus, read_run
 from pyro_textvae.testing import check_pair
 from pyro_textvae.training import Progress, Trainer
 
@@ -47,19 +47,17 @@ def train(
         trainer = _trainer_of(built, corpus, config, folder, report)
         folder.create(config.to_dict(), overwrite=overwrite)
         corpus.tokenizer.save(folder.tokenizer)
-        folder.write_config(
-            config.to_dict(),
-            {
-                "specs": _keep_sources(built.specs, sources, folder),
-                **_keep_tokenizer_kind(config.tokenizer, sources, folder),
-                "sizes": sizes_of(corpus),
-                "tokenizer_fingerprint": corpus.tokenizer.fingerprint,
-                "corpus_fingerprint": corpus.fingerprint,
-                "corpus": corpus.summary(),
-                "parameters": _num_parameters(built),
-            },
-        )
-        problem = remember(read_run(folder).own_code)
+        contents = {
+            "specs": _keep_sources(built.specs, sources, folder),
+            **_keep_tokenizer_kind(config.tokenizer, sources, folder),
+            "sizes": sizes_of(corpus),
+            "tokenizer_fingerprint": corpus.tokenizer.fingerprint,
+            "corpus_fingerprint": corpus.fingerprint,
+            "corpus": corpus.summary(),
+            "parameters": _num_parameters(built),
+        }
+        folder.write_config(config.to_dict(), contents)
+        problem = remember(StoredRun(folder, config, sizes_of(corpus), contents).own_code)
         report(describe(config, corpus, built) + (f"\n{problem}" if problem else ""))
         return trainer.fit()
 
