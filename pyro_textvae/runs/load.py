@@ -75,6 +75,8 @@ class StoredRun:
         :raises UserError: for a source or a tokenizer that may not be executed.
         """
         self._check({"tokenizer": self._tokenizer, "data": ("sources", self.config.data)})
+        if self._tokenizer[1] == self.config.tokenizer:
+            return self.config
         return replace(self.config, tokenizer=self._tokenizer[1])
 
     @property

@@ -19,7 +19,7 @@ from pyro_textvae.infer.running import find_device, require_gradients
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.build import Built, Pair, build, sizes_of
 from pyro_textvae.runs.code import COPIES, remember
-from pyro_textvae.runs.load import load_corpus_of, load_run_corpus, read_run
+from pyro_textvae.runs.load import StoredRun, load_corpus_of, load_run_corpus, read_run
 from pyro_textvae.testing import check_pair
 from pyro_textvae.training import Progress, Trainer
 
@@ -52,19 +52,19 @@ def train(
         with folder.writing():
             folder.check_free(overwrite=overwrite)
             if not folder.is_run():
-                _write_settings(folder, config, corpus, built, sources)
-                problem = remember(read_run(folder).own_code)
+                stored = _write_settings(folder, config, corpus, built, sources)
+                problem = remember(stored.own_code)
                 report(describe(config, corpus, built) + (f"\n{problem}" if problem else ""))
                 return trainer.fit()
             # The run that is there stays until the new one has a checkpoint.
             with folder.replacement() as new:
                 trainer.move_to(new)
-                _write_settings(new, config, corpus, built, sources)
+                stored = _write_settings(new, config, corpus, built, sources)
                 report(describe(config, corpus, built))
                 trainer.begin()
                 folder.replace(new)
             trainer.move_to(folder)
-            problem = remember(read_run(folder).own_code)
+            problem = remember(replace(stored, folder=folder).own_code)
             if problem:
                 report(problem)
             return trainer.fit()
@@ -72,22 +72,21 @@ def train(
 
 def _write_settings(
     folder: RunFolder, config: TrainConfig, corpus: Corpus, built: Built, sources: dict[str, bytes]
-) -> None:
+) -> StoredRun:
     """Write what rebuilds the pair and the text's ids."""
     folder.create(config.to_dict(), overwrite=False)
     corpus.tokenizer.save(folder.tokenizer)
-    folder.write_config(
-        config.to_dict(),
-        {
-            "specs": _keep_sources(built.specs, sources, folder),
-            **_keep_tokenizer_kind(config.tokenizer, sources, folder),
-            "sizes": sizes_of(corpus),
-            "tokenizer_fingerprint": corpus.tokenizer.fingerprint,
-            "corpus_fingerprint": corpus.fingerprint,
-            "corpus": corpus.summary(),
-            "parameters": _num_parameters(built),
-        },
-    )
+    contents = {
+        "specs": _keep_sources(built.specs, sources, folder),
+        **_keep_tokenizer_kind(config.tokenizer, sources, folder),
+        "sizes": sizes_of(corpus),
+        "tokenizer_fingerprint": corpus.tokenizer.fingerprint,
+        "corpus_fingerprint": corpus.fingerprint,
+        "corpus": corpus.summary(),
+        "parameters": _num_parameters(built),
+    }
+    folder.write_config(config.to_dict(), contents)
+    return StoredRun(folder, config, sizes_of(corpus), contents)
 
 
 def resume(

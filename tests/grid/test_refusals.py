@@ -66,6 +66,7 @@ def test_cells_share_a_corpus_only_where_all_that_it_is_made_of_is_the_same(monk
         "pyro_textvae.runs.load.load_corpus", lambda source, **options: given.update(options)
     )
     load_corpus_of(TrainConfig())
-    # No setting, but what a trained model's labels are called.
+    # No settings, but of a trained model's labels and of other text that is scored.
     assert given.pop("label_names") is None
+    assert given.pop("file_split") is None
     assert {"data", *given} == set(_OF_THE_CORPUS)
