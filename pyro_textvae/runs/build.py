@@ -196,22 +196,26 @@ def _build_objective(config: TrainConfig, corpus: Corpus) -> ELBO:
     return objective
 
 
-_OF_SCHEDULES = ("num_steps", "start", "end", "num_zero_steps", "num_cycles")
-"""What a KL schedule is built with from settings of their own, and so from no option."""
-
-
 def build_schedule(config: TrainConfig, steps_per_epoch: int) -> KLSchedule:
     """The KL schedule of the settings, in training steps.
 
     :raises UserError: for a schedule that cannot be built.
     """
-    num_steps = config.kl_steps or max(1, round(config.kl_epochs * steps_per_epoch))
-    steps = (num_steps, config.kl_start, config.kl_weight)
-    of_settings = dict(
-        zip(_OF_SCHEDULES, (*steps, int(config.kl_zero * num_steps), config.kl_cycles), strict=True)
-    )
     schedule_class = zoo.load("kl_schedules", config.kl_schedule)
+    of_settings = _settings_of_schedules(config, steps_per_epoch)
     return zoo.build(schedule_class, {**config.options, **of_settings})
+
+
+def _settings_of_schedules(config: TrainConfig, steps_per_epoch: int) -> dict[str, float]:
+    """What a KL schedule is built with from settings of their own, and so from no option."""
+    num_steps = config.kl_steps or max(1, round(config.kl_epochs * steps_per_epoch))
+    return {
+        "num_steps": num_steps,
+        "start": config.kl_start,
+        "end": config.kl_weight,
+        "num_zero_steps": int(config.kl_zero * num_steps),
+        "num_cycles": config.kl_cycles,
+    }
 
 
 def _refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
@@ -233,7 +237,7 @@ def _refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
     accepted = {name for taker in takers for name in zoo.parameters(taker)}
     if "kl_weight" in zoo.parameters(zoo.load("objectives", config.objective)):
         schedule = zoo.load("kl_schedules", config.kl_schedule)
-        accepted |= set(zoo.parameters(schedule)) - set(_OF_SCHEDULES)
+        accepted |= set(zoo.parameters(schedule)) - set(_settings_of_schedules(config, 1))
     for name, part in parts.items():
         accepted |= {f"{name}_{parameter}" for parameter in zoo.parameters(part)}
     unused = sorted(set(config.options) - accepted)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pyro_textvae.errors import UserError
-from pyro_textvae.processes import joined_processes
+from pyro_textvae.processes import joined_processes, rank_and_size
 from tests.cli.conftest import TINY
 
 COMMAND = [sys.executable, "-m", "pyro_textvae.cli.main"]
@@ -59,4 +59,4 @@ def test_environment_of_no_torchrun(monkeypatch, size, message):
 def test_empty_world_size_is_one_process(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "")
     with joined_processes():
-        pass
+        assert rank_and_size() == (0, 1)

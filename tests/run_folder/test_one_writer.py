@@ -57,7 +57,8 @@ def test_lock_of_a_killed_process_is_taken_over(lock):
 def test_damaged_lock_is_taken_over(lock, content):
     lock.write_text(content)
     with one_writer(lock, "it"):
-        pass
+        assert json.loads(lock.read_text())["process"] == os.getpid()
+    assert not lock.exists()
 
 
 def test_without_locks_of_the_file_system_the_owner_decides(lock, monkeypatch):
