@@ -17,6 +17,7 @@ from pyro_textvae.report.blocks import Note
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.evaluated_run import (
     EvaluationError,
+    doubt_about_weights,
     evaluate_command,
     read_evaluation,
     read_sentences,
@@ -33,6 +34,7 @@ class RunRecord:
     :param evaluation_note: why there is no evaluation; None where there is one.
     :param sentences: the columns of evaluation.sentences.jsonl, shapes ``(num_sentences,)``.
     :param sentences_note: why there are none; None where there are.
+    :param weights_doubt: why the evaluation may be of other weights than the run has now.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class RunRecord:
     evaluation_note: Note | None
     sentences: dict[str, Tensor] | None
     sentences_note: Note | None
+    weights_doubt: str | None = None
 
     @property
     def has_latent(self) -> bool:
@@ -80,9 +83,10 @@ def _read_run(path: Path, name: str, number: int) -> RunRecord:
     folder = RunFolder(path)
     config = folder.read_config()
     evaluation, evaluation_note = _read_evaluation(folder, name)
-    sentences, sentences_note = None, evaluation_note
+    sentences, sentences_note, doubt = None, evaluation_note, None
     if evaluation is not None:
         sentences, sentences_note = _read_sentences(folder, evaluation)
+        doubt = doubt_about_weights(folder, evaluation)
     return RunRecord(
         path=path,
         name=name,
@@ -93,6 +97,7 @@ def _read_run(path: Path, name: str, number: int) -> RunRecord:
         evaluation_note=evaluation_note,
         sentences=sentences,
         sentences_note=sentences_note,
+        weights_doubt=doubt,
     )
 
 

@@ -19,6 +19,7 @@ from pyro_textvae.run_folder import quantities
 from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.run_folder.quantities import with_current_names
 from pyro_textvae.run_folder.sentence_table import read_sentence_table, sentence_table_path
+from pyro_textvae.run_folder.weights_hash import weights_hash
 
 SAME = ("units", "corpus_fingerprint", "split", "num_sentences", "num_tokens")
 """What two evaluations must have in common for their sentences to be compared."""
@@ -34,11 +35,13 @@ class EvaluatedRun:
     :param name: the path of the run, as it was given.
     :param evaluation: what ``evaluation.json`` holds, in the units of the README.
     :param columns: what its table holds of every sentence, ``(num_sentences,)``; nats.
+    :param doubt: why it may be of other weights than the run has now; None where it is not.
     """
 
     name: str
     evaluation: dict[str, Any]
     columns: dict[str, Tensor]
+    doubt: str | None = None
 
     @cached_property
     def log_px(self) -> Tensor:
@@ -57,7 +60,7 @@ class EvaluatedRun:
 
 
 class EvaluationError(UserError):
-    """An evaluation that is missing or damaged.
+    """An evaluation that is missing, damaged or of other weights than the run has now.
 
     :param reason: what is wrong, without a full stop.
     :param command: what to run to put it right.
@@ -73,8 +76,8 @@ class EvaluationError(UserError):
 def read_evaluated_run(path: str | Path | RunFolder) -> EvaluatedRun:
     """The last evaluation of a run and the numbers of its sentences, fit to be compared.
 
-    :raises EvaluationError: when the run is not evaluated, or its files are damaged or of an
-        earlier version that kept less.
+    :raises EvaluationError: when the run is not evaluated, its files are damaged or of an earlier
+        version that kept less, or the run has other weights now.
     :raises UserError: when ``path`` is no run.
     """
     evaluation = read_evaluation(path)
@@ -103,14 +106,15 @@ def read_evaluated_run(path: str | Path | RunFolder) -> EvaluatedRun:
                 f"{table} is damaged (its {name} is {counted}, {file.name} has {evaluation[name]})",
                 command,
             )
-    return EvaluatedRun(str(path), evaluation, columns)
+    return EvaluatedRun(str(path), evaluation, columns, doubt_about_weights(path, evaluation))
 
 
 def read_evaluation(path: str | Path | RunFolder) -> dict[str, Any]:
     """What ``evaluation.json`` of a run holds, with the keys of today.
 
     :raises UserError: when ``path`` is no run.
-    :raises EvaluationError: when the run is not evaluated, or the file is damaged.
+    :raises EvaluationError: when the run is not evaluated, the file is damaged, or it is of other
+        weights than the run has now.
     """
     folder = RunFolder.of(path)
     command = evaluate_command(path)
@@ -123,7 +127,32 @@ def read_evaluation(path: str | Path | RunFolder) -> dict[str, Any]:
         raise EvaluationError(f"{folder.evaluation} is damaged (not JSON)", command) from error
     if not isinstance(evaluation, dict):
         raise EvaluationError(f"{folder.evaluation} is damaged (not a JSON object)", command)
+    scored, present = evaluation.get("weights_sha256"), weights_hash(folder)
+    if scored is not None and present is not None and scored != present:
+        raise EvaluationError(
+            f"the evaluation of {path} is of other weights than the run has now, which was trained "
+            "further or again",
+            evaluate_command(path, evaluation),
+        )
     return with_current_names(evaluation)
+
+
+def doubt_about_weights(path: str | Path | RunFolder, evaluation: Mapping[str, Any]) -> str | None:
+    """Why an evaluation of an earlier version may be of other weights than the run has now.
+
+    It has no hash of them. Times of files, which copying may change, are no proof.
+
+    :returns: None where nothing speaks for it.
+    """
+    folder = RunFolder.of(path)
+    if evaluation.get("weights_sha256") is not None or not folder.weights.is_file():
+        return None
+    if folder.weights.stat().st_mtime_ns <= folder.evaluation.stat().st_mtime_ns:
+        return None
+    return (
+        f"{folder.weights.name} is newer than the evaluation, which does not say what weights it "
+        "is of: if the run was trained since, evaluate it again"
+    )
 
 
 def read_sentences(

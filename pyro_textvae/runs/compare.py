@@ -16,6 +16,7 @@ from pyro_textvae.run_folder.environment import describe_environment
 from pyro_textvae.run_folder.evaluated_run import (
     SAME,
     EvaluatedRun,
+    EvaluationError,
     compared_names,
     evaluate_command,
     read_evaluated_run,
@@ -34,8 +35,8 @@ def compare_runs(
     ``best`` is the run of the lowest nll, where its interval against every other excludes a tie.
 
     :param seed: of the bootstrap over sentences.
-    :raises UserError: when a run is not evaluated, its files are damaged, or the runs were not
-        evaluated on the same sentences.
+    :raises UserError: when a run is not evaluated, its files are damaged, it has other weights than
+        were evaluated, or the runs were not evaluated on the same sentences.
     """
     if len(paths) < 2:
         raise UserError(
@@ -45,7 +46,7 @@ def compare_runs(
     for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:
             raise UserError(f"the run {path} is given twice: give every run once")
-    runs = [read_evaluated_run(Path(path)) for path in paths]
+    runs = _read(paths)
     for run in runs[1:]:
         check_same_sentences(runs[0], run)
     all_pairs = combinations(range(len(runs)), 2)
@@ -59,6 +60,22 @@ def compare_runs(
         "bootstrap": describe_bootstrap(num_resamples, seed),
         "environment": describe_environment(),
     }
+
+
+def _read(paths: Sequence[str | Path]) -> list[EvaluatedRun]:
+    """The last evaluation of each run.
+
+    :raises UserError: with all that have none which is fit to be compared.
+    """
+    runs, reasons = [], []
+    for path in paths:
+        try:
+            runs.append(read_evaluated_run(Path(path)))
+        except EvaluationError as error:
+            reasons.append(str(error))
+    if reasons:
+        raise UserError("; ".join(reasons))
+    return runs
 
 
 def what_was_scored(run: EvaluatedRun) -> dict[str, Any]:
@@ -136,6 +153,8 @@ def run_summary(run: EvaluatedRun) -> dict[str, Any]:
     return {
         "run": run.name,
         **{name: run.evaluation[name] for name in compared_names()},
+        "weights_sha256": run.evaluation.get("weights_sha256"),
+        "weights_doubt": run.doubt,
         "num_samples_range": [int(draws.min()), int(draws.max())],
     }
 

@@ -26,6 +26,7 @@ from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.environment import describe_environment
 from pyro_textvae.run_folder.files import plain_json, write_json
 from pyro_textvae.run_folder.sentence_table import sentence_table_path, write_sentence_table
+from pyro_textvae.run_folder.weights_hash import load_with_hash
 from pyro_textvae.runs.load import (
     StoredRun,
     load_corpus_of,
@@ -70,7 +71,7 @@ def evaluate(
     proposal = build_proposal(config)
     run = read_run(path, trust_code=trust_code)
     tokenizer = load_tokenizer(run)
-    pair = load_pair(run, device=config.device)
+    pair, weights = load_with_hash(run.folder, lambda: load_pair(run, device=config.device))
     corpus = _corpus_to_score(run, config, tokenizer)
 
     def batches() -> Iterator[Batch]:
@@ -105,6 +106,7 @@ def evaluate(
         "run": str(path),
         "model": run.contents["specs"]["model"],
         "guide": run.contents["specs"]["guide"],
+        "weights_sha256": weights,
         "data": config.data or run.config.data,
         "split": config.split,
         "units": UNITS,

@@ -47,8 +47,9 @@ def summary(runs: Sequence[RunRecord]) -> Section:
     for run in shown:
         whose = f"{run.name}: " if len(runs) > 1 else ""
         result = run.evaluation or {}
-        of_text = result.get("text_warnings") or ()
-        blocks += [Note(f"{whose}{text}", "warning") for text in (*of_text, *_warnings(result))]
+        of_weights = [run.weights_doubt] if run.weights_doubt else []
+        warnings = [*of_weights, *(result.get("text_warnings") or ()), *_warnings(result)]
+        blocks += [Note(f"{whose}{text}", "warning") for text in warnings]
         blocks += [Note(f"{whose}{text}") for text in result.get("notes") or ()]
     return Section("Summary", "summary", tuple(blocks))
 
