@@ -17,9 +17,10 @@ from pyro_textvae.data.records import SPLITS
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device, require_gradients
 from pyro_textvae.run_folder import RunFolder
-from pyro_textvae.runs.build import Built, Pair, build, sizes_of
+from pyro_textvae.runs.build import Built, Pair, build, build_pair, sizes_of
 from pyro_textvae.runs.code import COPIES, remember
 from pyro_textvae.runs.load import StoredRun, load_corpus_of, load_run_corpus, read_run
+from pyro_textvae.runs.rebuilt import check_rebuilt
 from pyro_textvae.testing import check_pair
 from pyro_textvae.training import Progress, Trainer
 
@@ -43,7 +44,7 @@ def train(
     corpus = load_corpus_of(config)
     with pyro.settings.context(module_local_params=True):
         built = build(config, corpus)
-        _dry_run(built, corpus)
+        _dry_run(config, built, corpus)
         sources = _read_sources({**built.specs, "tokenizer": config.tokenizer})
         folder = RunFolder(out)
         # Before anything is written: a procedure may refuse the pair.
@@ -216,10 +217,11 @@ def _keep_tokenizer_kind(spec: str, sources: dict[str, bytes], folder: RunFolder
     return {"tokenizer_kind": kept} if "tokenizer" in sources else {}
 
 
-def _dry_run(built: Built, corpus: Corpus) -> None:
-    """Run one small batch with every check of Pyro on, before anything is written."""
+def _dry_run(config: TrainConfig, built: Built, corpus: Corpus) -> None:
+    """Train on, save and load one small batch with every check on, before anything is written."""
     batch = next(iter(corpus.batches("train", batch_size=2, shuffle=False)))
     check_pair(built.model, built.guide, built.objective, batch)
+    check_rebuilt(built, lambda: build_pair(config, sizes_of(corpus), specs=built.specs), batch)
 
 
 def _trainer_of(

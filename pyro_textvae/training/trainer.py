@@ -27,6 +27,7 @@ from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.loss_module import loss_module
 from pyro_textvae.infer.running import require_gradients
 from pyro_textvae.run_folder.folder import RunFolder
+from pyro_textvae.run_folder.saved_weights import check_savable
 from pyro_textvae.training.breakdown import broken_bound
 from pyro_textvae.training.metrics import MetricsFile, RunningMean
 from pyro_textvae.training.prefetch import batches_on
@@ -77,8 +78,8 @@ class Trainer:
         and ``state_dict`` (a KL schedule) is moved on and saved with the run.
     :param procedure: what is done around the steps; by default nothing.
     :param report: receives one line of text for each epoch.
-    :raises UserError: when the procedure cannot train this pair with these settings. Nothing has
-        been written then.
+    :raises UserError: when the procedure cannot train this pair with these settings, or a run
+        cannot keep its weights. Nothing has been written then.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Trainer:
         self.procedure = procedure or Procedure()
         self.report = report
         self.modules = nn.ModuleDict({"model": model, "guide": guide})
+        check_savable(self.modules)
         self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
         self.updates = Updates(self.modules, self.parameters, config, folder.state)
         self.progress = Progress()
