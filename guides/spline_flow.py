@@ -80,6 +80,10 @@ class SplineFlowGuide(Guide):
             raise ValueError(f"bound must be positive and finite, got {bound}")
         hidden_dim = 4 * latent_dim if flow_hidden_dim is None else flow_hidden_dim
         check_sizes(minimum=latent_dim, flow_hidden_dim=hidden_dim)
+        self.num_flow_steps = num_flow_steps
+        self.num_bins = num_bins
+        self.bound = bound
+        self.flow_hidden_dim = flow_hidden_dim
         self.loc = nn.Linear(encoder.output_dim, latent_dim)
         self.log_variance = nn.Linear(encoder.output_dim, latent_dim)
         self.steps = nn.ModuleList(

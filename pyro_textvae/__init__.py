@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyro_textvae.data import load_corpus
     from pyro_textvae.runs.load import load_run
+    from pyro_textvae.runs.save import save_run
 
 __version__ = "0.1.0"
 
-__all__ = ["load_corpus", "load_run"]
+__all__ = ["load_corpus", "load_run", "save_run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -25,4 +26,8 @@ def __getattr__(name: str) -> Any:
         from pyro_textvae.runs.load import load_run
 
         return load_run
+    if name == "save_run":
+        from pyro_textvae.runs.save import save_run
+
+        return save_run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

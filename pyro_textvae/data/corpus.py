@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -111,11 +111,19 @@ class Corpus:
     :param meta: its description.
     :param source_name: what the corpus is called.
     :param tokenizer: of its ids.
+    :param settings: what :func:`load_corpus` was given, by the names of the settings of ``train``.
     """
 
     def __init__(
-        self, folder: Path, meta: dict[str, Any], source_name: str, tokenizer: Tokenizer
+        self,
+        folder: Path,
+        meta: dict[str, Any],
+        source_name: str,
+        tokenizer: Tokenizer,
+        settings: Mapping[str, Any],
     ) -> None:
+        self.settings = dict(settings)
+        """What it was loaded by; ``data`` is the name of its source."""
         self.source = source_name
         self.tokenizer = tokenizer
         self.fields: tuple[str, ...] = tuple(meta["fields"])

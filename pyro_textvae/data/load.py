@@ -140,7 +140,19 @@ def load_corpus(
     )
     if not isinstance(encoder, Tokenizer):
         encoder = Tokenizer.load(folder / TOKENIZER, encoder)
-    return Corpus(folder, meta, opened.name, encoder)
+    settings = {
+        "data": os.fspath(source),
+        "tokenizer": tokenizer,
+        "max_length": max_length,
+        "min_count": min_count,
+        "vocab_size": vocab_size,
+        "truncate": truncate,
+        "text_column": text_column,
+        "source_column": source_column,
+        "label_column": label_column,
+        "num_sentences": num_sentences,
+    }
+    return Corpus(folder, meta, opened.name, encoder, settings)
 
 
 def _closed_vocabulary(lexicon: list[str] | None, options: EncodingOptions) -> list[str] | None:

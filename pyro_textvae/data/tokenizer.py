@@ -51,6 +51,11 @@ class Tokenizer:
         """The kind's name in the catalogue, or the class of one of the user's own."""
 
     @property
+    def kind_class(self) -> type[TokenizerKind]:
+        """The class of its kind."""
+        return type(self._kind)
+
+    @property
     def tokens_are_words(self) -> bool:
         """Whether a token is a whole word."""
         return self._kind.tokens_are_words

@@ -94,6 +94,8 @@ class Decoder(nn.Module, ABC):
         )
         super().__init__()
         self.vocab_size = vocab_size
+        self.embedding_dim = embedding_dim
+        self.tied_embeddings = tied_embeddings
         self.latent_dim = latent_dim
         self.max_length = max_length
         self.word_dropout = WordDropout(word_dropout)

@@ -70,6 +70,8 @@ class EmbeddingEncoder(Encoder):
     def __init__(self, vocab_size: int, embedding_dim: int) -> None:
         check_sizes(embedding_dim=embedding_dim, vocab_size=vocab_size)
         super().__init__()
+        self.vocab_size = vocab_size
+        self.embedding_dim = embedding_dim
         self.embedding = nn.Embedding(vocab_size, embedding_dim)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 

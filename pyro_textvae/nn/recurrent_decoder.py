@@ -72,6 +72,7 @@ class RecurrentDecoder(Decoder):
         )
         self.num_layers = num_layers
         self.hidden_dim = hidden_dim
+        self.num_slots = num_slots
         self.injection = read_injection(injection, latent_dim)
         self.input_dim = embedding_dim + latent_dim * (CONCATENATION in self.injection)
         self.added = (

@@ -40,6 +40,8 @@ class RecurrentEncoder(EmbeddingEncoder):
     ) -> None:
         check_sizes(hidden_dim=hidden_dim, num_layers=num_layers)
         super().__init__(vocab_size, embedding_dim)
+        self.hidden_dim = hidden_dim
+        self.num_layers = num_layers
         self.bidirectional = bidirectional
         self.output_dim = 2 * hidden_dim if bidirectional else hidden_dim
         self._network_name = recurrence.__name__.lower()

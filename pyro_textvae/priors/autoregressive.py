@@ -43,6 +43,7 @@ class AutoregressivePrior(nn.Module):
         check_sizes(minimum=latent_dim, hidden_dim=hidden_dim)
         super().__init__()
         self.latent_dim = latent_dim
+        self.hidden_dim = hidden_dim
         order: Any = torch.arange(latent_dim)
         # Tanh: what explores the posterior by gradients wants a density without kinks.
         self.network = AutoRegressiveNN(

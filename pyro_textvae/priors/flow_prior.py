@@ -89,6 +89,9 @@ class FlowPrior(nn.Module):
         make = _maker(flow)
         super().__init__()
         self.latent_dim = latent_dim
+        self.flow = flow
+        self.num_flow_layers = num_flow_layers
+        self.hidden_dim = hidden_dim
         self.layers = nn.ModuleList(make(latent_dim, hidden_dim) for _ in range(num_flow_layers))
         # Buffers, so that the draws follow the module's device and precision.
         self.register_buffer("zero", torch.zeros(latent_dim), persistent=False)

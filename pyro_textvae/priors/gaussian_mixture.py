@@ -62,6 +62,8 @@ class GaussianMixture(nn.Module):
                 raise ValueError(f"{name} must be positive and finite, got {size}")
         super().__init__()
         self.latent_dim = latent_dim
+        self.num_components = num_components
+        self.learned = learned
         weights = [1 / num_components] * num_components if weights is None else weights
         _check_weights(weights, num_components)
         start = {

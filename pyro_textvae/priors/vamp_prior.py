@@ -60,6 +60,9 @@ class VampPrior(nn.Module):
         )
         super().__init__()
         self.latent_dim = latent_dim
+        self.embedding_dim = embedding_dim
+        self.num_components = num_components
+        self.pseudo_length = pseudo_length
         pseudo_inputs = torch.randn(num_components, pseudo_length, embedding_dim)
         self.pseudo_inputs = nn.Parameter(_SCALE_AT_START * pseudo_inputs)
         self._refer_to(None)

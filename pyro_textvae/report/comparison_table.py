@@ -100,7 +100,9 @@ def _aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
 def _cautions(result: dict[str, Any]) -> list[str]:
     estimated = [run for run in result["runs"] if not run["exact"]]
     cautions = [
-        f"{run['run']}: {run['weights_doubt']}" for run in result["runs"] if run.get("weights_doubt")
+        f"{run['run']}: {run['weights_doubt']}"
+        for run in result["runs"]
+        if run.get("weights_doubt")
     ]
     for run in estimated:
         if run["heavy_tail_share"] is None:

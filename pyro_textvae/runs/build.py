@@ -56,6 +56,11 @@ class Pair:
     specs: dict[str, str]
 
     @property
+    def num_parameters(self) -> int:
+        """Numbers among the parameters of both."""
+        return sum(parameter.numel() for parameter in self.modules.parameters())
+
+    @property
     def modules(self) -> nn.ModuleDict:
         """Both, under the names that their parameters are saved by."""
         return nn.ModuleDict({"model": self.model, "guide": self.guide})
@@ -98,7 +103,7 @@ def build(
         procedure: Procedure | None = None
         if config.procedure is not None:
             procedure = zoo.build(zoo.load("procedures", config.procedure), config.options)
-    _refuse_unused_options(config, pair)
+    refuse_unused_options(config, pair)
     return Built(pair.model, pair.guide, pair.specs, objective, procedure)
 
 
@@ -218,7 +223,7 @@ def _settings_of_schedules(config: TrainConfig, steps_per_epoch: int) -> dict[st
     }
 
 
-def _refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
+def refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
     """Refuse an option that nothing takes.
 
     :raises UserError: with the nearest name that something would take.

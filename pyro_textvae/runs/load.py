@@ -23,6 +23,9 @@ from pyro_textvae.runs.code import OwnCode, check_trusted, copy_in_run, own_code
 _KINDS = {"model": "models", "guide": "guides", **PARTS}
 """The kind of each part of a run."""
 
+SAVE_RUN = "save_run"
+"""What config.json has as ``made_by`` of a run that was not trained by ``train``."""
+
 
 @dataclass(frozen=True)
 class StoredRun:
@@ -51,6 +54,11 @@ class StoredRun:
         """
         self._check(self._parts)
         return {setting: spec for setting, (_, spec) in self._parts.items()}
+
+    @property
+    def is_saved_from_python(self) -> bool:
+        """Whether ``save_run`` made it, and not ``train``."""
+        return self.contents.get("made_by") == SAVE_RUN
 
     @property
     def label_names(self) -> list[str] | None:
@@ -240,8 +248,14 @@ def load_run_corpus(run: RunFolder | StoredRun, *, trust_code: bool = False) -> 
     :raises UserError: when the text has changed since.
     """
     stored = run if isinstance(run, StoredRun) else read_run(run, trust_code=trust_code)
-    corpus = load_corpus_of(stored.text_config)
     fingerprint = stored.contents["corpus_fingerprint"]
+    if fingerprint is None:
+        raise UserError(
+            f"{stored.folder.path} was saved without a corpus: give the text (evaluate --data "
+            "TEXT, reconstruct --text), or save it with corpus="
+        )
+    given = load_tokenizer(stored) if stored.contents.get("tokenizer_was_given") else None
+    corpus = load_corpus_of(stored.text_config, given)
     if corpus.fingerprint != fingerprint:
         raise UserError(
             f"the corpus {stored.config.data} is not the one that {stored.folder.path} was "

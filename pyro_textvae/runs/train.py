@@ -18,9 +18,10 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device, require_gradients
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.build import Built, Pair, build, build_pair, sizes_of
-from pyro_textvae.runs.code import COPIES, remember
+from pyro_textvae.runs.code import remember
 from pyro_textvae.runs.load import StoredRun, load_corpus_of, load_run_corpus, read_run
 from pyro_textvae.runs.rebuilt import check_rebuilt
+from pyro_textvae.runs.settings_files import read_sources, write_what_rebuilds
 from pyro_textvae.testing import check_pair
 from pyro_textvae.training import Progress, Trainer
 
@@ -45,7 +46,7 @@ def train(
     with pyro.settings.context(module_local_params=True):
         built = build(config, corpus)
         _dry_run(config, built, corpus)
-        sources = _read_sources({**built.specs, "tokenizer": config.tokenizer})
+        sources = read_sources({**built.specs, "tokenizer": config.tokenizer})
         folder = RunFolder(out)
         # Before anything is written: a procedure may refuse the pair.
         trainer = _trainer_of(built, corpus, config, folder, report)
@@ -76,17 +77,16 @@ def _write_settings(
 ) -> StoredRun:
     """Write what rebuilds the pair and the text's ids."""
     folder.create(config.to_dict(), overwrite=False)
-    corpus.tokenizer.save(folder.tokenizer)
-    contents = {
-        "specs": _keep_sources(built.specs, sources, folder),
-        **_keep_tokenizer_kind(config.tokenizer, sources, folder),
-        "sizes": sizes_of(corpus),
-        "tokenizer_fingerprint": corpus.tokenizer.fingerprint,
-        "corpus_fingerprint": corpus.fingerprint,
-        "corpus": corpus.summary(),
-        "parameters": _num_parameters(built),
-    }
-    folder.write_config(config.to_dict(), contents)
+    contents = write_what_rebuilds(
+        folder,
+        config.to_dict(),
+        built,
+        sizes_of(corpus),
+        corpus.tokenizer,
+        corpus,
+        tokenizer_kind=config.tokenizer,
+        sources=sources,
+    )
     return StoredRun(folder, config, sizes_of(corpus), contents)
 
 
@@ -122,6 +122,11 @@ def _resume(
     report: Callable[[str], None],
 ) -> Progress:
     run = read_run(folder, trust_code=trust_code)
+    if run.is_saved_from_python:
+        raise UserError(
+            f"{folder.path} was saved by save_run, so train knows nothing of how to go on: train "
+            "its model and guide further in Python, and save them again"
+        )
     changed: dict[str, Any] = {"epochs": epochs, "device": device}
     config = replace(
         run.training_config, **{n: value for n, value in changed.items() if value is not None}
@@ -170,7 +175,7 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
     line = (
         f"{config.data}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "
         f"sentences, {len(corpus.tokenizer):,} types; {pair.specs['model']} with guide "
-        f"{pair.specs['guide']}, {_num_parameters(pair):,} parameters, {config.objective}"
+        f"{pair.specs['guide']}, {pair.num_parameters:,} parameters, {config.objective}"
     )
     shared = {name: corpus.num_in_other_splits(name) for name in SPLITS}
     repeated = ", ".join(f"{count:,} of {name}" for name, count in shared.items())
@@ -187,34 +192,6 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
             *(f"\nwarning: {text}" for text in warnings),
         ]
     )
-
-
-def _read_sources(specs: dict[str, str]) -> dict[str, bytes]:
-    """Files of the user's own, read before a run that may hold them is replaced."""
-    places = {name: spec.partition(":")[0] for name, spec in specs.items()}
-    return {n: Path(place).read_bytes() for n, place in places.items() if place.endswith(".py")}
-
-
-def _keep_sources(
-    specs: dict[str, str], sources: dict[str, bytes], folder: RunFolder
-) -> dict[str, str]:
-    """Copy files of the user's own into the run, so that it can be loaded wherever it goes."""
-    kept = {}
-    for name, spec in specs.items():
-        place, colon, class_name = spec.partition(":")
-        if name in sources:
-            copy = folder.path / COPIES / name / Path(place).name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(sources[name])
-            spec = copy.relative_to(folder.path).as_posix() + colon + class_name
-        kept[name] = spec
-    return kept
-
-
-def _keep_tokenizer_kind(spec: str, sources: dict[str, bytes], folder: RunFolder) -> dict[str, str]:
-    """What names a tokenizer of the user's own; of the catalogue's, tokenizer.json says which."""
-    kept = _keep_sources({"tokenizer": spec}, sources, folder)["tokenizer"]
-    return {"tokenizer_kind": kept} if "tokenizer" in sources else {}
 
 
 def _dry_run(config: TrainConfig, built: Built, corpus: Corpus) -> None:
@@ -241,7 +218,3 @@ def _trainer_of(
         procedure=built.procedure,
         report=report,
     )
-
-
-def _num_parameters(pair: Pair) -> int:
-    return sum(parameter.numel() for parameter in pair.modules.parameters())

@@ -95,7 +95,12 @@ class DilatedCNNDecoder(Decoder):
             output_dropout=output_dropout,
             word_dropout=word_dropout,
         )
-        ways = read_injection(injection, latent_dim)
+        self.hidden_dim = hidden_dim
+        self.num_layers = num_layers
+        self.kernel_size = kernel_size
+        self.injection = ways = read_injection(injection, latent_dim)
+        self.num_slots = num_slots
+        self.layer_dropout = layer_dropout
         width = max(1, hidden_dim // 2)
         dilations = [_DILATIONS[layer % len(_DILATIONS)] for layer in range(num_layers)]
         self.receptive_field = 1 + (kernel_size - 1) * sum(dilations)

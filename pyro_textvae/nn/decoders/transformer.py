@@ -87,6 +87,9 @@ class TransformerDecoder(Decoder):
             word_dropout=word_dropout,
         )
         self.hidden_dim = hidden_dim
+        self.num_layers = num_layers
+        self.injection = ways
+        self.layer_dropout = layer_dropout
         self.num_heads = num_heads
         self.num_slots = num_slots
         self.input = WordAndLatentInput(embedding_dim, latent_dim, hidden_dim, ways)

@@ -43,7 +43,8 @@ class BagOfWordsEncoder(EmbeddingEncoder):
         check_sizes(hidden_dim=hidden_dim, num_layers=num_layers)
         check_rates(dropout=dropout)
         super().__init__(vocab_size, embedding_dim)
-        self.output_dim = hidden_dim
+        self.hidden_dim = self.output_dim = hidden_dim
+        self.num_layers = num_layers
         widths = [embedding_dim, *[hidden_dim] * (num_layers - 1)]
         layers = [nn.Linear(width, hidden_dim) for width in widths]
         for layer in layers:

@@ -50,7 +50,9 @@ class CNNEncoder(EmbeddingEncoder):
                 f"kernel_sizes must be one or more sizes of at least 1, got {kernel_sizes}"
             )
         super().__init__(vocab_size, embedding_dim)
-        self.output_dim = hidden_dim
+        self.hidden_dim = self.output_dim = hidden_dim
+        self.kernel_sizes = tuple(kernel_sizes)
+        self.num_layers = num_layers
         self.networks = nn.ModuleList(
             _Convolutions(embedding_dim, hidden_dim, kernel_size, num_layers)
             for kernel_size in kernel_sizes

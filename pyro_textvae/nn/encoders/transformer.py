@@ -51,7 +51,11 @@ class TransformerEncoder(EmbeddingEncoder):
         if pooling not in _POOLINGS:
             raise ValueError(f"pooling must be of {', '.join(_POOLINGS)}, got {pooling!r}")
         super().__init__(vocab_size, embedding_dim)
-        self.output_dim = hidden_dim
+        self.hidden_dim = self.output_dim = hidden_dim
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.pooling = pooling
+        self.layer_dropout = layer_dropout
         self.input = nn.Linear(embedding_dim, hidden_dim)
         self.blocks = nn.ModuleList(
             TransformerBlock(hidden_dim, num_heads, layer_dropout) for _ in range(num_layers)

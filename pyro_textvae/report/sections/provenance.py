@@ -46,14 +46,14 @@ def _rows(run: RunRecord) -> tuple[tuple[str, str, str], ...]:
     return (
         ("folder", str(run.path), str(result.get("run") or "–")),
         ("command", _train_command(run), _evaluate_command(run)),
-        ("data", settings["data"], _shown(result.get("data"))),
+        ("data", _shown(settings.get("data")), _shown(result.get("data"))),
         ("split", "train", _shown(result.get("split"))),
         (
             "corpus fingerprint",
-            run.config["corpus_fingerprint"],
+            _shown(run.config["corpus_fingerprint"]),
             _shown(result.get("corpus_fingerprint")),
         ),
-        ("seed", str(settings["seed"]), _shown(result.get("seed"))),
+        ("seed", _shown(settings.get("seed")), _shown(result.get("seed"))),
         ("commit", _shown(made.get("commit")), _shown(scored.get("commit"))),
         ("versions", _versions(made), _versions(scored)),
         ("platform", _shown(made.get("platform")), _shown(scored.get("platform"))),
@@ -71,6 +71,8 @@ def _training_environment(run: RunRecord) -> dict[str, Any]:
 
 
 def _train_command(run: RunRecord) -> str:
+    if run.config.get("made_by"):
+        return str(run.config["made_by"])
     config = shlex.quote(str(RunFolder(run.path).config_yaml))
     return f"pyro-textvae train --config {config} --out NEW"
 
@@ -85,7 +87,7 @@ def _evaluate_command(run: RunRecord) -> str:
     flags = [f"--{name.replace('_', '-')} {result[name]}" for name in names if name in result]
     if result.get("proposal") not in (None, "guide"):
         flags.append(f"--proposal {result['proposal']}")
-    if result.get("data") not in (None, run.config["settings"]["data"]):
+    if result.get("data") not in (None, run.config["settings"].get("data")):
         flags.append(f"--data {shlex.quote(str(result['data']))}")
     return " ".join(["pyro-textvae evaluate", shlex.quote(str(run.path)), *flags])
 

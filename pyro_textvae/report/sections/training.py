@@ -121,6 +121,6 @@ def _varies(run: RunRecord, key: str) -> bool:
 
 
 def _kept_epoch(run: RunRecord) -> int:
-    if run.config["settings"]["keep"] == "last":
+    if run.config["settings"].get("keep") == "last":
         return run.epochs[-1]["epoch"]
     return max((row["epoch"] for row in run.epochs if row.get("best")), default=0)

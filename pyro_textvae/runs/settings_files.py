@@ -1,0 +1,78 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The files that a run's pair and its text's ids are rebuilt from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pyro_textvae.data import Corpus, Tokenizer
+from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.runs.build import Pair
+from pyro_textvae.runs.code import COPIES
+
+
+def write_what_rebuilds(
+    folder: RunFolder,
+    settings: dict[str, Any],
+    pair: Pair,
+    sizes: Mapping[str, int],
+    tokenizer: Tokenizer,
+    corpus: Corpus | None,
+    *,
+    tokenizer_kind: str,
+    sources: Mapping[str, bytes],
+    **further: Any,
+) -> dict[str, Any]:
+    """Write config.yaml, tokenizer.json, ``source`` and, last of all, config.json.
+
+    :param tokenizer_kind: its name, or the file and class of one of the user's own.
+    :param sources: of :func:`read_sources`.
+    :param further: what config.json holds besides.
+    :returns: what config.json holds besides the settings.
+    """
+    tokenizer.save(folder.tokenizer)
+    contents = {
+        "specs": _keep_sources(pair.specs, sources, folder),
+        **_keep_tokenizer_kind(tokenizer_kind, sources, folder),
+        "sizes": dict(sizes),
+        "tokenizer_fingerprint": tokenizer.fingerprint,
+        "corpus_fingerprint": None if corpus is None else corpus.fingerprint,
+        "corpus": {} if corpus is None else corpus.summary(),
+        "parameters": pair.num_parameters,
+        **further,
+    }
+    folder.write_config(settings, contents)
+    return contents
+
+
+def read_sources(specs: Mapping[str, str]) -> dict[str, bytes]:
+    """Files of the user's own, read before a run that may hold them is replaced."""
+    places = {name: spec.partition(":")[0] for name, spec in specs.items()}
+    return {n: Path(place).read_bytes() for n, place in places.items() if place.endswith(".py")}
+
+
+def _keep_sources(
+    specs: Mapping[str, str], sources: Mapping[str, bytes], folder: RunFolder
+) -> dict[str, str]:
+    """Copy files of the user's own into the run, so that it can be loaded wherever it goes."""
+    kept = {}
+    for name, spec in specs.items():
+        place, colon, class_name = spec.partition(":")
+        if name in sources:
+            copy = folder.path / COPIES / name / Path(place).name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(sources[name])
+            spec = copy.relative_to(folder.path).as_posix() + colon + class_name
+        kept[name] = spec
+    return kept
+
+
+def _keep_tokenizer_kind(
+    spec: str, sources: Mapping[str, bytes], folder: RunFolder
+) -> dict[str, str]:
+    """What names a tokenizer of the user's own; of the catalogue's, tokenizer.json says which."""
+    kept = _keep_sources({"tokenizer": spec}, sources, folder)["tokenizer"]
+    return {"tokenizer_kind": kept} if "tokenizer" in sources else {}
