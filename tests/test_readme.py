@@ -46,9 +46,13 @@ def test_reader_writes_a_model_and_the_command_line_trains_it(tmp_path, monkeypa
     assert "nll, K = 100" in capsys.readouterr().out
 
 
-def test_plain_pyro_example_runs(capsys):
-    exec(block("python", "SVI("), {})
+def test_plain_pyro_example_runs_and_is_saved_as_a_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(block("python", "SVI("), names)
+    exec(block("python", "save_run("), names)
     printed = capsys.readouterr().out
+    assert main(["sample", "runs/plain", "--size", "2"]) == 0
     nll, language = (float(number) for number in re.findall(r"(?:nll|itself:) ([\d.]+)", printed))
     assert language < nll < 3 * language
 

@@ -58,10 +58,8 @@ def describe_pair(model: nn.Module, guide: nn.Module, given: Mapping[str, Any]) 
     parts = _parts_of(programs)
     kinds = {"model": "models", "guide": "guides", **PARTS}
     # Where they differ, the decoder's value is the setting and the prior's an option.
-    everything = {
-        **programs,
-        **{n: parts[n] for n in ("decoder", "encoder", "prior") if n in parts},
-    }
+    in_order = {name: parts[name] for name in ("decoder", "encoder", "prior") if name in parts}
+    everything = {**programs, **in_order}
     specs = {name: spec_of(kinds[name], type(each)) for name, each in everything.items()}
     told = {name: dict(_told(each)) for name, each in everything.items()}
 
@@ -74,8 +72,8 @@ def describe_pair(model: nn.Module, guide: nn.Module, given: Mapping[str, Any]) 
     settings |= {name: given[name] for name in ARCHITECTURE if name in given}
     given = {name: value for name, value in given.items() if name not in settings}
     options: dict[str, Any] = {}
-    for name, values in ((n, told[n]) for n in programs):
-        for argument, value in values.items():
+    for name in programs:
+        for argument, value in told[name].items():
             known = settings if argument in ARCHITECTURE else options
             if known.setdefault(argument, value) != value:
                 raise UserError(
