@@ -58,8 +58,8 @@ def describe_pair(model: nn.Module, guide: nn.Module, given: Mapping[str, Any]) 
     parts = _parts_of(programs)
     kinds = {"model": "models", "guide": "guides", **PARTS}
     # Where they differ, the decoder's value is the setting and the prior's an option.
-    in_order = {name: parts[name] for name in ("decoder", "encoder", "prior") if name in parts}
-    everything = {**programs, **in_order}
+    everything = dict(programs)
+    everything |= {name: parts[name] for name in ("decoder", "encoder", "prior") if name in parts}
     specs = {name: spec_of(kinds[name], type(each)) for name, each in everything.items()}
     told = {name: dict(_told(each)) for name, each in everything.items()}
 
