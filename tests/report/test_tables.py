@@ -96,6 +96,12 @@ def test_warnings_and_notes_stand_below_the_table_with_what_to_try():
     assert "warning" not in evaluation_table(RESULT)
 
 
+@pytest.mark.parametrize("known", [{"has_family": False}, {"proposal": "refined"}])
+def test_a_proposal_that_would_change_nothing_is_not_advised(known):
+    text = evaluation_table(RESULT | {"warnings": ["heavy tails"]} | known)
+    assert text.splitlines()[-1] == "  try: a larger --num-samples"
+
+
 def test_borderline_units_are_named():
     assert rows(borderline_units=[4, 17])["active units"].strip() == "3 of 32; borderline: 4, 17"
 
