@@ -17,8 +17,8 @@ from pyro_textvae.run_folder.quantities import Quantity
 
 _CAPTION = (
     "Nats per sentence are summed over its tokens; <eos> counts as a token, <bos> and <pad> do "
-    "not. The nll is an upper bound in expectation; so is the evidence lower bound, shown as minus "
-    "itself. The Monte Carlo error is that of the draws, the sampling error that of the sentences."
+    "not. The nll is an upper bound in expectation; so is minus the evidence lower bound, which lies "
+    "above the nll up to the error of the draws. The Monte Carlo error is that of the draws, the sampling error that of the sentences."
 )
 
 
