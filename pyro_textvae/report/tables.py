@@ -77,6 +77,7 @@ def _remarks(result: Mapping[str, Any]) -> list[str]:
     if result.get("warnings"):
         remarks.append(("try", _what_to_try(result)))
     remarks += [("note", text) for text in result.get("notes") or []]
+    remarks += [("left out", text) for text in result.get("left_out") or []]
     remarks += [("not checked", text) for text in check.get("left_out") or []]
     return [
         textwrap.fill(f"{kind}: {text}", _WIDTH, initial_indent="  ", subsequent_indent="    ")

@@ -108,6 +108,15 @@ def test_borderline_units_are_named():
     assert rows(borderline_units=[4, 17])["active units"].strip() == "3 of 32; borderline: 4, 17"
 
 
+def test_units_are_counted_among_those_that_have_a_variance():
+    known = {"active_units": 1, "latent_dim": 3, "unit_variance": [0.5, 0.0, None]}
+    assert rows(**known)["active units"].strip() == "1 of 2"
+    reason = "the prior of latent site 'z' differs between sentences"
+    absent = {"active_units": None, "unit_variance": [None] * 3, "left_out": [reason]}
+    assert rows(**known | absent)["active units"].strip() == "-"
+    assert f"left out: {reason}" in evaluation_table(RESULT | known | absent)
+
+
 CHECK = {
     "annealing": {
         "random": {"mean": 0.05, "standard_error": 0.01, "num_sentences": 50, "warns": True},
