@@ -121,7 +121,7 @@ def _proposals(
                 "num_sentences": scored.num_sentences,
                 "nll": scored.nll,
                 "nll_standard_error": scored.nll_standard_error,
-                "median_ess": scored.ess.median().item(),
+                "median_ess": scored.median_ess,
                 "heavy_tail_share": scored.heavy_tail_share,
             }
         )

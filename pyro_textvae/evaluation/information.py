@@ -109,6 +109,18 @@ class Information:
     num_draws: int
     left_out: tuple[str, ...] = ()
 
+    @property
+    def not_finite(self) -> list[str]:
+        """Names of the numbers that are there and not finite; of errors, those of one draw are."""
+        present = {f.name: getattr(self, f.name) for f in fields(self)}
+        return [
+            name
+            for name, value in present.items()
+            if isinstance(value, float)
+            and not math.isfinite(value)
+            and not name.endswith("_standard_error")
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain numbers and lists; None for what is missing or not finite.
 

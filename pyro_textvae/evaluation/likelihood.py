@@ -20,6 +20,7 @@ from pyro_textvae.evaluation.families import GaussianFamily
 from pyro_textvae.evaluation.importance.partial_results import partial_results
 from pyro_textvae.evaluation.importance.posteriors import Posteriors
 from pyro_textvae.evaluation.importance.proposal import Proposal
+from pyro_textvae.evaluation.importance.resolution import Resolution
 from pyro_textvae.evaluation.importance.result import LogLikelihood
 from pyro_textvae.evaluation.importance.running_weights import (
     RunningWeights,
@@ -180,6 +181,10 @@ def log_likelihood(
     )
 
 
+_ERRORS = ("standard_error", "ess", "khat", "curve_error")
+"""What draws that are all alike say nothing of."""
+
+
 @dataclass(frozen=True)
 class _Settings:
     """What an estimate depends on, and how much is decoded at once."""
@@ -214,7 +219,17 @@ def _score(
 ) -> dict[str, Tensor]:
     """The columns of :class:`LogLikelihood` for one batch."""
     posteriors = Posteriors(model, guide, batch, settings.seed)
-    target = Target(model, batch, max_tokens=settings.max_tokens, plates=posteriors.plates)
+    resolution = Resolution(
+        {name: posterior for name, (posterior, _) in posteriors.distributions.items()},
+        len(posteriors.keys),
+    )
+    target = Target(
+        model,
+        batch,
+        max_tokens=settings.max_tokens,
+        plates=posteriors.plates,
+        resolution=resolution,
+    )
     tokens = num_tokens_of(batch[TOKENS]).cpu()
     if not posteriors.names:
         return _exact(target, settings.num_samples) | {"tokens": tokens}
@@ -247,6 +262,8 @@ def _score(
         unfinished = unfinished[~(error <= settings.target_standard_error)]
         if not len(unfinished):
             break
+    for name in _ERRORS:
+        columns[name][resolution.lost] = torch.nan
     sampled_kl = columns.pop("sampled_kl")
     return columns | {
         "kl": sampled_kl if posteriors.kl is None else posteriors.kl,

@@ -118,7 +118,8 @@ def _read_evaluation(folder: RunFolder, name: str) -> tuple[dict[str, Any] | Non
         return None, _note(error, error.command)
     if isinstance(evaluation.get("nll"), float):
         return evaluation, None
-    text = f"The evaluation of {name} has no finite nll."
+    reasons = "; ".join(map(str, evaluation.get("warnings") or ()))
+    text = f"The evaluation of {name} has no finite nll{reasons and f' ({reasons})'}."
     return None, Note(text, "missing", evaluate_command(folder.path))
 
 

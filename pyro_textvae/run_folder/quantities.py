@@ -452,7 +452,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         heading="share with k-hat above 0.7",
         line="  khat above 0.7",
         text="{heavy_tail_share} of sentences",
-        unknown="- (needs K >= 100)",
+        unknown="- (needs K >= 100, and draws that differ)",
         kind="share",
         digits=1,
         averaged=("khat %", 0),

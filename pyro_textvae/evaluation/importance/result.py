@@ -24,6 +24,7 @@ SMALLEST_ESS = 50.0
 LARGEST_WEIGHT = 0.2
 SLOW_RATIO = 0.7
 SLOW_INCREMENT = 0.01
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class LogLikelihood:
         log (1/K) sum_k p(x, z_k) / r(z_k | x), z_k drawn from the proposal r (the guide, unless
         another was asked for): in expectation a lower bound of log p(x).
     standard_error
-        Monte Carlo standard error of ``log_px`` (delta method).
+        Monte Carlo standard error of ``log_px`` (delta method). NaN, like ``ess`` and ``khat``,
+        where the draws cannot be told apart: see :attr:`unresolved`.
     ess
         Effective sample size of the K weights.
     khat
@@ -157,6 +159,19 @@ class LogLikelihood:
         return (defined > HEAVY_TAIL).double().mean().item()
 
     @cached_property
+    def median_ess(self) -> float:
+        """Median of ``ess`` over the sentences that have one."""
+        return self.ess.nanmedian().item()
+
+    @cached_property
+    def unresolved(self) -> Tensor:
+        """Sentences whose draws cannot be told apart in the precision of the guide.
+
+        They have a ``log_px``, and no error that could be known.
+        """
+        return self.log_px.isfinite() & self.ess.isnan()
+
+    @cached_property
     def flagged(self) -> Tensor:
         """Sentences whose own estimate rests on few of its draws.
 
@@ -214,24 +229,47 @@ class LogLikelihood:
         The limits are those that told good guides from bad ones on models of known likelihood.
         """
         if self.exact:
-            return []
-        messages = []
+            return self._of_single_sentences()
+        messages = self._of_single_sentences()
         heavy = self.heavy_tail_share
         if heavy is not None and heavy > UNTRUSTED_SHARE:
             messages.append(
                 f"{100 * heavy:.0f} % of sentences have weights with a heavy tail (k-hat above "
                 f"{HEAVY_TAIL}): the nll may be too high by more than its error"
             )
-        if self.doubling_ratio > SLOW_RATIO and self.doubling_increment > SLOW_INCREMENT:
+        slow = self.doubling_ratio > SLOW_RATIO and self.doubling_increment > SLOW_INCREMENT
+        if slow and math.isfinite(self.doubling_increment):
             messages.append(
                 f"the nll still falls by {self.doubling_increment:.3f} nats with the last doubling "
                 f"of K, {self.doubling_ratio:.2f} times as much as with the one before"
             )
-        if self.num_samples >= 2 * SMALLEST_ESS and self.ess.median() < SMALLEST_ESS:
+        if self.num_samples >= 2 * SMALLEST_ESS and self.median_ess < SMALLEST_ESS:
             messages.append(
                 f"half of the sentences have an effective sample size below {SMALLEST_ESS:.0f} "
-                f"(median {self.ess.median():.1f} of {self.num_samples})"
+                f"(median {self.median_ess:.1f} of {self.num_samples})"
             )
+        return messages
+
+    def _of_single_sentences(self) -> list[str]:
+        """What is wrong with some sentences, with how many and which they are."""
+        messages = []
+        if self.unresolved.any():
+            messages.append(
+                f"{_which(self.unresolved)}: the draws of the latents are all alike in the "
+                "precision of the guide, so the log-likelihood is that of a point and its error "
+                "is not known; the posterior is too narrow for its mean"
+            )
+        reasons = {
+            "log-likelihood": (self.log_px, "the nll is not finite"),
+            "bound": (self.elbo, "the elbo is not finite"),
+        }
+        if self.num_samples > 1:
+            settled = self.log_px.isfinite() & ~self.unresolved
+            error = self.standard_error.where(settled, 0.0)
+            reasons["standard error"] = (error, "the error of the nll is not known")
+        for name, (column, what) in reasons.items():
+            if not column.isfinite().all():
+                messages.append(f"{_which(~column.isfinite())}: no finite {name}, so {what}")
         return messages
 
     def sentence_columns(self) -> dict[str, Tensor]:
@@ -256,3 +294,15 @@ def error_of_mean(errors: Tensor, keys: Tensor) -> float:
     _, group = keys.unique(return_inverse=True)
     sums = torch.zeros(int(group.max()) + 1, dtype=errors.dtype).index_add(0, group, errors)
     return sums.norm().item() / len(errors)
+
+
+def _which(rows: Tensor) -> str:
+    """How many sentences, and the places of the first of them in the split.
+
+    >>> _which(torch.tensor([False, True, True]))
+    '2 of 3 sentences (index 1, 2)'
+    """
+    places = rows.nonzero().flatten().tolist()
+    named = ", ".join(map(str, places[:_MOST_NAMED]))
+    more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
+    return f"{len(places)} of {len(rows)} sentences (index {named}{more})"
