@@ -125,6 +125,7 @@ def log_likelihood(
     exact = False
     points: list[str] = []
     has_family = True
+    beside_text: list[str] = []
     done = total = 0.0
     with (
         partial_results(partial, identity) as kept,
@@ -142,6 +143,8 @@ def log_likelihood(
                 exact = not first.names
                 points = first.points
                 has_family = first.family is not None
+                beside_text = first.beside_text
+                notes += _on_joint(beside_text)
                 notes += _on_points(points, num_samples)
                 if quasi_random and not (exact or isinstance(first.family, GaussianFamily)):
                     raise ValueError(
@@ -161,7 +164,8 @@ def log_likelihood(
             rows.append((number, columns, getattr(batch, "indices", None)))
             done += columns["log_px"].sum().item()
             total += len(keys)
-            bar.set_postfix_str(f"nll {-done / total:.3f}")
+            name = "nll_joint" if beside_text else "nll"
+            bar.set_postfix_str(f"{name} {-done / total:.3f}")
     rows = sorted(gather(rows), key=lambda row: row[0])
     if not rows:
         raise ValueError("there is no batch to score: the split is empty")
@@ -177,6 +181,7 @@ def log_likelihood(
         notes=tuple(notes),
         points=tuple(points),
         has_family=has_family,
+        beside_text=tuple(beside_text),
         identity=identity,
     )
 
@@ -316,6 +321,17 @@ def _on_points(points: list[str], num_samples: int) -> list[str]:
             f"{reason}: its weights have no meaning; train the model with another guide"
         )
     return [f"{reason}: the nll is minus the log of p(x, z) at that point"]
+
+
+def _on_joint(beside_text: list[str]) -> list[str]:
+    """What to say where more than the text is observed."""
+    if not beside_text:
+        return []
+    names = ", ".join(map(repr, beside_text))
+    return [
+        f"the model observes {names} beside the text: nll_joint, elbo and reconstruction are of "
+        "all of that together; the nll, perplexity and bits of the text alone are not known"
+    ]
 
 
 def _check_precision(model: nn.Module) -> None:

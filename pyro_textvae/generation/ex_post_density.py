@@ -148,11 +148,18 @@ def fit_ex_post_density(
         log_density=log_density.mean().item(),
         log_prior=log_prior.mean().item(),
         gain=gains.mean().item(),
-        gain_standard_error=gains.std().item() / math.sqrt(max(len(gains), 1)),
+        gain_standard_error=_error_of_mean(gains),
         num_sentences=len(fitted.z),
         num_held_out=num_held_out,
         num_not_finite=num_held_out - len(gains),
     )
+
+
+def _error_of_mean(values: Tensor) -> float:
+    """Standard error of the mean; NaN below two values."""
+    if len(values) < 2:
+        return math.nan
+    return values.std().item() / math.sqrt(len(values))
 
 
 def _draw(model: nn.Module, guide: nn.Module, batches: Batches) -> tuple[str, LatentDraws]:

@@ -116,7 +116,7 @@ def _read_evaluation(folder: RunFolder, name: str) -> tuple[dict[str, Any] | Non
         evaluation = read_evaluation(folder.path)
     except EvaluationError as error:
         return None, _note(error, error.command)
-    if isinstance(evaluation.get("nll"), float):
+    if isinstance(evaluation.get("nll"), float) or evaluation.get("nll_joint") is not None:
         return evaluation, None
     reasons = "; ".join(map(str, evaluation.get("warnings") or ()))
     text = f"The evaluation of {name} has no finite nll{reasons and f' ({reasons})'}."

@@ -187,7 +187,19 @@ def _of_likelihood(
     likelihood: LogLikelihood, words: int | None, characters: int | None
 ) -> dict[str, Any]:
     total_nll = -likelihood.log_px.sum().item()
-    return {
+    joint: dict[str, Any] = {}
+    if likelihood.beside_text:
+        words = characters = None
+        joint = {
+            "beside_text": list(likelihood.beside_text),
+            "nll_joint": likelihood.nll_joint,
+            "nll_joint_standard_error": likelihood.nll_standard_error,
+            # Errors and growth are those of nll_joint, and would stand under the name of the nll.
+            **dict.fromkeys(("nll", "nll_standard_error", "nll_sampling_error")),
+            **dict.fromkeys(("ppl", "ppl_elbo")),
+            "curve": [],
+        }
+    values = {
         "num_sentences": likelihood.num_sentences,
         "num_tokens": likelihood.num_tokens,
         "exact": likelihood.exact,
@@ -216,8 +228,12 @@ def _of_likelihood(
         "curve": likelihood.growth,
         **({} if likelihood.has_family else {"has_family": False}),
         "warnings": list(likelihood.warnings),
-        "notes": [*likelihood.notes, *([_CUT] if characters is None else [])],
+        "notes": [
+            *likelihood.notes,
+            *([_CUT] if characters is None and not likelihood.beside_text else []),
+        ],
     }
+    return values | joint
 
 
 def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokenizer) -> Corpus:

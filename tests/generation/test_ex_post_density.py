@@ -59,7 +59,7 @@ class FarOut(TwoPlaces):
     """Those that begin with 5 lie where no number holds the density of the prior."""
 
     def forward(self, tokens):
-        far = torch.where((tokens[:, :1] == 5), 1e200, 1.0).double()
+        far = 1 + 1e200 * (tokens[:, :1] == 5).double()
         with pyro.plate("data", len(tokens)):
             pyro.sample("z", dist.Normal(far * torch.ones(2).double(), SCALE * far).to_event(1))
 

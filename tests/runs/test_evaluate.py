@@ -5,6 +5,7 @@ import math
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -370,3 +371,31 @@ def test_a_guide_that_collapsed_to_a_point_is_warned_of(trained, tmp_path, capsy
     assert main(["report", str(run)]) == 0
     page = (run / "report" / "report.html").read_text()
     assert "the draws of the latents are all alike" in page
+
+
+def test_nll_of_text_and_label_has_a_name_of_its_own(tmp_path, capsys):
+    lines = [f"{n % 2}\tthe {'good' if n % 2 else 'bad'} cat {n} sleeps" for n in range(200)]
+    text = tmp_path / "labelled.tsv"
+    text.write_text("\n".join(["label\ttext", *lines]) + "\n")
+    program = Path(__file__).parents[1] / "programs" / "observed_label.py:ObservedLabelVAE"
+    runs = []
+    for name in "ab":
+        changes = {"data": str(text), "label_column": "label", "model": str(program)}
+        run = run_of(tmp_path / name, num_sentences=None, **changes)
+        runs.append(str(run))
+        arguments = ["evaluate", str(run), "--split", "train", "--num-samples", "8", "--trust-code"]
+        assert main([*arguments, "--report", "false"]) == 0
+    printed = capsys.readouterr().out
+    found = json.loads((run / "evaluation.json").read_text())
+    assert found["beside_text"] == ["y"]
+    absent = "nll nll_standard_error nll_sampling_error ppl ppl_elbo bits_per_word"
+    assert {found[name] for name in absent.split()} == {None}
+    shown = f"nll_joint, K = 8        {found['nll_joint']:.3f} +- "
+    assert shown in re.sub(" {8,}", " " * 8, printed)
+    assert re.search(r"\n  nll, K = 8 +- \(see below\)\n", printed)
+    assert "perplexity" not in re.sub(r"perplexity +-\n|the nll, perplexity", "", printed)
+    assert main(["report", str(run), "--trust-code"]) == 0
+    page = (run / "report" / "report.html").read_text()
+    assert f"{found['nll_joint']:.3f}" in page
+    assert main(["compare", *runs]) == 2
+    assert "are of the text and of 'y' together" in capsys.readouterr().err

@@ -72,7 +72,9 @@ class LogLikelihood:
 
     ``notes`` say what a reader has to know of how the numbers were made. ``points`` are the latent
     sites whose posteriors have no density, so that there is no likelihood. ``has_family`` says
-    whether another proposal than the guide can be made for its posteriors. ``identity`` is the hash
+    whether another proposal than the guide can be made for its posteriors. ``beside_text`` are the
+    observed sites that are not the text: ``log_px`` and the bound are of all of them together then,
+    ``nll_joint`` has the mean, and ``nll`` and what is made of it are NaN. ``identity`` is the hash
     by which finished sentences were kept in a file; None where none was asked for.
     """
 
@@ -98,6 +100,7 @@ class LogLikelihood:
     notes: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
     has_family: bool = True
+    beside_text: tuple[str, ...] = ()
     identity: str | None = None
 
     @cached_property
@@ -117,7 +120,12 @@ class LogLikelihood:
 
     @cached_property
     def nll(self) -> float:
-        """Negative log-likelihood, nats per sentence."""
+        """Negative log-likelihood of the text, nats per sentence; NaN where it is not known."""
+        return math.nan if self.beside_text else self.nll_joint
+
+    @cached_property
+    def nll_joint(self) -> float:
+        """Negative log-likelihood of all that is observed, nats per sentence."""
         return -self.log_px.mean().item()
 
     @cached_property
@@ -135,17 +143,17 @@ class LogLikelihood:
     @cached_property
     def ppl(self) -> float:
         """Perplexity: exp(total nll / total tokens)."""
-        return perplexity(-self.log_px.sum().item(), self.num_tokens)
+        return perplexity(self._total(self.log_px), self.num_tokens)
 
     @cached_property
     def ppl_elbo(self) -> float:
         """The same from the evidence lower bound: an upper bound of the perplexity."""
-        return perplexity(-self.elbo.sum().item(), self.num_tokens)
+        return perplexity(self._total(self.elbo), self.num_tokens)
 
     @cached_property
     def bits_per_word(self) -> float:
         """Bits per token; with a word tokenizer a token is a word or an ``<eos>``."""
-        return bits(-self.log_px.sum().item(), self.num_tokens)
+        return bits(self._total(self.log_px), self.num_tokens)
 
     @cached_property
     def heavy_tail_share(self) -> float | None:
@@ -284,6 +292,10 @@ class LogLikelihood:
             "kl": self.kl,
             "num_samples": self.num_draws,
         }
+
+    def _total(self, column: Tensor) -> float:
+        """Nats of the text in all; NaN where they are not known."""
+        return math.nan if self.beside_text else -column.sum().item()
 
     def _error_of_mean(self, errors: Tensor) -> float:
         return error_of_mean(errors, self.keys)

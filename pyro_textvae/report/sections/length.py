@@ -95,6 +95,10 @@ def length(runs: Sequence[RunRecord]) -> Section:
     for run in runs:
         if run.sentences is None:
             continue
+        if (run.evaluation or {}).get("nll_joint") is not None:
+            text = f"The nll of the text alone is not known of {run.name}: more is observed."
+            unknown.append(Note(text, "missing"))
+            continue
         known = run.sentences["log_px"].isfinite()
         if known.any():
             columns = run.sentences["num_tokens"][known], -run.sentences["log_px"][known]
