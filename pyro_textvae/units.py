@@ -13,7 +13,7 @@ UNITS = "nats per sentence, summed over its tokens; <eos> counted, <bos> and <pa
 def perplexity(total_nll: float, count: int) -> float:
     """exp(nats / count); with count = words + one ``<eos>`` a sentence, the usual perplexity."""
     exponent = total_nll / count
-    return math.exp(exponent) if exponent < 700 else math.inf
+    return math.inf if exponent >= 700 else math.exp(exponent)
 
 
 def bits(total_nll: float, count: int) -> float:

@@ -119,9 +119,10 @@ def _proposals(
                 "decoder_evaluations": int(scored.decoder_evaluations.sum()),
                 "num_samples": num_samples,
                 "num_sentences": scored.num_sentences,
+                **({"nll_joint": scored.nll_joint} if scored.beside_text else {}),
                 "nll": scored.nll,
                 "nll_standard_error": scored.nll_standard_error,
-                "median_ess": scored.ess.median().item(),
+                "median_ess": scored.median_ess,
                 "heavy_tail_share": scored.heavy_tail_share,
             }
         )

@@ -168,12 +168,13 @@ def _check_same_sentences(a: ScoredSentences, b: ScoredSentences) -> None:
 def _check_known(name: str, scored: ScoredSentences) -> None:
     for field, remedy in (
         ("log_px", "leave the sentence out of both"),
-        ("standard_error", "score it with at least 2 draws"),
+        ("standard_error", "score it with at least 2 draws, which differ from each other"),
     ):
         unknown = (~getattr(scored, field).isfinite()).nonzero()
         if len(unknown):
+            count = f", the first of {len(unknown)} such," if len(unknown) > 1 else ""
             raise ValueError(
-                f"sentence {int(unknown[0])} has no finite {field} in {name}: {remedy}"
+                f"sentence {int(unknown[0])}{count} has no finite {field} in {name}: {remedy}"
             )
 
 

@@ -20,6 +20,7 @@ from pyro_textvae.evaluation.families import GaussianFamily
 from pyro_textvae.evaluation.importance.partial_results import partial_results
 from pyro_textvae.evaluation.importance.posteriors import Posteriors
 from pyro_textvae.evaluation.importance.proposal import Proposal
+from pyro_textvae.evaluation.importance.resolution import Resolution
 from pyro_textvae.evaluation.importance.result import LogLikelihood
 from pyro_textvae.evaluation.importance.running_weights import (
     RunningWeights,
@@ -123,6 +124,8 @@ def log_likelihood(
     rows: list[tuple[int, dict[str, Tensor], Tensor | None]] = []
     exact = False
     points: list[str] = []
+    has_family = True
+    beside_text: list[str] = []
     done = total = 0.0
     with (
         partial_results(partial, identity) as kept,
@@ -139,6 +142,9 @@ def log_likelihood(
                 first = Posteriors(model, guide, batch, seed)
                 exact = not first.names
                 points = first.points
+                has_family = first.family is not None
+                beside_text = first.beside_text
+                notes += _on_joint(beside_text)
                 notes += _on_points(points, num_samples)
                 if quasi_random and not (exact or isinstance(first.family, GaussianFamily)):
                     raise ValueError(
@@ -158,7 +164,8 @@ def log_likelihood(
             rows.append((number, columns, getattr(batch, "indices", None)))
             done += columns["log_px"].sum().item()
             total += len(keys)
-            bar.set_postfix_str(f"nll {-done / total:.3f}")
+            name = "nll_joint" if beside_text else "nll"
+            bar.set_postfix_str(f"{name} {-done / total:.3f}")
     rows = sorted(gather(rows), key=lambda row: row[0])
     if not rows:
         raise ValueError("there is no batch to score: the split is empty")
@@ -173,8 +180,14 @@ def log_likelihood(
         exact=exact,
         notes=tuple(notes),
         points=tuple(points),
+        has_family=has_family,
+        beside_text=tuple(beside_text),
         identity=identity,
     )
+
+
+_ERRORS = ("standard_error", "ess", "khat", "curve_error")
+"""What draws that are all alike say nothing of."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +224,17 @@ def _score(
 ) -> dict[str, Tensor]:
     """The columns of :class:`LogLikelihood` for one batch."""
     posteriors = Posteriors(model, guide, batch, settings.seed)
-    target = Target(model, batch, max_tokens=settings.max_tokens, plates=posteriors.plates)
+    resolution = Resolution(
+        {name: posterior for name, (posterior, _) in posteriors.distributions.items()},
+        len(posteriors.keys),
+    )
+    target = Target(
+        model,
+        batch,
+        max_tokens=settings.max_tokens,
+        plates=posteriors.plates,
+        resolution=resolution,
+    )
     tokens = num_tokens_of(batch[TOKENS]).cpu()
     if not posteriors.names:
         return _exact(target, settings.num_samples) | {"tokens": tokens}
@@ -244,6 +267,8 @@ def _score(
         unfinished = unfinished[~(error <= settings.target_standard_error)]
         if not len(unfinished):
             break
+    for name in _ERRORS:
+        columns[name][resolution.lost] = torch.nan
     sampled_kl = columns.pop("sampled_kl")
     return columns | {
         "kl": sampled_kl if posteriors.kl is None else posteriors.kl,
@@ -296,6 +321,17 @@ def _on_points(points: list[str], num_samples: int) -> list[str]:
             f"{reason}: its weights have no meaning; train the model with another guide"
         )
     return [f"{reason}: the nll is minus the log of p(x, z) at that point"]
+
+
+def _on_joint(beside_text: list[str]) -> list[str]:
+    """What to say where more than the text is observed."""
+    if not beside_text:
+        return []
+    names = ", ".join(map(repr, beside_text))
+    return [
+        f"the model observes {names} beside the text: nll_joint, elbo and reconstruction are of "
+        "all of that together; the nll, perplexity and bits of the text alone are not known"
+    ]
 
 
 def _check_precision(model: nn.Module) -> None:

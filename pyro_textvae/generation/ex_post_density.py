@@ -41,6 +41,8 @@ class ExPostDensity:
         How much higher the first is, on the same draws, and its error over the held-out sentences.
     num_sentences, num_held_out
         Sentences fitted to, and held out.
+    num_not_finite
+        Held-out sentences left out of the means, as one of their densities is not finite.
     """
 
     site: str
@@ -51,6 +53,7 @@ class ExPostDensity:
     gain_standard_error: float
     num_sentences: int
     num_held_out: int
+    num_not_finite: int = 0
 
     def latents(self, model: nn.Module, size: int, *, seed: int = 0) -> dict[str, Tensor]:
         """Draws ``(size, D)`` for :func:`pyro_textvae.generation.sample`, by site name."""
@@ -62,11 +65,21 @@ class ExPostDensity:
     def describe(self) -> str:
         """What it is and what it changes, in one line."""
         components = len(self.mixture.log_weights)
+        fitted = f"{components} Gaussians fitted to {self.num_sentences:,} latents; "
+        if self.num_not_finite == self.num_held_out:
+            return (
+                f"{fitted}warning: none of {self.num_held_out:,} held-out latents has a finite "
+                "density under them and under the prior, so nothing is known of the fit"
+            )
+        left_out = (
+            f"; warning: {self.num_not_finite:,} of them left out, whose density is not finite"
+            if self.num_not_finite
+            else ""
+        )
         return (
-            f"{components} Gaussians fitted to {self.num_sentences:,} latents; "
-            f"{self.num_held_out:,} held-out latents: log-density {self.log_density:.3f} under "
-            f"them, {self.log_prior:.3f} under the prior, {self.gain:+.3f} +- "
-            f"{self.gain_standard_error:.3f} nats per sentence"
+            f"{fitted}{self.num_held_out:,} held-out latents: log-density "
+            f"{self.log_density:.3f} under them, {self.log_prior:.3f} under the prior, "
+            f"{self.gain:+.3f} +- {self.gain_standard_error:.3f} nats per sentence{left_out}"
         )
 
 
@@ -115,20 +128,38 @@ def fit_ex_post_density(
                 f"{num_components} components cannot be fitted to {len(fitted.z)} sentences: give "
                 "a smaller number of components"
             )
+        distinct = len(fitted.z.unique(dim=0))
+        if distinct < num_components:
+            raise UserError(
+                f"the latents of {len(fitted.z)} sentences are {distinct} points in the precision "
+                f"of the guide, and {num_components} components cannot be fitted to them: sample "
+                "from the prior instead"
+            )
         mixture = _fit(fitted.z.double().cpu(), num_components, seed)
         log_density = mixture.log_prob(unseen.z.double().cpu())
     log_prior = unseen.log_prior.cpu()
     gains = log_density - log_prior
+    finite = log_density.isfinite() & log_prior.isfinite()
+    num_held_out = len(gains)
+    log_density, log_prior, gains = log_density[finite], log_prior[finite], gains[finite]
     return ExPostDensity(
         site=site,
         mixture=mixture,
         log_density=log_density.mean().item(),
         log_prior=log_prior.mean().item(),
         gain=gains.mean().item(),
-        gain_standard_error=gains.std().item() / math.sqrt(len(gains)),
+        gain_standard_error=_error_of_mean(gains),
         num_sentences=len(fitted.z),
-        num_held_out=len(gains),
+        num_held_out=num_held_out,
+        num_not_finite=num_held_out - len(gains),
     )
+
+
+def _error_of_mean(values: Tensor) -> float:
+    """Standard error of the mean; NaN below two values."""
+    if len(values) < 2:
+        return math.nan
+    return values.std().item() / math.sqrt(len(values))
 
 
 def _draw(model: nn.Module, guide: nn.Module, batches: Batches) -> tuple[str, LatentDraws]:

@@ -204,6 +204,8 @@ def _seed_error(rows: Sequence[Mapping[str, Any]]) -> tuple[float | None, int]:
     add up, with a rest of one variance for all cells.
     """
     nlls = [{run["train_seed"]: run["nll"] for run in row["runs"]} for row in rows]
+    if any(None in of_cell.values() for of_cell in nlls):
+        return None, 0
     seeds = sorted(set.intersection(*(set(of_cell) for of_cell in nlls)))
     freedom = (len(rows) - 1) * (len(seeds) - 1)
     if freedom < 1:

@@ -9,6 +9,9 @@ from typing import Any
 from pyro.distributions import Unit
 from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
+from torch import Tensor
+
+from pyro_textvae.contract import TEXT_SITE
 
 
 def random_sites(trace: Trace) -> list[tuple[str, Any]]:
@@ -21,6 +24,18 @@ def random_sites(trace: Trace) -> list[tuple[str, Any]]:
         and not site_is_subsample(site)
         and not site["infer"].get("_deterministic")
     ]
+
+
+def observed_beside_text(trace: Trace, tokens: Tensor) -> list[str]:
+    """Names of the observed sites that are not the text: labels, factors.
+
+    :param tokens: the text, by which its site is known where none is named ``"x"``.
+    """
+    observed = [(name, site) for name, site in random_sites(trace) if site["is_observed"]]
+    names = [name for name, _ in observed]
+    if TEXT_SITE in names:
+        return [name for name in names if name != TEXT_SITE]
+    return [name for name, site in observed if site["value"] is not tokens] if names[1:] else []
 
 
 def latent_sites(trace: Trace) -> list[tuple[str, Any]]:

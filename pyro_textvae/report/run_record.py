@@ -121,9 +121,10 @@ def _read_evaluation(folder: RunFolder, name: str) -> tuple[dict[str, Any] | Non
         evaluation = read_evaluation(folder.path)
     except EvaluationError as error:
         return None, _note(error, error.command)
-    if isinstance(evaluation.get("nll"), float):
+    if isinstance(evaluation.get("nll"), float) or evaluation.get("nll_joint") is not None:
         return evaluation, None
-    text = f"The evaluation of {name} has no finite nll."
+    reasons = "; ".join(map(str, evaluation.get("warnings") or ()))
+    text = f"The evaluation of {name} has no finite nll{reasons and f' ({reasons})'}."
     return None, Note(text, "missing", evaluate_command(folder.path))
 
 

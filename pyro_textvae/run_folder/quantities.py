@@ -154,9 +154,12 @@ def _proposal_and_settings(result: Mapping[str, Any]) -> str | None:
 
 
 def _active_of_all(result: Mapping[str, Any]) -> str | None:
-    if not result.get("latent_dim"):
+    active, dims = result.get("active_units"), result.get("latent_dim")
+    if active is None or not dims:
         return None
-    return f"{result['active_units']} of {result['latent_dim']}"
+    # Some dimensions have no variance to go by.
+    counted = [value for value in result.get("unit_variance") or [] if value is not None]
+    return f"{active} of {len(counted) or dims}"
 
 
 def _borderline(result: Mapping[str, Any]) -> str:
@@ -292,12 +295,33 @@ QUANTITIES: tuple[Quantity, ...] = (
         heading="nll",
         line="nll, K = {num_samples:d}",
         text=f"{{nll}} (Monte Carlo) {NATS}",
+        unknown="- (see below)",
         exact=("nll", f"{{nll}} {NATS}, exact: there is no latent"),
         unit=NATS,
         error="nll_standard_error",
         needs_latent=False,
         compared=True,
         averaged=("nll", 3),
+    ),
+    Quantity(
+        "nll_joint",
+        "likelihood",
+        label="nll of the text and of what is observed beside it ± Monte Carlo error",
+        heading="nll_joint",
+        line="nll_joint, K = {num_samples:d}",
+        text=f"{{nll_joint}} (Monte Carlo) {NATS}, of the text and of what is observed beside it",
+        exact=("nll_joint", f"{{nll_joint}} {NATS}, of the text and of what is observed beside it"),
+        line_when="known",
+        unit=NATS,
+        error="nll_joint_standard_error",
+        needs_latent=False,
+        of=lambda result: result.get("nll_joint"),
+    ),
+    Quantity(
+        "nll_joint_standard_error",
+        "likelihood",
+        unit=NATS,
+        of=lambda result: result.get("nll_joint_standard_error"),
     ),
     Quantity("nll_standard_error", "likelihood", heading="Monte Carlo error", unit=NATS),
     Quantity(
@@ -306,6 +330,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         label="sampling error of the nll",
         line="  over sentences",
         text="+- {nll_sampling_error} (another test set)",
+        unknown="-",
         unit=NATS,
         needs_latent=False,
     ),
@@ -323,13 +348,13 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "elbo",
         "bound",
-        label="evidence lower bound",
-        heading="elbo",
-        line="elbo",
-        text=f"{{elbo}} {NATS} (an upper bound of the nll)",
+        label="minus the evidence lower bound",
+        heading="-elbo",
+        line="-elbo",
+        text=f"{{elbo}} {NATS} (an upper bound of the nll, up to the error of the draws)",
         unit=NATS,
         compared=True,
-        averaged=("elbo", 2),
+        averaged=("-elbo", 2),
     ),
     Quantity("gap", "bound", unit=NATS, averaged=("gap", 2), of=_gap),
     Quantity("reconstruction", "bound", label="reconstruction", line="  reconstruction", unit=NATS),
@@ -351,6 +376,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         heading="ppl",
         line="perplexity",
         text="{ppl} (from the elbo {ppl_elbo})",
+        unknown="-",
         digits=2,
         needs_latent=False,
         compared=True,
@@ -426,7 +452,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         "active_units",
         "information",
         line="active units",
-        text="{active_units:d} of {latent_dim:d}{borderline}",
+        text="{active_of_all}{borderline}",
         kind="count",
         averaged=("au", 1),
     ),
@@ -449,7 +475,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         heading="share with k-hat above 0.7",
         line="  khat above 0.7",
         text="{heavy_tail_share} of sentences",
-        unknown="- (needs K >= 100)",
+        unknown="- (needs K >= 100, and draws that differ)",
         kind="share",
         digits=1,
         averaged=("khat %", 0),

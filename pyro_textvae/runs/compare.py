@@ -104,6 +104,13 @@ def compare_two(a: EvaluatedRun, b: EvaluatedRun, num_resamples: int, seed: int)
 
     :raises UserError: with their names, where sentences differ or have no estimate.
     """
+    for run in (a, b):
+        if run.evaluation.get("beside_text"):
+            names = ", ".join(map(repr, run.evaluation["beside_text"]))
+            raise UserError(
+                f"cannot compare a = {a.name} with b = {b.name}: the scores of {run.name} are of "
+                f"the text and of {names} together, not of the text"
+            )
     try:
         return compare(a, b, num_resamples=num_resamples, seed=seed)
     except ValueError as error:

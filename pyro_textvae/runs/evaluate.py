@@ -25,6 +25,7 @@ from pyro_textvae.processes import rank_and_size
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.environment import describe_environment
 from pyro_textvae.run_folder.files import plain_json, write_json
+from pyro_textvae.run_folder.quantities import quantity
 from pyro_textvae.run_folder.sentence_table import sentence_table_path, write_sentence_table
 from pyro_textvae.run_folder.weights_hash import load_with_hash
 from pyro_textvae.runs.load import (
@@ -96,11 +97,18 @@ def evaluate(
         raise UserError(f"{path} cannot be scored: {in_one_line(error)}") from error
     if likelihood.points:
         raise UserError(f"{path} cannot be scored: {likelihood.notes[0]}; use another guide")
+    if not likelihood.log_px.isfinite().any():
+        raise UserError(
+            f"{path} cannot be scored: none of its {likelihood.num_sentences} sentences has a "
+            "finite log-likelihood; the weights, or the densities of guide and prior, are beyond "
+            "what numbers can hold"
+        )
     rank, _ = rank_and_size()
     if rank > 0:
         return Evaluation({}, likelihood)
 
-    measured = information(pair.model, pair.guide, batches(), config.seed).to_dict()
+    of_latents = information(pair.model, pair.guide, batches(), config.seed)
+    measured = of_latents.to_dict()
     summary = corpus.summary()[config.split]
     result = {
         "run": str(path),
@@ -122,6 +130,11 @@ def evaluate(
         "seed": config.seed,
         "environment": describe_environment(),
     }
+    result["warnings"] += [
+        f"{quantity(name).label or name} is not finite: densities of guide or prior are beyond "
+        "what numbers can hold"
+        for name in of_latents.not_finite
+    ]
     if config.check:
         result["check"] = check(
             pair.model,
@@ -176,7 +189,19 @@ def _of_likelihood(
     likelihood: LogLikelihood, words: int | None, characters: int | None
 ) -> dict[str, Any]:
     total_nll = -likelihood.log_px.sum().item()
-    return {
+    joint: dict[str, Any] = {}
+    if likelihood.beside_text:
+        words = characters = None
+        joint = {
+            "beside_text": list(likelihood.beside_text),
+            "nll_joint": likelihood.nll_joint,
+            "nll_joint_standard_error": likelihood.nll_standard_error,
+            # Errors and growth are those of nll_joint, and would stand under the name of the nll.
+            **dict.fromkeys(("nll", "nll_standard_error", "nll_sampling_error")),
+            **dict.fromkeys(("ppl", "ppl_elbo")),
+            "curve": [],
+        }
+    values = {
         "num_sentences": likelihood.num_sentences,
         "num_tokens": likelihood.num_tokens,
         "exact": likelihood.exact,
@@ -196,16 +221,21 @@ def _of_likelihood(
         "proposal_settings": {k: v for k, v in likelihood.proposal.items() if k != "name"},
         "mean_draws": likelihood.num_draws.double().mean().item(),
         "decoder_evaluations": int(likelihood.decoder_evaluations.sum()),
-        "median_ess": likelihood.ess.median().item(),
+        "median_ess": likelihood.median_ess,
         "heavy_tail_share": likelihood.heavy_tail_share,
         "flagged_sentences": int(likelihood.flagged.sum()),
         "doubling_increment": likelihood.doubling_increment,
         "doubling_ratio": likelihood.doubling_ratio,
         "remaining_bias": likelihood.remaining_bias,
         "curve": likelihood.growth,
-        "warnings": likelihood.warnings,
-        "notes": [*likelihood.notes, *([_CUT] if characters is None else [])],
+        **({} if likelihood.has_family else {"has_family": False}),
+        "warnings": list(likelihood.warnings),
+        "notes": [
+            *likelihood.notes,
+            *([_CUT] if characters is None and not likelihood.beside_text else []),
+        ],
     }
+    return values | joint
 
 
 def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokenizer) -> Corpus:

@@ -203,14 +203,27 @@ def load_tokenizer(run: StoredRun) -> Tokenizer:
 def load_pair(run: StoredRun, *, device: str = "cpu") -> Pair:
     """Model and guide of a run, with the weights it kept, in evaluation mode.
 
-    :raises UserError: when the file of weights is missing, damaged or another run's.
+    :raises UserError: when the file of weights is missing, damaged or another run's, or holds NaN.
     """
     target = find_device(device)
     pair = build_pair(run.config, run.sizes, specs=run.specs)
     modules = pair.modules
     run.folder.load_weights(modules)
+    _check_weights(run, modules)
     modules.to(target).eval()
     return pair
+
+
+def _check_weights(run: StoredRun, modules: nn.Module) -> None:
+    """Refuse weights that make every number NaN."""
+    for name, parameter in modules.named_parameters():
+        missing = int(parameter.isnan().sum())
+        if missing:
+            raise UserError(
+                f"{missing:,} of {parameter.numel():,} numbers of the weight {name} of "
+                f"{run.folder.path} are NaN, so nothing can be computed with it: train it anew, "
+                "with a smaller learning rate or a smaller clip_norm"
+            )
 
 
 def load_corpus_of(

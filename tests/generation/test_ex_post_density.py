@@ -55,6 +55,26 @@ def test_mixture_is_the_aggregate_posterior(fitted):
     torch.testing.assert_close(mixture.log_weights.exp()[order], counts / 2000, rtol=0, atol=1e-6)
 
 
+class FarOut(TwoPlaces):
+    """Those that begin with 5 lie where no number holds the density of the prior."""
+
+    def forward(self, tokens):
+        far = 1 + 1e200 * (tokens[:, :1] == 5).double()
+        with pyro.plate("data", len(tokens)):
+            pyro.sample("z", dist.Normal(far * torch.ones(2).double(), SCALE * far).to_event(1))
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_densities_that_are_not_finite_are_counted_and_left_out(pair, share):
+    held_out = batches(80, share)
+    near = [{"tokens": torch.tensor([[4, 2]] * 40)}]
+    found = fit_ex_post_density(pair[0], FarOut(), near, held_out, num_components=2)
+    assert found.num_not_finite == 80 * share
+    told = "20 of them left out" if share < 1 else "none of 80 held-out latents has a finite dens"
+    assert f"warning: {told}" in found.describe()
+    assert "nan" not in found.describe()
+
+
 def test_gain_is_that_over_the_prior(fitted):
     """Held-out log-densities against the exact ones of the two places and of N(0, I)."""
     assert (fitted.site, fitted.num_sentences, fitted.num_held_out) == ("z", 2000, 800)

@@ -3,9 +3,12 @@
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 import pyro_textvae as tv
 from pyro_textvae import zoo
@@ -315,3 +318,84 @@ def test_doubtful_text_is_named_when_it_is_trained_on(tmp_path):
     last = next(line for line in lines[1:] if "sentences," in line)
     assert "names no column" not in last
     assert "another split too: 0 of train, 1 of valid, 1 of test" in last
+
+
+def with_weights(run, change):
+    """The run with its weights changed in place."""
+    weights = load_file(run / "model.safetensors")
+    change(weights)
+    save_file(weights, run / "model.safetensors")
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return run_of(tmp_path_factory.mktemp("of weights") / "run")
+
+
+def test_weights_that_are_nan_are_refused_by_every_command(trained, tmp_path, capsys):
+    run = shutil.copytree(trained, tmp_path / "run")
+    with_weights(run, lambda weights: weights["guide.loc.bias"][1:].fill_(math.nan))
+    for command in ("evaluate", "sample", "reconstruct"):
+        assert main([command, str(run)]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert f"2 of 3 numbers of the weight guide.loc.bias of {run} are NaN" in line
+
+
+def test_no_number_left_is_no_success(trained, tmp_path, capsys):
+    """Means so far out that the prior's density is zero for every draw."""
+    run = shutil.copytree(trained, tmp_path / "run")
+    with_weights(run, lambda weights: weights["guide.loc.bias"].fill_(1e30))
+    assert main(["evaluate", str(run), "--num-samples", "4"]) == 2
+    error = capsys.readouterr().err
+    assert "none of its 40 sentences has a finite log-likelihood" in error
+    assert not (run / "evaluation.json").exists()
+    assert main(["sample", str(run), "--size", "1", "--from", "aggregate"]) == 2
+    assert "the latents of 320 sentences are 1 points" in capsys.readouterr().err
+
+
+def test_a_guide_that_collapsed_to_a_point_is_warned_of(trained, tmp_path, capsys):
+    run = shutil.copytree(trained, tmp_path / "run")
+
+    def collapse(weights):
+        weights["guide.log_variance.weight"].zero_()
+        weights["guide.log_variance.bias"].fill_(-80.0)
+        weights["guide.loc.bias"].fill_(1.0)
+
+    with_weights(run, collapse)
+    assert main(["evaluate", str(run), "--num-samples", "100", "--report", "false"]) == 0
+    assert "warning: 40 of 40 sentences (index 0, 1, 2, 3, 4 and 35" in capsys.readouterr().out
+    found = json.loads((run / "evaluation.json").read_text())
+    assert found["nll_standard_error"] is found["median_ess"] is None
+    assert found["flagged_sentences"] == 40
+    assert main(["report", str(run)]) == 0
+    page = (run / "report" / "report.html").read_text()
+    assert "the draws of the latents are all alike" in page
+
+
+def test_nll_of_text_and_label_has_a_name_of_its_own(tmp_path, capsys):
+    lines = [f"{n % 2}\tthe {'good' if n % 2 else 'bad'} cat {n} sleeps" for n in range(200)]
+    text = tmp_path / "labelled.tsv"
+    text.write_text("\n".join(["label\ttext", *lines]) + "\n")
+    program = Path(__file__).parents[1] / "programs" / "observed_label.py:ObservedLabelVAE"
+    runs = []
+    for name in "ab":
+        changes = {"data": str(text), "label_column": "label", "model": str(program)}
+        run = run_of(tmp_path / name, num_sentences=None, **changes)
+        runs.append(str(run))
+        arguments = ["evaluate", str(run), "--split", "train", "--num-samples", "8", "--trust-code"]
+        assert main([*arguments, "--report", "false"]) == 0
+    printed = capsys.readouterr().out
+    found = json.loads((run / "evaluation.json").read_text())
+    assert found["beside_text"] == ["y"]
+    absent = "nll nll_standard_error nll_sampling_error ppl ppl_elbo bits_per_word"
+    assert {found[name] for name in absent.split()} == {None}
+    shown = f"nll_joint, K = 8        {found['nll_joint']:.3f} +- "
+    assert shown in re.sub(" {8,}", " " * 8, printed)
+    assert re.search(r"\n  nll, K = 8 +- \(see below\)\n", printed)
+    assert "perplexity" not in re.sub(r"perplexity +-\n|the nll, perplexity", "", printed)
+    assert main(["report", str(run), "--trust-code"]) == 0
+    page = (run / "report" / "report.html").read_text()
+    assert f"{found['nll_joint']:.3f}" in page
+    assert main(["compare", *runs]) == 2
+    assert "are of the text and of 'y' together" in capsys.readouterr().err

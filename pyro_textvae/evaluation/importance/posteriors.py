@@ -18,14 +18,19 @@ from torch.distributions import (
     Normal,
 )
 
-from pyro_textvae.contract import PARTICLE_PLATE
+from pyro_textvae.contract import PARTICLE_PLATE, TOKENS
 from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFamily
 from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
 from pyro_textvae.infer.plates import Plates, SitePlates
 from pyro_textvae.infer.running import to_device
 from pyro_textvae.infer.simulate import fields_of
-from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
+from pyro_textvae.infer.sites import (
+    check_same_latents,
+    latent_sites,
+    observed_beside_text,
+    random_sites,
+)
 from pyro_textvae.infer.supports import share_support, support_of
 from pyro_textvae.infer.terms import by_datum, closed_form_kl
 
@@ -124,6 +129,8 @@ class Posteriors(GuideDraws):
         replayed = poutine.replay(model, guide_trace)
         model_trace = poutine.trace(replayed).get_trace(**fields_of(model, batch))
         check_same_latents(model_trace, guide_trace)
+        self.beside_text = observed_beside_text(model_trace, batch[TOKENS])
+        """The observed sites of the model that are not the text: their densities count too."""
         super().__init__(
             guide,
             sentences,
@@ -160,12 +167,14 @@ class Posteriors(GuideDraws):
         """The kind of posterior, in words."""
         if len(self.names) != 1:
             return f"{len(self.names)} latent sites ({', '.join(self.names)})"
-        kind = self.distributions[self.site][0]
+        posterior = kind = self.distributions[self.site][0]
         while isinstance(kind, Independent):
             kind = kind.base_dist
         plates = self.plates.sites[self.site]
+        shape = tuple(posterior.event_shape)
+        no_vector = "" if len(shape) == 1 else f", of event shape {shape} and so no vector"
         inside = ", in a plate inside 'data'" if plates.inner else ""
-        return f"a posterior of the kind {type(kind).__name__} at {self.site!r}{inside}"
+        return f"a posterior of the kind {type(kind).__name__} at {self.site!r}{no_vector}{inside}"
 
     def _find_family(self, sites: Mapping[str, Any]) -> Family | None:
         if len(self.names) != 1 or sites[self.site]["mask"] is not None:

@@ -24,6 +24,7 @@ SMALLEST_ESS = 50.0
 LARGEST_WEIGHT = 0.2
 SLOW_RATIO = 0.7
 SLOW_INCREMENT = 0.01
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class LogLikelihood:
         log (1/K) sum_k p(x, z_k) / r(z_k | x), z_k drawn from the proposal r (the guide, unless
         another was asked for): in expectation a lower bound of log p(x).
     standard_error
-        Monte Carlo standard error of ``log_px`` (delta method).
+        Monte Carlo standard error of ``log_px`` (delta method). NaN, like ``ess`` and ``khat``,
+        where the draws cannot be told apart: see :attr:`unresolved`.
     ess
         Effective sample size of the K weights.
     khat
@@ -69,7 +71,10 @@ class LogLikelihood:
         Whether there is no latent: then ``log_px`` is no estimate, and K plays no part.
 
     ``notes`` say what a reader has to know of how the numbers were made. ``points`` are the latent
-    sites whose posteriors have no density, so that there is no likelihood. ``identity`` is the hash
+    sites whose posteriors have no density, so that there is no likelihood. ``has_family`` says
+    whether another proposal than the guide can be made for its posteriors. ``beside_text`` are the
+    observed sites that are not the text: ``log_px`` and the bound are of all of them together then,
+    ``nll_joint`` has the mean, and ``nll`` and what is made of it are NaN. ``identity`` is the hash
     by which finished sentences were kept in a file; None where none was asked for.
     """
 
@@ -94,6 +99,8 @@ class LogLikelihood:
     exact: bool = False
     notes: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
+    has_family: bool = True
+    beside_text: tuple[str, ...] = ()
     identity: str | None = None
 
     @cached_property
@@ -113,7 +120,12 @@ class LogLikelihood:
 
     @cached_property
     def nll(self) -> float:
-        """Negative log-likelihood, nats per sentence."""
+        """Negative log-likelihood of the text, nats per sentence; NaN where it is not known."""
+        return math.nan if self.beside_text else self.nll_joint
+
+    @cached_property
+    def nll_joint(self) -> float:
+        """Negative log-likelihood of all that is observed, nats per sentence."""
         return -self.log_px.mean().item()
 
     @cached_property
@@ -131,17 +143,17 @@ class LogLikelihood:
     @cached_property
     def ppl(self) -> float:
         """Perplexity: exp(total nll / total tokens)."""
-        return perplexity(-self.log_px.sum().item(), self.num_tokens)
+        return perplexity(self._total(self.log_px), self.num_tokens)
 
     @cached_property
     def ppl_elbo(self) -> float:
         """The same from the evidence lower bound: an upper bound of the perplexity."""
-        return perplexity(-self.elbo.sum().item(), self.num_tokens)
+        return perplexity(self._total(self.elbo), self.num_tokens)
 
     @cached_property
     def bits_per_word(self) -> float:
         """Bits per token; with a word tokenizer a token is a word or an ``<eos>``."""
-        return bits(-self.log_px.sum().item(), self.num_tokens)
+        return bits(self._total(self.log_px), self.num_tokens)
 
     @cached_property
     def heavy_tail_share(self) -> float | None:
@@ -155,11 +167,32 @@ class LogLikelihood:
         return (defined > HEAVY_TAIL).double().mean().item()
 
     @cached_property
+    def median_ess(self) -> float:
+        """Median of ``ess`` over the sentences that have one."""
+        return self.ess.nanmedian().item()
+
+    @cached_property
+    def unresolved(self) -> Tensor:
+        """Sentences whose draws cannot be told apart in the precision of the guide.
+
+        They have a ``log_px``, and no error that could be known.
+        """
+        return self.log_px.isfinite() & self.ess.isnan()
+
+    @cached_property
     def flagged(self) -> Tensor:
-        """Sentences whose own estimate rests on few draws: ESS below 50, or a weight above 0.2."""
+        """Sentences whose own estimate rests on few of its draws.
+
+        The effective sample size is below 50, or below half of the draws where they are fewer than
+        100: of 50 none has more than 50. Or the largest weight is above 0.2, which half of fewer
+        than 50 draws allows.
+        """
         if self.exact:
             return torch.zeros_like(self.ess, dtype=torch.bool)
-        return ~(self.ess >= SMALLEST_ESS) | (self.largest_weight > LARGEST_WEIGHT)
+        draws = self.num_draws.double()
+        largest = (2 / draws).sqrt().clamp(min=LARGEST_WEIGHT)
+        enough = self.ess >= (draws / 2).clamp(max=SMALLEST_ESS)
+        return ~enough | (self.largest_weight > largest)
 
     @cached_property
     def doubling_increment(self) -> float:
@@ -204,24 +237,47 @@ class LogLikelihood:
         The limits are those that told good guides from bad ones on models of known likelihood.
         """
         if self.exact:
-            return []
-        messages = []
+            return self._of_single_sentences()
+        messages = self._of_single_sentences()
         heavy = self.heavy_tail_share
         if heavy is not None and heavy > UNTRUSTED_SHARE:
             messages.append(
                 f"{100 * heavy:.0f} % of sentences have weights with a heavy tail (k-hat above "
                 f"{HEAVY_TAIL}): the nll may be too high by more than its error"
             )
-        if self.doubling_ratio > SLOW_RATIO and self.doubling_increment > SLOW_INCREMENT:
+        slow = self.doubling_ratio > SLOW_RATIO and self.doubling_increment > SLOW_INCREMENT
+        if slow and math.isfinite(self.doubling_increment):
             messages.append(
                 f"the nll still falls by {self.doubling_increment:.3f} nats with the last doubling "
                 f"of K, {self.doubling_ratio:.2f} times as much as with the one before"
             )
-        if self.num_samples >= 2 * SMALLEST_ESS and self.ess.median() < SMALLEST_ESS:
+        if self.num_samples >= 2 * SMALLEST_ESS and self.median_ess < SMALLEST_ESS:
             messages.append(
                 f"half of the sentences have an effective sample size below {SMALLEST_ESS:.0f} "
-                f"(median {self.ess.median():.1f} of {self.num_samples})"
+                f"(median {self.median_ess:.1f} of {self.num_samples})"
             )
+        return messages
+
+    def _of_single_sentences(self) -> list[str]:
+        """What is wrong with some sentences, with how many and which they are."""
+        messages = []
+        if self.unresolved.any():
+            messages.append(
+                f"{_which(self.unresolved)}: the draws of the latents are all alike in the "
+                "precision of the guide, so the log-likelihood is that of a point and its error "
+                "is not known; the posterior is too narrow for its mean"
+            )
+        reasons = {
+            "log-likelihood": (self.log_px, "the nll is not finite"),
+            "bound": (self.elbo, "the elbo is not finite"),
+        }
+        if self.num_samples > 1:
+            settled = self.log_px.isfinite() & ~self.unresolved
+            error = self.standard_error.where(settled, 0.0)
+            reasons["standard error"] = (error, "the error of the nll is not known")
+        for name, (column, what) in reasons.items():
+            if not column.isfinite().all():
+                messages.append(f"{_which(~column.isfinite())}: no finite {name}, so {what}")
         return messages
 
     def sentence_columns(self) -> dict[str, Tensor]:
@@ -237,6 +293,10 @@ class LogLikelihood:
             "num_samples": self.num_draws,
         }
 
+    def _total(self, column: Tensor) -> float:
+        """Nats of the text in all; NaN where they are not known."""
+        return math.nan if self.beside_text else -column.sum().item()
+
     def _error_of_mean(self, errors: Tensor) -> float:
         return error_of_mean(errors, self.keys)
 
@@ -246,3 +306,15 @@ def error_of_mean(errors: Tensor, keys: Tensor) -> float:
     _, group = keys.unique(return_inverse=True)
     sums = torch.zeros(int(group.max()) + 1, dtype=errors.dtype).index_add(0, group, errors)
     return sums.norm().item() / len(errors)
+
+
+def _which(rows: Tensor) -> str:
+    """How many sentences, and the places of the first of them in the split.
+
+    >>> _which(torch.tensor([False, True, True]))
+    '2 of 3 sentences (index 1, 2)'
+    """
+    places = rows.nonzero().flatten().tolist()
+    named = ", ".join(map(str, places[:_MOST_NAMED]))
+    more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
+    return f"{len(places)} of {len(rows)} sentences (index {named}{more})"

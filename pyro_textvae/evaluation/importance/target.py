@@ -14,6 +14,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_textvae.contract import PARTICLE_PLATE, TOKENS
+from pyro_textvae.evaluation.importance.resolution import Resolution
 from pyro_textvae.infer.plates import Plates, find_plates
 from pyro_textvae.infer.running import device_of, to_device
 from pyro_textvae.infer.simulate import fields_of
@@ -53,6 +54,7 @@ class Target:
 
     :param batch: the keywords of a call of the model, the batch first.
     :param plates: where the plates of model and guide stand; by default those of the model.
+    :param resolution: what looks at the draws that are scored without a gradient.
     """
 
     def __init__(
@@ -62,10 +64,12 @@ class Target:
         *,
         max_tokens: int = 16384,
         plates: Plates | None = None,
+        resolution: Resolution | None = None,
     ) -> None:
         self.model = model
         self.batch = to_device(batch, model)
         self.max_tokens = max_tokens
+        self.resolution = resolution
         self.plates = plates or find_plates(model, model, (), self.batch)
         self.num_sentences = len(self.batch[TOKENS])
         self.width = self.batch[TOKENS][0].numel()
@@ -77,6 +81,8 @@ class Target:
 
     def __call__(self, latents: Latents) -> JointLogProb:
         """Score every draw, without gradients; ``(K, N)``."""
+        if self.resolution is not None:
+            self.resolution.look(latents)
         with torch.no_grad():
             return self._chunked(latents, self.max_tokens, self._score)
 

@@ -47,7 +47,7 @@ def khat(runs: Sequence[RunRecord]) -> Section:
                 Note(
                     f"{len(values) - len(finite):,} of {len(values):,} sentences have no k-hat: "
                     "fewer than 100 draws, or weights that are all the same, as at a collapsed "
-                    "posterior.",
+                    "posterior, or that are not finite.",
                     "plain" if len(finite) else "missing",
                 )
             )

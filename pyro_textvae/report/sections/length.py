@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from pyro_textvae.report.blocks import Picture, Section, Table
+from pyro_textvae.report.blocks import Note, Picture, Section, Table
 from pyro_textvae.report.canvas import draw, drawable, legend_of_runs, line_style
 from pyro_textvae.report.per_run import title_of
 from pyro_textvae.report.run_record import RunRecord
@@ -91,22 +91,35 @@ def _bin(lengths: Tensor, nll: Tensor) -> LengthBin:
 
 def length(runs: Sequence[RunRecord]) -> Section:
     """The nll per sentence and per token by the number of tokens, all runs in one picture."""
-    bins = {
-        run.number: length_bins(run.sentences["num_tokens"], -run.sentences["log_px"])
-        for run in runs
-        if run.sentences is not None
-    }
+    bins, unknown = {}, []
+    for run in runs:
+        if run.sentences is None:
+            continue
+        if (run.evaluation or {}).get("nll_joint") is not None:
+            text = f"The nll of the text alone is not known of {run.name}: more is observed."
+            unknown.append(Note(text, "missing"))
+            continue
+        known = run.sentences["log_px"].isfinite()
+        if known.any():
+            columns = run.sentences["num_tokens"][known], -run.sentences["log_px"][known]
+            bins[run.number] = length_bins(*columns)
+        if not known.all():
+            count = len(known) - int(known.sum())
+            text = f"{count:,} of {len(known):,} sentences of {run.name} have no finite nll."
+            unknown.append(Note(text, "warning"))
 
     shown = [run for run in runs if run.number in bins]
     notes = [
         run.sentences_note or run.lacks("numbers of single sentences")
         for run in runs
-        if run.number not in bins
+        if run.sentences is None
     ]
     pictures = [_picture(shown, bins)] if shown else []
     tables = [_table(title_of(run, runs), bins[run.number]) for run in shown]
     return Section(
-        "Negative log-likelihood by sentence length", "length", (*pictures, *tables, *notes)
+        "Negative log-likelihood by sentence length",
+        "length",
+        (*pictures, *tables, *unknown, *notes),
     )
 
 

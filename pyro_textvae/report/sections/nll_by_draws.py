@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pyro_textvae.report.blocks import Block, Picture, Section, Table
+from pyro_textvae.report.blocks import Block, Note, Picture, Section, Table
 from pyro_textvae.report.canvas import BLUE, DARK, GREY, ORANGE, draw
 from pyro_textvae.report.per_run import for_each_run, picture_name
 from pyro_textvae.report.quantity_text import PAGE, quantity_text
@@ -33,15 +33,31 @@ def nll_by_draws(runs: Sequence[RunRecord]) -> Section:
         curve = (run.evaluation or {}).get("curve")
         if run.evaluation is None or not curve:
             return [run.lacks("curve of the nll against K")]
-        return [_picture(run, run.evaluation, runs), _table(curve)]
+        known = [point for point in curve if point["nll"] is not None]
+        blocks: list[Block] = []
+        if known:
+            blocks += [_picture(run, run.evaluation, known, runs), _table(known)]
+        if len(known) < len(curve):
+            blocks.append(
+                Note(
+                    f"At {len(curve) - len(known)} of {len(curve)} numbers of draws the nll is not "
+                    "finite: none of the draws of some sentence was possible.",
+                    "warning",
+                )
+            )
+        return blocks
 
     return Section(
         "Negative log-likelihood against K", "draws", for_each_run(runs, blocks_of, _LEAD)
     )
 
 
-def _picture(run: RunRecord, evaluation: dict[str, Any], runs: Sequence[RunRecord]) -> Picture:
-    curve = evaluation["curve"]
+def _picture(
+    run: RunRecord,
+    evaluation: dict[str, Any],
+    curve: list[dict[str, Any]],
+    runs: Sequence[RunRecord],
+) -> Picture:
     counts = [int(point["num_samples"]) for point in curve]
     nlls = [point["nll"] for point in curve]
     errors = [_half_width(point) for point in curve]
@@ -69,7 +85,7 @@ def _picture(run: RunRecord, evaluation: dict[str, Any], runs: Sequence[RunRecor
             levels.append(elbo)
             axes.axhline(elbo, color=GREY, linestyle="--", linewidth=1.3)
             axes.annotate(
-                f"evidence lower bound {elbo:.3f}",
+                f"minus the evidence lower bound {elbo:.3f}",
                 (1, elbo),
                 xycoords=("axes fraction", "data"),
                 xytext=(0, -4),

@@ -1,0 +1,48 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""What is observed beside the text counts too, and the sum has a name of its own."""
+
+import math
+
+import pyro
+import pytest
+import torch
+from pyro import poutine
+
+from pyro_textvae.evaluation import log_likelihood
+from pyro_textvae.infer.sites import observed_beside_text
+from tests.programs.observed_label import ObservedLabelVAE
+
+
+def test_nll_of_text_and_label_is_not_called_that_of_the_text(pair, tokens):
+    """Each label has probability 1/2, whatever z is: ln 2 on top of the text's nll."""
+    model, guide = pair
+    labelled = ObservedLabelVAE(model.prior, model.decoder).eval()
+    batch = {"tokens": tokens, "labels": torch.tensor([0, 1, 1, 0])}
+    text = log_likelihood(model, guide, [batch], 50)
+    joint = log_likelihood(labelled, guide, [batch], 50)
+    assert joint.beside_text == ("y",)
+    assert joint.nll_joint == pytest.approx(text.nll + math.log(2), abs=1e-9)
+    unknown = (joint.nll, joint.ppl, joint.ppl_elbo, joint.bits_per_word)
+    assert all(math.isnan(number) for number in unknown)
+    assert joint.notes[0].startswith("the model observes 'y' beside the text: nll_joint, elbo and")
+    assert text.beside_text == text.notes == ()
+    assert text.nll_joint == text.nll
+
+
+@pytest.mark.parametrize("name", ["x", "words"])
+def test_factors_count_as_observed_and_the_text_is_known_by_its_value(name):
+    tokens = torch.tensor([[4, 2]])
+
+    def program(factor):
+        with pyro.plate("data", 1):
+            pyro.sample(name, pyro.distributions.Categorical(torch.ones(1, 2, 9)).to_event(1), obs=tokens)
+            if factor:
+                pyro.factor("penalty", torch.zeros(1))
+
+    def beside(factor):
+        with pyro.validation_enabled(False):
+            return observed_beside_text(poutine.trace(program).get_trace(factor), tokens)
+
+    assert beside(False) == []
+    assert beside(True) == ["penalty"]
