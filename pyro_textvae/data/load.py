@@ -16,8 +16,9 @@ from pyro_textvae.data.encoding import EncodingOptions, encode_source
 from pyro_textvae.data.records import SPLITS, SplitName, content_digest
 from pyro_textvae.data.source import open_source
 from pyro_textvae.data.store import TOKENIZER
-from pyro_textvae.data.tokenizer import Tokenizer, load_kind
+from pyro_textvae.data.tokenizer import Tokenizer, in_form, load_kind
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
+from pyro_textvae.data.unicode_form import UnicodeForm
 from pyro_textvae.data.vocabulary import train_tokenizer
 from pyro_textvae.errors import UserError
 from pyro_textvae.special_tokens import SPECIAL_TOKENS
@@ -30,6 +31,7 @@ def load_corpus(
     max_length: int | None = None,
     min_count: int = 1,
     vocab_size: int | None = None,
+    unicode_form: UnicodeForm | None = None,
     truncate: bool = False,
     text_column: str | None = None,
     source_column: str | None = None,
@@ -79,6 +81,9 @@ def load_corpus(
     :param min_count: least frequency of a token in text and sources of the train split; rarer ones
         become ``<unk>``.
     :param vocab_size: most entries of the vocabulary, the four specials included.
+    :param unicode_form: the normal form of Unicode that text is taken into before it is encoded:
+        nfc, nfd, nfkc, nfkd or none; by default nfc, so that a word in composed and in decomposed
+        code points is one word, and none for "bpe", which gives every text back as it was.
     :param truncate: cut text and source to ``max_length`` instead of dropping the sentence.
     :param text_column: the column of .tsv or .jsonl that holds the text (default text or sentence).
         The columns of a .tsv without a header are column_0, column_1, ...
@@ -100,6 +105,13 @@ def load_corpus(
     encoder: TokenizerKind | Tokenizer
     encoder = load_kind(tokenizer) if isinstance(tokenizer, str) else tokenizer
     _check_vocabulary_size(encoder, min_count, vocab_size)
+    if unicode_form is not None:
+        if isinstance(encoder, Tokenizer):
+            raise UserError(
+                f"unicode_form={unicode_form!r} has no effect on a given Tokenizer, which has its "
+                "own; leave it out"
+            )
+        encoder = in_form(encoder, unicode_form)
     if file_split is not None and file_split not in SPLITS:
         raise UserError(f"file_split={file_split!r} must be one of {', '.join(SPLITS)}")
     if file_split is not None and not isinstance(encoder, Tokenizer):

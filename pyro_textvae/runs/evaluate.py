@@ -108,6 +108,7 @@ def evaluate(
         "data": config.data or run.config.data,
         "split": config.split,
         "units": UNITS,
+        "unicode_form": corpus.tokenizer.unicode_form,
         "num_given": _num_given(corpus) if config.data else None,
         "num_left_out": summary["dropped_too_long"],
         "num_cut": summary["truncated"],

@@ -72,12 +72,16 @@ class StoredRun:
     def text_config(self) -> TrainConfig:
         """The settings of its corpus, which is as the run's own tokenizer encodes it.
 
+        The normal form of Unicode is that of its tokenizer.json, whatever is the default today.
+
         :raises UserError: for a source or a tokenizer that may not be executed.
         """
         self._check({"tokenizer": self._tokenizer, "data": ("sources", self.config.data)})
-        if self._tokenizer[1] == self.config.tokenizer:
-            return self.config
-        return replace(self.config, tokenizer=self._tokenizer[1])
+        return replace(
+            self.config,
+            tokenizer=self._tokenizer[1],
+            unicode_form=load_tokenizer(self).unicode_form,
+        )
 
     @property
     def training_config(self) -> TrainConfig:
@@ -223,6 +227,7 @@ def load_corpus_of(
         max_length=config.max_length,
         min_count=1 if tokenizer else config.min_count,
         vocab_size=None if tokenizer else config.vocab_size,
+        unicode_form=None if tokenizer else config.unicode_form,
         truncate=config.truncate,
         text_column=config.text_column,
         source_column=config.source_column,
