@@ -15,6 +15,7 @@ import numpy as np
 from pyro_textvae import zoo
 from pyro_textvae.contract import LABELS, SOURCE, TOKENS
 from pyro_textvae.data.label_names import LabelNames
+from pyro_textvae.data.longest_text import refuse_long_text
 from pyro_textvae.data.records import SPLITS, Record, content_digest
 from pyro_textvae.data.source import Source
 from pyro_textvae.data.store import FORMAT_VERSION, TOKENIZER, SplitWriter, id_dtype, seal
@@ -248,6 +249,7 @@ def _records(source: Source, options: EncodingOptions) -> Iterator[Record]:
     Counting them by encoding takes minutes and gigabytes.
     """
     for record in source.records():
+        refuse_long_text(record)
         for text in (record.text, record.source or ""):
             if options.max_length is None and len(text) > LONGEST_LINE:
                 _refuse_long_line(record, options.fewest_tokens(text))
