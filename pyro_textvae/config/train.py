@@ -87,6 +87,7 @@ class ProgramConfig:
         text_column: column of a TSV or JSONL file that holds the sentence.
         source_column: column of the text that the sentence is conditioned on.
         label_column: column of its label; where it is empty, the label is not given.
+        quotes: in a TSV; csv as pandas writes cells, literal as a character; by default recognised.
         min_count: rarer words become <unk>.
         vocab_size: keep only this many of the most frequent tokens.
         max_length: drop sentences of more tokens, <eos> counted.
@@ -124,6 +125,7 @@ class ProgramConfig:
     text_column: str | None = None
     source_column: str | None = None
     label_column: str | None = None
+    quotes: Literal["csv", "literal"] | None = None
     min_count: int = setting(1, at_least(1))
     vocab_size: int | None = setting(None, at_least(1))
     max_length: int | None = setting(None, at_least(1))

@@ -18,6 +18,7 @@ from pyro_textvae.data.source import open_source
 from pyro_textvae.data.store import TOKENIZER
 from pyro_textvae.data.tokenizer import Tokenizer, in_form, load_kind
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
+from pyro_textvae.data.tsv import Quotes
 from pyro_textvae.data.unicode_form import UnicodeForm
 from pyro_textvae.data.vocabulary import train_tokenizer
 from pyro_textvae.errors import UserError
@@ -38,6 +39,7 @@ def load_corpus(
     label_column: str | None = None,
     label_names: Sequence[str] | None = None,
     file_split: SplitName | None = None,
+    quotes: Quotes | None = None,
     seed: int = 0,
     num_sentences: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -95,6 +97,9 @@ def load_corpus(
         model; by default those of the train split, sorted.
     :param file_split: the split that all of a single file goes into, to be scored as a whole: the
         other two are empty then. By default one file is split 90/5/5.
+    :param quotes: what a quote is in .tsv: "csv", around a cell whose own quotes are doubled, as
+        pandas writes it; "literal", a character like others. By default csv for a file whose quotes
+        are all of that kind, with a warning, and literal for others.
     :param seed: seed of the draws from the grammar; nothing else is random.
     :param num_sentences: how many sentences of "stdlib" (at most) or "grammar" (default 20000).
     :param cache_dir: where encoded corpora are kept; default ``$PYRO_TEXTVAE_CACHE``, else
@@ -130,6 +135,7 @@ def load_corpus(
             "label_column": label_column,
             "num_sentences": num_sentences,
             "file_split": file_split,
+            "quotes": quotes,
         },
         seed,
     )

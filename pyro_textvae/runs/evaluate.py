@@ -221,6 +221,7 @@ def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeni
         text_column=config.text_column,
         source_column=config.source_column,
         label_column=config.label_column,
+        quotes=config.quotes,
         num_sentences=None,
         max_length=None,
         truncate=False,

@@ -23,7 +23,10 @@ NUMBERS = {
     "unknown_token_share": 0.0341,
 }
 RUN = {"name": "x-seed0", "heavy_tail_share": 0.1, "unknown_token_share": 0.05, "exact": False}
-HEADING = "| cell | nll | seed sd | unk % | elbo | gap | kl | mi | au | snr q | snr p | sec | tok/s | khat % |"
+HEADING = (
+    "| cell | nll | seed sd | unk % | elbo | gap | kl | mi | au | snr q | snr p | sec | tok/s |"
+    " khat % |"
+)
 
 
 def row_of(cell, failed=0, finished=2, **changes):

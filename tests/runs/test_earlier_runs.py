@@ -45,3 +45,15 @@ def test_text_keeps_the_normal_form_of_the_runs_tokenizer(tmp_path, tokenizer, f
         **{"data": str(tmp_path), "tokenizer": tokenizer, "unicode_form": form},
     )
     check_usable(folder, fingerprint)
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "txt"])
+def test_a_quote_stays_a_character(tmp_path, suffix):
+    for split in ("train", "valid", "test"):
+        file = tmp_path / f"{split}.{suffix}"
+        file.write_text('text\tmood\n"say ""a"" now"\tgood\nplain\tbad\n')
+    quotes = "literal" if suffix == "tsv" else None
+    folder, fingerprint = trained_before(
+        *(tmp_path / "run", ["quotes"]), **{"data": str(tmp_path), "quotes": quotes}
+    )
+    check_usable(folder, fingerprint)
