@@ -8,7 +8,7 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -233,24 +233,23 @@ def _check_vocabulary(backend: tokenizers.Tokenizer) -> None:
 
 
 def _kind_of(backend: tokenizers.Tokenizer) -> TokenizerKind:
-    names = zoo.names("tokenizers")
+    names, components = zoo.names("tokenizers"), _components(backend)
     for kind in map(load_kind, names):
-        form = _form_of(backend, kind)
+        form = _form_of(components, kind)
         if form is not None:
             return in_form(kind, form)
     raise UserError("its parts are of none of the kinds " + ", ".join(names))
 
 
 def _checked_kind(backend: tokenizers.Tokenizer, kind: TokenizerKind) -> TokenizerKind:
-    form = _form_of(backend, kind)
+    form = _form_of(_components(backend), kind)
     if form is None:
         raise UserError(f"its parts are not those of the kind {type(kind).__name__}")
     return in_form(kind, form)
 
 
-def _form_of(backend: tokenizers.Tokenizer, kind: TokenizerKind) -> UnicodeForm | None:
-    """The normal form in which ``backend`` is of this kind; None where it is in no form."""
-    components = _components(backend)
+def _form_of(components: Mapping[str, Any], kind: TokenizerKind) -> UnicodeForm | None:
+    """The normal form in which a tokenizer of these parts is of this kind; None for none."""
     for form in UNICODE_FORMS:
         if components == _components(with_form(kind.pipeline(kind.empty_model()), form)):
             return form
