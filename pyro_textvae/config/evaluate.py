@@ -21,7 +21,7 @@ Split = Literal["train", "valid", "test"]
 """The parts of a corpus."""
 
 _OF_THE_MACHINE = ("device", "batch_size", "max_tokens")
-_ADDED_LATER = ("source_column", "label_column")
+_ADDED_LATER = ("source_column", "label_column", "quotes")
 
 
 @dataclass
@@ -39,6 +39,7 @@ class EvaluationConfig:
         text_column: column of a TSV or JSONL file that holds the sentence.
         source_column: column of the text that the sentence is conditioned on.
         label_column: column of its label; where it is empty, the label is not given.
+        quotes: in a TSV; csv as pandas writes cells, literal as a character; by default recognised.
         num_samples: draws of the latents for each sentence.
         proposal: where they come from; guide, widened, adaptive, refined, or file.py:Class.
         proposal_options: settings of the proposal, as a JSON object.
@@ -58,6 +59,7 @@ class EvaluationConfig:
     text_column: str | None = None
     source_column: str | None = None
     label_column: str | None = None
+    quotes: Literal["csv", "literal"] | None = None
     num_samples: int = setting(100, at_least(1))
     proposal: str = setting("guide", Member("proposals"))
     proposal_options: dict[str, Any] = field(default_factory=dict)
@@ -72,7 +74,7 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        for name in ("text_column", "source_column", "label_column"):
+        for name in ("text_column", "source_column", "label_column", "quotes"):
             if self.data is None and getattr(self, name) is not None:
                 raise UserError(
                     f"{name} is of other text, and without data the run's own is evaluated: give "

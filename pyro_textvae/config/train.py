@@ -83,9 +83,11 @@ class ProgramConfig:
     Args:
         data: stdlib, grammar, nltk:NAME, a folder or file of sentences, or file.py:Class.
         tokenizer: word (split at spaces), nltk (raw text), character, bpe, or file.py:Class.
+        unicode_form: normal form that text is taken into; by default nfc, and none for bpe.
         text_column: column of a TSV or JSONL file that holds the sentence.
         source_column: column of the text that the sentence is conditioned on.
         label_column: column of its label; where it is empty, the label is not given.
+        quotes: in a TSV; csv as pandas writes cells, literal as a character; by default recognised.
         min_count: rarer words become <unk>.
         vocab_size: keep only this many of the most frequent tokens.
         max_length: drop sentences of more tokens, <eos> counted.
@@ -119,9 +121,11 @@ class ProgramConfig:
 
     data: str = "stdlib"
     tokenizer: str = setting("word", Member("tokenizers"))
+    unicode_form: Literal["none", "nfc", "nfd", "nfkc", "nfkd"] | None = None
     text_column: str | None = None
     source_column: str | None = None
     label_column: str | None = None
+    quotes: Literal["csv", "literal"] | None = None
     min_count: int = setting(1, at_least(1))
     vocab_size: int | None = setting(None, at_least(1))
     max_length: int | None = setting(None, at_least(1))

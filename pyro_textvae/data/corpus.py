@@ -291,6 +291,7 @@ class Corpus:
         summary: dict[str, Any] = {
             "source": self.source,
             "tokenizer": self.tokenizer.kind,
+            "unicode_form": self.tokenizer.unicode_form,
             "vocab_size": len(self.tokenizer),
             "max_length": self.max_length,
             "fingerprint": self.fingerprint,

@@ -15,11 +15,13 @@ import numpy as np
 from pyro_textvae import zoo
 from pyro_textvae.contract import LABELS, SOURCE, TOKENS
 from pyro_textvae.data.label_names import LabelNames
+from pyro_textvae.data.longest_text import refuse_long_text
 from pyro_textvae.data.records import SPLITS, Record, content_digest
 from pyro_textvae.data.source import Source
 from pyro_textvae.data.store import FORMAT_VERSION, TOKENIZER, SplitWriter, id_dtype, seal
-from pyro_textvae.data.tokenizer import Tokenizer
+from pyro_textvae.data.tokenizer import Tokenizer, fewest_tokens
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
+from pyro_textvae.data.unicode_form import normalised
 from pyro_textvae.data.vocabulary import train_tokenizer
 from pyro_textvae.errors import UserError
 from pyro_textvae.special_tokens import EOS, UNK
@@ -33,7 +35,7 @@ _CHUNK_RECORDS, _CHUNK_CHARACTERS = 1000, 200_000
 class EncodingOptions:
     """How text becomes rows; all of it is part of the cache key.
 
-    :param tokenizer: one to use as it is, or the kind to train.
+    :param tokenizer: one to use as it is, or the kind to train, in its normal form of Unicode.
     :param max_length: longest row of text or source, ``<eos>`` included.
     :param truncate: cut longer rows instead of dropping the sentence.
     :param min_count: least frequency of a token.
@@ -60,7 +62,14 @@ class EncodingOptions:
         if isinstance(self.tokenizer, Tokenizer):
             return self.tokenizer.fingerprint
         kind = type(self.tokenizer)
-        return zoo.name_of("tokenizers", kind) or zoo.digest_of(kind)
+        name = zoo.name_of("tokenizers", kind) or zoo.digest_of(kind)
+        return f"{name} {self.tokenizer.unicode_form}"
+
+    def fewest_tokens(self, text: str) -> int:
+        """A number of tokens that a text has at least, at the cost of a look at it."""
+        if isinstance(self.tokenizer, Tokenizer):
+            return self.tokenizer.fewest_tokens(text)
+        return fewest_tokens(text, self.tokenizer)
 
 
 @dataclass
@@ -198,9 +207,15 @@ def _encode_chunk(
         if source_tokens is not None:
             count.unknown_source_tokens += int((source_tokens == UNK).sum())
         raw_counts[record.split].add(record.text)
-        hashes[record.split].append(hash((record.text, record.source)))
+        hashes[record.split].append(_hash(record, tokenizer))
         label = labels.index(record)
         writers[record.split].append(tokens, source_tokens, label, record.columns)
+
+
+def _hash(record: Record, tokenizer: Tokenizer) -> int:
+    """Equal for sentences that are one to their reader, whatever their code points."""
+    texts = (record.text, record.source or "")
+    return hash(tuple(normalised(text, tokenizer.unicode_form) for text in texts))
 
 
 def _num_shared(split: str, hashes: Mapping[Any, array[int]]) -> int:
@@ -234,9 +249,10 @@ def _records(source: Source, options: EncodingOptions) -> Iterator[Record]:
     Counting them by encoding takes minutes and gigabytes.
     """
     for record in source.records():
+        refuse_long_text(record)
         for text in (record.text, record.source or ""):
             if options.max_length is None and len(text) > LONGEST_LINE:
-                _refuse_long_line(record, options.tokenizer.fewest_tokens(text))
+                _refuse_long_line(record, options.fewest_tokens(text))
         yield record
 
 

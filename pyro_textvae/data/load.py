@@ -16,8 +16,10 @@ from pyro_textvae.data.encoding import EncodingOptions, encode_source
 from pyro_textvae.data.records import SPLITS, SplitName, content_digest
 from pyro_textvae.data.source import open_source
 from pyro_textvae.data.store import TOKENIZER
-from pyro_textvae.data.tokenizer import Tokenizer, load_kind
+from pyro_textvae.data.tokenizer import Tokenizer, in_form, load_kind
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
+from pyro_textvae.data.tsv import Quotes
+from pyro_textvae.data.unicode_form import UnicodeForm
 from pyro_textvae.data.vocabulary import train_tokenizer
 from pyro_textvae.errors import UserError
 from pyro_textvae.special_tokens import SPECIAL_TOKENS
@@ -30,12 +32,14 @@ def load_corpus(
     max_length: int | None = None,
     min_count: int = 1,
     vocab_size: int | None = None,
+    unicode_form: UnicodeForm | None = None,
     truncate: bool = False,
     text_column: str | None = None,
     source_column: str | None = None,
     label_column: str | None = None,
     label_names: Sequence[str] | None = None,
     file_split: SplitName | None = None,
+    quotes: Quotes | None = None,
     seed: int = 0,
     num_sentences: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -79,6 +83,9 @@ def load_corpus(
     :param min_count: least frequency of a token in text and sources of the train split; rarer ones
         become ``<unk>``.
     :param vocab_size: most entries of the vocabulary, the four specials included.
+    :param unicode_form: the normal form of Unicode that text is taken into before it is encoded:
+        nfc, nfd, nfkc, nfkd or none; by default nfc, so that a word in composed and in decomposed
+        code points is one word, and none for "bpe", which gives every text back as it was.
     :param truncate: cut text and source to ``max_length`` instead of dropping the sentence.
     :param text_column: the column of .tsv or .jsonl that holds the text (default text or sentence).
         The columns of a .tsv without a header are column_0, column_1, ...
@@ -90,6 +97,9 @@ def load_corpus(
         model; by default those of the train split, sorted.
     :param file_split: the split that all of a single file goes into, to be scored as a whole: the
         other two are empty then. By default one file is split 90/5/5.
+    :param quotes: what a quote is in .tsv: "csv", around a cell whose own quotes are doubled, as
+        pandas writes it; "literal", a character like others. By default csv for a file whose quotes
+        are all of that kind, with a warning, and literal for others.
     :param seed: seed of the draws from the grammar; nothing else is random.
     :param num_sentences: how many sentences of "stdlib" (at most) or "grammar" (default 20000).
     :param cache_dir: where encoded corpora are kept; default ``$PYRO_TEXTVAE_CACHE``, else
@@ -100,6 +110,13 @@ def load_corpus(
     encoder: TokenizerKind | Tokenizer
     encoder = load_kind(tokenizer) if isinstance(tokenizer, str) else tokenizer
     _check_vocabulary_size(encoder, min_count, vocab_size)
+    if unicode_form is not None:
+        if isinstance(encoder, Tokenizer):
+            raise UserError(
+                f"unicode_form={unicode_form!r} has no effect on a given Tokenizer, which has its "
+                "own; leave it out"
+            )
+        encoder = in_form(encoder, unicode_form)
     if file_split is not None and file_split not in SPLITS:
         raise UserError(f"file_split={file_split!r} must be one of {', '.join(SPLITS)}")
     if file_split is not None and not isinstance(encoder, Tokenizer):
@@ -118,6 +135,7 @@ def load_corpus(
             "label_column": label_column,
             "num_sentences": num_sentences,
             "file_split": file_split,
+            "quotes": quotes,
         },
         seed,
     )

@@ -17,7 +17,7 @@ from pyro_textvae.contract import SOURCE
 from pyro_textvae.data.records import content_digest
 
 # Part of every cache key: raise it when the files, or the text that a source yields, change.
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 META = "meta.json"
 TOKENIZER = "tokenizer.json"
 NOT_GIVEN = -1

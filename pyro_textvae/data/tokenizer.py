@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import tokenizers
 
 from pyro_textvae import zoo
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
+from pyro_textvae.data.unicode_form import UNICODE_FORMS, UnicodeForm, normalised, with_form
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.special_tokens import BOS, EOS, PAD, SPECIAL_TOKENS, UNK
 
@@ -47,6 +49,8 @@ class Tokenizer:
         self._backend = backend
         _check_vocabulary(backend)
         self._kind = _kind_of(backend) if kind is None else _checked_kind(backend, kind)
+        self.unicode_form: UnicodeForm = self._kind.unicode_form
+        """The normal form of Unicode that text is taken into; ``none`` where it stays as it is."""
         self.kind = zoo.name_of("tokenizers", type(self._kind)) or type(self._kind).__name__
         """The kind's name in the catalogue, or the class of one of the user's own."""
 
@@ -62,7 +66,7 @@ class Tokenizer:
 
     def fewest_tokens(self, text: str) -> int:
         """A number of tokens that a text has at least, at the cost of a look at it."""
-        return self._kind.fewest_tokens(text)
+        return fewest_tokens(text, self._kind)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without ``<eos>``.
@@ -180,8 +184,27 @@ def load_kind(spec: str) -> TokenizerKind:
     return zoo.build(zoo.load("tokenizers", spec), {})
 
 
+def in_form(kind: TokenizerKind, form: UnicodeForm) -> TokenizerKind:
+    """The kind with this normal form of Unicode in the place of its own.
+
+    :raises UserError: for a form that there is not.
+    """
+    if form not in UNICODE_FORMS:
+        raise UserError(f"unicode_form={form!r} must be one of {', '.join(UNICODE_FORMS)}")
+    kind = copy.copy(kind)
+    kind.unicode_form = form
+    return kind
+
+
+def fewest_tokens(text: str, kind: TokenizerKind) -> int:
+    """A number of tokens that a text has at least, at the cost of a look at it."""
+    return kind.fewest_tokens(normalised(text, kind.unicode_form))
+
+
 def prepared(text: str, kind: TokenizerKind) -> str:
     """The text as the pipeline of a kind takes it.
+
+    It is in the kind's normal form when the kind prepares it, and again after that.
 
     :raises UserError: for what is not Unicode text, and where a kind of the user's own fails.
     """
@@ -194,7 +217,7 @@ def prepared(text: str, kind: TokenizerKind) -> str:
             f"text holds half of a surrogate pair at character {error.start}; it is not Unicode"
         ) from None
     try:
-        result = kind.prepare(text)
+        result = kind.prepare(normalised(text, kind.unicode_form))
     except Exception as error:
         raise UserError(
             f"the tokenizer {type(kind).__name__} fails on {text[:60]!r}: {in_one_line(error)}"
@@ -203,7 +226,7 @@ def prepared(text: str, kind: TokenizerKind) -> str:
         raise UserError(
             f"{type(kind).__name__}.prepare must return a string, got {type(result).__name__}"
         )
-    return result
+    return normalised(result, kind.unicode_form)
 
 
 def _check_vocabulary(backend: tokenizers.Tokenizer) -> None:
@@ -215,18 +238,27 @@ def _check_vocabulary(backend: tokenizers.Tokenizer) -> None:
 
 
 def _kind_of(backend: tokenizers.Tokenizer) -> TokenizerKind:
-    components = _components(backend)
-    names = zoo.names("tokenizers")
+    names, components = zoo.names("tokenizers"), _components(backend)
     for kind in map(load_kind, names):
-        if components == _components(kind.pipeline(kind.empty_model())):
-            return kind
+        form = _form_of(components, kind)
+        if form is not None:
+            return in_form(kind, form)
     raise UserError("its parts are of none of the kinds " + ", ".join(names))
 
 
 def _checked_kind(backend: tokenizers.Tokenizer, kind: TokenizerKind) -> TokenizerKind:
-    if _components(backend) != _components(kind.pipeline(kind.empty_model())):
+    form = _form_of(_components(backend), kind)
+    if form is None:
         raise UserError(f"its parts are not those of the kind {type(kind).__name__}")
-    return kind
+    return in_form(kind, form)
+
+
+def _form_of(components: Mapping[str, Any], kind: TokenizerKind) -> UnicodeForm | None:
+    """The normal form in which a tokenizer of these parts is of this kind; None for none."""
+    for form in UNICODE_FORMS:
+        if components == _components(with_form(kind.pipeline(kind.empty_model()), form)):
+            return form
+    return None
 
 
 def _components(backend: tokenizers.Tokenizer) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import tokenizers
 from tokenizers.models import Model, WordLevel
 from tokenizers.trainers import WordLevelTrainer
 
+from pyro_textvae.data.unicode_form import UnicodeForm
 from pyro_textvae.errors import UserError
 from pyro_textvae.special_tokens import SPECIAL_TOKENS, UNK
 
@@ -42,6 +43,12 @@ class TokenizerKind:
     encodes_any_text: ClassVar[bool] = False
     """Whether no text is ever encoded with ``<unk>``."""
 
+    unicode_form: UnicodeForm = "none"
+    """The normal form of Unicode that text is taken into, before and after :meth:`prepare`.
+
+    Of the class, that of a tokenizer for which none is asked; of an object, that of this one.
+    """
+
     smallest_vocabulary: ClassVar[int] = len(SPECIAL_TOKENS) + 1
     """The least ``vocab_size`` that the kind can work with, the four specials included."""
 
@@ -49,7 +56,8 @@ class TokenizerKind:
         """The Hugging Face tokenizer around ``model``, which holds the vocabulary.
 
         :param model: one of ``tokenizers.models``, as :meth:`empty_model` makes it or with entries.
-        :returns: normalizer, pre-tokenizer, model and decoder, without added tokens.
+        :returns: normalizer, pre-tokenizer, model and decoder, without added tokens; the normal
+            form of Unicode is put before them.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define pipeline")
 
@@ -66,7 +74,7 @@ class TokenizerKind:
 
         By it a line of millions of tokens is refused before anything is made of them.
 
-        :param text: not yet prepared.
+        :param text: in the kind's normal form, not yet prepared.
         :returns: 0 where nothing is known.
         """
         return 0
@@ -78,7 +86,7 @@ class TokenizerKind:
 
         Ties in frequency go by spelling, so that the same texts give the same vocabulary.
 
-        :param texts: prepared texts, in lists, which are read once.
+        :param texts: prepared texts in the kind's normal form, in lists, which are read once.
         :param min_count: the least frequency of a token.
         :param vocab_size: most entries, the four specials included; None for all.
         :raises UserError: where no token is frequent enough.

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pyro_textvae.data.tokenizer import Tokenizer, load_kind, prepared
+from pyro_textvae.data.tokenizer import Tokenizer, in_form, load_kind, prepared
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
+from pyro_textvae.data.unicode_form import UnicodeForm, with_form
 from pyro_textvae.errors import UserError, in_one_line
 
 
@@ -17,6 +18,7 @@ def train_tokenizer(
     *,
     min_count: int = 1,
     vocab_size: int | None = None,
+    unicode_form: UnicodeForm | None = None,
 ) -> Tokenizer:
     """Make a tokenizer of the most frequent tokens of the texts, which are read once, streaming.
 
@@ -28,9 +30,12 @@ def train_tokenizer(
     :param kind: a name of the catalogue, ``file.py:Class``, or a kind.
     :param min_count: the least frequency of a token; for bpe, of a merge.
     :param vocab_size: most entries, the four specials included; None for all, for bpe 8000.
-    :raises UserError: for an unknown kind, or where no token is that frequent.
+    :param unicode_form: the normal form of Unicode that text is taken into: nfc, nfd, nfkc, nfkd or
+        none; by default that of the kind.
+    :raises UserError: for an unknown kind or form, or where no token is that frequent.
     """
     kind = load_kind(kind) if isinstance(kind, str) else kind
+    kind = kind if unicode_form is None else in_form(kind, unicode_form)
     stream = _batched(prepared(text, kind) for text in texts)
     try:
         backend = kind.train(stream, min_count, vocab_size)
@@ -40,7 +45,7 @@ def train_tokenizer(
         raise UserError(
             f"the tokenizer {type(kind).__name__} cannot be trained: {in_one_line(error)}"
         ) from error
-    return Tokenizer(backend, kind)
+    return Tokenizer(with_form(backend, kind.unicode_form), kind)
 
 
 def _batched(texts: Iterable[str], size: int = 1000) -> Iterator[list[str]]:

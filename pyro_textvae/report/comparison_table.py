@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pyro_textvae.data.corpus import MANY_UNKNOWN
 from pyro_textvae.report.columns import number, padded
 from pyro_textvae.run_folder import quantities
 from pyro_textvae.run_folder.quantities import Quantity
@@ -72,6 +73,8 @@ def _cell(shown: Quantity, run: dict[str, Any]) -> str:
     if shown.name == "num_samples":
         return _draws(run)
     value = shown.value(run)
+    if shown.kind == "share" and value is not None:
+        value = 100 * value
     return str(value) if shown.kind == "words" else number(value, shown.digits)
 
 
@@ -104,6 +107,7 @@ def _cautions(result: dict[str, Any]) -> list[str]:
         for run in result["runs"]
         if run.get("weights_doubt")
     ]
+    cautions += unknown_tokens([(run["run"], run) for run in result["runs"]])
     for run in estimated:
         if run["heavy_tail_share"] is None:
             cautions.append(
@@ -130,6 +134,20 @@ def _cautions(result: dict[str, Any]) -> list[str]:
             "compare on more"
         )
     return cautions
+
+
+def unknown_tokens(runs: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+    """What to say of runs, by their names, that were scored on many unknown tokens."""
+    names_of: dict[str, list[str]] = {}
+    for name, run in runs:
+        share = run["unknown_token_share"]
+        if share is not None and share > MANY_UNKNOWN:
+            names_of.setdefault(f"{100 * share:.1f} %", []).append(name)
+    return [
+        f"{', '.join(names)}: {share} of the tokens are unknown, and the nll is that of <unk> in "
+        "their place, lower than the text's"
+        for share, names in names_of.items()
+    ]
 
 
 def _draws(run: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pyro_textvae.evaluation.importance.result import UNTRUSTED_SHARE
 from pyro_textvae.report.columns import number, padded
-from pyro_textvae.report.comparison_table import FEWEST_SENTENCES
+from pyro_textvae.report.comparison_table import FEWEST_SENTENCES, unknown_tokens
 from pyro_textvae.run_folder import quantities
 
 _WIDTH = 118
@@ -157,7 +157,8 @@ def _notes(result: dict[str, Any]) -> list[str]:
         "Means over seeds; seed sd is the standard deviation of the nll over them. -elbo: minus "
         "the evidence lower bound; gap = -elbo - nll. snr: signal to noise of one draw of the "
         "objective's gradient at the end of training, of guide (q) and model (p). sec and tok/s: "
-        "of training. khat %: sentences with k-hat above 0.7.",
+        "of training. khat %: sentences with k-hat above 0.7. unk %: tokens that are unknown, "
+        "whose nll is that of <unk> in their place.",
     ]
     if result["differences"]:
         level = f"{100 * result['bootstrap']['level']:.0f} %"
@@ -184,7 +185,8 @@ def _notes(result: dict[str, Any]) -> list[str]:
 
 def _cautions(result: dict[str, Any]) -> list[str]:
     runs = [run for row in result["rows"] for run in row["runs"]]
-    cautions = []
+    named = [(run["name"], run) for run in runs]
+    cautions = [f"Caution: {text}." for text in unknown_tokens(named)]
     untrusted = sum((run["heavy_tail_share"] or 0) > UNTRUSTED_SHARE for run in runs)
     if untrusted:
         cautions.append(

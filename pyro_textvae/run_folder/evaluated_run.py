@@ -86,7 +86,10 @@ def read_evaluated_run(path: str | Path | RunFolder) -> EvaluatedRun:
     command = evaluate_command(path)
     if "evaluation_id" not in evaluation or not table.is_file():
         raise EvaluationError(f"the evaluation of {path} {_NO_SENTENCES}", command)
+    later = {each.name for each in quantities.compared() if each.added_later}
     for name in (*SAME, *compared_names()):
+        if name in later:
+            evaluation.setdefault(name, None)
         if name not in evaluation:
             raise EvaluationError(f"{file} is damaged (it has no {name})", command)
     for name, types in _types().items():

@@ -70,6 +70,7 @@ class Quantity:
     :param page_warning: of a flag: what the report page does, with fields in braces.
     :param needs_latent: whether it means nothing without a latent.
     :param compared: whether it is a column of the comparison of runs, and so must be in the file.
+    :param added_later: whether files of earlier versions may lack it all the same.
     :param averaged: heading and digits of its column in the comparison of a grid, the mean over the
         seeds of a cell; None: no such column.
     :param aliases: keys of the same number in files of earlier versions.
@@ -99,6 +100,7 @@ class Quantity:
     page_warning: str = ""
     needs_latent: bool = True
     compared: bool = False
+    added_later: bool = False
     averaged: tuple[str, int] | None = None
     aliases: tuple[str, ...] = ()
     of: Callable[[Mapping[str, Any]], Any] | None = None
@@ -237,6 +239,15 @@ QUANTITIES: tuple[Quantity, ...] = (
         needs_latent=False,
     ),
     Quantity(
+        "unicode_form",
+        "text",
+        label="normal form of Unicode",
+        line="normal form of Unicode",
+        line_when="known",
+        kind="words",
+        needs_latent=False,
+    ),
+    Quantity(
         "num_left_out",
         "text",
         label="sentences left out as too long",
@@ -338,12 +349,16 @@ QUANTITIES: tuple[Quantity, ...] = (
         "unknown_token_share",
         "likelihood",
         label="share of unknown tokens",
+        heading="unk %",
         line="  unknown tokens",
         text="{unknown_token_share} of tokens",
         line_when="known",
         kind="share",
         digits=1,
         needs_latent=False,
+        compared=True,
+        added_later=True,
+        averaged=("unk %", 1),
     ),
     Quantity(
         "elbo",

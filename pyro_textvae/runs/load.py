@@ -11,9 +11,11 @@ from typing import Any
 
 from torch import nn
 
+from pyro_textvae import zoo
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus, Tokenizer, load_corpus
 from pyro_textvae.data.records import SplitName
+from pyro_textvae.data.sources.text_files import TextFiles
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device
 from pyro_textvae.run_folder import RunFolder
@@ -80,12 +82,17 @@ class StoredRun:
     def text_config(self) -> TrainConfig:
         """The settings of its corpus, which is as the run's own tokenizer encodes it.
 
+        The normal form of Unicode is that of its tokenizer.json, whatever is the default today; of
+        a run from before there were quotes around cells, every quote is a character.
+
         :raises UserError: for a source or a tokenizer that may not be executed.
         """
         self._check({"tokenizer": self._tokenizer, "data": ("sources", self.config.data)})
-        if self._tokenizer[1] == self.config.tokenizer:
-            return self.config
-        return replace(self.config, tokenizer=self._tokenizer[1])
+        config = self.config
+        if "quotes" not in self.contents["settings"] and _reads_tsv(config.data):
+            config = replace(config, quotes="literal")
+        form = load_tokenizer(self).unicode_form
+        return replace(config, tokenizer=self._tokenizer[1], unicode_form=form)
 
     @property
     def training_config(self) -> TrainConfig:
@@ -161,6 +168,16 @@ def read_run(path: str | Path | RunFolder, *, trust_code: bool = False) -> Store
     ):
         raise UserError(f"{folder.config_json} is damaged (specs, sizes): train the run again")
     return StoredRun(folder, folder.read_settings(), sizes, contents, trust_code)
+
+
+def _reads_tsv(data: str) -> bool:
+    """Whether the text is files of the user's own, a TSV among them."""
+    if data.partition(":")[0] in zoo.names("sources"):
+        return False
+    try:
+        return any(file.suffix == ".tsv" for file in TextFiles(data).files)
+    except UserError:
+        return False
 
 
 def _is_mapping(value: Any, kind: type) -> bool:
@@ -244,6 +261,8 @@ def load_corpus_of(
         max_length=config.max_length,
         min_count=1 if tokenizer else config.min_count,
         vocab_size=None if tokenizer else config.vocab_size,
+        unicode_form=None if tokenizer else config.unicode_form,
+        quotes=config.quotes,
         truncate=config.truncate,
         text_column=config.text_column,
         source_column=config.source_column,

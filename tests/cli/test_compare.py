@@ -80,6 +80,29 @@ def test_two_runs(succeeds, two):
     assert "caution" not in printed
 
 
+def test_the_share_of_unknown_tokens_is_a_column(succeeds, make):
+    two = [make(name, unknown_token_share=0.0341) for name in "ab"]
+    printed = succeeds("compare", *two, *RESAMPLES)
+    heading, row = printed.splitlines()[1:3]
+    assert heading[heading.index("unk %") :].startswith("unk %")
+    assert row[: heading.index("unk %") + len("unk %")].endswith("  3.4")
+    assert "caution" not in printed
+    # An evaluation of an earlier version, which does not say.
+    third = make("c")
+    heading, *rows = succeeds("compare", *two, third, *RESAMPLES).splitlines()[1:5]
+    assert rows[2][: heading.index("unk %") + len("unk %")].endswith("  -")
+
+
+def test_runs_with_many_unknown_tokens_are_named(succeeds, make, tmp_path):
+    many = [make(name, unknown_token_share=0.0512) for name in "ab"]
+    out = tmp_path / "comparison.json"
+    printed = succeeds("compare", *many, *RESAMPLES, "--out", out)
+    assert f"caution: {many[0]}, {many[1]}: 5.1 % of the tokens are unknown" in printed
+    assert [run["unknown_token_share"] for run in json.loads(out.read_text())["runs"]] == [
+        0.0512
+    ] * 2
+
+
 def test_out_file_carries_what_a_paper_needs(succeeds, two, tmp_path):
     out = tmp_path / "comparison.json"
     assert f"written to {out}" in succeeds("compare", *two, *RESAMPLES, "--seed", 3, "--out", out)

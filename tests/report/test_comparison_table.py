@@ -15,6 +15,7 @@ RUN = {
     "num_samples_range": [1000, 1000],
     "proposal": "guide",
     "heavy_tail_share": 0.25,
+    "unknown_token_share": 0.0341,
     "exact": False,
     "warnings": [],
 }
@@ -50,10 +51,8 @@ def cautions(*runs, **changes):
 def test_every_number_is_there_under_its_heading():
     title, heading, first, second, *_ = lines()
     assert title == ("2 runs on toy, test split: 3,761 sentences, 82,430 tokens, nats per sentence")
-    assert heading.split() == ["run", "nll", "-elbo", "kl", "ppl", "K", "proposal"]
-    assert first.split() == (
-        ["runs/a", "56.806", "+-", "0.023", "59.568", "8.758", "77.23", "1,000", "guide"]
-    )
+    assert heading.split() == "run nll unk % -elbo kl ppl K proposal".split()
+    assert first.split() == ("runs/a 56.806 +- 0.023 3.4 59.568 8.758 77.23 1,000 guide".split())
     ends = [line.index(nll) + len(nll) for line, nll in ((first, "56.806"), (second, "157.200"))]
     assert ends == [heading.index("nll") + 3] * 2
     for name in ("-elbo", "kl", "ppl", "K"):
@@ -81,7 +80,7 @@ def test_best_is_marked_only_where_there_is_one():
 def test_run_without_a_latent_is_exact():
     exact = OTHER | {"exact": True, "heavy_tail_share": None, "num_samples_range": [1, 1]}
     (row,) = [line for line in lines(runs=[RUN, exact]) if line.startswith("  runs/longer-name  ")]
-    assert row.split() == ["runs/longer-name", "157.200", "exact", "-", "-", "77.23", "-", "-"]
+    assert row.split() == "runs/longer-name 157.200 exact 3.4 - - 77.23 - -".split()
     assert not cautions(RUN, exact)
 
 
@@ -92,7 +91,19 @@ def test_draws_that_differ_between_sentences_are_a_range():
 
 def test_what_is_not_known_is_a_dash():
     (row,) = [line for line in lines(runs=[RUN | {"kl": None}, OTHER]) if "56.806" in line]
-    assert row.split()[5] == "-"
+    assert row.split()[6] == "-"
+    (row,) = [line for line in lines(runs=[RUN | {"unknown_token_share": None}, OTHER])
+              if "56.806" in line]  # fmt: skip
+    assert row.split()[4] == "-"
+
+
+def test_runs_scored_on_many_unknown_tokens_are_named():
+    many = {"unknown_token_share": 0.0512}
+    (line,) = cautions(RUN | many, OTHER | many)
+    assert "caution: runs/a, runs/longer-name: 5.1 % of the tokens are unknown" in line
+    (line,) = cautions(RUN | {"unknown_token_share": None}, OTHER | many)
+    assert "caution: runs/longer-name: 5.1 %" in line
+    assert not cautions(RUN | {"unknown_token_share": 0.05}, OTHER)
 
 
 def test_warnings_of_an_evaluation_are_said_to_bias_the_comparison():

@@ -20,14 +20,17 @@ NUMBERS = {
     "seconds": 341.6,
     "tokens_per_second": 12345.6,
     "heavy_tail_share": 0.123,
+    "unknown_token_share": 0.0341,
 }
+RUN = {"name": "x-seed0", "heavy_tail_share": 0.1, "unknown_token_share": 0.05, "exact": False}
 HEADING = (
-    "| cell | nll | seed sd | -elbo | gap | kl | mi | au | snr q | snr p | sec | tok/s | khat % |"
+    "| cell | nll | seed sd | unk % | -elbo | gap | kl | mi | au | snr q | snr p | sec | tok/s |"
+    " khat % |"
 )
 
 
 def row_of(cell, failed=0, finished=2, **changes):
-    runs = [{"heavy_tail_share": 0.1, "exact": False}] * finished
+    runs = [RUN] * finished
     return {
         "cell": cell,
         "members": {"guide": "gaussian", "objective": cell},
@@ -82,10 +85,10 @@ def test_a_row_for_each_cell_in_aligned_markdown():
     assert len(first[0]) <= 130
     assert set(first[1]) == set("|-: ")
     assert cells(first[2]) == (
-        "iwae_8 *,73.123,0.042,74.50,1.40,3.25,2.50,7.5,0.25,1.75,342,12346,12".split(",")
+        "iwae_8 *,73.123,0.042,3.4,74.50,1.40,3.25,2.50,7.5,0.25,1.75,342,12346,12".split(",")
     )
     assert cells(first[3])[0] == "elbo"
-    assert cells(first[4]) == ["bad! (2 of 2 failed)", *["-"] * 12]
+    assert cells(first[4]) == ["bad! (2 of 2 failed)", *["-"] * 13]
 
 
 def test_differences_to_the_best():
@@ -124,10 +127,17 @@ def test_notes_say_what_the_intervals_hold():
     [(0.26, "the nll of 1 of 1 runs may be too high"), (None, "too few draws"), (0.24, None)],
 )
 def test_cautions_about_draws(khat, caution):
-    row = row_of("a") | {"runs": [{"heavy_tail_share": khat, "exact": False}]}
+    row = row_of("a") | {"runs": [RUN | {"heavy_tail_share": khat}]}
     text = " ".join(grid_table(result_of(rows=[row], failures={})).split())
     assert ("Caution" in text) == (caution is not None)
     assert (caution or "") in text
+
+
+def test_runs_scored_on_many_unknown_tokens_are_named():
+    runs = [RUN | {"name": f"a-seed{seed}", "unknown_token_share": 0.0512} for seed in (0, 1)]
+    rows = [row_of("a") | {"runs": runs}, row_of("b")]
+    text = " ".join(grid_table(result_of(rows=rows, failures={})).split())
+    assert "Caution: a-seed0, a-seed1: 5.1 % of the tokens are unknown, and the nll is that" in text
 
 
 def test_nothing_finished():

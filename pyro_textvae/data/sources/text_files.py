@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from pyro_textvae import zoo
+from pyro_textvae.data import tsv
+from pyro_textvae.data.guessed_column import GuessedColumn
 from pyro_textvae.data.records import SPLITS, Record, SplitName, split_by_hash
 from pyro_textvae.data.source import spellings
+from pyro_textvae.data.text_lines import lines
+from pyro_textvae.data.tsv import QUOTES, Quotes
 from pyro_textvae.errors import UserError
 
 SUFFIXES = (".txt", ".tsv", ".jsonl")
@@ -27,7 +31,6 @@ _SPLIT_NAMES: dict[str, SplitName] = {
     "test": "test",
 }
 _USUAL_TEXT_COLUMNS = ("text", "sentence")
-_SHORT_NUMBER = re.compile(r"[+-]?[0-9]{0,9}[.,]?[0-9]{1,9}")
 _HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -43,7 +46,8 @@ class _Row(NamedTuple):
 class TextFiles:
     r"""A folder with train, valid and test as .txt, .tsv or .jsonl, or one such file.
 
-    One sentence a line in .txt; lines end at ``\n`` or ``\r\n`` only. The first row of a .tsv is a
+    One sentence a line in .txt; lines end at ``\n`` or ``\r\n`` only, and at ``\r`` in a file
+    without ``\n``. The first row of a .tsv is a
     header where it holds one of the columns that are asked for (or ``text`` or ``sentence``);
     without a header the columns are ``column_0``, ``column_1``, ... and the text is ``column_0``.
 
@@ -53,6 +57,9 @@ class TextFiles:
     :param label_column: the column of the label; it is not given where the cell is empty, or the
         key is missing or null.
     :param file_split: where all of a single file goes, instead of being split 90/5/5.
+    :param quotes: what a quote is in .tsv: ``csv``, around a cell whose own quotes are doubled, as
+        pandas writes it; ``literal``, a character like others. By default csv for a file whose
+        quotes are all of that kind, which is then a warning.
     :raises UserError: naming file and line, for what cannot be read.
     """
 
@@ -65,6 +72,7 @@ class TextFiles:
         source_column: str | None = None,
         label_column: str | None = None,
         file_split: SplitName | None = None,
+        quotes: Quotes | None = None,
     ) -> None:
         try:
             path = Path(location).expanduser()
@@ -77,6 +85,7 @@ class TextFiles:
         self.source_column = source_column
         self.label_column = label_column
         self.file_split = file_split
+        self.quotes = quotes
         self.warnings: list[str] = []
         """What was doubtful when the sentences were last read."""
         self.files: dict[Path, SplitName | None]
@@ -91,6 +100,12 @@ class TextFiles:
                 f"{setting}={column!r} applies to .tsv and .jsonl, and {self.name!r} is .txt; "
                 "leave it out"
             )
+        if quotes is not None and quotes not in QUOTES:
+            raise UserError(f"quotes={quotes!r} must be one of {', '.join(QUOTES)}")
+        if quotes is not None and all(file.suffix != ".tsv" for file in self.files):
+            raise UserError(
+                f"quotes={quotes!r} applies to .tsv, and {self.name!r} has none; leave it out"
+            )
 
     def _columns_asked_for(self) -> dict[str, str]:
         settings = ("text_column", "source_column", "label_column")
@@ -98,8 +113,8 @@ class TextFiles:
         return {name: column for name, column in columns.items() if column is not None}
 
     def digest(self) -> str:
-        """A hash of the files and the columns that are read."""
-        digest = hashlib.sha256(repr(self._columns_asked_for()).encode())
+        """A hash of the files, the columns that are read, and what a quote is."""
+        digest = hashlib.sha256(repr((self._columns_asked_for(), self.quotes)).encode())
         for path, split in self.files.items():
             try:
                 with path.open("rb") as file:
@@ -143,21 +158,20 @@ class TextFiles:
         names: list[str] = []
         text_name = ""
         # The first row may be a header whose names are not those that are looked for.
-        is_guessed, num_rows, num_numeric = False, 0, 0
-        for number, line in _lines(path):
-            if not line.strip():
+        guessed: GuessedColumn | None = None
+        for number, cells, _ in tsv.rows(path, self.quotes or self._quotes_of(path)):
+            if not cells:
                 yield _Row(number, "")
                 continue
-            cells = line.split("\t")
             if not names:
                 place = f"{path.name} line {number}"
                 names, text_name, is_header = self._read_first_row(cells, place)
                 if is_header:
                     continue
-                is_guessed = self.text_column is None and len(names) > 1
-            else:
-                num_rows += 1
-                num_numeric += bool(_SHORT_NUMBER.fullmatch(cells[0].strip()))
+                if self.text_column is None and len(names) > 1:
+                    guessed = GuessedColumn()
+            elif guessed is not None and len(cells) == len(names):
+                guessed.add(cells)
             if len(cells) != len(names):
                 raise UserError(
                     f"{path.name} line {number} has {len(cells)} columns where the first row has"
@@ -168,12 +182,25 @@ class TextFiles:
             source = columns.pop(self.source_column) if self.source_column else None
             label = columns.pop(self.label_column) if self.label_column else None
             yield _Row(number, text, source, label, columns, self.label_column is not None)
-        if is_guessed and num_rows and num_numeric == num_rows:
+        doubt = None if guessed is None else guessed.doubt()
+        if doubt is not None:
             self.warnings.append(
                 f"{path.name} names no column text or sentence in its first row, so its first "
-                "column is taken for the text, and that holds numbers alone: set text_column to a "
-                "name in the first row, or to column_1 and so on"
+                f"column is taken for the text, and that holds {doubt}: set text_column to a name "
+                "in the first row, or to column_1 and so on"
             )
+
+    def _quotes_of(self, path: Path) -> Quotes:
+        """What a quote is in a file for which that is not set."""
+        line = tsv.first_quoted_line(path)
+        if line is None:
+            return "literal"
+        self.warnings.append(
+            f"{path.name} line {line} has a cell in quotes, as pandas writes it, and so in all of "
+            "the file quotes around cells are taken off: set quotes to csv if that is right, or to "
+            "literal where a quote is a character"
+        )
+        return "csv"
 
     def _read_first_row(self, cells: list[str], place: str) -> tuple[list[str], str, bool]:
         """The names of the columns, that of the text, and whether this row is a header."""
@@ -205,7 +232,7 @@ class TextFiles:
 
     def _jsonl_rows(self, path: Path) -> Iterator[_Row]:
         wanted = (self.text_column,) if self.text_column else _USUAL_TEXT_COLUMNS
-        for number, line in _lines(path):
+        for number, line in lines(path):
             if not line.strip():
                 yield _Row(number, "")
                 continue
@@ -319,24 +346,8 @@ def _split_files(folder: Path) -> dict[SplitName, Path]:
     return {split: files[split] for split in SPLITS}
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number and text of each line; only a line feed ends a line, unlike ``str.splitlines``."""
-    with path.open("rb") as file:
-        for number, data in enumerate(file, start=1):
-            if b"\0" in data:
-                raise UserError(f"{path.name} line {number} is binary, not text; give UTF-8 text")
-            try:
-                line = data.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise UserError(
-                    f"{path.name} line {number} is not UTF-8 (byte {error.start}); convert the"
-                    " file, for example with `iconv -t UTF-8`"
-                ) from None
-            yield number, line.removesuffix("\n").removesuffix("\r")
-
-
 def _plain_rows(path: Path) -> Iterator[_Row]:
-    for number, line in _lines(path):
+    for number, line in lines(path):
         yield _Row(number, line)
 
 

@@ -23,6 +23,8 @@ NUM_BYTES = 256
 class ByteLevelBPETokenizer(TokenizerKind):
     """Byte-pair encoding of the bytes of the text, of which none is ever unknown.
 
+    As the text can be had back byte for byte, it is in no normal form unless one is asked for.
+
     Source: Sennrich, Haddow and Birch 2016, https://aclanthology.org/P16-1162; on bytes as in
     GPT-2.
 

@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 import tokenizers
-from tokenizers import decoders, normalizers, pre_tokenizers
+from tokenizers import decoders, pre_tokenizers
 from tokenizers.models import Model
 
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
+from pyro_textvae.data.unicode_form import UnicodeForm
 
 
 class CharacterTokenizer(TokenizerKind):
@@ -21,14 +20,15 @@ class CharacterTokenizer(TokenizerKind):
     [5, 4, 5]
     """
 
+    unicode_form: UnicodeForm = "nfc"
+
     def fewest_tokens(self, text: str) -> int:
-        """The characters in normal form C."""
-        return len(unicodedata.normalize("NFC", text))
+        """The characters."""
+        return len(text)
 
     def pipeline(self, model: Model) -> tokenizers.Tokenizer:
-        """Normalise, then split between all characters."""
+        """Split between all characters."""
         backend = tokenizers.Tokenizer(model)
-        backend.normalizer = normalizers.NFC()
         backend.pre_tokenizer = pre_tokenizers.Split("", "isolated")
         backend.decoder = decoders.Fuse()
         return backend

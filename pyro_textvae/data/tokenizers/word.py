@@ -11,12 +11,15 @@ from tokenizers import Regex, normalizers, pre_tokenizers
 from tokenizers.models import Model
 
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
+from pyro_textvae.data.unicode_form import UnicodeForm
 
 _RESERVED_WORD = r"(?<!\S)<(?:pad|bos|eos)>(?!\S)"
 
 
 class WordTokenizer(TokenizerKind):
     """Split at whitespace; a literal ``<unk>`` is the unknown word, as in the Penn Treebank.
+
+    A word in composed and in decomposed code points is one word: the text is in normal form C.
 
     >>> from pyro_textvae.data import train_tokenizer
     >>> tokenizer = train_tokenizer(["the cat sat", "the dog"], "word")
@@ -27,6 +30,7 @@ class WordTokenizer(TokenizerKind):
     """
 
     tokens_are_words: ClassVar[bool] = True
+    unicode_form: UnicodeForm = "nfc"
 
     def fewest_tokens(self, text: str) -> int:
         """The words between whitespace."""
