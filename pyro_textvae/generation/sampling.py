@@ -18,6 +18,7 @@ from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.sentences import seed_of
 from pyro_textvae.generation.method import DecodingMethod, build_method
+from pyro_textvae.infer.batches import check_batch
 from pyro_textvae.infer.running import Fields, evaluation_mode, text_fields_of, to_device
 from pyro_textvae.infer.simulate import Condition, simulate, size_of
 
@@ -119,6 +120,8 @@ def sample_in_parts(
     :raises ValueError, UserError: as :func:`sample`, when the first part is asked for.
     """
     decoding = build_method(method)
+    if not isinstance(condition, int):
+        check_batch(condition)
     size = size_of(condition)
     if size < 1:
         raise ValueError(f"number of sentences must be at least 1, got {size}")

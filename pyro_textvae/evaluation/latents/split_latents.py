@@ -17,6 +17,7 @@ from pyro_textvae.contract import DATA_PLATE, TOKENS
 from pyro_textvae.distributions.conditioned_flow import ConditionedFlow
 from pyro_textvae.evaluation.latents.aggregate_posterior import independent_factors
 from pyro_textvae.evaluation.latents.elbo_surgery import LatentDraws, resolution_of
+from pyro_textvae.infer.batches import check_batch, check_batches
 from pyro_textvae.infer.plates import frames_in_data
 from pyro_textvae.infer.running import to_device
 from pyro_textvae.infer.simulate import fields_of
@@ -41,7 +42,9 @@ class SplitLatents:
     ) -> None:
         self.num_sentences = 0
         self.sites: dict[str, SplitSite] = {}
+        check_batches(batches)
         for batch in batches:
+            check_batch(batch, TOKENS)
             batch = to_device(batch, model)
             self.num_sentences += len(batch[TOKENS])
             guide_trace = poutine.trace(guide).get_trace(**fields_of(guide, batch))
