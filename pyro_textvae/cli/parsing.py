@@ -63,7 +63,12 @@ def parse(cls: type[Settings], command: str, arguments: Sequence[str]) -> tuple[
     for name, text in given.flags.items():
         setting, dot, key = name.partition(".")
         if dot:
-            read[setting] = {**read.get(setting, {}), key: yaml.load(text, SettingsLoader)}
+            try:
+                value = yaml.load(text, SettingsLoader)
+            except yaml.YAMLError as error:
+                problem = getattr(error, "problem", None) or "it is not YAML"
+                raise UserError(f"{command}: --{name}: {problem}") from error
+            read[setting] = {**read.get(setting, {}), key: value}
     for name in _PATHS & read.keys():
         read[name] = _without_tilde(f"{command}: --{_hyphen(name)}", read[name])
     changed = {name for name in values if read[name] != defaults[name]}
@@ -175,6 +180,8 @@ def _read_file(command: str, path: str, names: list[str]) -> dict[str, Any]:
             raise UserError(f"--config {path}: {problem}: leave one of them out") from error
         mark = getattr(error, "problem_mark", None)
         place = f" (line {mark.line + 1})" if mark else ""
+        if "cannot be read" in problem:
+            raise UserError(f"--config {path}{place}: {problem}") from error
         raise UserError(f"--config {path} is not YAML{place}: {advice}") from error
     if not isinstance(settings, dict):
         raise UserError(f"--config {path} is not a mapping of settings: {advice}")

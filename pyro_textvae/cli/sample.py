@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -58,19 +59,20 @@ def main(arguments: Sequence[str]) -> None:
         options.run, device=options.device, trust_code=options.trust_code
     )
     condition: Condition = options.size
-    sources: list = [None] * options.size
+    sources: Iterator = itertools.repeat(None)
     if is_conditional(model):
         condition = first_sentences(
             options.run, options.split or "test", options.size, trust_code=options.trust_code
         )
-        sources = condition[SOURCE].tolist() if SOURCE in condition else sources
+        if SOURCE in condition:
+            sources = iter(condition[SOURCE].tolist())
     elif options.split is not None:
         raise UserError(
             f"the model of {options.run} is conditioned on nothing of the corpus, so split="
             f"{options.split} would do nothing: leave it out"
         )
     latents = _fitted(model, guide, options) if options.latents_from == "aggregate" else None
-    rows = generation.sample(
+    parts = generation.sample_in_parts(
         model,
         condition,
         method=method,
@@ -78,12 +80,15 @@ def main(arguments: Sequence[str]) -> None:
         unknown=options.unknown,
         latents=latents,
     )
-    for source, row in zip(sources, rows.tolist(), strict=True):
-        if source is None:
-            print(decode_row(tokenizer, row))
-        else:
-            print(f"source  {decode_row(tokenizer, source)}")
-            print(f"text    {decode_row(tokenizer, row)}\n")
+    for part in parts:
+        # Rows come first: what zip looks at last it takes from no further than it needs.
+        for row, source in zip(part.tolist(), sources, strict=False):
+            if source is None:
+                print(decode_row(tokenizer, row))
+            else:
+                print(f"source  {decode_row(tokenizer, source)}")
+                print(f"text    {decode_row(tokenizer, row)}\n")
+        sys.stdout.flush()
 
 
 def _fitted(model: nn.Module, guide: nn.Module, options: SampleOptions) -> dict[str, Tensor]:

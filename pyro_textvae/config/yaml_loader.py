@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""YAML in which every name stands once."""
+"""YAML in which every name stands once, and of which nothing but a YAML error comes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ WITH_EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$")
 class OneOfEachLoader(yaml.SafeLoader):
     """Refuses a name that is given twice, by way of a merge too; YAML would keep one of them.
 
+    A value that Python does not have, an integer of thousands of digits or the 45th of a month, is
+    a YAML error too.
+
     >>> yaml.load("{epochs: 1, model: a, epochs: 2}", OneOfEachLoader)
     Traceback (most recent call last):
     ...
@@ -27,6 +30,14 @@ class OneOfEachLoader(yaml.SafeLoader):
         {epochs: 1, model: a, epochs: 2}
         ^
     """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError) as error:
+            problem = f"the value cannot be read: {error}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """The mapping of a node whose names are all different."""

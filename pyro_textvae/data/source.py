@@ -108,6 +108,19 @@ def _named(spec: str) -> tuple[Any, str]:
     return zoo.load("sources", _FILES), spec
 
 
+def is_relative_path(spec: str) -> bool:
+    """Whether ``spec`` names text files by a path that depends on the working folder.
+
+    >>> is_relative_path("data/ptb"), is_relative_path("/data/ptb"), is_relative_path("stdlib")
+    (True, False, False)
+    """
+    if is_own_source(spec):
+        return False
+    source_class, location = _named(spec)
+    is_path = zoo.name_of("sources", source_class) == _FILES
+    return is_path and not location.startswith("~") and not os.path.isabs(location)
+
+
 def is_own_source(spec: str) -> bool:
     """Whether ``spec`` names a class of the user's own, whose code is executed; not a path."""
     name, _, rest = spec.partition(":")

@@ -50,7 +50,7 @@ class Memory:
     @property
     def batch_shape(self) -> torch.Size:
         """``B``, the shape of the states without their last two dimensions."""
-        return self.states.shape[:-2]
+        return torch.Size(self.states.shape[:-2])
 
     def expand(self, batch_shape: Shape) -> Memory:
         """The same memory for more rows: views, which take no storage of their own."""

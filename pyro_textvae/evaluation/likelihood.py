@@ -37,6 +37,7 @@ from pyro_textvae.evaluation.sentences import (
     sentence_key,
     single_sentences,
 )
+from pyro_textvae.infer.batches import check_batch, check_batches
 from pyro_textvae.infer.running import device_of, evaluation_mode
 from pyro_textvae.processes import gather, rank_and_size
 
@@ -96,9 +97,10 @@ def log_likelihood(
         early tends to be one whose error was underestimated: expect a small bias downwards.
     :param max_tokens: tokens decoded at once; by default what suits the device.
     :param partial: a file that keeps the sentences that are done: the same call takes them up.
-    :raises ValueError: for ``num_samples`` below 1, no batch at all, a model in half precision,
-        latent sites or supports that model and guide do not share, ``quasi_random`` with a
-        posterior that is not Gaussian, or more than one draw from a posterior that is a point.
+    :raises ValueError: for ``num_samples`` below 1, no batch at all, what is no batch, a model in
+        half precision, latent sites or supports that model and guide do not share,
+        ``quasi_random`` with a posterior that is not Gaussian, or more than one draw from a
+        posterior that is a point.
     """
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
@@ -106,6 +108,7 @@ def log_likelihood(
         raise ValueError(f"most_rounds must be at least 1, got {most_rounds}")
     if target_standard_error is not None and not target_standard_error > 0:
         raise ValueError(f"target_standard_error must be positive, got {target_standard_error}")
+    check_batches(batches)
     _check_precision(model)
     notes = []
     if torch.is_autocast_enabled(device_of(model).type):
@@ -138,6 +141,7 @@ def log_likelihood(
         ) as bar,
     ):
         for number, batch in enumerate(bar):
+            check_batch(batch, TOKENS)
             if number == 0:
                 first = Posteriors(model, guide, batch, seed)
                 exact = not first.names

@@ -8,11 +8,11 @@ from pyro_textvae.generation.decoding import (
     interpolate,
     posterior_point,
     reconstruct,
-    sample,
 )
 from pyro_textvae.generation.ex_post_density import ExPostDensity, fit_ex_post_density
 from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.generation.methods import *  # noqa: F403
+from pyro_textvae.generation.sampling import sample, sample_in_parts
 
 # A new method is exported by its line in the folder below.
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "posterior_point",
     "reconstruct",
     "sample",
+    "sample_in_parts",
 ]

@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Sentences out of a model: from the prior, from sentences, and along a line between two."""
+"""Sentences decoded from latents of other sentences: their own, and those between two."""
 
 from __future__ import annotations
 
@@ -9,102 +9,18 @@ from typing import Any
 
 import torch
 from pyro import poutine
-from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
-from torch.distributions import Independent
 
-from pyro_textvae.contract import DATA_PLATE, TEXT_SITE, TOKENS
-from pyro_textvae.distributions import AutoregressiveCategorical
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.distributions.independent_blocks import IndependentBlocks
 from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere, unit_vector
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.latents.posterior_means import posterior_mean
 from pyro_textvae.generation.method import DecodingMethod, build_method
+from pyro_textvae.generation.sampling import data_dim, sample
 from pyro_textvae.infer.running import device_of, evaluation_mode, to_device
-from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
+from pyro_textvae.infer.simulate import fields_of, size_of
 from pyro_textvae.infer.sites import latent_sites
-
-
-class _DecodingMessenger(Messenger):
-    """Lets a method choose every token of the sentences that a program generates."""
-
-    def __init__(self, method: DecodingMethod, unknown: bool) -> None:
-        super().__init__()
-        self.method = method
-        self.unknown = unknown
-
-    def _pyro_sample(self, message: Any) -> None:
-        if message["done"] or message["is_observed"]:
-            return
-        text = message["fn"]
-        while isinstance(text, Independent):
-            text = text.base_dist
-        if isinstance(text, AutoregressiveCategorical):
-            message["value"] = self.method.decode(text, unknown=self.unknown)
-            message["done"] = True
-        elif message["name"] == TEXT_SITE and not (self.method.is_the_models_own and self.unknown):
-            wanted = type(self.method).__name__ if self.unknown else "unknown=False"
-            raise UserError(
-                f"{wanted} chooses tokens one by one, and the text site {TEXT_SITE!r} is "
-                f"{type(text).__name__}, not AutoregressiveCategorical: use method='ancestral' "
-                "and unknown=True"
-            )
-
-
-def sample(
-    model: nn.Module,
-    condition: Condition,
-    *,
-    method: str | DecodingMethod = "ancestral",
-    seed: int = 0,
-    unknown: bool = True,
-    latents: Mapping[str, Tensor] | None = None,
-) -> Tensor:
-    """Draw sentences from the model, ids ``(N, max_length)``.
-
-    Where the text has a plate inside ``"data"``, such as the turns of a conversation, the ids are
-    ``(N, turns, max_length)``.
-
-    >>> from pyro_textvae.models import SentenceVAE
-    >>> from pyro_textvae.nn import LSTMDecoder
-    >>> from pyro_textvae.priors import StandardNormal
-    >>> sizes = {"vocab_size": 9, "embedding_dim": 4, "hidden_dim": 5}
-    >>> model = SentenceVAE(StandardNormal(2), LSTMDecoder(**sizes, latent_dim=2, max_length=7))
-    >>> sample(model, 3).shape
-    torch.Size([3, 7])
-    >>> sample(model, 3, method="greedy", latents={"z": torch.zeros(3, 2)}).unique(dim=0).shape
-    torch.Size([1, 7])
-
-    :param condition: how many sentences, or a batch with what each sentence is conditioned on
-        (``source``, ``labels``), of which ``tokens`` is not used.
-    :param method: ``"ancestral"`` draws every token, ``"greedy"`` takes the likeliest; a name of
-        the catalogue, ``path/to/file.py:Class``, or a :class:`DecodingMethod`.
-    :param unknown: whether ``<unk>`` may be generated. Without it every token is chosen among the
-        others: no longer the model's own distribution, but easier to read.
-    :param latents: values of latent sites, ``(N, ...)``; the others come from the prior.
-    :raises ValueError: for fewer than one sentence.
-    :raises UserError: for an unknown method, a condition without a field that the model needs,
-        latents that the model does not have, and where the method or ``unknown=False`` cannot be
-        honoured, for the text is no :class:`AutoregressiveCategorical`.
-    """
-    decoding = build_method(method)
-    if not isinstance(condition, int):
-        condition = to_device(condition, model)
-    if size_of(condition) < 1:
-        raise ValueError(f"number of sentences must be at least 1, got {size_of(condition)}")
-    given = dict(latents or {})
-    with (
-        evaluation_mode(model, model, seed),
-        poutine.condition(data=given),
-        _DecodingMessenger(decoding, unknown),
-    ):
-        nodes: Any = simulate(model, condition).nodes
-    for name in (TEXT_SITE, *given):
-        if name not in nodes:
-            sites = ", ".join(n for n, node in nodes.items() if node["type"] == "sample")
-            raise UserError(f"the model has no site {name!r}: its sites are {sites}")
-    text = nodes[TEXT_SITE]
-    return text["value"].movedim(_data_dim(text), 0)
 
 
 def encode(
@@ -232,21 +148,11 @@ def interpolate(
     share = torch.linspace(0.0, 1.0, steps, device=device_of(model))
     with evaluation_mode(guide, guide, seed):
         line = {
-            name: _line(site["fn"], share, _data_dim(site))
+            name: _line(site["fn"], share, data_dim(site))
             for name, site in _latent_sites(guide, ends)
         }
     repeated = {name: value.expand(steps, *value.shape[1:]) for name, value in condition.items()}
     return sample(model, repeated, method=method, seed=seed, unknown=unknown, latents=line)
-
-
-def _data_dim(site: Any) -> int:
-    """Where a site's value has the plate ``"data"``, counted from the right."""
-    for frame in site["cond_indep_stack"]:
-        if frame.name == DATA_PLATE:
-            return frame.dim - site["fn"].event_dim
-    raise UserError(
-        f"sample site {site['name']!r} is outside the plate {DATA_PLATE!r}: put it inside"
-    )
 
 
 def _latent_sites(guide: nn.Module, batch: Mapping[str, Tensor]) -> list[tuple[str, Any]]:

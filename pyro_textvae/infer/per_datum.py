@@ -12,6 +12,7 @@ from pyro.infer import ELBO
 from pyro.poutine import Trace
 from torch import Tensor, nn
 
+from pyro_textvae.infer.batches import check_batch
 from pyro_textvae.infer.constraint import KLConstraint
 from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.plates import find_plates
@@ -220,7 +221,8 @@ def log_weights(
     torch.Size([3, 2])
 
     :param batch: of its fields each program gets those that it names.
-    :raises ValueError: as :class:`PerDatumELBO`.
+    :raises ValueError: as :class:`PerDatumELBO`, and for what is no batch.
     """
+    check_batch(batch)
     with isolated(model, guide):
         return PerDatumELBO(num_particles).terms(model, guide, **batch).log_weights

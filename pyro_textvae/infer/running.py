@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pyro_textvae.contract import TEXT_FIELDS
 from pyro_textvae.errors import UserError
+from pyro_textvae.infer.batches import check_batch
 from pyro_textvae.infer.isolation import isolated
 
 
@@ -102,7 +103,11 @@ def text_fields_of(batch: Mapping[str, Tensor]) -> tuple[str, ...]:
 
 
 def to_device(batch: Mapping[str, Tensor], module: nn.Module) -> Fields:
-    """The batch on the device of the module."""
+    """The batch on the device of the module.
+
+    :raises ValueError: for what is no batch.
+    """
+    check_batch(batch)
     device = device_of(module)
     return Fields({n: value.to(device) for n, value in batch.items()}, text_fields_of(batch))
 

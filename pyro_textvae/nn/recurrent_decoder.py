@@ -104,10 +104,12 @@ class RecurrentDecoder(Decoder):
 
     def unroll(self, inputs: Tensor, context: Context) -> Tensor:
         """See :class:`Decoder`."""
-        z, rows = context.z, inputs.shape[:-2]
+        z = context.z
+        # Pyro's tensors that record where they come from have a tuple for a shape.
+        rows = sentences = torch.Size(inputs.shape[:-2])
         if z is not None and self.injection != {ATTENTION}:
-            rows = torch.broadcast_shapes(rows, z.shape[:-1])
-        if z is not None and rows.numel() > inputs.shape[:-2].numel():
+            rows = torch.broadcast_shapes(sentences, z.shape[:-1])
+        if z is not None and rows.numel() > sentences.numel():
             hidden = self._unroll_sharing_words(inputs, z, rows)
         else:
             hidden = self._unroll_at_once(inputs, z, rows)

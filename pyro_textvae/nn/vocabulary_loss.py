@@ -51,6 +51,10 @@ def vocabulary_loss(hidden: Tensor, weight: Tensor, bias: Tensor, classes: Tenso
     recorded = torch.is_grad_enabled() and any(value.requires_grad for value in inputs)
     limit = _SCORES_KEPT[device] if recorded else 0
     with torch.autocast(device, enabled=False):
+        if torch.jit.is_tracing():
+            # What a trace records must be differentiable by itself, without a backward in Python.
+            scores = F.linear(hidden.to(product), weight.to(product), bias.to(product))
+            return F.cross_entropy(scores.to(hidden.dtype), classes, reduction="none")
         return _VocabularyLoss.apply(*inputs, classes, product, limit)
 
 

@@ -274,7 +274,9 @@ class RunFolder:
             for name in _BUILT_FROM:
                 config[name]
             return config, TrainConfig(**config["settings"])
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except UserError:
+            raise
+        except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{self.config_json} is damaged ({error}): train the run again"
             ) from error

@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 import pyro
-from pyro.infer import ELBO
+from pyro.infer import (
+    ELBO,
+    JitTrace_ELBO,
+    JitTraceEnum_ELBO,
+    JitTraceGraph_ELBO,
+    JitTraceMeanField_ELBO,
+)
 from torch import nn
 
 from pyro_textvae import zoo
@@ -24,6 +30,8 @@ from pyro_textvae.infer.running import evaluation_mode, find_device
 from pyro_textvae.infer.simulate import Condition, simulate
 from pyro_textvae.infer.sites import latent_sites
 from pyro_textvae.training import Procedure
+
+_COMPILED = (JitTrace_ELBO, JitTraceEnum_ELBO, JitTraceGraph_ELBO, JitTraceMeanField_ELBO)
 
 PARTS = {"prior": "priors", "decoder": "decoders", "encoder": "encoders"}
 """What a model's or guide's ``__init__`` may ask for by name, and its kind in the zoo."""
@@ -179,6 +187,11 @@ def _build_objective(config: TrainConfig, corpus: Corpus) -> ELBO:
             f"kl_schedule={config.kl_schedule} would do nothing: use --objective beta_elbo"
         )
     objective = zoo.build(objective_class, values)
+    if isinstance(objective, _COMPILED):
+        raise UserError(
+            f"{config.objective} compiles for parameters in Pyro's global store, where those of a "
+            "run are not: use pyro.infer:Trace_ELBO or pyro.infer:TraceMeanField_ELBO"
+        )
     if not hasattr(objective, "differentiable_loss"):
         raise UserError(
             f"{config.objective} has no differentiable_loss, so torch.optim cannot step it: use "

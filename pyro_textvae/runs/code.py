@@ -78,7 +78,8 @@ def own_code(
         zoo.check_name(kind, spec)
         raise UntrustedCodeError(f"{run} names the {setting} {spec!r}, which is no class")
     if file is not None and not file.is_file():
-        raise UserError(f"{run} needs its {setting}: there is no file {file}")
+        relative = "" if file.is_absolute() else f" in {Path.cwd()}, which its path is relative to"
+        raise UserError(f"{run} needs its {setting}: there is no file {file}{relative}")
     sha256 = "" if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
     home = run.resolve()
     trusted = [str(home), setting, spec, json.dumps(options, sort_keys=True, default=str)]

@@ -16,6 +16,7 @@ from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus, Tokenizer, load_corpus
 from pyro_textvae.data.records import SplitName
 from pyro_textvae.data.sources.text_files import TextFiles
+from pyro_textvae.data.source import is_relative_path
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device
 from pyro_textvae.run_folder import RunFolder
@@ -277,9 +278,10 @@ def load_run_corpus(run: RunFolder | StoredRun, *, trust_code: bool = False) -> 
     """The corpus that a run was trained on.
 
     :param trust_code: see :func:`load_run`; a :class:`StoredRun` has its own.
-    :raises UserError: when the text has changed since.
+    :raises UserError: when the text has changed since, or is not to be found from this folder.
     """
     stored = run if isinstance(run, StoredRun) else read_run(run, trust_code=trust_code)
+    _check_still_there(stored)
     fingerprint = stored.contents["corpus_fingerprint"]
     if fingerprint is None:
         raise UserError(
@@ -295,3 +297,16 @@ def load_run_corpus(run: RunFolder | StoredRun, *, trust_code: bool = False) -> 
             "the old text back or train anew"
         )
     return corpus
+
+
+def _check_still_there(run: StoredRun) -> None:
+    """Refuse a relative path of a run's text that leads nowhere from the working folder.
+
+    :raises UserError: with the folder that it was looked for in.
+    """
+    data = run.config.data
+    if is_relative_path(data) and not Path(data).exists():
+        raise UserError(
+            f"{run.folder.path} was trained on {data}, a path relative to the folder that train "
+            f"was started in, and there is none in {Path.cwd()}: start the command in that folder"
+        )

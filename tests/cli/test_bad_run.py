@@ -6,10 +6,13 @@ import json
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.runs import load_run_corpus
 from tests.cli.conftest import contents, write_corpus
 
 READERS = [["evaluate"], ["sample"], ["reconstruct"], ["interpolate"], ["train", "--resume"]]
@@ -95,8 +98,9 @@ def test_state_of_another_model(check_refused, run_copy, language_model_run):
         lambda path: path.write_bytes(b"\xff\xfe"),
         lambda path: edit_json(path, lambda content: content["settings"].update(colour=1)),
         lambda path: edit_json(path, lambda content: content.pop("sizes")),
+        lambda path: path.write_text('{"format": ' + "1" * 5000 + "}"),
     ],
-    ids=["cut", "empty", "list", "bare", "binary", "unknown setting", "no sizes"],
+    ids=["cut", "empty", "list", "bare", "binary", "unknown setting", "no sizes", "digits"],
 )
 def test_config_json_damaged(check_refused, run_copy, command, damage):
     damage(run_copy / "config.json")
@@ -213,3 +217,16 @@ def test_evaluation_whose_files_would_have_too_long_names_is_refused_before_it_s
     for name in ("a" * (longest + 1), "\u00e9" * (longest // 2 + 1)):
         out = str(tmp_path / f"{name}.json")
         check_refused(r"name too long: .* bytes shorter", *arguments, "--out", out)
+
+
+@pytest.mark.parametrize(
+    "command", [["evaluate"], ["reconstruct"], ["train", "--resume"]], ids=" ".join
+)
+def test_relative_path_of_the_text_from_another_folder(
+    check_refused, run_copy, corpus, monkeypatch, command
+):
+    edit_json(run_copy / "config.json", lambda content: content["settings"].update(data="toy"))
+    message = rf"copy was trained on toy, a path relative to .* none in {Path.cwd()}: start"
+    check_refused(message, *command, run_copy)
+    monkeypatch.chdir(corpus.parent)
+    assert len(load_run_corpus(RunFolder(run_copy)).train) == 32

@@ -215,6 +215,14 @@ def test_unknown_name(check_refused, train, kind, name, near):
             r"RenyiELBO has no differentiable_loss, .*: use one of .*pyro\.infer:Trace_ELBO",
         ),
         (
+            ["--objective", "pyro.infer:JitTrace_ELBO"],
+            r"compiles for parameters in Pyro's global store, .*: use pyro.infer:Trace_ELBO",
+        ),
+        (
+            ["--objective", "pyro.infer:JitTraceMeanField_ELBO"],
+            r"compiles for parameters in Pyro's global store",
+        ),
+        (
             ["--objective", "pyro.infer:Trace_ELBO", "--kl-weight", "0.5"],
             r"Trace_ELBO has no KL weight, .*: use --objective beta_elbo",
         ),

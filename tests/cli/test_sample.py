@@ -14,6 +14,7 @@ from pyro_textvae import zoo
 from pyro_textvae.cli.main import main
 from pyro_textvae.data import Tokenizer
 from pyro_textvae.data.corpus import Split
+from pyro_textvae.generation import sampling
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.load import load_run, load_run_corpus
 from tests.cli.conftest import TINY
@@ -180,3 +181,29 @@ def test_output_that_is_not_utf_8_is_escaped(monkeypatch, run, encoding):
     sys.stdout.flush()
     line = "\u4eca\u5929 \u00e9".encode(encoding, "backslashreplace")
     assert written.getvalue().splitlines() == [line, line]
+
+
+def test_sentences_are_printed_as_they_come(monkeypatch, run):
+    """Drawn in parts of two, of which each is out before the next is begun."""
+    written, lines_before = io.BytesIO(), []
+    draw = sampling._draw
+
+    def recorded(*arguments):
+        lines_before.append(len(written.getvalue().splitlines()))
+        return draw(*arguments)
+
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="utf-8"))
+    monkeypatch.setattr(sampling, "_draw", recorded)
+    monkeypatch.setattr(sampling, "SENTENCES_AT_ONCE", 2)
+    assert main(["sample", str(run), "--size", "5"]) == 0
+    assert lines_before == [0, 2, 4]
+    assert len(written.getvalue().splitlines()) == 5
+
+
+def test_sources_stay_with_their_sentences_in_parts(succeeds, monkeypatch, conditional_run):
+    arguments = ["sample", conditional_run, "--size", "5", "--method", "greedy", "--from", "prior"]
+    sources = succeeds(*arguments).splitlines()[::3]
+    monkeypatch.setattr(sampling, "SENTENCES_AT_ONCE", 2)
+    printed = succeeds(*arguments).splitlines()
+    assert printed[::3] == sources
+    assert len(printed) == 15

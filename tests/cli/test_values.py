@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the text of a flag or a file becomes a value."""
 
+import re
 from dataclasses import fields
 from types import NoneType
 from typing import get_args, get_type_hints
@@ -130,3 +131,22 @@ def test_tilde_is_the_home_of_the_user(monkeypatch, tmp_path):
     with pytest.raises(UserError, match=r"--out ~nosuchuser/x: .* Write the path in full"):
         parse(TrainOptions, "train", ["--out=~nosuchuser/x"])
     assert parse(ReconstructOptions, "reconstruct", ["--text=~ hi"])[0].text == "~ hi"
+
+
+@pytest.mark.parametrize("value", ["7" * 5000, "2001-13-45", "!!int seven", "!!bool perhaps"])
+def test_value_that_python_does_not_have(capsys, tmp_path, value):
+    path = tmp_path / "settings.yaml"
+    path.write_text(f"data: grammar\nepochs: {value}\n")
+    for arguments, message in (
+        (["--config", str(path)], rf"--config {path} \(line 2\): the value cannot be read: "),
+        (["--options.a", value], "train: --options.a: the value cannot be read: "),
+        (["--epochs", value], "epochs must be "),
+    ):
+        assert main(["train", *arguments]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert re.search(message, line)
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(f"out: here\nseeds: {value}\n")
+    assert main(["compare", str(grid)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the value cannot be read" in line

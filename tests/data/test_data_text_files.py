@@ -274,3 +274,10 @@ def test_a_text_has_at_least_the_tokens_that_it_is_refused_for(folder, kind):
         "\u0958",
     ):
         assert 0 < tokenizer.fewest_tokens(text) <= len(tokenizer.encode(text))
+
+
+def test_number_of_thousands_of_digits_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "many.jsonl"
+    path.write_text('{"text": "a b"}\n{"text": "a b", "id": ' + "7" * 5000 + "}\n")
+    with pytest.raises(UserError, match=r"many.jsonl.*2.* holds a number that cannot be read"):
+        load_corpus(path)

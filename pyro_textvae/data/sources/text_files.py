@@ -279,6 +279,9 @@ def _json_object(line: str, place: str) -> dict[str, Any]:
         row = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:
         raise UserError(f"{place} is not JSON ({error}); put one object a line") from None
+    except ValueError as error:
+        # Python takes no integer of thousands of digits.
+        raise UserError(f"{place} holds a number that cannot be read: {error}") from None
     if not isinstance(row, dict):
         raise UserError(f"{place} is not a JSON object; put one a line")
     return row

@@ -22,6 +22,7 @@ from pyro_textvae.evaluation.latents.posterior_means import (
     means_of,
     means_over_draws,
 )
+from pyro_textvae.infer.batches import check_batch, check_batches
 from pyro_textvae.infer.plates import Plates, frames_in_data
 from pyro_textvae.infer.running import to_device
 from pyro_textvae.infer.simulate import fields_of
@@ -46,7 +47,9 @@ class SplitLatents:
     ) -> None:
         self.num_sentences = 0
         self.sites: dict[str, SplitSite] = {}
+        check_batches(batches)
         for batch in batches:
+            check_batch(batch, TOKENS)
             batch = to_device(batch, model)
             self.num_sentences += len(batch[TOKENS])
             guide_trace = poutine.trace(guide).get_trace(**fields_of(guide, batch))

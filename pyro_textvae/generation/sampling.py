@@ -1,0 +1,202 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Sentences drawn from a model, a part at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from pyro import poutine
+from pyro.poutine.messenger import Messenger
+from torch import Tensor, nn
+from torch.distributions import Independent
+
+from pyro_textvae.contract import DATA_PLATE, TEXT_SITE
+from pyro_textvae.distributions import AutoregressiveCategorical
+from pyro_textvae.errors import UserError
+from pyro_textvae.evaluation.sentences import seed_of
+from pyro_textvae.generation.method import DecodingMethod, build_method
+from pyro_textvae.infer.batches import check_batch
+from pyro_textvae.infer.running import Fields, evaluation_mode, text_fields_of, to_device
+from pyro_textvae.infer.simulate import Condition, simulate, size_of
+
+SENTENCES_AT_ONCE = 1000
+"""A part. Its scores are what fills memory: at 10,000 words a sentence takes 0.12 MB."""
+
+
+class _DecodingMessenger(Messenger):
+    """Lets a method choose every token of the sentences that a program generates."""
+
+    def __init__(self, method: DecodingMethod, unknown: bool) -> None:
+        super().__init__()
+        self.method = method
+        self.unknown = unknown
+
+    def _pyro_sample(self, message: Any) -> None:
+        if message["done"] or message["is_observed"]:
+            return
+        text = message["fn"]
+        while isinstance(text, Independent):
+            text = text.base_dist
+        if isinstance(text, AutoregressiveCategorical):
+            message["value"] = self.method.decode(text, unknown=self.unknown)
+            message["done"] = True
+        elif message["name"] == TEXT_SITE and not (self.method.is_the_models_own and self.unknown):
+            wanted = type(self.method).__name__ if self.unknown else "unknown=False"
+            raise UserError(
+                f"{wanted} chooses tokens one by one, and the text site {TEXT_SITE!r} is "
+                f"{type(text).__name__}, not AutoregressiveCategorical: use method='ancestral' "
+                "and unknown=True"
+            )
+
+
+def sample(
+    model: nn.Module,
+    condition: Condition,
+    *,
+    method: str | DecodingMethod = "ancestral",
+    seed: int = 0,
+    unknown: bool = True,
+    latents: Mapping[str, Tensor] | None = None,
+) -> Tensor:
+    """Draw sentences from the model, ids ``(N, max_length)``.
+
+    Where the text has a plate inside ``"data"``, such as the turns of a conversation, the ids are
+    ``(N, turns, max_length)``. More than 1,000 sentences are those of :func:`sample_in_parts`.
+
+    >>> from pyro_textvae.models import SentenceVAE
+    >>> from pyro_textvae.nn import LSTMDecoder
+    >>> from pyro_textvae.priors import StandardNormal
+    >>> sizes = {"vocab_size": 9, "embedding_dim": 4, "hidden_dim": 5}
+    >>> model = SentenceVAE(StandardNormal(2), LSTMDecoder(**sizes, latent_dim=2, max_length=7))
+    >>> sample(model, 3).shape
+    torch.Size([3, 7])
+    >>> sample(model, 3, method="greedy", latents={"z": torch.zeros(3, 2)}).unique(dim=0).shape
+    torch.Size([1, 7])
+
+    :param condition: how many sentences, or a batch with what each sentence is conditioned on
+        (``source``, ``labels``), of which ``tokens`` is not used.
+    :param method: ``"ancestral"`` draws every token, ``"greedy"`` takes the likeliest; a name of
+        the catalogue, ``path/to/file.py:Class``, or a :class:`DecodingMethod`.
+    :param unknown: whether ``<unk>`` may be generated. Without it every token is chosen among the
+        others: no longer the model's own distribution, but easier to read.
+    :param latents: values of latent sites, ``(N, ...)``; the others come from the prior.
+    :raises ValueError: for fewer than one sentence.
+    :raises UserError: for an unknown method, a condition without a field that the model needs,
+        latents that the model does not have, and where the method or ``unknown=False`` cannot be
+        honoured, for the text is no :class:`AutoregressiveCategorical`.
+    """
+    parts = sample_in_parts(
+        model, condition, method=method, seed=seed, unknown=unknown, latents=latents
+    )
+    return torch.cat(list(parts))
+
+
+def sample_in_parts(
+    model: nn.Module,
+    condition: Condition,
+    *,
+    method: str | DecodingMethod = "ancestral",
+    seed: int = 0,
+    unknown: bool = True,
+    latents: Mapping[str, Tensor] | None = None,
+) -> Iterator[Tensor]:
+    """The sentences of :func:`sample`, 1,000 at a time, so that memory does not grow with them.
+
+    The first part has its random numbers from ``seed``, every later one from ``seed`` and its
+    place: the first 1,000 sentences are the same however many are asked for.
+
+    >>> from pyro_textvae.models import SentenceVAE
+    >>> from pyro_textvae.nn import LSTMDecoder
+    >>> from pyro_textvae.priors import StandardNormal
+    >>> sizes = {"vocab_size": 9, "embedding_dim": 4, "hidden_dim": 5}
+    >>> model = SentenceVAE(StandardNormal(2), LSTMDecoder(**sizes, latent_dim=2, max_length=7))
+    >>> [len(part) for part in sample_in_parts(model, 2100)]
+    [1000, 1000, 100]
+
+    :param condition, method, seed, unknown, latents: as in :func:`sample`.
+    :raises ValueError, UserError: as :func:`sample`, when the first part is asked for.
+    """
+    decoding = build_method(method)
+    if not isinstance(condition, int):
+        check_batch(condition)
+    size = size_of(condition)
+    if size < 1:
+        raise ValueError(f"number of sentences must be at least 1, got {size}")
+    given = dict(latents or {})
+    dims = _data_dims(model, condition, given, seed) if size > SENTENCES_AT_ONCE else {}
+    for first in range(0, size, SENTENCES_AT_ONCE):
+        rows = slice(first, min(first + SENTENCES_AT_ONCE, size))
+        yield _draw(
+            model,
+            _rows_of_condition(condition, rows),
+            {name: _rows_of_latent(value, dims.get(name), rows) for name, value in given.items()},
+            decoding,
+            seed_of(seed, "part", first) % 2**32 if first else seed,
+            unknown,
+        )
+
+
+def data_dim(site: Any) -> int:
+    """Where a site's value has the plate ``"data"``, counted from the right.
+
+    :param site: of a trace.
+    :raises UserError: for a site outside of that plate.
+    """
+    for frame in site["cond_indep_stack"]:
+        if frame.name == DATA_PLATE:
+            return frame.dim - site["fn"].event_dim
+    raise UserError(
+        f"sample site {site['name']!r} is outside the plate {DATA_PLATE!r}: put it inside"
+    )
+
+
+def _draw(
+    model: nn.Module,
+    condition: Condition,
+    given: Mapping[str, Tensor],
+    decoding: DecodingMethod,
+    seed: int,
+    unknown: bool,
+) -> Tensor:
+    if not isinstance(condition, int):
+        condition = to_device(condition, model)
+    with (
+        evaluation_mode(model, model, seed),
+        poutine.condition(data=dict(given)),
+        _DecodingMessenger(decoding, unknown),
+    ):
+        nodes: Any = simulate(model, condition).nodes
+    for name in (TEXT_SITE, *given):
+        if name not in nodes:
+            sites = ", ".join(n for n, node in nodes.items() if node["type"] == "sample")
+            raise UserError(f"the model has no site {name!r}: its sites are {sites}")
+    text = nodes[TEXT_SITE]
+    return text["value"].movedim(data_dim(text), 0)
+
+
+def _data_dims(
+    model: nn.Module, condition: Condition, given: Mapping[str, Tensor], seed: int
+) -> dict[str, int]:
+    """Where each of the latents that are given has the sentences, from a draw of one sentence."""
+    if not given:
+        return {}
+    one = _rows_of_condition(condition, slice(1))
+    with evaluation_mode(model, model, seed):
+        nodes: Any = simulate(model, one if isinstance(one, int) else to_device(one, model)).nodes
+    return {name: data_dim(nodes[name]) for name in given if name in nodes}
+
+
+def _rows_of_condition(condition: Condition, rows: slice) -> Condition:
+    if isinstance(condition, int):
+        return rows.stop - (rows.start or 0)
+    return Fields({n: value[rows] for n, value in condition.items()}, text_fields_of(condition))
+
+
+def _rows_of_latent(value: Tensor, dim: int | None, rows: slice) -> Tensor:
+    """The value for these sentences; all of it where it is one for every sentence."""
+    if dim is None or value.shape[dim] == 1:
+        return value
+    return value.narrow(dim, rows.start, rows.stop - rows.start)
