@@ -15,8 +15,8 @@ from pyro_textvae import zoo
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus, Tokenizer, load_corpus
 from pyro_textvae.data.records import SplitName
-from pyro_textvae.data.sources.text_files import TextFiles
 from pyro_textvae.data.source import is_relative_path
+from pyro_textvae.data.sources.text_files import TextFiles
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device
 from pyro_textvae.run_folder import RunFolder
