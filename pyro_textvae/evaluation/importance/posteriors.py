@@ -21,13 +21,17 @@ from torch.distributions import (
 from pyro_textvae.contract import PARTICLE_PLATE
 from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFamily
-from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
+from pyro_textvae.evaluation.importance.target import Latents
+from pyro_textvae.evaluation.sentences import batch_of, seed_of, sentence_key, single_sentences
 from pyro_textvae.infer.plates import Plates, SitePlates
 from pyro_textvae.infer.running import to_device
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
 from pyro_textvae.infer.supports import share_support, support_of
 from pyro_textvae.infer.terms import by_datum, closed_form_kl
+from pyro_textvae.nn.frozen import frozen
+
+_DRAWS_AT_ONCE = 4096
 
 FAMILIES: tuple[type[Family], ...] = (GaussianFamily, SphericalFamily)
 
@@ -56,8 +60,8 @@ class GuideDraws:
         self.names = list(inner_sizes)
         self.plates = plates
         self.inner_sizes = inner_sizes
+        self.sentences = list(sentences)
         self._guide = guide
-        self._sentences = list(sentences)
 
     @property
     def site(self) -> str:
@@ -76,9 +80,12 @@ class GuideDraws:
         sentence with fewer turns, say, than others has its last one again in their places: there
         the model must not look, as padding says nothing.
         """
+        return self.run(count, self.seeds("guide", block))
+
+    def run(self, count: int, seeds: Sequence[int]) -> tuple[dict[str, Tensor], Tensor]:
+        """The same by a seed for each sentence."""
         rows, log_probs = [], []
-        seeds = self.seeds("guide", block)
-        for sentence, seed in zip(self._sentences, seeds, strict=True):
+        for sentence, seed in zip(self.sentences, seeds, strict=True):
             torch.manual_seed(seed)
             fields = fields_of(self._guide, to_device(sentence, self._guide))
             with pyro.plate(PARTICLE_PLATE, count, dim=self.plates.particle_dim):
@@ -88,15 +95,48 @@ class GuideDraws:
             rows.append({n: self.plates.datum_first(n, site["value"]) for n, site in sites})
             log_prob = sum(by_datum(name, site, site["unscaled_log_prob"]) for name, site in sites)
             log_probs.append(torch.as_tensor(log_prob).expand(count, 1))
-        latents = {n: _cat([row[n] for row in rows], self.inner_sizes[n]) for n in rows[0]}
-        return latents, torch.cat(log_probs, 1)
+        return self.joined(rows), torch.cat(log_probs, 1)
+
+    def log_prob(self, latents: Latents) -> Tensor:
+        """log q(z | x) ``(K, N)`` of any latents, with gradients to them where they are asked for.
+
+        The guide is run with its latents fixed, draws and sentences together.
+
+        :raises NotImplementedError: or ``KeyError``, for a guide with a flow that has no inverse.
+        """
+        batch = to_device(batch_of(self.sentences), self._guide)
+        fields = fields_of(self._guide, batch)
+        parts = []
+        size = max(1, _DRAWS_AT_ONCE // len(self.sentences))
+        for start in range(0, len(next(iter(latents.values()))), size):
+            part = {name: value[start : start + size] for name, value in latents.items()}
+            values = {name: self.plates.as_in_program(name, value) for name, value in part.items()}
+            program = poutine.condition(self._guide, data=values)
+            count = len(next(iter(part.values())))
+            with (
+                frozen(self._guide.parameters()),
+                pyro.plate(PARTICLE_PLATE, count, dim=self.plates.particle_dim),
+            ):
+                trace = poutine.trace(program).get_trace(**fields)
+                trace.compute_log_prob()
+            log_prob = sum(
+                by_datum(name, site, site["unscaled_log_prob"])
+                for name, site in random_sites(trace)
+                if name in latents
+            )
+            parts.append(torch.as_tensor(log_prob).expand(count, len(self.sentences)))
+        return torch.cat(parts)
+
+    def joined(self, rows: Sequence[Latents]) -> dict[str, Tensor]:
+        """Latents of each sentence alone, ``(K, 1, *inner, *event)``, as those of all."""
+        return {n: _cat([row[n] for row in rows], self.inner_sizes[n]) for n in rows[0]}
 
     def rows(self, chosen: Tensor) -> GuideDraws:
         """Those of some of the sentences."""
         places = chosen.tolist()
         return GuideDraws(
             self._guide,
-            [self._sentences[row] for row in places],
+            [self.sentences[row] for row in places],
             [self.keys[row] for row in places],
             self.seed,
             self.plates,
