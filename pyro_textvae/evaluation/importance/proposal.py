@@ -4,17 +4,25 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
 from pyro_textvae.evaluation.families import Family
-from pyro_textvae.evaluation.importance.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.components import (
+    Component,
+    FamilyComponent,
+    PriorComponent,
+)
+from pyro_textvae.evaluation.importance.posteriors import GuideDraws, Posteriors
+from pyro_textvae.evaluation.importance.rounds import DrawSettings, draw_rounds
 from pyro_textvae.evaluation.importance.samplers import GuideSampler, MixtureSampler, Sampler
-from pyro_textvae.evaluation.importance.target import JointLogProb, Target
+from pyro_textvae.evaluation.importance.target import JointLogProb, Latents, Target
 
 
 @dataclass(frozen=True)
@@ -32,28 +40,71 @@ class ProposalTask:
     """
 
     target: Target
-    posteriors: Posteriors
+    posteriors: GuideDraws
     guide: Family
     num_samples: int
     quasi_random: bool
 
+    def rows(self, chosen: Tensor) -> ProposalTask:
+        """The task of some of the sentences, its decoder evaluations counted from zero."""
+        return ProposalTask(
+            self.target.rows(chosen),
+            self.posteriors.rows(chosen),
+            self.guide.rows(chosen),
+            self.num_samples,
+            self.quasi_random,
+        )
+
+    @cached_property
+    def prior(self) -> Component | None:
+        """The model's prior; None where nothing can be drawn from it."""
+        return PriorComponent.of(self.target, self.posteriors)
+
     def mixture(
         self,
-        components: Sequence[tuple[Family, int]],
+        components: Sequence[tuple[Family | Component, int]],
         *,
-        made: tuple[Tensor, JointLogProb] | None = None,
+        made: tuple[Latents, JointLogProb] | None = None,
         purpose: str = "",
     ) -> MixtureSampler:
         """Draws from these distributions, a given number from each; see :class:`MixtureSampler`."""
+        guide = self.component(self.guide)
         return MixtureSampler(
             self.target,
             self.posteriors,
-            components,
-            self.guide,
-            quasi_random=self.quasi_random,
+            [
+                (guide if part is self.guide else self.component(part), count)
+                for part, count in components
+            ],
+            guide,
             made=made,
             purpose=purpose,
         )
+
+    def defensive_mixture(
+        self, best: Family | Component, guide_share: float, prior_share: float, purpose: str = ""
+    ) -> MixtureSampler:
+        """Draws from ``best``, and a share each from the guide and from the prior.
+
+        With few draws a share is one draw, and ``best`` has one at least.
+        """
+        left = self.num_samples - 1
+        from_guide = min(math.ceil(guide_share * self.num_samples), left)
+        wanted = 0 if self.prior is None else math.ceil(prior_share * self.num_samples)
+        from_prior = min(wanted, left - from_guide)
+        components: list[tuple[Family | Component, int]] = [
+            (best, self.num_samples - from_guide - from_prior),
+            (self.guide, from_guide),
+        ]
+        if self.prior is not None:
+            components.append((self.prior, from_prior))
+        return self.mixture(components, purpose=purpose)
+
+    def component(self, part: Family | Component) -> Component:
+        """A member of a family over the one latent, as a distribution over all latents."""
+        if isinstance(part, Component):
+            return part
+        return FamilyComponent(self.posteriors.site, part, quasi_random=self.quasi_random)
 
 
 class Proposal(ABC):
@@ -91,6 +142,15 @@ class Proposal(ABC):
         return self.sampler(
             ProposalTask(target, posteriors, posteriors.family, num_samples, quasi_random)
         )
+
+    def estimate(
+        self, target: Target, posteriors: Posteriors, settings: DrawSettings
+    ) -> dict[str, Tensor]:
+        """The columns of a :class:`~pyro_textvae.evaluation.LogLikelihood` that draws tell of."""
+        sampler = self.start(
+            target, posteriors, settings.num_samples, quasi_random=settings.quasi_random
+        )
+        return draw_rounds(sampler, target, posteriors, settings)
 
     def falls_back(self, posteriors: Posteriors) -> str | None:
         """What to say when the guide's own draws take the place of this proposal's."""

@@ -199,6 +199,9 @@ def summarise(rounds: Sequence[RunningWeights], *, independent: bool = True) -> 
     missing = torch.full_like(log_sum, math.nan)
     columns["doubling"] = means[0] - means[1] if len(means) > 1 else missing
     columns["half_doubling"] = means[1] - means[2] if len(means) > 2 else missing
+    columns["half_difference"] = (
+        _parts(groups, counts, 2).diff(dim=0).squeeze(0).neg() if len(means) > 1 else missing
+    )
     curve, errors = [], []
     number = len(groups)
     while number >= len(rounds):
