@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_textvae.evaluation.latents.elbo_surgery import ElboSurgery, elbo_surgery
-from pyro_textvae.evaluation.latents.split_latents import SplitLatents
+from pyro_textvae.evaluation.latents.split_latents import SplitLatents, SplitSite
 from pyro_textvae.infer.running import evaluation_mode
 
 ACTIVE_VARIANCE = 0.01
@@ -26,7 +26,6 @@ _PAIRS = 2**26
 # Of a flow, for splits so small that no draw need be left out.
 _COSTLY_PAIRS = 2**14
 _MOST_DRAWS = 16
-_DRAWS_OF_MEAN = 100
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,9 @@ class Information:
     mutual_information
         I_N = E log q(z | x) - log q_N(z) with q_N(z) = (1/N) sum_n q(z | x_n): the mutual
         information of z and the number of the sentence. A lower bound of that under the population
-        that the sentences are from; never above ``kl``, but for noise.
+        that the sentences are from; never above ``kl``, but for noise. None, with its other bound
+        and the total correlation, when the prior differs between sentences: beside what z says of
+        the text it would count what the source says of z.
     mutual_information_upper
         The same with each draw's own sentence left out of the mean: an upper bound. None with one
         sentence.
@@ -73,16 +74,19 @@ class Information:
     dimensionwise_kl
         sum_j KL(q_N(z_j), p(z_j)). None likewise, and when the prior is no product.
     active_units
-        Number of latent dimensions whose posterior mean has a variance above 0.01.
+        Number of latent dimensions whose posterior mean has a variance above 0.01. None where no
+        dimension has a variance below.
     borderline_units
         The dimensions with a variance from 0.007 to 0.014, whether counted or not.
     unit_variance
-        That variance for every dimension, sites one after the other.
+        That variance for every dimension, sites one after the other; where the posterior depends
+        on the draws of other latents, of its mean over 1000 of them. NaN where there is none: of a
+        label, of a site in a plate inside ``"data"``, and under a prior that differs between
+        sentences, which alone would move the means.
     num_draws
         Draws of z for each sentence; 0 without a latent.
     left_out
-        Why something is missing that other programs have: sites in plates inside ``"data"`` have
-        several posteriors for a sentence, so no units of theirs are counted.
+        Why something is missing that other programs have.
     """
 
     kl: float
@@ -98,7 +102,7 @@ class Information:
     total_correlation_standard_error: float | None
     dimensionwise_kl: float | None
     dimensionwise_kl_standard_error: float | None
-    active_units: int
+    active_units: int | None
     borderline_units: list[int]
     unit_variance: Tensor
     num_sentences: int
@@ -183,14 +187,6 @@ def information(
         return _information(latents, surgery, draws, of_all=len(drawn.z) >= count)
 
 
-def posterior_mean(fn: Any) -> Tensor:
-    """Mean of a posterior; of 100 draws where it has no formula, as for a flow."""
-    try:
-        return fn.mean
-    except NotImplementedError:
-        return fn.sample((_DRAWS_OF_MEAN,)).mean(0)
-
-
 def _information(
     latents: SplitLatents, surgery: ElboSurgery | None, num_draws: int, *, of_all: bool = True
 ) -> Information:
@@ -200,10 +196,7 @@ def _information(
         kl = surgery.sampled_kl
     per_dimension = [site.kl_per_dimension for site in sites]
     means = [part.mean(0).cpu() for part in per_dimension if part is not None]
-    whole = [site for site in sites if not site.inner_plates]
-    variance = torch.cat(
-        [_variance_of_means(site.posteriors) for site in whole] or [torch.zeros(0)]
-    )
+    variance, left_out = _units(sites)
     low, high = BORDERLINE_VARIANCE
     borderline = ((variance >= low) & (variance <= high)).nonzero().squeeze(1)
     parts = [field.name for field in fields(ElboSurgery)]
@@ -211,36 +204,49 @@ def _information(
         kl=float(kl),
         kl_per_dimension=torch.cat(means) if means and len(means) == len(sites) else None,
         mutual_information_ceiling=math.log(latents.num_sentences),
-        active_units=int((variance > ACTIVE_VARIANCE).sum()),
+        active_units=(
+            None
+            if len(variance) and variance.isnan().all()
+            else int((variance > ACTIVE_VARIANCE).sum())
+        ),
         borderline_units=borderline.tolist(),
         unit_variance=variance,
         num_sentences=latents.num_sentences,
         num_draws=num_draws,
-        left_out=tuple(
-            f"latent site {site.name!r} has several posteriors for a sentence, in the plate "
-            f"{', '.join(map(repr, site.inner_plates))}: its KL alone is told"
-            for site in sites
-            if site.inner_plates
-        ),
+        left_out=left_out,
         **{name: None if surgery is None else getattr(surgery, name) for name in parts},
     )
 
 
-def _variance_of_means(posteriors: list[Any]) -> Tensor:
-    """Over sentences, of each dimension; less the noise of means that are estimated from draws."""
-    try:
-        means = [fn.mean.double().reshape(fn.batch_shape.numel(), -1) for fn in posteriors]
-    except NotImplementedError:
-        drawn = [
-            fn.sample((_DRAWS_OF_MEAN,))
-            .double()
-            .reshape(_DRAWS_OF_MEAN, fn.batch_shape.numel(), -1)
-            for fn in posteriors
-        ]
-        z = torch.cat(drawn, 1)
-        noise = z.var(0).mean(0) / _DRAWS_OF_MEAN
-        return (z.mean(0).var(0, correction=0) - noise).clamp(min=0).cpu()
-    return torch.cat(means).var(0, correction=0).cpu()
+def _units(sites: list[SplitSite]) -> tuple[Tensor, tuple[str, ...]]:
+    """The variance of each dimension, NaN where there is none, and why something is missing."""
+    variances, reasons = [torch.zeros(0)], []
+    if len(sites) > 1:
+        names = ", ".join(repr(site.name) for site in sites)
+        reasons.append(
+            f"the latents are {len(sites)} sites ({names}): the mutual information and the parts "
+            "of the KL are told of a single one"
+        )
+    for site in sites:
+        variance = site.unit_variance()
+        if site.inner_plates:
+            reasons.append(
+                f"latent site {site.name!r} has several posteriors for a sentence, in the plate "
+                f"{', '.join(map(repr, site.inner_plates))}: its KL alone is told"
+            )
+        elif not site.shared_prior:
+            variance = torch.full_like(variance, torch.nan)
+            reasons.append(
+                f"the prior of latent site {site.name!r} differs between sentences: mutual "
+                "information and active units would count what it is conditioned on; the KL bounds "
+                "what the text adds"
+            )
+        elif variance.isnan().all():
+            reasons.append(
+                f"the posteriors of latent site {site.name!r} have no mean: it has no active units"
+            )
+        variances.append(variance)
+    return torch.cat(variances), tuple(reasons)
 
 
 def _plain(value: Any) -> Any:

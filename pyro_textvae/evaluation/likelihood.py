@@ -116,6 +116,7 @@ def log_likelihood(
     rows: list[tuple[int, dict[str, Tensor], Tensor | None]] = []
     exact = False
     points: list[str] = []
+    has_family = True
     done = total = 0.0
     with (
         partial_results(partial, identity) as kept,
@@ -132,6 +133,7 @@ def log_likelihood(
                 first = Posteriors(model, guide, batch, seed)
                 exact = not first.names
                 points = first.points
+                has_family = first.family is not None
                 notes += _on_points(points, num_samples)
                 if quasi_random and not (exact or isinstance(first.family, GaussianFamily)):
                     raise ValueError(
@@ -166,6 +168,7 @@ def log_likelihood(
         exact=exact,
         notes=tuple(notes),
         points=tuple(points),
+        has_family=has_family,
         identity=identity,
     )
 

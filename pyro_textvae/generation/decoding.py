@@ -18,7 +18,7 @@ from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.distributions.independent_blocks import IndependentBlocks
 from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere, unit_vector
 from pyro_textvae.errors import UserError
-from pyro_textvae.evaluation.information import posterior_mean
+from pyro_textvae.evaluation.latents.posterior_means import posterior_mean
 from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.infer.running import device_of, evaluation_mode, to_device
 from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of

@@ -154,10 +154,10 @@ def _markdown(rows: Sequence[Sequence[str]], sides: str) -> str:
 def _notes(result: dict[str, Any]) -> list[str]:
     seeds_known = any(each["seed_reach"] is not None for each in result["differences"])
     notes = [
-        "Means over seeds; seed sd is the standard deviation of the nll over them. gap = elbo - "
-        "nll. snr: signal to noise of one draw of the objective's gradient at the end of training, "
-        "of guide (q) and model (p). sec and tok/s: of training. khat %: sentences with k-hat "
-        "above 0.7.",
+        "Means over seeds; seed sd is the standard deviation of the nll over them. -elbo: minus "
+        "the evidence lower bound; gap = -elbo - nll. snr: signal to noise of one draw of the "
+        "objective's gradient at the end of training, of guide (q) and model (p). sec and tok/s: "
+        "of training. khat %: sentences with k-hat above 0.7.",
     ]
     if result["differences"]:
         level = f"{100 * result['bootstrap']['level']:.0f} %"

@@ -58,6 +58,13 @@ def _lines(shown: Sequence[Quantity], result: Mapping[str, Any]) -> list[tuple[s
     return lines
 
 
+def _what_to_try(result: Mapping[str, Any]) -> str:
+    """Another proposal only where there is one that this evaluation was not made with."""
+    if result.get("has_family") is False or result.get("proposal") == "refined":
+        return "a larger --num-samples"
+    return "--proposal refined, or a larger --num-samples"
+
+
 def _remarks(result: Mapping[str, Any]) -> list[str]:
     check = result.get("check") or {}
     remarks = [("warning", text) for text in result.get("text_warnings") or []]
@@ -68,8 +75,9 @@ def _remarks(result: Mapping[str, Any]) -> list[str]:
         if each.warning and each.value(result)
     ]
     if result.get("warnings"):
-        remarks.append(("try", "--proposal refined, or a larger --num-samples"))
+        remarks.append(("try", _what_to_try(result)))
     remarks += [("note", text) for text in result.get("notes") or []]
+    remarks += [("left out", text) for text in result.get("left_out") or []]
     remarks += [("not checked", text) for text in check.get("left_out") or []]
     return [
         textwrap.fill(f"{kind}: {text}", _WIDTH, initial_indent="  ", subsequent_indent="    ")

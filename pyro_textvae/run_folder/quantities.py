@@ -154,9 +154,12 @@ def _proposal_and_settings(result: Mapping[str, Any]) -> str | None:
 
 
 def _active_of_all(result: Mapping[str, Any]) -> str | None:
-    if not result.get("latent_dim"):
+    active, dims = result.get("active_units"), result.get("latent_dim")
+    if active is None or not dims:
         return None
-    return f"{result['active_units']} of {result['latent_dim']}"
+    # Some dimensions have no variance to go by.
+    counted = [value for value in result.get("unit_variance") or [] if value is not None]
+    return f"{active} of {len(counted) or dims}"
 
 
 def _borderline(result: Mapping[str, Any]) -> str:
@@ -323,13 +326,13 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "elbo",
         "bound",
-        label="evidence lower bound",
-        heading="elbo",
-        line="elbo",
-        text=f"{{elbo}} {NATS} (an upper bound of the nll)",
+        label="minus the evidence lower bound",
+        heading="-elbo",
+        line="-elbo",
+        text=f"{{elbo}} {NATS} (an upper bound of the nll, up to the error of the draws)",
         unit=NATS,
         compared=True,
-        averaged=("elbo", 2),
+        averaged=("-elbo", 2),
     ),
     Quantity("gap", "bound", unit=NATS, averaged=("gap", 2), of=_gap),
     Quantity("reconstruction", "bound", label="reconstruction", line="  reconstruction", unit=NATS),
@@ -426,7 +429,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         "active_units",
         "information",
         line="active units",
-        text="{active_units:d} of {latent_dim:d}{borderline}",
+        text="{active_of_all}{borderline}",
         kind="count",
         averaged=("au", 1),
     ),

@@ -201,6 +201,7 @@ def _of_likelihood(
         "doubling_ratio": likelihood.doubling_ratio,
         "remaining_bias": likelihood.remaining_bias,
         "curve": likelihood.growth,
+        **({} if likelihood.has_family else {"has_family": False}),
         "warnings": likelihood.warnings,
         "notes": [*likelihood.notes, *([_CUT] if characters is None else [])],
     }

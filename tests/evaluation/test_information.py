@@ -117,6 +117,10 @@ def test_a_latent_class_has_the_information_of_its_table():
     error = 4.5 * result.aggregate_kl_standard_error
     assert result.aggregate_kl == pytest.approx(aggregate, abs=error)
     assert result.total_correlation is None
+    assert result.active_units is None
+    assert result.left_out == (
+        "the posteriors of latent site 'z' have no mean: it has no active units",
+    )
 
 
 def test_a_real_pair_has_all_its_numbers_on_the_same_seed(pair, tokens):
@@ -209,6 +213,59 @@ def test_two_latent_sites_have_a_kl_but_no_single_information():
     assert result.kl_per_dimension.tolist() == pytest.approx([4.5] * 4)
     assert result.sampled_kl is result.mutual_information is result.total_correlation is None
     assert len(result.unit_variance) == 4
+
+
+class Ladder(PyroModule):
+    """top ~ Normal(0, 1); z ~ Normal(3 top, 1), moved by the sentence's ``shift`` in one unit."""
+
+    def __init__(self, shift, of_top=None):
+        super().__init__()
+        self.shift = shift
+        self.of_top = of_top
+
+    def forward(self, tokens):
+        rows = tokens[:, 0] - 3
+        with pyro.plate("data", len(tokens)):
+            top = dist.Normal(torch.zeros(len(tokens), 2).double(), 1.0)
+            top = pyro.sample("top", top.to_event(1) if self.of_top is None else self.of_top(top))
+            loc = 3.0 * top
+            loc = torch.cat([loc[..., :1], loc[..., 1:] + self.shift[rows, None]], -1)
+            pyro.sample("z", dist.Normal(loc, 1.0).to_event(1))
+
+
+@pytest.mark.parametrize("size", [200, 7])
+def test_units_of_a_latent_are_not_those_of_the_latents_before_it(size):
+    """z moves by 3 with every draw of top, and its mean, over them, with the shift alone."""
+    count = 200
+    still, shift = torch.zeros(count).double(), torch.linspace(-1.0, 1.0, count).double()
+    collapsed = information(Ladder(still), Ladder(still), batches_of(count, size))
+    assert collapsed.kl == pytest.approx(0.0, abs=1e-12)
+    assert collapsed.active_units == 0
+    assert collapsed.unit_variance.max() < 0.01
+    one = information(Ladder(still), Ladder(shift), batches_of(count, size))
+    assert one.active_units == 1
+    # The mean of 1000 draws has a standard deviation of 0.1: 0.008 in this variance.
+    truth = [0.0, 0.0, 0.0, shift.var(correction=0).item()]
+    assert one.unit_variance.tolist() == pytest.approx(truth, abs=0.03)
+
+
+def test_units_below_a_flow_and_under_a_prior_of_the_sentence():
+    count = 100
+    still, shift = torch.zeros(count).double(), torch.linspace(-3.0, 3.0, count).double()
+
+    def flow(base):
+        moved = [dist.transforms.AffineTransform(0.0, 1.0)]
+        return dist.TransformedDistribution(base, moved).to_event(1)
+
+    found = information(Ladder(still), Ladder(shift, flow), batches_of(count))
+    assert found.active_units == 1
+    given = information(Ladder(shift), Ladder(shift), batches_of(count, 40))
+    assert given.active_units == 0
+    assert given.unit_variance.isnan().tolist() == [False, False, True, True]
+    assert [text.partition(":")[0] for text in given.left_out] == [
+        "the latents are 2 sites ('top', 'z')",
+        "the prior of latent site 'z' differs between sentences",
+    ]
 
 
 def test_second_site_without_a_formula_takes_its_kl_from_one_draw():

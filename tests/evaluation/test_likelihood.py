@@ -102,6 +102,16 @@ def test_too_narrow_guide_warns_and_too_wide_does_not(scale, warns):
     assert bool(result.flagged.any()) == warns
 
 
+@pytest.mark.parametrize("count", [1, 2, 10, 50, 60])
+def test_few_draws_are_not_held_against_a_good_guide(count):
+    """No estimate by 50 draws has an effective sample size above 50."""
+    good = log_likelihood(*tiny_pair(1.0), [{"tokens": SENTENCES}], count)
+    assert not good.flagged.any()
+    if count >= 10:
+        narrow = log_likelihood(*tiny_pair(0.02), [{"tokens": SENTENCES}], count)
+        assert narrow.flagged.any()
+
+
 def test_narrow_guide_shows_growth_that_goes_on():
     model, guide = tiny_pair(0.25)
     result = log_likelihood(model, guide, [{"tokens": SENTENCES}], 4096)

@@ -16,6 +16,7 @@ from pyro_textvae.models import LanguageModel, SentenceVAE
 from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
 from pyro_textvae.priors import UniformSphere
 from tests.evaluation.replicates import z_score
+from tests.evaluation.table_pair import Table
 
 SMALLEST = {"rtol": 0, "atol": 1e-12}
 """Rounding of float64 in sums of this size."""
@@ -268,3 +269,14 @@ def test_kind_of_posterior_is_told_in_words(pair, tokens, guide, words):
 def test_several_latents_are_told_in_words(tokens):
     posteriors = Posteriors(TwoLatents(), TwoLatentsGuide(), {"tokens": tokens}, 0)
     assert posteriors.describe() == "2 latent sites (z_1, z_2)"
+
+
+@pytest.mark.parametrize(("shape", "event_dim"), [((2, 3), 2), ((), 0)])
+def test_a_gaussian_that_is_no_vector_is_told_its_shape(tokens, shape, event_dim):
+    program = Table(
+        lambda rows: dist.Normal(torch.zeros(len(rows), *shape), 1.0).to_event(event_dim)
+    )
+    found = Posteriors(program, program, {"tokens": tokens}, 0)
+    assert found.family is None
+    expected = f"a posterior of the kind Normal at 'z', of event shape {shape} and so no vector"
+    assert found.describe() == expected

@@ -1,5 +1,7 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
+import re
+
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -9,8 +11,10 @@ from torch import nn
 
 from pyro_textvae.guides import PowerSphericalGuide
 from pyro_textvae.infer import BetaELBO, SemiAmortisedELBO
+from tests.programs.pairs import TEXT_AND_SOURCE, hierarchy
 
 X = torch.tensor([1.3, -0.4], dtype=torch.float64)
+TEXT = TEXT_AND_SOURCE["tokens"]
 
 
 class Model(PyroModule):
@@ -145,6 +149,42 @@ def test_a_guide_that_is_no_diagonal_gaussian_is_refused(pair, tokens):
     guide = PowerSphericalGuide(encoder=pair[1].encoder, latent_dim=2).double()
     with pytest.raises(ValueError, match="'z' is PowerSpherical .* use guide gaussian"):
         SemiAmortisedELBO()(pair[0], guide)(tokens=tokens)
+
+
+def test_a_ladder_of_latents_is_refused_and_independent_ones_are_refined():
+    """Steps of one latent would leave the other's posterior where its old draws had put it."""
+    model, ladder = hierarchy()
+    refuses = pytest.raises(ValueError, match="draws latent site 'z' from its draw of 'topic'")
+    with refuses:
+        SemiAmortisedELBO()(model, ladder)(tokens=TEXT)
+    with torch.no_grad(), refuses:
+        SemiAmortisedELBO().loss(model, ladder, tokens=TEXT)
+    torch.nn.init.zeros_(ladder.z.weight)  # a tie of strength 0 is one
+    with refuses:
+        SemiAmortisedELBO()(model, ladder)(tokens=TEXT)
+
+    class Apart(type(ladder)):
+        def forward(self, tokens, *, size=None):
+            features = self.encoder(tokens)
+            with pyro.plate("data", len(tokens)):
+                for name, linear in (("topic", self.topic), ("z", self.apart)):
+                    loc, log_scale = linear(features).chunk(2, -1)
+                    pyro.sample(name, dist.Normal(loc, log_scale.exp()).to_event(1))
+
+    guide = Apart(ladder.encoder, 2).double()
+    guide.apart = nn.Linear(guide.encoder.output_dim, 4).double()
+    SemiAmortisedELBO(num_particles=2)(model, guide)(tokens=TEXT).backward()
+    assert guide.apart.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(("shape", "event_dim"), [((2, 2), 2), ((), 0)])
+def test_gaussians_that_are_no_vectors_are_told_what_they_are(shape, event_dim):
+    def program(tokens):
+        with pyro.plate("data", len(tokens)):
+            pyro.sample("z", dist.Normal(torch.zeros(len(tokens), *shape), 1.0).to_event(event_dim))
+
+    with pytest.raises(ValueError, match=f"'z' has event shape {re.escape(str(shape))}, and only"):
+        SemiAmortisedELBO()(program, program)(tokens=X.unsqueeze(1))
 
 
 def test_scale_stays_outside_and_masked_sentences_count_nothing(pair, tokens):

@@ -5,8 +5,9 @@
 import pyro
 import torch
 
-from pyro_textvae.nn import BagOfWordsEncoder
+from pyro_textvae.nn import BagOfWordsEncoder, LSTMDecoder
 from tests.programs.conditional import ConditionalGuide, ConditionalVAE
+from tests.programs.hierarchy import HierarchyGuide, HierarchyVAE
 from tests.programs.two_plates import (
     ConversationGuide,
     ConversationVAE,
@@ -55,4 +56,14 @@ def conditional(latent_dim=2):
     with torch.no_grad():
         for parameter in (*model.parameters(), *guide.parameters()):
             parameter.mul_(2.0)
+    return model.eval(), guide.eval()
+
+
+def hierarchy(latent_dim=2):
+    """A ladder of two latents: z is drawn from the topic, in the model and in the guide."""
+    pyro.set_rng_seed(0)
+    sizes = {"vocab_size": 7, "embedding_dim": 3, "hidden_dim": 4}
+    decoder = LSTMDecoder(**sizes, latent_dim=latent_dim, max_length=6)
+    model = HierarchyVAE(decoder, latent_dim).double()
+    guide = HierarchyGuide(BagOfWordsEncoder(**sizes), latent_dim).double()
     return model.eval(), guide.eval()

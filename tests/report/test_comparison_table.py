@@ -50,13 +50,13 @@ def cautions(*runs, **changes):
 def test_every_number_is_there_under_its_heading():
     title, heading, first, second, *_ = lines()
     assert title == ("2 runs on toy, test split: 3,761 sentences, 82,430 tokens, nats per sentence")
-    assert heading.split() == ["run", "nll", "elbo", "kl", "ppl", "K", "proposal"]
+    assert heading.split() == ["run", "nll", "-elbo", "kl", "ppl", "K", "proposal"]
     assert first.split() == (
         ["runs/a", "56.806", "+-", "0.023", "59.568", "8.758", "77.23", "1,000", "guide"]
     )
     ends = [line.index(nll) + len(nll) for line, nll in ((first, "56.806"), (second, "157.200"))]
     assert ends == [heading.index("nll") + 3] * 2
-    for name in ("elbo", "kl", "ppl", "K"):
+    for name in ("-elbo", "kl", "ppl", "K"):
         end = heading.index(f" {name} ") + len(name) + 1
         assert first[end] == second[end] == " "
         assert first[end - 1].isdigit()

@@ -22,7 +22,7 @@ NUMBERS = {
     "heavy_tail_share": 0.123,
 }
 HEADING = (
-    "| cell | nll | seed sd | elbo | gap | kl | mi | au | snr q | snr p | sec | tok/s | khat % |"
+    "| cell | nll | seed sd | -elbo | gap | kl | mi | au | snr q | snr p | sec | tok/s | khat % |"
 )
 
 

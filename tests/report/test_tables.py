@@ -59,7 +59,9 @@ def test_every_number_has_its_unit_and_the_columns_line_up():
     assert table["draws"] == "from the guide proposal, 100 decoder evaluations a sentence"
     assert table["effective sample size"] == "median 41.2; 1,234 sentences rest on few draws"
     assert table["last doubling of K"] == "-0.013 nats, about 0.020 more to come"
-    assert table["elbo"] == "112.500 nats per sentence (an upper bound of the nll)"
+    assert table["-elbo"] == (
+        "112.500 nats per sentence (an upper bound of the nll, up to the error of the draws)"
+    )
     assert table["perplexity"] == "158.43 (from the elbo 169.60)"
     assert table["mutual information"] == "1.250 +- 0.004 nats, cannot exceed ln N = 8.232"
     assert table["its upper bound"] == "1.500"
@@ -79,7 +81,7 @@ def test_every_number_has_its_unit_and_the_columns_line_up():
 def test_model_without_latents_is_said_to_be_exact():
     table = rows(latent_dim=0, mutual_information=None, heavy_tail_share=0.0)
     assert "exact: there is no latent" in table["nll"]
-    assert not {"kl", "elbo", "mutual information", "khat above 0.7"} & set(table)
+    assert not {"kl", "-elbo", "mutual information", "khat above 0.7"} & set(table)
 
 
 @pytest.mark.parametrize(("khat", "shown"), [(None, "needs K >= 100"), (0.0, "0.0 %")])
@@ -96,8 +98,23 @@ def test_warnings_and_notes_stand_below_the_table_with_what_to_try():
     assert "warning" not in evaluation_table(RESULT)
 
 
+@pytest.mark.parametrize("known", [{"has_family": False}, {"proposal": "refined"}])
+def test_a_proposal_that_would_change_nothing_is_not_advised(known):
+    text = evaluation_table(RESULT | {"warnings": ["heavy tails"]} | known)
+    assert text.splitlines()[-1] == "  try: a larger --num-samples"
+
+
 def test_borderline_units_are_named():
     assert rows(borderline_units=[4, 17])["active units"].strip() == "3 of 32; borderline: 4, 17"
+
+
+def test_units_are_counted_among_those_that_have_a_variance():
+    known = {"active_units": 1, "latent_dim": 3, "unit_variance": [0.5, 0.0, None]}
+    assert rows(**known)["active units"].strip() == "1 of 2"
+    reason = "the prior of latent site 'z' differs between sentences"
+    absent = {"active_units": None, "unit_variance": [None] * 3, "left_out": [reason]}
+    assert rows(**known | absent)["active units"].strip() == "-"
+    assert f"left out: {reason}" in evaluation_table(RESULT | known | absent)
 
 
 CHECK = {

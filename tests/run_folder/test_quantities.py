@@ -86,7 +86,7 @@ def test_new_number_is_a_column_of_the_comparison_and_needed_by_it(add, tmp_path
     result = compare_runs(runs, num_resamples=1000)
     assert result["runs"][0]["surprise_error"] == 0.25
     _, heading, row, *_ = comparison_table(result).splitlines()
-    assert heading.split() == ["run", "nll", "elbo", "kl", "surprise", "ppl", "K", "proposal"]
+    assert heading.split() == ["run", "nll", "-elbo", "kl", "surprise", "ppl", "K", "proposal"]
     assert row.split()[6:9] == ["2.1", "+-", "0.2"]
     with pytest.raises(ValueError, match="has no surprise"):
         compare_runs([runs[0], evaluated(tmp_path / "c")], num_resamples=1000)

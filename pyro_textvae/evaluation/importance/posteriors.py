@@ -200,12 +200,14 @@ class Posteriors(GuideDraws):
         """The kind of posterior, in words."""
         if len(self.names) != 1:
             return f"{len(self.names)} latent sites ({', '.join(self.names)})"
-        kind = self.distributions[self.site][0]
+        posterior = kind = self.distributions[self.site][0]
         while isinstance(kind, Independent):
             kind = kind.base_dist
         plates = self.plates.sites[self.site]
+        shape = tuple(posterior.event_shape)
+        no_vector = "" if len(shape) == 1 else f", of event shape {shape} and so no vector"
         inside = ", in a plate inside 'data'" if plates.inner else ""
-        return f"a posterior of the kind {type(kind).__name__} at {self.site!r}{inside}"
+        return f"a posterior of the kind {type(kind).__name__} at {self.site!r}{no_vector}{inside}"
 
     def _find_family(self, sites: Mapping[str, Any]) -> Family | None:
         if len(self.names) != 1 or sites[self.site]["mask"] is not None:

@@ -79,7 +79,8 @@ class LogLikelihood:
         Whether there is no latent: then ``log_px`` is no estimate, and K plays no part.
 
     ``notes`` say what a reader has to know of how the numbers were made. ``points`` are the latent
-    sites whose posteriors have no density, so that there is no likelihood. ``identity`` is the hash
+    sites whose posteriors have no density, so that there is no likelihood. ``has_family`` says
+    whether another proposal than the guide can be made for its posteriors. ``identity`` is the hash
     by which finished sentences were kept in a file; None where none was asked for.
     """
 
@@ -105,6 +106,7 @@ class LogLikelihood:
     exact: bool = False
     notes: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
+    has_family: bool = True
     identity: str | None = None
 
     @cached_property
@@ -167,10 +169,18 @@ class LogLikelihood:
 
     @cached_property
     def flagged(self) -> Tensor:
-        """Sentences whose own estimate rests on few draws: ESS below 50, or a weight above 0.2."""
+        """Sentences whose own estimate rests on few of its draws.
+
+        The effective sample size is below 50, or below half of the draws where they are fewer than
+        100: of 50 none has more than 50. Or the largest weight is above 0.2, which half of fewer
+        than 50 draws allows.
+        """
         if self.exact:
             return torch.zeros_like(self.ess, dtype=torch.bool)
-        return ~(self.ess >= SMALLEST_ESS) | (self.largest_weight > LARGEST_WEIGHT)
+        draws = self.num_draws.double()
+        largest = (2 / draws).sqrt().clamp(min=LARGEST_WEIGHT)
+        enough = self.ess >= (draws / 2).clamp(max=SMALLEST_ESS)
+        return ~enough | (self.largest_weight > largest)
 
     @cached_property
     def settled(self) -> Tensor:

@@ -61,9 +61,9 @@ class ElboSurgery:
     """Parts of the KL in nats, as :class:`pyro_textvae.evaluation.Information` has them."""
 
     sampled_kl: float
-    mutual_information: float
-    mutual_information_standard_error: float
-    mutual_information_upper: float | None
+    mutual_information: float | None = None
+    mutual_information_standard_error: float | None = None
+    mutual_information_upper: float | None = None
     aggregate_kl: float | None = None
     aggregate_kl_standard_error: float | None = None
     total_correlation: float | None = None
@@ -97,16 +97,17 @@ def elbo_surgery(
     columns = _controls(draws, log_q)
     resolution = resolution_of(draws.z)
     controls = ControlVariates(columns, resolution)
+    sampled_kl = controls.mean(log_q.own - draws.log_prior).value
+    if not draws.shared_prior:
+        # q_N is no posterior of all sentences: its spread holds that of what they are given.
+        return ElboSurgery(sampled_kl)
     information = controls.mean(log_q.own - log_q.included)
-    parts: dict[str, float] = {}
-    if draws.shared_prior:
-        to_prior = controls.mean(log_q.included - draws.log_prior)
-        parts["aggregate_kl"] = to_prior.value
-        parts["aggregate_kl_standard_error"] = to_prior.standard_error
+    to_prior = controls.mean(log_q.included - draws.log_prior)
+    parts = _named("aggregate_kl", to_prior.value, to_prior.standard_error)
     if total_correlation and aggregate.factorises:
         parts |= _by_dimension(aggregate, draws, log_q, columns, parts)
     return ElboSurgery(
-        sampled_kl=controls.mean(log_q.own - draws.log_prior).value,
+        sampled_kl=sampled_kl,
         mutual_information=information.value,
         mutual_information_standard_error=information.standard_error,
         mutual_information_upper=(
@@ -130,9 +131,6 @@ def _by_dimension(
     together = log_q.included[rows]
     values = together - aggregate.marginal_log_prob(draws.z[rows]).sum(1)
     resolution = resolution_of(draws.z)
-    if not draws.shared_prior:
-        alone = ControlVariates(columns[rows], resolution).mean(values)
-        return _named("total_correlation", alone.value, alone.standard_error)
     above = (together - draws.log_prior[rows] - of_all_draws["aggregate_kl"]).unsqueeze(1)
     controls = ControlVariates(torch.cat([above, columns[rows]], 1), resolution)
     part, rest = controls.mean(values), controls.mean(above.squeeze(1) - values)

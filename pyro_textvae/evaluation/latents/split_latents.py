@@ -17,7 +17,12 @@ from pyro_textvae.contract import DATA_PLATE, TOKENS
 from pyro_textvae.distributions.conditioned_flow import ConditionedFlow
 from pyro_textvae.evaluation.latents.aggregate_posterior import independent_factors
 from pyro_textvae.evaluation.latents.elbo_surgery import LatentDraws, resolution_of
-from pyro_textvae.infer.plates import frames_in_data
+from pyro_textvae.evaluation.latents.posterior_means import (
+    PosteriorMeans,
+    means_of,
+    means_over_draws,
+)
+from pyro_textvae.infer.plates import Plates, frames_in_data
 from pyro_textvae.infer.running import to_device
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import (
@@ -54,6 +59,50 @@ class SplitLatents:
             check_same_latents(model_trace, guide_trace)
             for name, _ in latents:
                 self.sites.setdefault(name, SplitSite(name)).add(model_trace, guide_trace)
+            self._compare(model, guide, batch, model_trace, guide_trace)
+
+    def _compare(
+        self,
+        model: nn.Module,
+        guide: nn.Module,
+        batch: Mapping[str, Tensor],
+        model_trace: Trace,
+        guide_trace: Trace,
+    ) -> None:
+        """Take in where the posteriors have their means, and the priors at one value of z.
+
+        Both may depend on the latents before them. Those are drawn many times for the means, and
+        are at the same values for all sentences of the split where the priors are compared.
+        """
+        plates = Plates.of(model_trace, guide_trace)
+        whole = {name: site for name, site in self.sites.items() if not site.inner_plates}
+        for name, site in whole.items():
+            if site.reference is None:
+                drawn = plates.sites[name].datum_first(
+                    guide_trace.nodes[name]["value"], particles=False
+                )
+                site.reference = drawn[0]
+        values = {
+            name: plates.sites[name].as_in_program(
+                site.reference.expand(len(batch[TOKENS]), *site.reference.shape),
+                plates.nesting,
+                particles=False,
+            )
+            for name, site in whole.items()
+            if site.reference is not None
+        }
+        means: Mapping[str, PosteriorMeans | None] = {}
+        if len(self.sites) > 1:
+            means = means_over_draws(guide, batch, plates, list(whole))
+            inner = {
+                name: guide_trace.nodes[name]["value"] for name in self.sites if name not in whole
+            }
+            placed = poutine.condition(model, data=inner | values)
+            model_trace = poutine.trace(placed).get_trace(**fields_of(model, batch))
+        priors = dict(random_sites(model_trace))
+        for name, site in whole.items():
+            log_prior = priors[name]["fn"].log_prob(values[name]).double()
+            site.add_compared(log_prior.flatten(), means.get(name))
 
     @property
     def only(self) -> SplitSite | None:
@@ -79,6 +128,10 @@ class SplitSite:
         """Whether the density of a sentence's posterior at another's draw is slow to find."""
         self.has_closed_form = True
         """Whether ``kl`` is in closed form; otherwise it is estimated from one draw."""
+        self.reference: Tensor | None = None
+        """A value of z, ``(*event)``, at which the priors of all sentences are compared."""
+        self._log_prior_there: list[Tensor] = []
+        self._means: list[PosteriorMeans | None] = []
         self._kl: list[Tensor] = []
         self._kl_per_dimension: list[Tensor | None] = []
 
@@ -105,6 +158,41 @@ class SplitSite:
             per_dimension = _kl_per_dimension(posterior["fn"], prior["fn"])
         self._kl_per_dimension.append(per_dimension)
 
+    def add_compared(self, log_prior_there: Tensor, means: PosteriorMeans | None) -> None:
+        """Take in what :class:`SplitLatents` finds of the batch that was added last.
+
+        :param log_prior_there: of each sentence's prior at ``reference``, ``(N_b,)`` float64.
+        :param means: of the posteriors; None where they depend on the sentence alone.
+        """
+        self._log_prior_there.append(log_prior_there)
+        self._means.append(means)
+
+    @property
+    def shared_prior(self) -> bool:
+        """Whether every sentence has the same prior, where the latents before it are the same."""
+        if self.reference is None:
+            return False
+        there = torch.cat(self._log_prior_there)
+        rounding = resolution_of(self.reference) * there.abs().max().clamp(min=1.0)
+        return bool(there.max() - there.min() <= rounding)
+
+    def unit_variance(self) -> Tensor:
+        """Variance over the sentences of the mean of each dimension, ``(D,)`` float64.
+
+        Less the noise of means that are estimated from draws. NaN where there is no such mean: of a
+        label, or of a site in a plate inside ``"data"``.
+        """
+        if self.reference is None:
+            return torch.full((self.posteriors[0].event_shape.numel(),), torch.nan).double()
+        means = [
+            means_of(posterior) if part is None else part
+            for posterior, part in zip(self.posteriors, self._means, strict=True)
+        ]
+        mean = torch.cat([part.mean for part in means])
+        noise = torch.cat([part.spread for part in means]).mean(0) / means[0].count
+        variance = mean.var(0, correction=0)
+        return torch.where(noise > 0, (variance - noise).clamp(min=0), variance).cpu()
+
     @property
     def kl(self) -> Tensor:
         """KL(q(z | x), p(z)) of each sentence, ``(N,)`` float64; see ``has_closed_form``."""
@@ -118,20 +206,18 @@ class SplitSite:
 
     def draw(self, num_draws: int) -> LatentDraws:
         """Draw z for every sentence, and score it under the prior."""
-        values, log_priors, reference = [], [], []
+        values, log_priors = [], []
         for posterior, prior in zip(self.posteriors, self.priors, strict=True):
             z = posterior.sample((num_draws,))
             values.append(z)
             log_priors.append(prior.log_prob(z).double())
-            reference.append(prior.log_prob(values[0][0, 0]).double())
         z = _by_sentence(values)
-        fixed = torch.cat(reference)
-        rounding = resolution_of(z) * fixed.abs().max().clamp(min=1.0)
+        count = len(z) // num_draws
         return LatentDraws(
             z=z,
-            sentence=torch.arange(len(fixed), device=z.device).repeat_interleave(num_draws),
+            sentence=torch.arange(count, device=z.device).repeat_interleave(num_draws),
             log_prior=_by_sentence(log_priors),
-            shared_prior=bool(fixed.max() - fixed.min() <= rounding),
+            shared_prior=self.shared_prior,
             factorised_prior=all(independent_factors(prior) is not None for prior in self.priors),
             closed_forms=self._closed_forms(),
         )

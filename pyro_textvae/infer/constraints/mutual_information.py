@@ -138,9 +138,11 @@ def _only_site(sites: tuple[LatentSite, ...]) -> LatentSite:
         and len(posterior.event_shape) == 1
     ):
         family = type(getattr(posterior, "base_dist", posterior)).__name__
+        shape = tuple(posterior.event_shape)
         raise ValueError(
             f"MutualInformation needs a diagonal Gaussian guide, Normal(...).to_event(1), and that "
-            f"of site {site.name!r} is {family}: take --guide gaussian or another constraint"
+            f"of site {site.name!r} is {family} of event shape {shape}: take --guide gaussian or "
+            "another constraint"
         )
     return site
 

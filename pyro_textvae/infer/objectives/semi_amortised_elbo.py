@@ -12,6 +12,7 @@ import pyro
 import pyro.distributions as dist
 import torch
 from pyro import poutine
+from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
@@ -62,7 +63,8 @@ class SemiAmortisedELBO(BetaELBO):
         of a whole batch, which makes a sentence's posterior depend on its batch.
     :param through_steps: False for the first-order form, where the guide's start is treated as the
         end: no second derivatives, for networks that have none.
-    :raises ValueError: for a guide that is not a diagonal Gaussian.
+    :raises ValueError: for a guide that is not a diagonal Gaussian vector, or that draws one latent
+        from another: refined apart from each other, they would no longer be the guide's.
     """
 
     def __init__(
@@ -93,11 +95,13 @@ class SemiAmortisedELBO(BetaELBO):
         if self.vectorize_particles and self.num_particles > 1:
             # Of the guide itself: each step makes another, whose plates would be looked for anew.
             self._nesting = super()._plate_nesting(model, guide, args, kwargs)
-        with poutine.block():
-            trace = poutine.trace(guide).get_trace(*args, **named(guide, args, kwargs))
-        check_draws_only_latents(trace)
-        sites = dict(latent_sites(trace))
-        start = _gaussian_parameters(sites)
+        with torch.enable_grad():
+            with poutine.block(), _Leaves():
+                trace = poutine.trace(guide).get_trace(*args, **named(guide, args, kwargs))
+            check_draws_only_latents(trace)
+            sites = dict(latent_sites(trace))
+            start = _gaussian_parameters(sites)
+            _check_apart(sites, start)
         place = start
         with plain_kernels():
             for _ in range(self.num_steps):
@@ -157,6 +161,12 @@ def _gaussian_parameters(sites: Mapping[str, Any]) -> _Parameters:
                 f"latent site {name!r} is not in the plate 'data' alone, at the dimension -1, "
                 "and only such a latent can be refined: use --objective beta_elbo"
             )
+        if isinstance(posterior, Normal | Independent) and len(posterior.event_shape) != 1:
+            raise ValueError(
+                f"the guide of latent site {name!r} has event shape "
+                f"{tuple(posterior.event_shape)}, and only a vector can be refined: end it in "
+                "to_event(1), or use --objective beta_elbo"
+            )
         is_diagonal = isinstance(posterior, Independent) and isinstance(posterior.base_dist, Normal)
         if not (is_diagonal and posterior.batch_shape == posterior.batch_shape[-1:]):
             raise ValueError(
@@ -168,6 +178,33 @@ def _gaussian_parameters(sites: Mapping[str, Any]) -> _Parameters:
     if not parameters:
         raise ValueError("the guide has no latent to refine: use --objective beta_elbo")
     return parameters
+
+
+class _Leaves(Messenger):
+    """Makes every draw a leaf of the graph, so that what is made of it can be told."""
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        if msg["value"].is_floating_point():
+            msg["value"] = msg["value"].detach().requires_grad_()
+
+
+def _check_apart(sites: Mapping[str, Any], parameters: _Parameters) -> None:
+    """Check that no posterior is made of the draw of another site."""
+    if len(sites) < 2:
+        return
+    draws = [site["value"] for site in sites.values()]
+    for name, pair in parameters.items():
+        made = sum(value.sum() for value in pair)
+        if not isinstance(made, Tensor) or not made.requires_grad:
+            continue
+        gradients = torch.autograd.grad(made, draws, retain_graph=True, allow_unused=True)
+        for above, gradient in zip(sites, gradients, strict=True):
+            if gradient is not None:
+                raise ValueError(
+                    f"the guide draws latent site {name!r} from its draw of {above!r}, and only "
+                    "latents that do not depend on each other can be refined: use --objective "
+                    "beta_elbo"
+                )
 
 
 def _guide_at(place: _Parameters, sites: Mapping[str, Any]) -> Callable[..., None]:

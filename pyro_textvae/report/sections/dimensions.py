@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_textvae.evaluation.information import ACTIVE_VARIANCE
 from pyro_textvae.report.blocks import Block, Picture, Section
-from pyro_textvae.report.canvas import BLUE, PALE, draw
+from pyro_textvae.report.canvas import BLUE, GREY, PALE, draw
 from pyro_textvae.report.per_run import for_each_run, picture_name
 from pyro_textvae.report.run_record import RunRecord
 
@@ -39,19 +39,25 @@ def dimensions(runs: Sequence[RunRecord]) -> Section:
     return Section("KL by latent dimension", "dimensions", for_each_run(runs, blocks_of, _LEAD))
 
 
+def _is_active(variance: float | None) -> bool | None:
+    """None for a dimension without a variance to go by."""
+    return None if variance is None else variance > ACTIVE_VARIANCE
+
+
 def _picture(run: RunRecord, evaluation: dict[str, Any], runs: Sequence[RunRecord]) -> Picture:
     kls = evaluation["kl_per_dimension"]
     variances = evaluation["unit_variance"]
     borderline = set(evaluation.get("borderline_units") or ())
     order = sorted(range(len(kls)), key=lambda unit: -kls[unit])
     groups = []
-    for active, colour in ((True, BLUE), (False, PALE)):
+    kinds = ((True, "active", BLUE), (False, "not active", PALE), (None, "not known", GREY))
+    for active, kind, colour in kinds:
         for near, hatch in ((False, ""), (True, "xx")):
-            label = ("active" if active else "not active") + (", borderline" if near else "")
+            label = kind + (", borderline" if near else "")
             units = [
                 unit
                 for unit in order
-                if (variances[unit] > ACTIVE_VARIANCE) == active and (unit in borderline) == near
+                if _is_active(variances[unit]) == active and (unit in borderline) == near
             ]
             if units:
                 groups.append((f"{label}: {len(units)}", colour, hatch, units))

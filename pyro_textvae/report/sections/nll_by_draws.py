@@ -69,7 +69,7 @@ def _picture(run: RunRecord, evaluation: dict[str, Any], runs: Sequence[RunRecor
             levels.append(elbo)
             axes.axhline(elbo, color=GREY, linestyle="--", linewidth=1.3)
             axes.annotate(
-                f"evidence lower bound {elbo:.3f}",
+                f"minus the evidence lower bound {elbo:.3f}",
                 (1, elbo),
                 xycoords=("axes fraction", "data"),
                 xytext=(0, -4),

@@ -17,8 +17,9 @@ from pyro_textvae.run_folder.quantities import Quantity
 
 _CAPTION = (
     "Nats per sentence are summed over its tokens; <eos> counts as a token, <bos> and <pad> do "
-    "not. The nll is an upper bound in expectation; so is the evidence lower bound, shown as minus "
-    "itself. The Monte Carlo error is that of the draws, the sampling error that of the sentences."
+    "not. The nll is an upper bound in expectation; so is minus the evidence lower bound, which "
+    "lies above the nll up to the error of the draws. The Monte Carlo error is that of the draws, "
+    "the sampling error that of the sentences."
 )
 
 
@@ -49,7 +50,7 @@ def summary(runs: Sequence[RunRecord]) -> Section:
         result = run.evaluation or {}
         of_text = result.get("text_warnings") or ()
         blocks += [Note(f"{whose}{text}", "warning") for text in (*of_text, *_warnings(result))]
-        blocks += [Note(f"{whose}{text}") for text in result.get("notes") or ()]
+        blocks += [Note(f"{whose}{text}") for text in _notes(result)]
     return Section("Summary", "summary", tuple(blocks))
 
 
@@ -63,6 +64,11 @@ def _cell(row: Quantity, result: Mapping[str, Any]) -> str:
 
 def _text(result: Mapping[str, Any]) -> str:
     return f"{result.get('split', PAGE.dash)} split of {result.get('data', PAGE.dash)}"
+
+
+def _notes(result: Mapping[str, Any]) -> list[str]:
+    """How the numbers were made, and why some are missing."""
+    return [*(result.get("notes") or ()), *(result.get("left_out") or ())]
 
 
 def _warnings(result: Mapping[str, Any]) -> list[str]:
