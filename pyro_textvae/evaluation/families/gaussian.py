@@ -50,6 +50,11 @@ class GaussianFamily(Family):
             return None
         return cls(origin, scale_tril, torch.zeros_like(origin), torch.zeros_like(origin))
 
+    @property
+    def dim(self) -> int:
+        """Number of dimensions of z."""
+        return self.loc.shape[-1]
+
     def sample(
         self, count: int, seeds: Sequence[int], *, quasi_random: bool = False, paired: bool = False
     ) -> Tensor:

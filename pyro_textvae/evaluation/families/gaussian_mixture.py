@@ -94,6 +94,11 @@ class GaussianMixtureFamily(Family):
             log_mix = (number * mass + 0.5).log() - (number + 0.5 * num_components).log()
         return cls(base, log_mix, loc, torch.linalg.cholesky(covariance))
 
+    @property
+    def dim(self) -> int:
+        """Number of dimensions of z."""
+        return self.loc.shape[-1]
+
     def sample(
         self, count: int, seeds: Sequence[int], *, quasi_random: bool = False, paired: bool = False
     ) -> Tensor:

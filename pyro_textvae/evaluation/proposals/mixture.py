@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -56,7 +57,8 @@ class MixtureProposal(Proposal):
     :param learning_rate: likewise.
     :param pilot_draws: of each of the two rounds.
     :param num_components: of a mixture, for one sentence.
-    :param factor: what the fitted scale is multiplied by.
+    :param factor: what the fitted scale is multiplied by, in two dimensions; in D by its power
+        of the square root of 2 / D, as a wider scale costs draws in every dimension.
     :param guide_share: of the draws that are weighted.
     :param prior_share: likewise.
     """
@@ -77,7 +79,12 @@ class MixtureProposal(Proposal):
                 raise ValueError(f"{what} must be a whole number of at least 1, got {number}")
         # These say what is wrong with the others.
         self._refined = RefinedProposal(
-            steps, step_draws, learning_rate, factor=factor, guide_share=guide_share, prior_share=prior_share
+            steps,
+            step_draws,
+            learning_rate,
+            factor=factor,
+            guide_share=guide_share,
+            prior_share=prior_share,
         )
         self.steps = steps
         self.step_draws = step_draws
@@ -102,15 +109,14 @@ class MixtureProposal(Proposal):
             from_prior = 0
         near = self.pilot_draws - from_prior
         first = [
-            (task.component(refined.widened(self.factor)), near - near // 2),
-            (task.component(refined.widened(_FAR_WIDER)), near // 2),
+            (task.component(_widened(refined, self.factor)), near - near // 2),
+            (task.component(_widened(refined, _FAR_WIDER)), near // 2),
         ]
         if task.prior is not None:
             first.append((task.prior, from_prior))
         pilot.add(first)
-        pilot.add(
-            [(task.component(self._fitted(refined, pilot).widened(_WIDER)), self.pilot_draws)]
-        )
+        second = _widened(self._fitted(refined, pilot), _WIDER)
+        pilot.add([(task.component(second), self.pilot_draws)])
         return FittedMixture(refined, self._fitted(refined, pilot), pilot)
 
     def refit(self, fitted: FittedMixture, task: ProposalTask, rows: Tensor) -> FittedMixture:
@@ -121,7 +127,7 @@ class MixtureProposal(Proposal):
         """
         refined, best = fitted.refined.rows(rows), fitted.best.rows(rows)
         pilot = fitted.pilot.rows(task.target, task.posteriors, rows)
-        more = [(task.component(best.widened(_WIDER)), _MORE * self.pilot_draws)]
+        more = [(task.component(_widened(best, _WIDER)), _MORE * self.pilot_draws)]
         if task.prior is not None:
             more.append((task.prior, _MORE * self.pilot_draws))
         pilot.add(more)
@@ -136,8 +142,8 @@ class MixtureProposal(Proposal):
         else:
             weights = log_weights.double().softmax(0).nan_to_num(1.0 / len(z))
             # The moments of D dimensions need draws in proportion.
-            fit = refined.fitted(z, weights, _STRENGTH * z.shape[-1])
-        return fit.widened(self.factor)
+            fit = refined.fitted(z, weights, _STRENGTH * refined.dim)
+        return _widened(fit, self.factor)
 
     def describe(self) -> dict[str, object]:
         """Name and settings, for a result file."""
@@ -145,5 +151,9 @@ class MixtureProposal(Proposal):
         return {name: value for name, value in described.items() if not name.startswith("_")}
 
 
+def _widened(family: Family, factor: float) -> Family:
+    return family.widened(factor ** math.sqrt(2 / max(2, family.dim)))
+
+
 def _can_mix(refined: Family) -> bool:
-    return isinstance(refined, GaussianFamily) and refined.loc.shape[-1] <= MOST_DIMENSIONS
+    return isinstance(refined, GaussianFamily) and refined.dim <= MOST_DIMENSIONS
