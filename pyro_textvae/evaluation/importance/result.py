@@ -306,6 +306,8 @@ class LogLikelihood:
             "reconstruction": self.reconstruction,
             "kl": self.kl,
             "num_samples": self.num_draws,
+            "settled": self.settled,
+            "bias": self.bias,
         }
 
     def _error_of_mean(self, errors: Tensor) -> float:
