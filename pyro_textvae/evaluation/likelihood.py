@@ -228,11 +228,15 @@ def _score(
             target = whole.rows(unfinished)
             left = sampler.rows(target, posteriors.rows(unfinished), unfinished)
         rounds.append((unfinished, _draw_round(left, settings, number)))
-        cost[unfinished] += target.evaluations // len(unfinished)
+        cost[unfinished] += target.costs
         weights = [
             part.rows(torch.isin(rows, unfinished).nonzero().squeeze(1)) for rows, part in rounds
         ]
-        summary = summarise(weights, independent=not settings.quasi_random)
+        summary = summarise(
+            weights,
+            independent=sampler.independent and not settings.quasi_random,
+            populations=not sampler.independent,
+        )
         summary["num_draws"] = torch.full_like(unfinished, settings.num_samples * (number + 1))
         for name, value in summary.items():
             if name not in columns:
@@ -255,7 +259,8 @@ def _score(
 def _draw_round(sampler: Sampler, settings: _Settings, number: int) -> RunningWeights:
     total = settings.num_samples
     weights = RunningWeights(total, total * settings.most_rounds)
-    blocks = num_blocks(total, independent=not settings.quasi_random)
+    independent = sampler.independent and not settings.quasi_random
+    blocks = num_blocks(total, independent=independent)
     for block, (start, stop) in enumerate(pairwise(boundaries(total, blocks))):
         weights.add(sampler.scored(Block(start, stop, total, block, number)))
     return weights
