@@ -59,7 +59,7 @@ class EvaluationConfig:
     text_column: str | None = None
     source_column: str | None = None
     label_column: str | None = None
-    num_samples: int = setting(256, at_least(1))
+    num_samples: int = setting(320, at_least(1))
     proposal: str = setting("auto", Member("proposals"))
     proposal_options: dict[str, Any] = field(default_factory=dict)
     quasi_random: bool = False

@@ -51,8 +51,8 @@ class Evaluation:
     """Every number about a run on a split, and the sentences' own.
 
     ``result`` goes into ``evaluation.json``: plain values in the units of the README, nats per
-    sentence; ``likelihood`` has the estimates of each sentence, in corpus order, and ``by_guide`` those
-    of some by the guide's own weights, where others made the first.
+    sentence; ``likelihood`` has the estimates of each sentence, in corpus order, and ``by_guide``
+    those of some by the guide's own weights, where others made the first.
     """
 
     result: dict[str, Any]

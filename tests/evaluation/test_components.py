@@ -107,7 +107,7 @@ def test_prior_draws_are_those_of_the_model_and_its_density_the_targets(prepared
 
 def test_rows_draw_and_score_as_the_whole_batch(prepared):
     target, posteriors = prepared
-    chosen = torch.tensor([2, 0])
+    chosen = torch.tensor([2, 1])  # of the conversations those of fewer turns
     for component in (GuideComponent(posteriors), PriorComponent(target, posteriors)):
         some = posteriors.rows(chosen)
         rows = component.rows(chosen, target.rows(chosen), some)

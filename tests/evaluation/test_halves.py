@@ -30,7 +30,7 @@ def run(halves, spreads=(0.8, 0.3), draws=(20, 30)):
     for stage, (spread, count) in enumerate(zip(spreads, draws, strict=True)):
         rows = halves.unsettled
         parts = [weights_of(spread, count, 2 * stage + half, len(rows)) for half in (0, 1)]
-        halves.add(rows, tuple(parts), count)
+        halves.add(rows, tuple(parts), torch.full_like(rows, count))
     return halves.columns()
 
 
@@ -69,10 +69,10 @@ def test_a_half_is_kept_where_the_other_is_enough_and_replaced_where_it_is_not()
         zero = torch.zeros_like(log_weights)
         weights.add(Scored(log_weights, zero, zero, zero))
         parts.append(weights)
-    halves.add(torch.arange(4), tuple(parts), 7)
+    halves.add(torch.arange(4), tuple(parts), torch.full((4,), 7))
     assert halves.unsettled.tolist() == [1, 2, 3]
     second = [weights_of(0.01, 30, half, 3, scale=5.0) for half in (0, 1)]
-    halves.add(halves.unsettled, tuple(second), 9)
+    halves.add(halves.unsettled, tuple(second), torch.full((3,), 9))
     alone = [summarise([part])["log_px"] for part in parts]
     new = [summarise([part])["log_px"] for part in second]
     columns = halves.columns()
@@ -109,5 +109,5 @@ def test_few_draws_have_no_tail_and_are_judged_by_their_error(draws):
     halves = CrossedHalves(2000)
     spread = 0.4 * LARGEST_ERROR * math.sqrt(draws)
     parts = tuple(weights_of(spread, draws, half, 2000) for half in (0, 1))
-    halves.add(torch.arange(2000), parts, 1)
+    halves.add(torch.arange(2000), parts, torch.ones(2000, dtype=torch.long))
     assert len(halves.unsettled) < 1000

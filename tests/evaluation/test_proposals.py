@@ -30,7 +30,7 @@ from tests.evaluation.replicates import (
 )
 from tests.quadrature import elbo_by_quadrature, log_px_by_quadrature
 
-NAMES = ["adaptive", "guide", "refined", "widened"]
+NAMES = ["adaptive", "annealed", "guide", "refined", "widened"]
 OTHERS = ["adaptive", "refined", "widened"]
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -14,8 +15,10 @@ from torch import Tensor
 
 from pyro_textvae.contract import PARTICLE_PLATE
 from pyro_textvae.evaluation.families import Family
+from pyro_textvae.evaluation.families.family import seeded_generators
 from pyro_textvae.evaluation.importance.posteriors import GuideDraws
 from pyro_textvae.evaluation.importance.target import JointLogProb, Latents, Target
+from pyro_textvae.evaluation.sentences import seed_of
 from pyro_textvae.infer.running import to_device
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import latent_sites
@@ -100,6 +103,58 @@ class GuideComponent(Component):
     def rows(self, chosen: Tensor, target: Target, posteriors: GuideDraws) -> GuideComponent:
         """See :class:`Component`."""
         return GuideComponent(posteriors)
+
+
+class MixtureComponent(Component):
+    """Several components, each with a share of the draws.
+
+    How many draws come from each is rounded at random, so that every draw has the density of the
+    whole mixture, and so that the numbers are as close to the shares as they can be.
+
+    :param parts: components and their shares, which sum to one.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Component, float]]) -> None:
+        self.parts = [part for part in parts if part[1] > 0]
+
+    def sample(self, count: int, seeds: Sequence[int]) -> dict[str, Tensor]:
+        """See :class:`Component`."""
+        shares = torch.tensor([share for _, share in self.parts], dtype=torch.float64)
+        generators = seeded_generators(seeds, torch.device("cpu"))
+        offsets = torch.stack([torch.rand((), generator=g).double() for g in generators])
+        places = (torch.arange(count).unsqueeze(1) + offsets) / count  # (K, N)
+        ends = shares.cumsum(0)[:-1]
+        labels = torch.bucketize(places, ends)
+        drawn = [
+            component.sample(int(share * count) + 1, [seed_of(seed, part) for seed in seeds])
+            for part, (component, share) in enumerate(self.parts)
+        ]
+        # Where the draws of a part begin among those of all.
+        lengths = [len(next(iter(latents.values()))) for latents in drawn]
+        starts = torch.tensor([0, *lengths[:-1]]).cumsum(0)
+        before = torch.stack([(labels < part).sum(0) for part in range(len(lengths))])  # (C, N)
+        index = torch.arange(count).unsqueeze(1) - before.gather(0, labels) + starts[labels]
+        # In an order that says nothing: any number of the draws is then like all of them.
+        order = torch.stack([torch.randperm(count, generator=g) for g in generators], 1)
+        index = index.gather(0, order)
+        columns = torch.arange(len(seeds))
+        return {
+            name: torch.cat([latents[name] for latents in drawn])[index, columns]
+            for name in drawn[0]
+        }
+
+    def log_prob(self, latents: Latents, joint: JointLogProb) -> Tensor:
+        """See :class:`Component`."""
+        parts = [
+            math.log(share) + component.log_prob(latents, joint) for component, share in self.parts
+        ]
+        return torch.stack(parts).logsumexp(0)
+
+    def rows(self, chosen: Tensor, target: Target, posteriors: GuideDraws) -> MixtureComponent:
+        """See :class:`Component`."""
+        return MixtureComponent(
+            [(component.rows(chosen, target, posteriors), share) for component, share in self.parts]
+        )
 
 
 class PriorComponent(Component):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,20 +56,22 @@ class CrossedHalves:
         self,
         rows: Tensor,
         halves: tuple[RunningWeights, RunningWeights],
-        evaluations: int,
+        evaluations: Tensor,
         *,
         independent: bool = True,
     ) -> None:
         """The draws of a stage.
 
         :param rows: places of the sentences, all those that are unsettled among them.
-        :param evaluations: decoder evaluations of each.
+        :param evaluations: decoder evaluations of each, ``(n,)``.
+        :param independent: whether the draws of a half are; else they are populations of particles,
+            and their error is that between those.
         """
         self.cost[rows] += evaluations
         for half in (0, 1):
             replaced = self._open[half, rows]
             self._last[half, rows[replaced]] = len(self._stages)
-        summaries = [summarise([part], independent=independent) for part in halves]
+        summaries = [_summary([part], independent) for part in halves]
         settled = [is_enough(one["khat"], one["standard_error"]) for one in summaries]
         for half in (0, 1):
             self._open[half, rows] &= ~settled[1 - half]
@@ -89,7 +92,7 @@ class CrossedHalves:
                     columns[name][rows] = value
         # What is averaged under the guide is so by the first stage, whose draws are near it.
         start = self._stages[0]
-        of_start = summarise(list(start.halves), independent=start.independent)
+        of_start = _summary(start.halves, start.independent)
         for name in _KEPT:
             columns[name][start.rows] = of_start[name]
         return columns
@@ -103,13 +106,14 @@ class CrossedHalves:
         independent = [stage.independent for stage in stages]
         # Of as many draws each, the halves are one set of draws, whatever they are from.
         if first == second or (all(independent) and _same_number(parts)):
-            return summarise(parts, independent=all(independent))
+            return _summary(parts, all(independent))
         return _joined(
-            *(
-                summarise([part], independent=alone)
-                for part, alone in zip(parts, independent, strict=True)
-            )
+            *(_summary([part], alone) for part, alone in zip(parts, independent, strict=True))
         )
+
+
+def _summary(parts: Sequence[RunningWeights], independent: bool) -> dict[str, Tensor]:
+    return summarise(parts, independent=independent, populations=not independent)
 
 
 def _same_number(parts: list[RunningWeights]) -> bool:

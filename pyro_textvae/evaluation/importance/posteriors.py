@@ -22,7 +22,7 @@ from pyro_textvae.contract import PARTICLE_PLATE
 from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFamily
 from pyro_textvae.evaluation.importance.target import Latents
-from pyro_textvae.evaluation.sentences import batch_of, seed_of, sentence_key, single_sentences
+from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
 from pyro_textvae.infer.plates import Plates, SitePlates
 from pyro_textvae.infer.running import to_device
 from pyro_textvae.infer.simulate import fields_of
@@ -41,6 +41,8 @@ class GuideDraws:
 
     What can be drawn, and nothing else: what a guide says of a sentence is in :class:`Posteriors`.
 
+    :param batch: all sentences together, on the device of the guide.
+    :param sentences: each of them alone.
     :param plates: where the plates of the programs stand.
     :param inner_sizes: the latent sites of the guide, and of each the sizes of the plates inside
         ``"data"`` that it is in, in the batch that the sentences are of.
@@ -49,6 +51,7 @@ class GuideDraws:
     def __init__(
         self,
         guide: nn.Module,
+        batch: Mapping[str, Tensor],
         sentences: Sequence[Mapping[str, Tensor]],
         keys: Sequence[int],
         seed: int,
@@ -61,7 +64,8 @@ class GuideDraws:
         self.plates = plates
         self.inner_sizes = inner_sizes
         self.sentences = list(sentences)
-        self._guide = guide
+        self._batch = batch
+        self.guide = guide
 
     @property
     def site(self) -> str:
@@ -87,9 +91,9 @@ class GuideDraws:
         rows, log_probs = [], []
         for sentence, seed in zip(self.sentences, seeds, strict=True):
             torch.manual_seed(seed)
-            fields = fields_of(self._guide, to_device(sentence, self._guide))
+            fields = fields_of(self.guide, to_device(sentence, self.guide))
             with pyro.plate(PARTICLE_PLATE, count, dim=self.plates.particle_dim):
-                trace = poutine.trace(self._guide).get_trace(**fields)
+                trace = poutine.trace(self.guide).get_trace(**fields)
             trace.compute_log_prob()
             sites = latent_sites(trace)
             rows.append({n: self.plates.datum_first(n, site["value"]) for n, site in sites})
@@ -104,17 +108,16 @@ class GuideDraws:
 
         :raises NotImplementedError: or ``KeyError``, for a guide with a flow that has no inverse.
         """
-        batch = to_device(batch_of(self.sentences), self._guide)
-        fields = fields_of(self._guide, batch)
+        fields = fields_of(self.guide, self._batch)
         parts = []
         size = max(1, _DRAWS_AT_ONCE // len(self.sentences))
         for start in range(0, len(next(iter(latents.values()))), size):
             part = {name: value[start : start + size] for name, value in latents.items()}
             values = {name: self.plates.as_in_program(name, value) for name, value in part.items()}
-            program = poutine.condition(self._guide, data=values)
+            program = poutine.condition(self.guide, data=values)
             count = len(next(iter(part.values())))
             with (
-                frozen(self._guide.parameters()),
+                frozen(self.guide.parameters()),
                 pyro.plate(PARTICLE_PLATE, count, dim=self.plates.particle_dim),
             ):
                 trace = poutine.trace(program).get_trace(**fields)
@@ -135,7 +138,8 @@ class GuideDraws:
         """Those of some of the sentences."""
         places = chosen.tolist()
         return GuideDraws(
-            self._guide,
+            self.guide,
+            {name: value[chosen] for name, value in self._batch.items()},
             [self.sentences[row] for row in places],
             [self.keys[row] for row in places],
             self.seed,
@@ -166,6 +170,7 @@ class Posteriors(GuideDraws):
         check_same_latents(model_trace, guide_trace)
         super().__init__(
             guide,
+            batch,
             sentences,
             [sentence_key(sentence) for sentence in sentences],
             seed,
@@ -179,6 +184,12 @@ class Posteriors(GuideDraws):
         if len(self.names) == 1 and self.site in closed_form:
             kl = closed_form[self.site].squeeze(0).double()
             self.kl = kl.expand(len(self.keys)).cpu()
+        self.is_masked = any(
+            isinstance(site["mask"], Tensor) or site["mask"] is False
+            for trace in (model_trace, guide_trace)
+            for _, site in latent_sites(trace)
+        )
+        """Whether a latent of some sentences may count for nothing."""
         self.distributions = {
             name: (
                 site["fn"] if self.inner_sizes[name] else _by_sentence(site["fn"], len(sentences)),

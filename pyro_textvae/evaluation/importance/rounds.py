@@ -42,13 +42,19 @@ class DrawSettings:
 
 
 def draw_round(
-    sampler: Sampler, num_samples: int, number: int, *, most_rounds: int, independent: bool
+    sampler: Sampler,
+    num_samples: int,
+    number: int,
+    *,
+    most_rounds: int,
+    quasi_random: bool = False,
 ) -> RunningWeights:
     """The draws of one round.
 
     :param number: of the round.
     :param most_rounds: that are summarised together, at most.
     """
+    independent = sampler.independent and not quasi_random
     weights = RunningWeights(num_samples, num_samples * most_rounds)
     blocks = num_blocks(num_samples, independent=independent)
     for block, (start, stop) in enumerate(pairwise(boundaries(num_samples, blocks))):
@@ -62,7 +68,6 @@ def draw_rounds(
     """The columns of :class:`~pyro_textvae.evaluation.LogLikelihood` that draws tell of."""
     whole, left = target, sampler
     rounds: list[tuple[Tensor, RunningWeights]] = []
-    independent = not settings.quasi_random
     count = target.num_sentences
     unfinished = torch.arange(count)
     cost = torch.zeros(count, dtype=torch.long)
@@ -76,14 +81,18 @@ def draw_rounds(
             settings.num_samples,
             number,
             most_rounds=settings.most_rounds,
-            independent=independent,
+            quasi_random=settings.quasi_random,
         )
         rounds.append((unfinished, drawn))
-        cost[unfinished] += target.evaluations // len(unfinished)
+        cost[unfinished] += target.costs
         weights = [
             part.rows(torch.isin(rows, unfinished).nonzero().squeeze(1)) for rows, part in rounds
         ]
-        summary = summarise(weights, independent=independent)
+        summary = summarise(
+            weights,
+            independent=sampler.independent and not settings.quasi_random,
+            populations=not sampler.independent,
+        )
         summary["num_draws"] = torch.full_like(unfinished, settings.num_samples * (number + 1))
         for name, value in summary.items():
             if name not in columns:

@@ -36,6 +36,9 @@ class Sampler(ABC):
     estimate of p(x).
     """
 
+    independent: bool = True
+    """Whether the draws of a block are independent of one another, as those of blocks are."""
+
     @abstractmethod
     def scored(self, block: Block) -> Scored:
         """The draws of a block, ``block.stop - block.start`` for each sentence."""
@@ -154,6 +157,7 @@ class JoinedSampler(Sampler):
 
     def __init__(self, parts: Sequence[tuple[Sampler, int]]) -> None:
         self.parts = parts
+        self.independent = all(sampler.independent for sampler, _ in parts)
         self._spread = _Spread([count for _, count in parts])
 
     def scored(self, block: Block) -> Scored:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -16,11 +17,15 @@ from pyro_textvae.evaluation.importance.proposal import Proposal, ProposalTask
 from pyro_textvae.evaluation.importance.rounds import DrawSettings, draw_round
 from pyro_textvae.evaluation.importance.samplers import GuideSampler, MixtureSampler, Sampler
 from pyro_textvae.evaluation.importance.target import Target
+from pyro_textvae.evaluation.proposals.annealed import AnnealedProposal
 from pyro_textvae.evaluation.proposals.mixture import MixtureProposal
+from pyro_textvae.evaluation.sentences import batch_of
 
 FEWEST_SAMPLES = 10
 """Below this many draws there are no two halves that could judge one another."""
-_STAGES = 2
+_STAGES = 3
+# Of each half: a particle takes many decoder evaluations.
+_MOST_PARTICLES = 64
 # For a sentence that the share of the first stage did not settle.
 _PRIOR_SHARE_OF_HARD = 0.25
 
@@ -29,9 +34,10 @@ class AutoProposal(Proposal):
     """Each sentence by the cheapest proposal that its own draws call enough.
 
     Stages, each for the sentences that the stage before left unsettled: draws from a mixture that
-    was fitted to pilot draws (:class:`MixtureProposal`), then draws from one that was fitted to
-    many more. A guide of any other kind than one Gaussian or spherical vector draws from itself
-    and from the prior.
+    was fitted to pilot draws (:class:`MixtureProposal`), draws from one that was fitted to many
+    more, and annealing to the posterior (:class:`AnnealedProposal`). A guide of any other kind than
+    one Gaussian or spherical vector begins with draws from itself and from the prior, and goes on
+    to annealing.
 
     Half the draws of a sentence are enough when k-hat is at most 0.7 and the standard error at
     most 0.2 nats. What decides is never in the estimate that it decides over: see
@@ -39,7 +45,7 @@ class AutoProposal(Proposal):
 
     :param pilot_draws: see :class:`MixtureProposal`; the second stage adds four times as many.
     :param prior_share: likewise; a quarter of the draws in the second stage.
-    :param most_stages: 1 or 2.
+    :param most_stages: 1 to 3.
     """
 
     def __init__(
@@ -66,14 +72,11 @@ class AutoProposal(Proposal):
         _check(settings)
         half = settings.num_samples // 2
         halves = CrossedHalves(target.num_sentences)
-        for stage, (rows, sampler, scored_by) in enumerate(
-            self._stages(target, posteriors, half, halves)
-        ):
-            first, second = (
-                draw_round(sampler, half, turn, most_rounds=2, independent=True) for turn in (0, 1)
-            )
-            halves.add(rows, (first, second), scored_by.evaluations // len(rows))
-            if stage + 1 == self.most_stages or not len(halves.unsettled):
+        stages = self._stages(target, posteriors, half, halves)
+        for rows, sampler, scored_by, draws in islice(stages, self.most_stages):
+            first, second = (draw_round(sampler, draws, turn, most_rounds=2) for turn in (0, 1))
+            halves.add(rows, (first, second), scored_by.costs, independent=sampler.independent)
+            if not len(halves.unsettled):
                 break
         columns = halves.columns()
         nothing = columns["log_px"].new_zeros((target.num_sentences, 0))
@@ -86,22 +89,28 @@ class AutoProposal(Proposal):
 
     def _stages(
         self, target: Target, posteriors: Posteriors, draws: int, halves: CrossedHalves
-    ) -> Iterator[tuple[Tensor, Sampler, Target]]:
-        """Places of sentences, what draws for them, and what counts their evaluations."""
+    ) -> Iterator[tuple[Tensor, Sampler, Target, int]]:
+        """Places of sentences, what draws for them, what counts its cost, and how many draws."""
         if posteriors.family is None:
-            yield halves.unsettled, self._by_any_guide(target, posteriors, draws), target
-            return
-        mixture = self._mixture
-        task = ProposalTask(target, posteriors, posteriors.family, draws, quasi_random=False)
-        fitted = mixture.fit(task)
-        sampler = task.defensive_mixture(fitted.best, mixture.guide_share, self.prior_share)
-        yield halves.unsettled, sampler, target
+            yield halves.unsettled, self._by_any_guide(target, posteriors, draws), target, draws
+        else:
+            mixture = self._mixture
+            task = ProposalTask(target, posteriors, posteriors.family, draws, quasi_random=False)
+            fitted = mixture.fit(task)
+            shares = (mixture.guide_share, self.prior_share)
+            yield halves.unsettled, task.defensive_mixture(fitted.best, *shares), target, draws
+            rows = halves.unsettled
+            part = task.rows(rows)
+            best = mixture.refit(fitted, part, rows).best
+            shares = (mixture.guide_share, max(self.prior_share, _PRIOR_SHARE_OF_HARD))
+            sampler = part.defensive_mixture(best, *shares, purpose="second stage")
+            yield rows, sampler, part.target, draws
         rows = halves.unsettled
-        part = task.rows(rows)
-        best = mixture.refit(fitted, part, rows).best
-        share = max(self.prior_share, _PRIOR_SHARE_OF_HARD)
-        sampler = part.defensive_mixture(best, mixture.guide_share, share, purpose="second stage")
-        yield rows, sampler, part.target
+        batch = batch_of([posteriors.sentences[row] for row in rows.tolist()])
+        alone = Posteriors(target.model, posteriors.guide, batch, posteriors.seed)
+        left = Target(target.model, batch, max_tokens=target.max_tokens, plates=alone.plates)
+        particles = min(draws, _MOST_PARTICLES)
+        yield rows, AnnealedProposal().start(left, alone, particles), left, particles
 
     def _by_any_guide(self, target: Target, posteriors: Posteriors, draws: int) -> Sampler:
         guide = GuideComponent.of(posteriors)
