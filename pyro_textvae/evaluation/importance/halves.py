@@ -113,7 +113,9 @@ class CrossedHalves:
 
 
 def _summary(parts: Sequence[RunningWeights], independent: bool) -> dict[str, Tensor]:
-    return summarise(parts, independent=independent, populations=not independent)
+    columns = summarise(parts, independent=independent, populations=not independent)
+    # How the estimate grows with K means nothing of draws that were replaced.
+    return {name: value for name, value in columns.items() if not name.startswith("curve")}
 
 
 def _same_number(parts: list[RunningWeights]) -> bool:

@@ -17,6 +17,7 @@ from pyro_textvae.evaluation.families import Family
 from pyro_textvae.evaluation.importance.components import (
     Component,
     FamilyComponent,
+    GuideComponent,
     PriorComponent,
 )
 from pyro_textvae.evaluation.importance.posteriors import GuideDraws, Posteriors
@@ -114,6 +115,9 @@ class Proposal(ABC):
     choice does not depend on the draws that are weighted with it. A better one has less error.
     """
 
+    prior_share: float = 0.0
+    """Share of the draws that come from the prior."""
+
     @abstractmethod
     def sampler(self, task: ProposalTask) -> Sampler:
         """The sampler that draws for a batch."""
@@ -136,12 +140,25 @@ class Proposal(ABC):
         *,
         quasi_random: bool = False,
     ) -> Sampler:
-        """The sampler for any guide: where its family is unknown, the guide itself."""
+        """The sampler for any guide: where its family is unknown, the guide and the prior."""
         if posteriors.family is None:
-            return GuideSampler(target, posteriors)
+            return self.by_any_guide(target, posteriors, num_samples)
         return self.sampler(
             ProposalTask(target, posteriors, posteriors.family, num_samples, quasi_random)
         )
+
+    def by_any_guide(self, target: Target, posteriors: Posteriors, num_samples: int) -> Sampler:
+        """Draws from the guide, whatever it is, and ``prior_share`` of them from the prior.
+
+        From the guide alone where it cannot score draws of others, or the prior has none.
+        """
+        from_prior = min(round(self.prior_share * num_samples), num_samples - 1)
+        guide = GuideComponent.of(posteriors) if from_prior else None
+        prior = None if guide is None else PriorComponent.of(target, posteriors)
+        if guide is None or prior is None:
+            return GuideSampler(target, posteriors)
+        components = [(guide, num_samples - from_prior), (prior, from_prior)]
+        return MixtureSampler(target, posteriors, components, guide)
 
     def estimate(
         self, target: Target, posteriors: Posteriors, settings: DrawSettings
@@ -156,7 +173,8 @@ class Proposal(ABC):
         """What to say when the guide's own draws take the place of this proposal's."""
         if posteriors.family is not None or self.name == "guide":
             return None
+        share = ", but for a share of the prior's" if self.prior_share else ""
         return (
             f"the {self.name} proposal needs one latent with a Gaussian or spherical posterior, "
-            f"and the guide has {posteriors.describe()}: the draws are the guide's own"
+            f"and the guide has {posteriors.describe()}: the draws are the guide's own{share}"
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -294,6 +294,17 @@ class LogLikelihood:
                 f"(median {self.ess.median():.1f} of {self.num_samples})"
             )
         return messages
+
+    def rows(self, index: Tensor) -> LogLikelihood:
+        """The estimates of some of the sentences."""
+        return replace(
+            self,
+            **{
+                each.name: getattr(self, each.name)[index]
+                for each in fields(self)
+                if isinstance(getattr(self, each.name), Tensor)
+            },
+        )
 
     def sentence_columns(self) -> dict[str, Tensor]:
         """What is written down of every sentence, by name."""

@@ -10,12 +10,12 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from pyro_textvae.evaluation.importance.components import GuideComponent, PriorComponent
+from pyro_textvae.evaluation.importance.components import GuideComponent
 from pyro_textvae.evaluation.importance.halves import CrossedHalves
 from pyro_textvae.evaluation.importance.posteriors import Posteriors
 from pyro_textvae.evaluation.importance.proposal import Proposal, ProposalTask
 from pyro_textvae.evaluation.importance.rounds import DrawSettings, draw_round
-from pyro_textvae.evaluation.importance.samplers import GuideSampler, MixtureSampler, Sampler
+from pyro_textvae.evaluation.importance.samplers import Sampler
 from pyro_textvae.evaluation.importance.target import Target
 from pyro_textvae.evaluation.proposals.annealed import AnnealedProposal
 from pyro_textvae.evaluation.proposals.mixture import MixtureProposal
@@ -92,7 +92,7 @@ class AutoProposal(Proposal):
     ) -> Iterator[tuple[Tensor, Sampler, Target, int]]:
         """Places of sentences, what draws for them, what counts its cost, and how many draws."""
         if posteriors.family is None:
-            yield halves.unsettled, self._by_any_guide(target, posteriors, draws), target, draws
+            yield halves.unsettled, self.by_any_guide(target, posteriors, draws), target, draws
         else:
             mixture = self._mixture
             task = ProposalTask(target, posteriors, posteriors.family, draws, quasi_random=False)
@@ -112,14 +112,15 @@ class AutoProposal(Proposal):
         particles = min(draws, _MOST_PARTICLES)
         yield rows, AnnealedProposal().start(left, alone, particles), left, particles
 
-    def _by_any_guide(self, target: Target, posteriors: Posteriors, draws: int) -> Sampler:
-        guide = GuideComponent.of(posteriors)
-        prior = PriorComponent.of(target, posteriors)
-        if guide is None or prior is None:
-            return GuideSampler(target, posteriors)
-        from_prior = max(1, round(self.prior_share * draws))
-        components = [(guide, draws - from_prior), (prior, from_prior)]
-        return MixtureSampler(target, posteriors, components, guide)
+    def falls_back(self, posteriors: Posteriors) -> str | None:
+        """See :class:`Proposal`."""
+        if posteriors.family is not None or GuideComponent.of(posteriors) is not None:
+            return None
+        return (
+            f"the guide has {posteriors.describe()}, which cannot score draws of others: the first "
+            "draws are its own, without a share of the prior, and the sentences that they do not "
+            "settle are annealed from the prior"
+        )
 
     def describe(self) -> dict[str, object]:
         """Name and settings, for a result file."""

@@ -103,20 +103,25 @@ class MixtureProposal(Proposal):
         """What two rounds of pilot draws say."""
         refined = self._refined.refine(task.target, task.posteriors, task.guide)
         pilot = PilotDraws(task.target, task.posteriors)
-        # Where modes can be looked for, the prior does it; elsewhere it would not find one.
-        from_prior = self.pilot_draws // 4 if _can_mix(refined) else self.pilot_draws // 8
+        looks_for_modes = _can_mix(refined) and task.prior is not None
+        from_prior = self.pilot_draws * 5 // 8 if looks_for_modes else self.pilot_draws // 8
         if task.prior is None:
             from_prior = 0
         near = self.pilot_draws - from_prior
-        first = [
-            (task.component(_widened(refined, self.factor)), near - near // 2),
-            (task.component(_widened(refined, _FAR_WIDER)), near // 2),
-        ]
         if task.prior is not None:
-            first.append((task.prior, from_prior))
-        pilot.add(first)
-        second = _widened(self._fitted(refined, pilot), _WIDER)
-        pilot.add([(task.component(second), self.pilot_draws)])
+            pilot.add([(task.prior, from_prior)])
+        elsewhere = self._elsewhere(refined, pilot) if looks_for_modes and from_prior else None
+        pilot.add(
+            [
+                (task.component(_widened(refined, self.factor)), near - near // 2),
+                (task.component(_widened(refined, _FAR_WIDER)), near // 2),
+            ]
+        )
+        second = task.component(_widened(self._fitted(refined, pilot), _WIDER))
+        from_elsewhere = 0 if elsewhere is None else self.pilot_draws // 2
+        pilot.add([(second, self.pilot_draws - from_elsewhere)])
+        if elsewhere is not None:
+            pilot.add([(task.component(elsewhere), from_elsewhere)])
         return FittedMixture(refined, self._fitted(refined, pilot), pilot)
 
     def refit(self, fitted: FittedMixture, task: ProposalTask, rows: Tensor) -> FittedMixture:
@@ -132,6 +137,17 @@ class MixtureProposal(Proposal):
             more.append((task.prior, _MORE * self.pilot_draws))
         pilot.add(more)
         return FittedMixture(refined, self._fitted(refined, pilot), pilot)
+
+    def _elsewhere(self, refined: Family, pilot: PilotDraws) -> Family:
+        """Where the likelihood of draws from the prior alone points to, near the guide or not.
+
+        A mode that the guide has no part in shows here, as the tempered weights of a fit to all
+        draws would leave nothing to those that are far from every mode.
+        """
+        assert isinstance(refined, GaussianFamily)
+        z = pilot.latents[pilot.posteriors.site]
+        weights = pilot.log_weights()
+        return GaussianMixtureFamily.fit(refined, z, weights, self.num_components)
 
     def _fitted(self, refined: Family, pilot: PilotDraws) -> Family:
         z = pilot.latents[pilot.posteriors.site]
