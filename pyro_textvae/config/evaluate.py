@@ -40,7 +40,8 @@ class EvaluationConfig:
         source_column: column of the text that the sentence is conditioned on.
         label_column: column of its label; where it is empty, the label is not given.
         num_samples: draws of the latents for each sentence.
-        proposal: where they come from; guide, widened, adaptive, refined, or file.py:Class.
+        proposal: where they come from; guide, widened, adaptive, refined, annealed, or
+            file.py:Class.
         proposal_options: settings of the proposal, as a JSON object.
         quasi_random: randomised quasi-Monte Carlo instead of independent draws.
         target_standard_error: go on with further rounds of draws for sentences above this error.
