@@ -41,7 +41,8 @@ class EvaluationConfig:
         label_column: column of its label; where it is empty, the label is not given.
         num_samples: draws of the latents for each sentence.
         proposal: where they come from; auto goes on with a stronger one for each sentence that is
-            not settled; guide, widened, adaptive, refined, mixture, or file.py:Class.
+            not settled; guide, widened, adaptive, refined, mixture, annealed,
+            or file.py:Class.
         proposal_options: settings of the proposal, as a JSON object.
         quasi_random: randomised quasi-Monte Carlo instead of independent draws.
         target_standard_error: go on with further rounds of draws for sentences above this error.

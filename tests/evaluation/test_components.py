@@ -11,6 +11,7 @@ from pyro_textvae.evaluation.families import GaussianFamily
 from pyro_textvae.evaluation.importance.components import (
     FamilyComponent,
     GuideComponent,
+    MixtureComponent,
     PriorComponent,
 )
 from pyro_textvae.evaluation.importance.posteriors import Posteriors
@@ -225,3 +226,65 @@ def test_family_is_scored_and_drawn_at_its_site(pair, tokens):
         some = posteriors.rows(chosen)
         rows = component.rows(chosen, target.rows(chosen), some)
         assert torch.equal(rows.sample(6, some.seeds("x"))["z"], expected[:, chosen])
+
+
+def points(*values):
+    """A Gaussian narrow around each of some numbers, as components for two sentences."""
+    return [
+        FamilyComponent(
+            "z",
+            GaussianFamily(
+                torch.full((2, 1), value).double(),
+                torch.full((2, 1), 1e-3).double(),
+                torch.zeros(2, 1).double(),
+                torch.zeros(2, 1).double(),
+            ),
+        )
+        for value in values
+    ]
+
+
+def shares_of(z, values):
+    return torch.stack([((z - value).abs() < 0.1).double().mean() for value in values])
+
+
+def test_every_draw_of_a_mixture_is_of_its_shares():
+    """The first and the last alike; numbers of draws are within one of the shares."""
+    one, two, three = points(0.0, 1.0, 2.0)
+    mixture = MixtureComponent([(one, 0.55), (two, 0.3), (three, 0.15)])
+    drawn = torch.cat(
+        [mixture.sample(7, [2 * seed, 2 * seed + 1])["z"] for seed in range(1000)], 1
+    ).squeeze(-1)
+    expected = torch.tensor([0.55, 0.3, 0.15])
+    for place in range(7):
+        error = (expected * (1 - expected) / 2000).sqrt()
+        found = shares_of(drawn[place], [0.0, 1.0, 2.0])
+        assert ((found - expected).abs() < 4.5 * error).all()
+    counts = (drawn < 0.5).sum(0)
+    assert counts.min() == 3
+    assert counts.max() == 4
+
+
+def test_mixture_of_mixtures_has_the_product_of_the_shares():
+    """An inner one makes more draws than are taken: which ones are left must not matter."""
+    one, two, three = points(0.0, 1.0, 2.0)
+    inner = MixtureComponent([(one, 0.6), (two, 0.4)])
+    mixture = MixtureComponent([(inner, 0.5), (three, 0.5)])
+    drawn = torch.cat([mixture.sample(3, [2 * n, 2 * n + 1])["z"] for n in range(1000)], 1)
+    expected = torch.tensor([0.3, 0.2, 0.5])
+    found = shares_of(drawn, [0.0, 1.0, 2.0])
+    assert ((found - expected).abs() < 4.5 * (expected * (1 - expected) / 2000).sqrt()).all()
+
+
+def test_density_of_a_mixture_is_the_mean_by_its_shares():
+    one, two = points(0.0, 0.001)
+    mixture = MixtureComponent([(one, 0.25), (two, 0.75), (two, 0.0)])
+    latents = mixture.sample(5, [0, 1])
+    parts = [component.log_prob(latents, None).exp() for component in (one, two)]
+    expected = (0.25 * parts[0] + 0.75 * parts[1]).log()
+    torch.testing.assert_close(mixture.log_prob(latents, None), expected)
+    row = torch.tensor([1])
+    alone = mixture.rows(row, None, None)
+    assert torch.equal(alone.sample(5, [1])["z"], latents["z"][:, row])
+    part = {"z": latents["z"][:, row]}
+    assert torch.equal(alone.log_prob(part, None), mixture.log_prob(latents, None)[:, row])

@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_RIDGE = 1e-3
+_RIDGE = 1e-5
 
 
 def closest_gaussian(

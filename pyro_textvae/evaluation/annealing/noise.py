@@ -41,7 +41,7 @@ class SentenceNoise:
             for place in product(*(range(size) for size in places)):
                 generator = torch.Generator().manual_seed(seed_of(seed, *place))
                 drawn = torch.randn(shape, generator=generator, dtype=value.dtype)
-                new[:, row][(slice(None), *place)] = drawn
+                new[:, row].movedim(0, inner)[place] = drawn
         return new.to(value.device)
 
     def uniform(self, count: int, device: torch.device) -> Tensor:

@@ -124,18 +124,20 @@ class DensityPath:
         self.start = start
         self.coordinates = coordinates
 
-    def draw(self, count: int, noise: SentenceNoise) -> Particles:
+    def draw(self, count: int, noise: SentenceNoise, *, with_gradients: bool = True) -> Particles:
         """``count`` particles of each sentence from the start of the path."""
-        return self.score(self.start.sample(count, noise.seeds()))
+        return self.score(self.start.sample(count, noise.seeds()), with_gradients=with_gradients)
 
-    def score(self, latents: Latents) -> Particles:
-        """What is to be known of any latents; gradients where there are real coordinates."""
-        names = self.coordinates.real_sites
+    def score(self, latents: Latents, *, with_gradients: bool = True) -> Particles:
+        """What is to be known of any latents.
+
+        :param with_gradients: in the real coordinates, where there are any; else they are zero.
+        """
+        names = self.coordinates.real_sites if with_gradients else []
         if not names:
             joint = self.target(latents)
             log_start = self.start.log_prob(latents, joint)
-            nothing = self.coordinates.flat({n: v.double() for n, v in latents.items()})
-            of_joint = of_start = nothing
+            of_joint = of_start = torch.zeros_like(self.coordinates.flat(latents))
         else:
             joint, of_likelihood, of_prior = self.target.gradients(latents, names)
             log_start, gradients = self._start(latents, joint, of_prior)
@@ -143,13 +145,14 @@ class DensityPath:
                 {name: of_likelihood[name] + of_prior[name] for name in names}
             )
             of_start = self.coordinates.flat(gradients)
-        scores = (joint.log_likelihood, joint.log_prior, log_start)
         return Particles(
             self.coordinates,
             dict(latents),
-            *(score.double() for score in scores),
-            of_joint,
-            of_start,
+            log_likelihood=joint.log_likelihood.double(),
+            log_prior=joint.log_prior.double(),
+            log_start=log_start.double(),
+            joint_gradient=of_joint,
+            start_gradient=of_start,
         )
 
     def rows(self, chosen: Tensor) -> DensityPath:

@@ -18,6 +18,7 @@ from pyro_textvae.evaluation.annealing.particles import DensityPath, Particles
 
 _RESAMPLE_BELOW = 0.5
 _MOST_DENSITIES = 60
+_ADAPTATION_RATE = 2.0
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,19 @@ def run_population(
     Source: Del Moral, Doucet and Jasra (2006), Sequential Monte Carlo samplers,
     https://doi.org/10.1111/j.1467-9868.2006.00553.x.
     """
+    finished: list[tuple[Tensor, Population]] = []
+    straight, rows = _split(schedule.lengths == 1)
+    if len(straight):
+        # Nothing is moved, so that no gradient is needed.
+        some, stream = path.rows(straight), noise.rows(straight)
+        particles = some.draw(count, stream, with_gradients=False)
+        finished.append((straight, Population(particles, particles.log_ratio)))
+    if not len(rows):
+        return _joined(finished)
+    path, noise = path.rows(rows), noise.rows(rows)
     particles = path.draw(count, noise)
     log_weights = torch.zeros_like(particles.log_start)
-    before = torch.zeros_like(schedule.stages[0].beta)
-    rows = torch.arange(log_weights.shape[1])
-    finished: list[tuple[Tensor, Population]] = []
+    before = torch.zeros_like(log_weights[0])
     for number, stage in enumerate(schedule.stages, start=1):
         stage = stage.rows(rows)
         log_weights = log_weights + (stage.beta - before) * particles.log_ratio
@@ -96,6 +105,7 @@ def pilot(
     *,
     threshold: float,
     passes: int,
+    moves_at_end: bool,
 ) -> tuple[Schedule, Population]:
     """Find a schedule for each sentence by a run of its own.
 
@@ -108,6 +118,7 @@ def pilot(
 
     :param threshold: that share.
     :param passes: how often all moves are made at each density.
+    :param moves_at_end: whether at the last one too.
     :returns: the schedule, and the particles, which no estimate may contain.
     """
     particles = path.draw(count, noise)
@@ -121,25 +132,34 @@ def pilot(
     lengths = torch.zeros(size, dtype=torch.long)
     stages: list[MoveSettings] = []
     finished: list[tuple[Tensor, Population]] = []
-    while len(rows):
+    while True:
         before, beta = beta, _next_beta(beta, particles.log_ratio, log_weights, threshold)
         if len(stages) + 1 == _MOST_DENSITIES:
             beta = torch.ones_like(beta)
         log_weights = log_weights + (beta - before) * particles.log_ratio
         gradient = particles.path_gradient(beta)
         _, units = closest_gaussian(particles.z, gradient, log_weights, full=full)
-        particles, log_weights = resampled(particles, log_weights, noise)
-        for repeated in range(passes):
-            stage = MoveSettings(beta, steps, units)
-            particles, steps = _adapted(path, moves, particles, stage, 2.0 / (1 + repeated), noise)
-        stages.append(_of_all(MoveSettings(beta, steps, units), rows, size))
+        stage = MoveSettings(beta, steps, units)
+        of_all = _of_all(stage, rows, size)
+        stages.append(of_all)
         done, left = _split(beta >= 1)
-        lengths[rows[done]] = len(stages)
-        finished.append((rows[done], Population(particles.rows(done), log_weights[:, done])))
-        rows, beta, steps = rows[left], beta[left], steps[:, left]
-        particles, log_weights = particles.rows(left), log_weights[:, left]
-        if len(done) and len(left):
-            noise, path = noise.rows(left), path.rows(left)
+        if len(done):
+            population = Population(particles.rows(done), log_weights[:, done])
+            if moves_at_end:
+                population, _ = _adapted(
+                    population, path.rows(done), moves, stage.rows(done), noise.rows(done), passes
+                )
+            lengths[rows[done]] = len(stages)
+            finished.append((rows[done], population))
+            if not len(left):
+                break
+            rows, beta, stage = rows[left], beta[left], stage.rows(left)
+            particles, log_weights = particles.rows(left), log_weights[:, left]
+            path, noise = path.rows(left), noise.rows(left)
+        population = Population(particles, log_weights)
+        population, steps = _adapted(population, path, moves, stage, noise, passes)
+        particles, log_weights = population.particles, population.log_weights
+        of_all.steps[:, rows] = steps
     return Schedule(lengths, stages), _joined(finished)
 
 
@@ -164,21 +184,24 @@ def resampled(
 
 
 def _adapted(
+    population: Population,
     path: DensityPath,
     moves: Sequence[Move],
-    particles: Particles,
     stage: MoveSettings,
-    rate: float,
     noise: SentenceNoise,
-) -> tuple[Particles, Tensor]:
-    """The particles after all moves, and step sizes that accept more nearly as wanted."""
-    steps = []
-    for move, step in zip(moves, stage.steps, strict=True):
-        particles, probability = move(path, particles, stage, step, noise)
-        if move.wanted_acceptance is not None:
-            step = step * (rate * (probability.mean(0) - move.wanted_acceptance)).exp()
-        steps.append(step)
-    return particles, torch.stack(steps)
+    passes: int,
+) -> tuple[Population, Tensor]:
+    """The population after all moves, and step sizes that accept more nearly as wanted."""
+    particles, log_weights = resampled(population.particles, population.log_weights, noise)
+    steps = list(stage.steps)
+    for repeated in range(passes):
+        rate = _ADAPTATION_RATE / (1 + repeated)
+        for number, move in enumerate(moves):
+            particles, probability = move(path, particles, stage, steps[number], noise)
+            if move.wanted_acceptance is not None:
+                surplus = probability.mean(0) - move.wanted_acceptance
+                steps[number] = steps[number] * (rate * surplus).exp()
+    return Population(particles, log_weights), torch.stack(steps)
 
 
 def _effective_number(log_weights: Tensor) -> Tensor:

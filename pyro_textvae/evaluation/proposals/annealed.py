@@ -124,7 +124,13 @@ class AnnealedProposal(Proposal):
         if can_fit:
             noise = SentenceNoise(posteriors.seeds("fit"))
             _, population = pilot(
-                path, moves, self.pilot_particles, noise, threshold=_FIRST_THRESHOLD, passes=1
+                path,
+                moves,
+                self.pilot_particles,
+                noise,
+                threshold=_FIRST_THRESHOLD,
+                passes=1,
+                moves_at_end=True,
             )
             fit = _fit(posteriors, population, self.factor)
             rest = self.guide_share + self.prior_share
@@ -132,7 +138,13 @@ class AnnealedProposal(Proposal):
             path = DensityPath(target, posteriors, start, coordinates)
         noise = SentenceNoise(posteriors.seeds("pilot"))
         schedule, _ = pilot(
-            path, moves, self.pilot_particles, noise, threshold=self.threshold, passes=2
+            path,
+            moves,
+            self.pilot_particles,
+            noise,
+            threshold=self.threshold,
+            passes=2,
+            moves_at_end=False,
         )
         return AnnealedSampler(path, moves, schedule, guide)
 
