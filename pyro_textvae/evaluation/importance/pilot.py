@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from pyro_textvae.evaluation.families import Family
 from pyro_textvae.evaluation.importance.components import Component
 from pyro_textvae.evaluation.importance.posteriors import GuideDraws
 from pyro_textvae.evaluation.importance.target import JointLogProb, Latents, Target
@@ -73,3 +75,20 @@ class PilotDraws:
         ]
         part._joints = [JointLogProb(*(value[:, chosen] for value in j)) for j in self._joints]
         return part
+
+
+@dataclass(frozen=True)
+class PilotFit:
+    """What pilot draws say of the sentences of a batch.
+
+    refined
+        The guide's posterior after refinement.
+    best
+        The fit to all pilot draws.
+    pilot
+        Those draws.
+    """
+
+    refined: Family
+    best: Family
+    pilot: PilotDraws

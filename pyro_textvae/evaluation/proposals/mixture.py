@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from torch import Tensor
 
 from pyro_textvae.evaluation.families import Family, GaussianFamily, GaussianMixtureFamily
-from pyro_textvae.evaluation.importance.pilot import PilotDraws
+from pyro_textvae.evaluation.importance.pilot import PilotDraws, PilotFit
 from pyro_textvae.evaluation.importance.proposal import Proposal, ProposalTask
 from pyro_textvae.evaluation.importance.samplers import Sampler
 from pyro_textvae.evaluation.proposals.refined import RefinedProposal
@@ -21,23 +20,6 @@ _STRENGTH = 2.0
 _WIDER = 1.5
 _FAR_WIDER = 3.0
 _MORE = 2
-
-
-@dataclass(frozen=True)
-class FittedMixture:
-    """What pilot draws say of the sentences of a batch.
-
-    refined
-        The guide's posterior after refinement.
-    best
-        The fit to all pilot draws.
-    pilot
-        Those draws.
-    """
-
-    refined: Family
-    best: Family
-    pilot: PilotDraws
 
 
 class MixtureProposal(Proposal):
@@ -99,7 +81,7 @@ class MixtureProposal(Proposal):
         """See :class:`Proposal`."""
         return task.defensive_mixture(self.fit(task).best, self.guide_share, self.prior_share)
 
-    def fit(self, task: ProposalTask) -> FittedMixture:
+    def fit(self, task: ProposalTask) -> PilotFit:
         """What two rounds of pilot draws say."""
         refined = self._refined.refine(task.target, task.posteriors, task.guide)
         pilot = PilotDraws(task.target, task.posteriors)
@@ -122,9 +104,9 @@ class MixtureProposal(Proposal):
         pilot.add([(second, self.pilot_draws - from_elsewhere)])
         if elsewhere is not None:
             pilot.add([(task.component(elsewhere), from_elsewhere)])
-        return FittedMixture(refined, self._fitted(refined, pilot), pilot)
+        return PilotFit(refined, self._fitted(refined, pilot), pilot)
 
-    def refit(self, fitted: FittedMixture, task: ProposalTask, rows: Tensor) -> FittedMixture:
+    def refit(self, fitted: PilotFit, task: ProposalTask, rows: Tensor) -> PilotFit:
         """What many more pilot draws say of some of the sentences: from the fit, and the prior.
 
         :param task: of those sentences.
@@ -136,7 +118,7 @@ class MixtureProposal(Proposal):
         if task.prior is not None:
             more.append((task.prior, _MORE * self.pilot_draws))
         pilot.add(more)
-        return FittedMixture(refined, self._fitted(refined, pilot), pilot)
+        return PilotFit(refined, self._fitted(refined, pilot), pilot)
 
     def _elsewhere(self, refined: Family, pilot: PilotDraws) -> Family:
         """Where the likelihood of draws from the prior alone points to, near the guide or not.
