@@ -41,7 +41,9 @@ class EvaluationConfig:
         label_column: column of its label; where it is empty, the label is not given.
         quotes: in a TSV; csv as pandas writes cells, literal as a character; by default recognised.
         num_samples: draws of the latents for each sentence.
-        proposal: where they come from; guide, widened, adaptive, refined, or file.py:Class.
+        proposal: where they come from; auto goes on with a stronger one for each sentence that is
+            not settled; guide, widened, adaptive, refined, mixture, annealed,
+            or file.py:Class.
         proposal_options: settings of the proposal, as a JSON object.
         quasi_random: randomised quasi-Monte Carlo instead of independent draws.
         target_standard_error: go on with further rounds of draws for sentences above this error.
@@ -60,8 +62,8 @@ class EvaluationConfig:
     source_column: str | None = None
     label_column: str | None = None
     quotes: Literal["csv", "literal"] | None = None
-    num_samples: int = setting(100, at_least(1))
-    proposal: str = setting("guide", Member("proposals"))
+    num_samples: int = setting(320, at_least(1))
+    proposal: str = setting("auto", Member("proposals"))
     proposal_options: dict[str, Any] = field(default_factory=dict)
     quasi_random: bool = False
     target_standard_error: float | None = setting(None, POSITIVE)

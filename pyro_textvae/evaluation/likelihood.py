@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -22,13 +21,7 @@ from pyro_textvae.evaluation.importance.posteriors import Posteriors
 from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.evaluation.importance.resolution import Resolution
 from pyro_textvae.evaluation.importance.result import LogLikelihood
-from pyro_textvae.evaluation.importance.running_weights import (
-    RunningWeights,
-    boundaries,
-    num_blocks,
-    summarise,
-)
-from pyro_textvae.evaluation.importance.samplers import Block, Sampler
+from pyro_textvae.evaluation.importance.rounds import DrawSettings
 from pyro_textvae.evaluation.importance.target import Target, suitable_tokens
 from pyro_textvae.evaluation.proposals import GuideProposal
 from pyro_textvae.evaluation.sentences import (
@@ -190,7 +183,7 @@ def log_likelihood(
     )
 
 
-_ERRORS = ("standard_error", "ess", "khat", "curve_error")
+_ERRORS = ("standard_error", "ess", "khat", "curve_error", "half_difference")
 """What draws that are all alike say nothing of."""
 
 
@@ -242,52 +235,23 @@ def _score(
     tokens = num_tokens_of(batch[TOKENS]).cpu()
     if not posteriors.names:
         return _exact(target, settings.num_samples) | {"tokens": tokens}
-    sampler = settings.proposal.start(
-        target, posteriors, settings.num_samples, quasi_random=settings.quasi_random
+    columns = settings.proposal.estimate(
+        target,
+        posteriors,
+        DrawSettings(
+            settings.num_samples,
+            settings.quasi_random,
+            settings.target_standard_error,
+            settings.most_rounds,
+        ),
     )
-    whole, left = target, sampler
-    rounds: list[tuple[Tensor, RunningWeights]] = []
-    unfinished = torch.arange(len(tokens))
-    cost = torch.zeros(len(tokens), dtype=torch.long)
-    columns: dict[str, Tensor] = {}
-    for number in range(settings.most_rounds):
-        if number:
-            target = whole.rows(unfinished)
-            left = sampler.rows(target, posteriors.rows(unfinished), unfinished)
-        rounds.append((unfinished, _draw_round(left, settings, number)))
-        cost[unfinished] += target.evaluations // len(unfinished)
-        weights = [
-            part.rows(torch.isin(rows, unfinished).nonzero().squeeze(1)) for rows, part in rounds
-        ]
-        summary = summarise(weights, independent=not settings.quasi_random)
-        summary["num_draws"] = torch.full_like(unfinished, settings.num_samples * (number + 1))
-        for name, value in summary.items():
-            if name not in columns:
-                columns[name] = value.new_zeros((len(tokens), *value.shape[1:]))
-            columns[name][unfinished] = value
-        if settings.target_standard_error is None:
-            break
-        error = summary["standard_error"]
-        unfinished = unfinished[~(error <= settings.target_standard_error)]
-        if not len(unfinished):
-            break
     for name in _ERRORS:
         columns[name][resolution.lost] = torch.nan
     sampled_kl = columns.pop("sampled_kl")
     return columns | {
         "kl": sampled_kl if posteriors.kl is None else posteriors.kl,
         "tokens": tokens,
-        "decoder_evaluations": cost,
     }
-
-
-def _draw_round(sampler: Sampler, settings: _Settings, number: int) -> RunningWeights:
-    total = settings.num_samples
-    weights = RunningWeights(total, total * settings.most_rounds)
-    blocks = num_blocks(total, independent=not settings.quasi_random)
-    for block, (start, stop) in enumerate(pairwise(boundaries(total, blocks))):
-        weights.add(sampler.scored(Block(start, stop, total, block, number)))
-    return weights
 
 
 def _exact(target: Target, num_samples: int) -> dict[str, Tensor]:
@@ -303,6 +267,7 @@ def _exact(target: Target, num_samples: int) -> dict[str, Tensor]:
         "largest_weight": zero,
         "doubling": zero,
         "half_doubling": zero,
+        "half_difference": zero,
         "curve": nothing,
         "curve_error": nothing,
         "reconstruction": log_px,

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from pyro_textvae import zoo
 from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.data import Batch, Corpus, Tokenizer
@@ -18,9 +20,11 @@ from pyro_textvae.data.records import SPLITS
 from pyro_textvae.data.sources.text_files import SUFFIXES
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation import LogLikelihood, information, log_likelihood
+from pyro_textvae.evaluation.by_guide import ByGuide
 from pyro_textvae.evaluation.checks import check
 from pyro_textvae.evaluation.importance.partial_results import remove_partial_results
 from pyro_textvae.evaluation.importance.proposal import Proposal
+from pyro_textvae.evaluation.proposals import AutoProposal
 from pyro_textvae.processes import rank_and_size
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.environment import describe_environment
@@ -49,11 +53,13 @@ class Evaluation:
     """Every number about a run on a split, and the sentences' own.
 
     ``result`` goes into ``evaluation.json``: plain values in the units of the README, nats per
-    sentence; ``likelihood`` has the estimates of each sentence, in corpus order.
+    sentence; ``likelihood`` has the estimates of each sentence, in corpus order, and ``by_guide``
+    those of some by the guide's own weights, where others made the first.
     """
 
     result: dict[str, Any]
     likelihood: LogLikelihood
+    by_guide: ByGuide | None = None
 
 
 def evaluate(
@@ -103,9 +109,14 @@ def evaluate(
             "finite log-likelihood; the weights, or the densities of guide and prior, are beyond "
             "what numbers can hold"
         )
+    by_guide = None
+    if isinstance(proposal, AutoProposal) and not likelihood.exact and not likelihood.beside_text:
+        by_guide = ByGuide.of(
+            pair.model, pair.guide, batches(), seed=config.seed, max_tokens=config.max_tokens
+        )
     rank, _ = rank_and_size()
     if rank > 0:
-        return Evaluation({}, likelihood)
+        return Evaluation({}, likelihood, by_guide)
 
     of_latents = information(pair.model, pair.guide, batches(), config.seed)
     measured = of_latents.to_dict()
@@ -125,6 +136,7 @@ def evaluate(
         "unknown_token_share": summary["unknown_token_share"],
         "text_warnings": [*corpus.source_warnings, *corpus.warnings(config.split)],
         **_of_likelihood(likelihood, *_units_of_text(corpus, config.split)),
+        **({} if by_guide is None else by_guide.compared_with(likelihood)),
         **{name: value for name, value in measured.items() if name not in _OF_THE_LIKELIHOOD},
         "latent_dim": len(measured["unit_variance"]),
         "corpus_fingerprint": corpus.fingerprint,
@@ -147,7 +159,7 @@ def evaluate(
         )
         result["proposals"] = result["check"].pop("proposals", [])
     result["evaluation_id"] = _identity(result, likelihood)
-    return Evaluation(result, likelihood)
+    return Evaluation(result, likelihood, by_guide)
 
 
 def build_proposal(config: EvaluationConfig) -> Proposal:
@@ -180,10 +192,18 @@ def write_evaluation(
     write_sentence_table(
         sentence_table_path(out),
         evaluation.result["evaluation_id"],
-        evaluation.likelihood.sentence_columns(),
+        sentence_columns(evaluation),
     )
     if evaluation.likelihood.identity is not None:
         remove_partial_results(partial_of(out), evaluation.likelihood.identity)
+
+
+def sentence_columns(evaluation: Evaluation) -> dict[str, Tensor]:
+    """What is written down of every sentence, by name."""
+    columns = evaluation.likelihood.sentence_columns()
+    if evaluation.by_guide is not None:
+        columns["log_px_by_guide"] = evaluation.by_guide.column(len(columns["log_px"]))
+    return columns
 
 
 def _of_likelihood(
@@ -199,15 +219,20 @@ def _of_likelihood(
             "nll_joint_standard_error": likelihood.nll_standard_error,
             # Errors and growth are those of nll_joint, and would stand under the name of the nll.
             **dict.fromkeys(("nll", "nll_standard_error", "nll_sampling_error")),
+            **dict.fromkeys(("nll_interval_low", "nll_interval_high")),
             **dict.fromkeys(("ppl", "ppl_elbo")),
             "curve": [],
         }
+    interval = likelihood.nll_interval or (None, None)
     values = {
         "num_sentences": likelihood.num_sentences,
         "num_tokens": likelihood.num_tokens,
         "exact": likelihood.exact,
         "nll": likelihood.nll,
         "nll_standard_error": likelihood.nll_standard_error,
+        "nll_interval_low": interval[0],
+        "nll_interval_high": interval[1],
+        "settled_share": likelihood.settled_share,
         "nll_sampling_error": likelihood.nll_sampling_error,
         "elbo": -likelihood.elbo.mean().item(),
         "reconstruction": -likelihood.reconstruction.mean().item(),

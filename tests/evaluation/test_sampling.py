@@ -9,17 +9,18 @@ import torch
 from pyro_textvae.distributions import PowerSpherical
 from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.importance.posteriors import GuideDraws, Posteriors
+from pyro_textvae.evaluation.importance.proposal import ProposalTask
 from pyro_textvae.evaluation.importance.running_weights import Scored, boundaries
 from pyro_textvae.evaluation.importance.samplers import (
     Block,
     GuideSampler,
     JoinedSampler,
-    MixtureSampler,
 )
 from pyro_textvae.evaluation.importance.target import Target
 from pyro_textvae.evaluation.proposals import (
     AdaptiveProposal,
     GuideProposal,
+    MixtureProposal,
     RefinedProposal,
     WidenedProposal,
 )
@@ -43,7 +44,15 @@ PROPOSALS = {
     # The less the guide counts for in the fit, the more a draw that weights itself would show.
     "adaptive": AdaptiveProposal(strength=1.0),
     "refined": RefinedProposal(steps=3, learning_rate=0.3),
+    "mixture": MixtureProposal(steps=2, pilot_draws=12, num_components=2),
 }
+
+
+def mixture_of(target, posteriors, components, **options):
+    """A sampler of a mixture with the guide in it."""
+    count = sum(number for _, number in components)
+    task = ProposalTask(target, posteriors, posteriors.family, count, quasi_random=False)
+    return task.mixture(components, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -119,10 +128,10 @@ def test_fit_to_the_draws_that_it_weights_would_show_as_a_bias(narrow, exact, to
     for half in range(2):
         z = own.sample(4, posteriors.seeds("half", half))
         scores = target({"z": z})
-        made.append((z, scores))
+        made.append(({"z": z}, scores))
         fits.append(own.fitted(z, (scores.total - own.log_prob(z)).softmax(0), 1.0))
     fit = fits[1] if crossed else fits[0]
-    sampler = MixtureSampler(target, posteriors, [(own, 4), (fit, 4)], own, made=made[0])
+    sampler = mixture_of(target, posteriors, [(own, 4), (fit, 4)], made=made[0])
     draws = sampler.scored(Block(0, 8, 8, 0, 0))
     log_weights = draws.log_likelihood + draws.log_prior - draws.log_proposal
     estimates = (log_weights.logsumexp(0) - math.log(8) - exact.repeat(150)).exp()
@@ -194,7 +203,7 @@ def test_draws_of_a_mixture_are_weighted_by_its_density(prepared, counts, blocks
 
     total = sum(counts)
     components = [(wide, counts[0]), (guide, counts[1])]
-    sampler = MixtureSampler(Recorded(), posteriors, components, guide)
+    sampler = mixture_of(Recorded(), posteriors, components)
     parts = [
         sampler.scored(Block(start, stop, total, number, 0))
         for number, (start, stop) in enumerate(pairwise(boundaries(total, blocks)))
@@ -223,7 +232,7 @@ def test_any_stretch_of_a_mixture_holds_its_share_of_each_component(prepared):
     target, posteriors = prepared
     guide = posteriors.family
     components = [(guide.widened(1e6), 10), (guide, 30)]
-    sampler = MixtureSampler(target, posteriors, components, guide)
+    sampler = mixture_of(target, posteriors, components)
     draws = sampler.scored(Block(0, 40, 40, 0, 0))
     from_wide = (draws.log_guide < -1e4).reshape(10, 4, 4).sum(1)
     assert (from_wide == 1).all()
@@ -233,9 +242,9 @@ def test_draws_that_are_there_are_scored_in_the_first_round_alone(prepared):
     target, posteriors = prepared
     guide = posteriors.family
     z = guide.sample(6, posteriors.seeds("made"))
-    made = (z, target({"z": z}))
+    made = ({"z": z}, target({"z": z}))
     components = [(guide, 6), (guide.widened(2.0), 4)]
-    sampler = MixtureSampler(target, posteriors, components, guide, made=made)
+    sampler = mixture_of(target, posteriors, components, made=made)
     spent = target.evaluations
     rounds = [
         Scored.cat(
@@ -268,8 +277,8 @@ def test_rows_in_a_further_round_draw_as_the_whole_batch_does(prepared, name):
 def test_samplers_side_by_side_keep_their_shares(prepared):
     target, posteriors = prepared
     guide = posteriors.family
-    near = MixtureSampler(target, posteriors, [(guide, 6)], guide, purpose="near")
-    far = MixtureSampler(target, posteriors, [(guide.widened(1e6), 3)], guide, purpose="far")
+    near = mixture_of(target, posteriors, [(guide, 6)], purpose="near")
+    far = mixture_of(target, posteriors, [(guide.widened(1e6), 3)], purpose="far")
     joined = JoinedSampler([(near, 6), (far, 3)])
     draws = [joined.scored(Block(start, start + 3, 9, 0, 0)) for start in (0, 3, 6)]
     assert [(part.log_guide < -1e4).sum(0).tolist() for part in draws] == [[1] * 4] * 3

@@ -209,3 +209,36 @@ def test_scores_keep_the_precision_of_the_model(pair, tokens, z):
     assert {value.dtype for value in scores} == {torch.float32}
     assert target.gradient({"z": z.float()})[1]["z"].dtype == torch.float32
     torch.testing.assert_close(scores.total.double(), exact, rtol=1e-5, atol=0)
+
+
+def test_gradients_of_likelihood_and_prior_come_apart(two_latents):
+    """Of some sites or of all; what a term does not depend on has a gradient of zero."""
+    model, batch, latents, log_joint = two_latents
+    for names in (("z_1", "z_2"), ("z_2",), ()):
+        target = Target(model, batch, max_tokens=40)
+        scores, *gradients = target.gradients(latents, names)
+        leaves = {n: v.clone().requires_grad_(n in names) for n, v in latents.items()}
+        for score, expected, gradient in zip(scores, log_joint(**leaves), gradients, strict=True):
+            torch.testing.assert_close(score, expected.detach(), **SMALLEST)
+            assert list(gradient) == list(names)
+            for name in names:
+                (slope,) = torch.autograd.grad(
+                    expected.sum(), leaves[name], retain_graph=True, materialize_grads=True
+                )
+                torch.testing.assert_close(gradient[name], slope, **SMALLEST)
+        assert target.costs.tolist() == [3 * len(latents["z_1"])] * target.num_sentences
+
+
+def test_evaluations_of_a_part_are_counted_in_the_whole(pair, tokens, z):
+    """Sentence by sentence, of a part of a part too; those of rows are not."""
+    model, _ = pair
+    whole = Target(model, {"tokens": tokens})
+    part = whole.part(torch.tensor([3, 1, 0]))
+    inner = part.part(torch.tensor([2, 1]))
+    draws = len(z)
+    part({"z": z[:, [3, 1, 0]]})
+    inner.gradient({"z": z[:, [0, 1]]})
+    whole.rows(torch.tensor([2]))({"z": z[:, [2]]})
+    assert whole.costs.tolist() == [4 * draws, 4 * draws, 0, draws]
+    assert part.costs.tolist() == [draws, 4 * draws, 4 * draws]
+    assert whole.evaluations == 9 * draws

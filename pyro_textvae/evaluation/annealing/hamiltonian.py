@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,8 +14,26 @@ from pyro_textvae.evaluation.importance.target import Target
 
 # Trajectories of one length come back to where they began when they last a period of the posterior:
 # the chains then stand still, and no number of temperatures changes that.
-_JITTER = (0.4, 1.2)
+JITTER = (0.4, 1.2)
+"""Every trajectory multiplies its step size by a number between these."""
 _DRAWS_FOR_SCALE = 256
+
+
+class PathState(Protocol):
+    """Where chains are, for a trajectory along a path of densities f_beta."""
+
+    @property
+    def z(self) -> Tensor:
+        """``(C, N, D)``."""
+
+    def log_path(self, beta: Any) -> Tensor:
+        """log f_beta, ``(C, N)`` float64."""
+
+    def path_gradient(self, beta: Any) -> Tensor:
+        """Its gradient with respect to z."""
+
+
+State = TypeVar("State", bound=PathState)
 
 
 class ChainState(NamedTuple):
@@ -88,23 +107,53 @@ class HamiltonianTransitions:
 
         :param step: step size of each sentence before jitter, ``(N,)``.
         """
-        jitter = torch.empty_like(state.log_ratio).uniform_(*_JITTER)
-        size = (step * jitter).to(state.z.dtype).unsqueeze(-1)
-        start = torch.randn_like(state.z)
-        momentum = start + 0.5 * size * self._force(state, beta)
-        new = state
-        for remaining in reversed(range(self._leapfrog_steps)):
-            z = new.z + size * torch.einsum("nij,cnj->cni", self._units, momentum)
-            # Where z left the numbers, its momentum is so large, or none, that the end is refused.
-            new = self.state(torch.where(z.isfinite().all(-1, keepdim=True), z, state.z))
-            momentum = momentum + (1.0 if remaining else 0.5) * size * self._force(new, beta)
-        kinetic = 0.5 * (start.double().square() - momentum.double().square()).sum(-1)
-        log_probability = new.log_path(beta) - state.log_path(beta) + kinetic
-        probability = log_probability.clamp(max=0.0).exp().nan_to_num(0.0)
+        jitter = torch.empty_like(state.log_ratio).uniform_(*JITTER)
+        new, probability = trajectory(
+            state,
+            beta,
+            self.state,
+            momentum=torch.randn_like(state.z),
+            size=(step * jitter).to(state.z.dtype).unsqueeze(-1),
+            units=self._units,
+            leapfrog_steps=self._leapfrog_steps,
+        )
         return state.replaced(new, torch.rand_like(probability) < probability), probability
 
-    def _force(self, state: ChainState, beta: float) -> Tensor:
-        return torch.einsum("nij,cni->cnj", self._units, state.path_gradient(beta))
+
+def trajectory(
+    state: State,
+    beta: Any,
+    state_at: Callable[[Tensor], State],
+    *,
+    momentum: Tensor,
+    size: Tensor,
+    units: Tensor,
+    leapfrog_steps: int,
+) -> tuple[State, Tensor]:
+    """Follow the chains along f_beta; where they end, and the probability to accept it ``(C, N)``.
+
+    :param beta: how far along the path, as the state takes it.
+    :param state_at: scores ``z`` ``(C, N, D)``.
+    :param momentum: standard normal, ``(C, N, D)``.
+    :param size: of a leapfrog step, ``(C, N, 1)``.
+    :param units: a matrix ``(N, D, D)`` for each sentence that maps standard normals to the scale
+        of z.
+    """
+
+    def force(at: State) -> Tensor:
+        return torch.einsum("nij,cni->cnj", units, at.path_gradient(beta))
+
+    start = momentum
+    momentum = start + 0.5 * size * force(state)
+    new = state
+    for remaining in reversed(range(leapfrog_steps)):
+        z = new.z + size * torch.einsum("nij,cnj->cni", units, momentum)
+        # Where z left the numbers, its momentum is so large, or none, that the end is refused.
+        new = state_at(torch.where(z.isfinite().all(-1, keepdim=True), z, state.z))
+        momentum = momentum + (1.0 if remaining else 0.5) * size * force(new)
+    kinetic = 0.5 * (start.double().square() - momentum.double().square()).sum(-1)
+    log_probability = new.log_path(beta) - state.log_path(beta) + kinetic
+    return new, log_probability.clamp(max=0.0).exp().nan_to_num(0.0)
 
 
 def _units(posterior: Any) -> Tensor:

@@ -4,6 +4,7 @@
 
 from pyro_textvae.evaluation.families.family import Family
 from pyro_textvae.evaluation.families.gaussian import GaussianFamily
+from pyro_textvae.evaluation.families.gaussian_mixture import GaussianMixtureFamily
 from pyro_textvae.evaluation.families.spherical import SphericalFamily
 
-__all__ = ["Family", "GaussianFamily", "SphericalFamily"]
+__all__ = ["Family", "GaussianFamily", "GaussianMixtureFamily", "SphericalFamily"]

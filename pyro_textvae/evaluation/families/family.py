@@ -24,6 +24,11 @@ class Family(ABC):
     def of(cls, posterior: Any) -> Family | None:
         """The family of a guide's posterior of ``batch_shape`` ``(N,)``; None if none fits."""
 
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Number of dimensions of z."""
+
     @abstractmethod
     def sample(
         self, count: int, seeds: Sequence[int], *, quasi_random: bool = False, paired: bool = False

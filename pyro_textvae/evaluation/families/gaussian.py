@@ -50,6 +50,11 @@ class GaussianFamily(Family):
             return None
         return cls(origin, scale_tril, torch.zeros_like(origin), torch.zeros_like(origin))
 
+    @property
+    def dim(self) -> int:
+        """Number of dimensions of z."""
+        return self.loc.shape[-1]
+
     def sample(
         self, count: int, seeds: Sequence[int], *, quasi_random: bool = False, paired: bool = False
     ) -> Tensor:
@@ -60,20 +65,29 @@ class GaussianFamily(Family):
             noise = torch.stack([half, -half], 1).flatten(0, 1)[:count]
         else:
             noise = draw(count, self.origin, seeds)
+        return self.from_own_units(noise)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """``(K, N)`` for ``z`` ``(K, N, D)``."""
+        noise = self.in_own_units(z)
+        constant = 0.5 * math.log(2 * math.pi)
+        inside = -(0.5 * noise.square() + self.log_scale + constant).sum(-1)
+        return inside - self._log_volume_of_guide()
+
+    def from_own_units(self, noise: Tensor) -> Tensor:
+        """Standard normal draws ``(K, N, D)`` as draws of this member."""
         u = self.loc + self.log_scale.exp() * noise
         if self.scale_tril.dim() == 2:
             return self.origin + self.scale_tril * u
         return self.origin + torch.einsum("nij,knj->kni", self.scale_tril, u)
 
-    def log_prob(self, z: Tensor) -> Tensor:
-        """``(K, N)`` for ``z`` ``(K, N, D)``."""
-        diagonal = self.scale_tril
-        if diagonal.dim() == 3:
-            diagonal = diagonal.diagonal(dim1=-2, dim2=-1)
-        log_volume = diagonal.log().sum(-1)
-        noise = (self._in_guide_units(z) - self.loc) * (-self.log_scale).exp()
-        constant = 0.5 * math.log(2 * math.pi)
-        return -(0.5 * noise.square() + self.log_scale + constant).sum(-1) - log_volume
+    def in_own_units(self, z: Tensor) -> Tensor:
+        """The inverse of :meth:`from_own_units`."""
+        return (self._in_guide_units(z) - self.loc) * (-self.log_scale).exp()
+
+    def log_volume(self) -> Tensor:
+        """Log of the determinant of the map from own units, ``(N,)``."""
+        return self._log_volume_of_guide() + self.log_scale.sum(-1)
 
     def widened(self, factor: float) -> GaussianFamily:
         """The same with its scale multiplied by ``factor``."""
@@ -102,6 +116,12 @@ class GaussianFamily(Family):
         parts = (self.origin, self.scale_tril, self.loc, self.log_scale)
         return GaussianFamily(*(part[index] for part in parts))
 
+    def _log_volume_of_guide(self) -> Tensor:
+        diagonal = self.scale_tril
+        if diagonal.dim() == 3:
+            diagonal = diagonal.diagonal(dim1=-2, dim2=-1)
+        return diagonal.log().sum(-1)
+
     def _in_guide_units(self, z: Tensor) -> Tensor:
         shifted = z - self.origin
         if self.scale_tril.dim() == 2:
@@ -123,13 +143,16 @@ def _normal(count: int, like: Tensor, seeds: Sequence[int]) -> Tensor:
     return torch.stack([torch.randn(shape, generator=g, **options) for g in generators], 1)
 
 
-def _quasi_normal(count: int, like: Tensor, seeds: Sequence[int]) -> Tensor:
-    """Normal draws from a scrambled Sobol sequence, one scramble a sentence (Owen, 1995)."""
-    dim = like.shape[-1]
+def quasi_uniform(count: int, dim: int, seeds: Sequence[int], like: Tensor) -> Tensor:
+    """A scrambled Sobol sequence, one scramble a sentence (Owen, 1995); ``(count, N, dim)``."""
     columns = []
     for seed in seeds:
         engine = torch.quasirandom.SobolEngine(dim, scramble=True, seed=seed % 2**31)
         columns.append(engine.draw(count, dtype=torch.float64))
-    uniform = torch.stack(columns, 1).to(like.device)
     # The engine's grid is of 2**-30: half a step keeps it off 0, where the quantile is infinite.
-    return torch.special.ndtri(uniform * (1 - 2.0**-30) + 2.0**-31).to(like.dtype)
+    return torch.stack(columns, 1).to(like.device) * (1 - 2.0**-30) + 2.0**-31
+
+
+def _quasi_normal(count: int, like: Tensor, seeds: Sequence[int]) -> Tensor:
+    uniform = quasi_uniform(count, like.shape[-1], seeds, like)
+    return torch.special.ndtri(uniform).to(like.dtype)

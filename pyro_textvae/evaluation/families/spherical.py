@@ -44,6 +44,11 @@ class SphericalFamily(Family):
             return None
         return cls(type(posterior), loc.expand(shape + posterior.event_shape), concentration)
 
+    @property
+    def dim(self) -> int:
+        """Number of dimensions of z."""
+        return self.loc.shape[-1]
+
     def sample(
         self, count: int, seeds: Sequence[int], *, quasi_random: bool = False, paired: bool = False
     ) -> Tensor:

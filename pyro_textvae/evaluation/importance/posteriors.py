@@ -21,6 +21,7 @@ from torch.distributions import (
 from pyro_textvae.contract import PARTICLE_PLATE, TOKENS
 from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFamily
+from pyro_textvae.evaluation.importance.target import Latents
 from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
 from pyro_textvae.infer.plates import Plates, SitePlates
 from pyro_textvae.infer.running import to_device
@@ -33,6 +34,9 @@ from pyro_textvae.infer.sites import (
 )
 from pyro_textvae.infer.supports import share_support, support_of
 from pyro_textvae.infer.terms import by_datum, closed_form_kl
+from pyro_textvae.nn.frozen import frozen
+
+_DRAWS_AT_ONCE = 4096
 
 FAMILIES: tuple[type[Family], ...] = (GaussianFamily, SphericalFamily)
 
@@ -42,6 +46,8 @@ class GuideDraws:
 
     What can be drawn, and nothing else: what a guide says of a sentence is in :class:`Posteriors`.
 
+    :param batch: all sentences together, on the device of the guide.
+    :param sentences: each of them alone.
     :param plates: where the plates of the programs stand.
     :param inner_sizes: the latent sites of the guide, and of each the sizes of the plates inside
         ``"data"`` that it is in, in the batch that the sentences are of.
@@ -50,6 +56,7 @@ class GuideDraws:
     def __init__(
         self,
         guide: nn.Module,
+        batch: Mapping[str, Tensor],
         sentences: Sequence[Mapping[str, Tensor]],
         keys: Sequence[int],
         seed: int,
@@ -61,8 +68,9 @@ class GuideDraws:
         self.names = list(inner_sizes)
         self.plates = plates
         self.inner_sizes = inner_sizes
-        self._guide = guide
-        self._sentences = list(sentences)
+        self.sentences = list(sentences)
+        self._batch = batch
+        self.guide = guide
 
     @property
     def site(self) -> str:
@@ -81,27 +89,63 @@ class GuideDraws:
         sentence with fewer turns, say, than others has its last one again in their places: there
         the model must not look, as padding says nothing.
         """
+        return self.run(count, self.seeds("guide", block))
+
+    def run(self, count: int, seeds: Sequence[int]) -> tuple[dict[str, Tensor], Tensor]:
+        """The same by a seed for each sentence."""
         rows, log_probs = [], []
-        seeds = self.seeds("guide", block)
-        for sentence, seed in zip(self._sentences, seeds, strict=True):
+        for sentence, seed in zip(self.sentences, seeds, strict=True):
             torch.manual_seed(seed)
-            fields = fields_of(self._guide, to_device(sentence, self._guide))
+            fields = fields_of(self.guide, to_device(sentence, self.guide))
             with pyro.plate(PARTICLE_PLATE, count, dim=self.plates.particle_dim):
-                trace = poutine.trace(self._guide).get_trace(**fields)
+                trace = poutine.trace(self.guide).get_trace(**fields)
             trace.compute_log_prob()
             sites = latent_sites(trace)
             rows.append({n: self.plates.datum_first(n, site["value"]) for n, site in sites})
             log_prob = sum(by_datum(name, site, site["unscaled_log_prob"]) for name, site in sites)
             log_probs.append(torch.as_tensor(log_prob).expand(count, 1))
-        latents = {n: _cat([row[n] for row in rows], self.inner_sizes[n]) for n in rows[0]}
-        return latents, torch.cat(log_probs, 1)
+        return self.joined(rows), torch.cat(log_probs, 1)
+
+    def log_prob(self, latents: Latents) -> Tensor:
+        """log q(z | x) ``(K, N)`` of any latents, with gradients to them where they are asked for.
+
+        The guide is run with its latents fixed, draws and sentences together.
+
+        :raises NotImplementedError: or ``KeyError``, for a guide with a flow that has no inverse.
+        """
+        fields = fields_of(self.guide, self._batch)
+        parts = []
+        size = max(1, _DRAWS_AT_ONCE // len(self.sentences))
+        for start in range(0, len(next(iter(latents.values()))), size):
+            part = {name: value[start : start + size] for name, value in latents.items()}
+            values = {name: self.plates.as_in_program(name, value) for name, value in part.items()}
+            program = poutine.condition(self.guide, data=values)
+            count = len(next(iter(part.values())))
+            with (
+                frozen(self.guide.parameters()),
+                pyro.plate(PARTICLE_PLATE, count, dim=self.plates.particle_dim),
+            ):
+                trace = poutine.trace(program).get_trace(**fields)
+                trace.compute_log_prob()
+            log_prob = sum(
+                by_datum(name, site, site["unscaled_log_prob"])
+                for name, site in random_sites(trace)
+                if name in latents
+            )
+            parts.append(torch.as_tensor(log_prob).expand(count, len(self.sentences)))
+        return torch.cat(parts)
+
+    def joined(self, rows: Sequence[Latents]) -> dict[str, Tensor]:
+        """Latents of each sentence alone, ``(K, 1, *inner, *event)``, as those of all."""
+        return {n: _cat([row[n] for row in rows], self.inner_sizes[n]) for n in rows[0]}
 
     def rows(self, chosen: Tensor) -> GuideDraws:
         """Those of some of the sentences."""
         places = chosen.tolist()
         return GuideDraws(
-            self._guide,
-            [self._sentences[row] for row in places],
+            self.guide,
+            {name: value[chosen] for name, value in self._batch.items()},
+            [self.sentences[row] for row in places],
             [self.keys[row] for row in places],
             self.seed,
             self.plates,
@@ -133,6 +177,7 @@ class Posteriors(GuideDraws):
         """The observed sites of the model that are not the text: their densities count too."""
         super().__init__(
             guide,
+            batch,
             sentences,
             [sentence_key(sentence) for sentence in sentences],
             seed,
@@ -146,6 +191,12 @@ class Posteriors(GuideDraws):
         if len(self.names) == 1 and self.site in closed_form:
             kl = closed_form[self.site].squeeze(0).double()
             self.kl = kl.expand(len(self.keys)).cpu()
+        self.is_masked = any(
+            isinstance(site["mask"], Tensor) or site["mask"] is False
+            for trace in (model_trace, guide_trace)
+            for _, site in latent_sites(trace)
+        )
+        """Whether a latent of some sentences may count for nothing."""
         self.distributions = {
             name: (
                 site["fn"] if self.inner_sizes[name] else _by_sentence(site["fn"], len(sentences)),

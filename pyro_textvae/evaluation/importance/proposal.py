@@ -4,17 +4,26 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
 from pyro_textvae.evaluation.families import Family
-from pyro_textvae.evaluation.importance.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.components import (
+    Component,
+    FamilyComponent,
+    GuideComponent,
+    PriorComponent,
+)
+from pyro_textvae.evaluation.importance.posteriors import GuideDraws, Posteriors
+from pyro_textvae.evaluation.importance.rounds import DrawSettings, draw_rounds
 from pyro_textvae.evaluation.importance.samplers import GuideSampler, MixtureSampler, Sampler
-from pyro_textvae.evaluation.importance.target import JointLogProb, Target
+from pyro_textvae.evaluation.importance.target import JointLogProb, Latents, Target
 
 
 @dataclass(frozen=True)
@@ -32,28 +41,71 @@ class ProposalTask:
     """
 
     target: Target
-    posteriors: Posteriors
+    posteriors: GuideDraws
     guide: Family
     num_samples: int
     quasi_random: bool
 
+    def rows(self, chosen: Tensor) -> ProposalTask:
+        """The task of some of the sentences, its decoder evaluations counted from zero."""
+        return ProposalTask(
+            self.target.rows(chosen),
+            self.posteriors.rows(chosen),
+            self.guide.rows(chosen),
+            self.num_samples,
+            self.quasi_random,
+        )
+
+    @cached_property
+    def prior(self) -> Component | None:
+        """The model's prior; None where nothing can be drawn from it."""
+        return PriorComponent.of(self.target, self.posteriors)
+
     def mixture(
         self,
-        components: Sequence[tuple[Family, int]],
+        components: Sequence[tuple[Family | Component, int]],
         *,
-        made: tuple[Tensor, JointLogProb] | None = None,
+        made: tuple[Latents, JointLogProb] | None = None,
         purpose: str = "",
     ) -> MixtureSampler:
         """Draws from these distributions, a given number from each; see :class:`MixtureSampler`."""
+        guide = self.component(self.guide)
         return MixtureSampler(
             self.target,
             self.posteriors,
-            components,
-            self.guide,
-            quasi_random=self.quasi_random,
+            [
+                (guide if part is self.guide else self.component(part), count)
+                for part, count in components
+            ],
+            guide,
             made=made,
             purpose=purpose,
         )
+
+    def defensive_mixture(
+        self, best: Family | Component, guide_share: float, prior_share: float, purpose: str = ""
+    ) -> MixtureSampler:
+        """Draws from ``best``, and a share each from the guide and from the prior.
+
+        With few draws a share is one draw, and ``best`` has one at least.
+        """
+        left = self.num_samples - 1
+        from_guide = min(math.ceil(guide_share * self.num_samples), left)
+        wanted = 0 if self.prior is None else math.ceil(prior_share * self.num_samples)
+        from_prior = min(wanted, left - from_guide)
+        components: list[tuple[Family | Component, int]] = [
+            (best, self.num_samples - from_guide - from_prior),
+            (self.guide, from_guide),
+        ]
+        if self.prior is not None:
+            components.append((self.prior, from_prior))
+        return self.mixture(components, purpose=purpose)
+
+    def component(self, part: Family | Component) -> Component:
+        """A member of a family over the one latent, as a distribution over all latents."""
+        if isinstance(part, Component):
+            return part
+        return FamilyComponent(self.posteriors.site, part, quasi_random=self.quasi_random)
 
 
 class Proposal(ABC):
@@ -62,6 +114,9 @@ class Proposal(ABC):
     The estimate of p(x) is unbiased whatever the proposal, as long as its density is known and its
     choice does not depend on the draws that are weighted with it. A better one has less error.
     """
+
+    prior_share: float = 0.0
+    """Share of the draws that come from the prior."""
 
     @abstractmethod
     def sampler(self, task: ProposalTask) -> Sampler:
@@ -85,18 +140,41 @@ class Proposal(ABC):
         *,
         quasi_random: bool = False,
     ) -> Sampler:
-        """The sampler for any guide: where its family is unknown, the guide itself."""
+        """The sampler for any guide: where its family is unknown, the guide and the prior."""
         if posteriors.family is None:
-            return GuideSampler(target, posteriors)
+            return self.by_any_guide(target, posteriors, num_samples)
         return self.sampler(
             ProposalTask(target, posteriors, posteriors.family, num_samples, quasi_random)
         )
+
+    def by_any_guide(self, target: Target, posteriors: Posteriors, num_samples: int) -> Sampler:
+        """Draws from the guide, whatever it is, and ``prior_share`` of them from the prior.
+
+        From the guide alone where it cannot score draws of others, or the prior has none.
+        """
+        from_prior = min(round(self.prior_share * num_samples), num_samples - 1)
+        guide = GuideComponent.of(posteriors) if from_prior else None
+        prior = None if guide is None else PriorComponent.of(target, posteriors)
+        if guide is None or prior is None:
+            return GuideSampler(target, posteriors)
+        components = [(guide, num_samples - from_prior), (prior, from_prior)]
+        return MixtureSampler(target, posteriors, components, guide)
+
+    def estimate(
+        self, target: Target, posteriors: Posteriors, settings: DrawSettings
+    ) -> dict[str, Tensor]:
+        """The columns of a :class:`~pyro_textvae.evaluation.LogLikelihood` that draws tell of."""
+        sampler = self.start(
+            target, posteriors, settings.num_samples, quasi_random=settings.quasi_random
+        )
+        return draw_rounds(sampler, target, posteriors, settings)
 
     def falls_back(self, posteriors: Posteriors) -> str | None:
         """What to say when the guide's own draws take the place of this proposal's."""
         if posteriors.family is not None or self.name == "guide":
             return None
+        share = ", but for a share of the prior's" if self.prior_share else ""
         return (
             f"the {self.name} proposal needs one latent with a Gaussian or spherical posterior, "
-            f"and the guide has {posteriors.describe()}: the draws are the guide's own"
+            f"and the guide has {posteriors.describe()}: the draws are the guide's own{share}"
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,14 @@ HEAVY_TAIL = 0.7
 """Above this k-hat the error of an estimate is not known from its weights."""
 UNTRUSTED_SHARE = 0.25
 """With more sentences than this above ``HEAVY_TAIL``, the mean is not to be trusted either."""
+LARGEST_ERROR = 0.2
+"""Standard error in nats above which the draws of a sentence are not enough."""
+MOST_ERRORS = 4.0
+"""Standard errors within which two halves of the draws agree."""
+SMALLEST_SETTLED_SHARE = 0.5
+"""With fewer settled sentences there is no interval."""
+DEVIATE = 1.959963984540054
+"""Of a normal distribution, 95 % of whose mass lies within so many standard deviations."""
 SMALLEST_ESS = 50.0
 LARGEST_WEIGHT = 0.2
 SLOW_RATIO = 0.7
@@ -49,6 +57,8 @@ class LogLikelihood:
         minus the mean of those by their two halves. NaN for a single draw.
     half_doubling
         What the doubling before added. NaN below four draws.
+    half_difference
+        The estimate by the first half of the draws minus that by the second. NaN for a single draw.
     curve, curve_error
         ``(num_sentences, L)``: the mean estimate by parts of K / 2^j draws, and its error, from
         the smallest parts to all K; :attr:`growth` names their sizes.
@@ -85,6 +95,7 @@ class LogLikelihood:
     largest_weight: Tensor
     doubling: Tensor
     half_doubling: Tensor
+    half_difference: Tensor
     curve: Tensor
     curve_error: Tensor
     reconstruction: Tensor
@@ -195,6 +206,56 @@ class LogLikelihood:
         return ~enough | (self.largest_weight > largest)
 
     @cached_property
+    def settled(self) -> Tensor:
+        """Sentences whose draws say that they are enough, ``(num_sentences,)`` of bool.
+
+        k-hat is at most 0.7, or not known for few draws; the standard error is at most 0.2 nats;
+        and the two halves of the draws agree within four of their errors.
+        """
+        if self.exact:
+            return torch.ones_like(self.ess, dtype=torch.bool)
+        agree = self.half_difference.abs() <= MOST_ERRORS * 2 * self.standard_error
+        return is_enough(self.khat, self.standard_error) & agree & self.log_px.isfinite()
+
+    @cached_property
+    def bias(self) -> Tensor:
+        r"""By how much ``log_px`` is still expected to be too low, ``(num_sentences,)``.
+
+        .. math:: \log p(x) - E \log \hat p \approx \tfrac12 \operatorname{Var} \hat p / p(x)^2
+
+        Half the squared standard error, for a sentence that is settled. For one that is not, whose
+        error is not known either, the largest of that, its standard error, and what the estimate
+        grew by with the last doubling of K, twice.
+        """
+        if self.exact:
+            return torch.zeros_like(self.log_px)
+        by_variance = 0.5 * self.standard_error.square()
+        by_growth = torch.fmax(2 * self.doubling, self.standard_error)
+        return torch.where(self.settled, by_variance, torch.fmax(by_variance, by_growth))
+
+    @cached_property
+    def settled_share(self) -> float:
+        """Share of the sentences that are settled."""
+        return self.settled.double().mean().item()
+
+    @cached_property
+    def nll_interval(self) -> tuple[float, float] | None:
+        """A 95 % interval for the nll that exact sums would give on these sentences.
+
+        To both sides the noise of the draws: the delta method's error, or that between the two
+        halves of every sentence where it is larger. Further down what the estimates are expected to
+        be too high by, :attr:`bias`, which is large for sentences that are not settled. None where
+        less than half of the sentences are settled: nothing is known of the error then.
+        """
+        if not self.settled_share >= SMALLEST_SETTLED_SHARE:
+            return None
+        if self.exact:
+            return self.nll, self.nll
+        between = self._error_of_mean(0.5 * self.half_difference.abs())
+        reach = DEVIATE * max(self.nll_standard_error, between)
+        return self.nll - reach - self.bias.mean().item(), self.nll + reach
+
+    @cached_property
     def doubling_increment(self) -> float:
         """By how much the mean of ``log_px`` grew with the last doubling of K."""
         return self.doubling.mean().item()
@@ -280,6 +341,17 @@ class LogLikelihood:
                 messages.append(f"{_which(~column.isfinite())}: no finite {name}, so {what}")
         return messages
 
+    def rows(self, index: Tensor) -> LogLikelihood:
+        """The estimates of some of the sentences."""
+        return replace(
+            self,
+            **{
+                each.name: getattr(self, each.name)[index]
+                for each in fields(self)
+                if isinstance(getattr(self, each.name), Tensor)
+            },
+        )
+
     def sentence_columns(self) -> dict[str, Tensor]:
         """What is written down of every sentence, by name."""
         return {
@@ -291,6 +363,8 @@ class LogLikelihood:
             "reconstruction": self.reconstruction,
             "kl": self.kl,
             "num_samples": self.num_draws,
+            "settled": self.settled,
+            "bias": self.bias,
         }
 
     def _total(self, column: Tensor) -> float:
@@ -299,6 +373,11 @@ class LogLikelihood:
 
     def _error_of_mean(self, errors: Tensor) -> float:
         return error_of_mean(errors, self.keys)
+
+
+def is_enough(khat: Tensor, standard_error: Tensor) -> Tensor:
+    """Whether weights of this tail and this error say of themselves that they are enough."""
+    return ~(khat > HEAVY_TAIL) & (standard_error <= LARGEST_ERROR)
 
 
 def error_of_mean(errors: Tensor, keys: Tensor) -> float:

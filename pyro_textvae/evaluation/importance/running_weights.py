@@ -151,7 +151,9 @@ class RunningWeights:
         return part
 
 
-def summarise(rounds: Sequence[RunningWeights], *, independent: bool = True) -> dict[str, Tensor]:
+def summarise(
+    rounds: Sequence[RunningWeights], *, independent: bool = True, populations: bool = False
+) -> dict[str, Tensor]:
     """What the draws of all rounds together say of each sentence, ``(N,)`` each.
 
     The names are those of :class:`~pyro_textvae.evaluation.LogLikelihood`; ``curve`` and
@@ -161,6 +163,9 @@ def summarise(rounds: Sequence[RunningWeights], *, independent: bool = True) -> 
     :param rounds: of equal numbers of draws of the same sentences.
     :param independent: false for draws that depend on one another inside a block, as quasi-random
         ones do: the standard error is then that between the blocks.
+    :param populations: whether the draws of a block are a population whose weights say nothing of
+        the error: the effective sample size is then the number of independent draws that would have
+        the standard error, and there is no k-hat.
     """
     size = rounds[0].num_samples
     k = size * len(rounds)
@@ -191,6 +196,9 @@ def summarise(rounds: Sequence[RunningWeights], *, independent: bool = True) -> 
         "reconstruction": sums["reconstruction"] / sums["ratio"],
         "sampled_kl": sums["sampled_kl"] / sums["ratio"],
     }
+    if populations:
+        columns["ess"] = 1.0 / (standard_error.square() * (k - 1) / k + 1.0 / k)
+        columns["khat"] = torch.full_like(log_sum, math.nan)
     for name in ("standard_error", "ess", "largest_weight"):
         columns[name] = columns[name].where(possible, math.nan)
     means = [
@@ -199,6 +207,9 @@ def summarise(rounds: Sequence[RunningWeights], *, independent: bool = True) -> 
     missing = torch.full_like(log_sum, math.nan)
     columns["doubling"] = means[0] - means[1] if len(means) > 1 else missing
     columns["half_doubling"] = means[1] - means[2] if len(means) > 2 else missing
+    columns["half_difference"] = (
+        _parts(groups, counts, 2).diff(dim=0).squeeze(0).neg() if len(means) > 1 else missing
+    )
     curve, errors = [], []
     number = len(groups)
     while number >= len(rounds):

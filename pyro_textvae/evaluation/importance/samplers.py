@@ -12,10 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_textvae.evaluation.families import Family
+from pyro_textvae.evaluation.importance.components import Component
 from pyro_textvae.evaluation.importance.posteriors import GuideDraws
 from pyro_textvae.evaluation.importance.running_weights import Scored
-from pyro_textvae.evaluation.importance.target import JointLogProb, Target
+from pyro_textvae.evaluation.importance.target import JointLogProb, Latents, Target
 
 
 class Block(NamedTuple):
@@ -35,6 +35,9 @@ class Sampler(ABC):
     For every sentence, the mean of exp(log p(x, z) - log_proposal) over a round is an unbiased
     estimate of p(x).
     """
+
+    independent: bool = True
+    """Whether the draws of a block are independent of one another, as those of blocks are."""
 
     @abstractmethod
     def scored(self, block: Block) -> Scored:
@@ -78,8 +81,8 @@ class MixtureSampler(Sampler):
 
     :param components: distributions and their numbers of draws, out of ``total`` a round.
     :param guide: the guide's own posterior, for what is averaged under it.
-    :param made: draws ``(z, scores)`` of the first component that are there already, as many as it
-        has in the first round.
+    :param made: draws ``(latents, scores)`` of the first component that are there already, as many
+        as it has in the first round.
     :param purpose: tells these draws from those of other samplers of the same sentences.
     """
 
@@ -87,67 +90,61 @@ class MixtureSampler(Sampler):
         self,
         target: Target,
         posteriors: GuideDraws,
-        components: Sequence[tuple[Family, int]],
-        guide: Family,
+        components: Sequence[tuple[Component, int]],
+        guide: Component,
         *,
-        quasi_random: bool = False,
-        made: tuple[Tensor, JointLogProb] | None = None,
+        made: tuple[Latents, JointLogProb] | None = None,
         purpose: str = "",
     ) -> None:
         self.target = target
         self.posteriors = posteriors
         self.components = [part for part in components if part[1] > 0]
         self.guide = guide
-        self.quasi_random = quasi_random
         self.made = made
         self.purpose = purpose
         self._spread = _Spread([count for _, count in self.components])
 
     def scored(self, block: Block) -> Scored:
         """See :class:`Sampler`."""
-        values, joints = [], []
+        values: list[Latents] = []
+        joints = []
         places, order = self._spread.of(block)
-        for number, (family, _) in enumerate(self.components):
+        for number, (component, _) in enumerate(self.components):
             start, stop = places[number]
             if start == stop:
                 continue
             if number == 0 and block.round == 0 and self.made is not None:
-                z, scores = self.made
-                values.append(z[start:stop])
+                made, scores = self.made
+                values.append({name: value[start:stop] for name, value in made.items()})
                 joints.append(JointLogProb(*(value[start:stop] for value in scores)))
                 continue
             seeds = self.posteriors.seeds("mixture", self.purpose, number, block.round, start)
-            z = family.sample(stop - start, seeds, quasi_random=self.quasi_random)
-            values.append(z)
-            joints.append(self.target({self.posteriors.site: z}))
-        z = torch.cat(values)[order]
+            latents = component.sample(stop - start, seeds)
+            values.append(latents)
+            joints.append(self.target(latents))
+        latents = {name: torch.cat([part[name] for part in values])[order] for name in values[0]}
         joint = JointLogProb(*(torch.cat(column)[order] for column in zip(*joints, strict=True)))
-        log_guide = self.guide.log_prob(z)
-        return _scored(joint, self._log_density(z, log_guide), log_guide)
+        log_guide = self.guide.log_prob(latents, joint)
+        log_density = self._log_density(latents, joint, log_guide)
+        return _scored(joint, log_density, log_guide)
 
     def rows(self, target: Target, posteriors: GuideDraws, chosen: Tensor) -> MixtureSampler:
         """See :class:`Sampler`."""
-        guide = self.guide.rows(chosen)
+        guide = self.guide.rows(chosen, target, posteriors)
         components = [
-            (guide if family is self.guide else family.rows(chosen), count)
-            for family, count in self.components
+            (guide if part is self.guide else part.rows(chosen, target, posteriors), count)
+            for part, count in self.components
         ]
-        return MixtureSampler(
-            target,
-            posteriors,
-            components,
-            guide,
-            quasi_random=self.quasi_random,
-            purpose=self.purpose,
-        )
+        return MixtureSampler(target, posteriors, components, guide, purpose=self.purpose)
 
-    def _log_density(self, z: Tensor, log_guide: Tensor) -> Tensor:
-        if [family for family, _ in self.components] == [self.guide]:
+    def _log_density(self, latents: Latents, joint: JointLogProb, log_guide: Tensor) -> Tensor:
+        if [part for part, _ in self.components] == [self.guide]:
             return log_guide
         total = sum(count for _, count in self.components)
         parts = [
-            math.log(count / total) + (log_guide if family is self.guide else family.log_prob(z))
-            for family, count in self.components
+            math.log(count / total)
+            + (log_guide if part is self.guide else part.log_prob(latents, joint))
+            for part, count in self.components
         ]
         return torch.stack(parts).logsumexp(0)
 
@@ -160,6 +157,7 @@ class JoinedSampler(Sampler):
 
     def __init__(self, parts: Sequence[tuple[Sampler, int]]) -> None:
         self.parts = parts
+        self.independent = all(sampler.independent for sampler, _ in parts)
         self._spread = _Spread([count for _, count in parts])
 
     def scored(self, block: Block) -> Scored:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pyro
@@ -73,11 +73,15 @@ class Target:
         self.plates = plates or find_plates(model, model, (), self.batch)
         self.num_sentences = len(self.batch[TOKENS])
         self.width = self.batch[TOKENS][0].numel()
-        self.evaluations = 0
-        """Decoder evaluations so far: sentences scored under a draw, a gradient counted as three.
+        self.costs = torch.zeros(self.num_sentences, dtype=torch.long)
+        """Decoder evaluations so far of each sentence: draws that it was scored under, a gradient
+        counted as three, since a backward pass costs two forward passes."""
+        self._counted_in: tuple[Target, Tensor] | None = None
 
-        A backward pass costs two forward passes.
-        """
+    @property
+    def evaluations(self) -> int:
+        """Decoder evaluations so far of all sentences."""
+        return int(self.costs.sum())
 
     def __call__(self, latents: Latents) -> JointLogProb:
         """Score every draw, without gradients; ``(K, N)``."""
@@ -96,6 +100,12 @@ class Target:
         batch = {name: value[chosen] for name, value in self.batch.items()}
         return Target(self.model, batch, max_tokens=self.max_tokens, plates=self.plates)
 
+    def part(self, chosen: Tensor) -> Target:
+        """The target of some of the sentences, its evaluations counted in this one's."""
+        part = self.rows(chosen)
+        part._counted_in = (self, chosen)
+        return part
+
     def gradient(self, latents: Latents) -> tuple[Tensor, dict[str, Tensor]]:
         """log p(x, z) ``(K, N)`` and its gradient with respect to every latent, shaped like it."""
         names = list(latents)
@@ -109,8 +119,34 @@ class Target:
 
         budget = max(1, self.max_tokens // _GRADIENT_SHARE)
         total, *grads = self._chunked(latents, budget, differentiate)
-        self.evaluations += 2 * total.numel()
+        self._count(2 * len(total))
         return total, dict(zip(names, grads, strict=True))
+
+    def gradients(
+        self, latents: Latents, names: Collection[str]
+    ) -> tuple[JointLogProb, dict[str, Tensor], dict[str, Tensor]]:
+        """Score every draw, with the gradients of log p(x | z) and of log p(z) apart.
+
+        :param names: of the latents that the gradients are with respect to; each has two tensors
+            shaped like it.
+        """
+
+        def differentiate(part: Latents, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+            leaves = {name: part[name].detach().requires_grad_() for name in names}
+            with frozen(self.model.parameters()), torch.enable_grad(), plain_kernels():
+                joint = self._score({**part, **leaves}, batch)
+                of_prior = gradients_of(joint.log_prior, leaves, retain_graph=True)
+                of_likelihood = gradients_of(joint.log_likelihood, leaves)
+            scores = (score.detach() for score in joint)
+            return *scores, *of_likelihood.values(), *of_prior.values()
+
+        budget = max(1, self.max_tokens // _GRADIENT_SHARE)
+        log_likelihood, log_prior, *rest = self._chunked(latents, budget, differentiate)
+        self._count(2 * len(log_prior))
+        of_likelihood, of_prior = (
+            dict(zip(names, half, strict=True)) for half in (rest[: len(names)], rest[len(names) :])
+        )
+        return JointLogProb(log_likelihood, log_prior), of_likelihood, of_prior
 
     def _chunked(
         self, latents: Latents, max_tokens: int, function: Callable[..., tuple[Tensor, ...]]
@@ -129,8 +165,14 @@ class Target:
             kind = type(parts[0])
             columns.append([torch.cat(values) for values in zip(*parts, strict=True)])
         results = [torch.cat(values, 1) for values in zip(*columns, strict=True)]
-        self.evaluations += num_draws * self.num_sentences
+        self._count(num_draws)
         return kind(results) if kind is tuple else kind(*results)
+
+    def _count(self, number: int, rows: Tensor | slice = slice(None)) -> None:
+        self.costs[rows] += number
+        if self._counted_in is not None:
+            whole, chosen = self._counted_in
+            whole._count(number, chosen[rows])
 
     def _score(self, latents: Latents, batch: Mapping[str, Tensor]) -> JointLogProb:
         num_draws = len(next(iter(latents.values())))
@@ -154,6 +196,22 @@ class Target:
                     "a sample site of that name"
                 )
         return JointLogProb(log_likelihood.expand(shape), log_prior.expand(shape))
+
+
+def gradients_of(
+    values: Tensor, leaves: Latents, *, retain_graph: bool = False
+) -> dict[str, Tensor]:
+    """Gradients of a sum with respect to every leaf; zero for one that it does not depend on."""
+    if not values.requires_grad:
+        return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
+    gradients = torch.autograd.grad(
+        values.sum(),
+        list(leaves.values()),
+        retain_graph=retain_graph,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    return dict(zip(leaves, gradients, strict=True))
 
 
 def suitable_tokens(model: nn.Module) -> int:

@@ -3,8 +3,19 @@
 """Proposals for importance-weighted likelihoods, one a file."""
 
 from pyro_textvae.evaluation.proposals.adaptive import AdaptiveProposal
+from pyro_textvae.evaluation.proposals.annealed import AnnealedProposal
+from pyro_textvae.evaluation.proposals.auto import AutoProposal
 from pyro_textvae.evaluation.proposals.guide import GuideProposal
+from pyro_textvae.evaluation.proposals.mixture import MixtureProposal
 from pyro_textvae.evaluation.proposals.refined import RefinedProposal
 from pyro_textvae.evaluation.proposals.widened import WidenedProposal
 
-__all__ = ["AdaptiveProposal", "GuideProposal", "RefinedProposal", "WidenedProposal"]
+__all__ = [
+    "AdaptiveProposal",
+    "AnnealedProposal",
+    "AutoProposal",
+    "GuideProposal",
+    "MixtureProposal",
+    "RefinedProposal",
+    "WidenedProposal",
+]

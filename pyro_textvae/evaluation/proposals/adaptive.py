@@ -57,7 +57,7 @@ class AdaptiveProposal(Proposal):
             scores = task.target({task.posteriors.site: z})
             weights = (scores.total.double() - task.guide.log_prob(z).double()).softmax(0)
             weights = weights.nan_to_num(1.0 / first)  # where no draw was possible
-            made.append((z, scores))
+            made.append(({task.posteriors.site: z}, scores))
             fits.append(task.guide.fitted(z, weights, self.strength).widened(self.factor))
         counts = (task.num_samples - task.num_samples // 2, task.num_samples // 2)
         halves = zip(made, reversed(fits), counts, ("one", "other"), strict=True)

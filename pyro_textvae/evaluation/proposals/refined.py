@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.families import Family
-from pyro_textvae.evaluation.importance.posteriors import Posteriors
+from pyro_textvae.evaluation.importance.posteriors import GuideDraws
 from pyro_textvae.evaluation.importance.proposal import Proposal, ProposalTask
 from pyro_textvae.evaluation.importance.samplers import Sampler
 from pyro_textvae.evaluation.importance.target import Target
@@ -20,9 +18,11 @@ from pyro_textvae.evaluation.importance.target import Target
 class RefinedProposal(Proposal):
     """The guide after ``steps`` of Adam on each sentence's own bound, then widened.
 
-    A share of the draws comes from the guide itself, weighted by the balance heuristic: no weight
-    can then exceed the guide's own by more than the inverse of that share. The draws of the
-    optimisation are not among those that are weighted, so the estimate of p(x) stays unbiased.
+    A share of the draws comes from the guide itself and another from the prior, weighted by the
+    balance heuristic: no weight can then exceed the guide's own by more than the inverse of the
+    first share, nor p(x | z) by more than the inverse of the second, so that every weight has a
+    variance where p(x | z) is bounded, as it is for text. The draws of the optimisation are not
+    among those that are weighted, so the estimate of p(x) stays unbiased.
 
     Source: Kim et al. (2018), Semi-Amortized Variational Autoencoders,
     https://arxiv.org/abs/1802.02550, for the refinement; Roeder et al. (2017), Sticking the
@@ -35,6 +35,7 @@ class RefinedProposal(Proposal):
     :param learning_rate: in units of the posterior's standard deviation.
     :param factor: what the scale is multiplied by afterwards.
     :param guide_share: of the draws.
+    :param prior_share: of the draws; without effect where nothing can be drawn from the prior.
     """
 
     def __init__(
@@ -44,12 +45,19 @@ class RefinedProposal(Proposal):
         learning_rate: float = 0.1,
         factor: float = 1.05,
         guide_share: float = 0.1,
+        prior_share: float = 0.1,
     ) -> None:
         for what, number in (("steps", steps), ("step_draws", step_draws)):
             if not isinstance(number, int) or number < 1:
                 raise ValueError(f"{what} must be a whole number of at least 1, got {number}")
-        if not 0 <= guide_share < 1:
-            raise ValueError(f"guide_share must lie in [0, 1), got {guide_share}")
+        for share, number in (("guide_share", guide_share), ("prior_share", prior_share)):
+            if not 0 <= number < 1:
+                raise ValueError(f"{share} must lie in [0, 1), got {number}")
+        if guide_share + prior_share >= 1:
+            raise ValueError(
+                "guide_share and prior_share must leave draws for the refined distribution, got "
+                f"{guide_share} and {prior_share}"
+            )
         for name, value in (("learning_rate", learning_rate), ("factor", factor)):
             if not 0 < value < float("inf"):
                 raise ValueError(f"{name} must be positive and finite, got {value}")
@@ -58,6 +66,7 @@ class RefinedProposal(Proposal):
         self.learning_rate = learning_rate
         self.factor = factor
         self.guide_share = guide_share
+        self.prior_share = prior_share
 
     def sampler(self, task: ProposalTask) -> Sampler:
         """See :class:`Proposal`.
@@ -70,10 +79,9 @@ class RefinedProposal(Proposal):
                 "evaluate outside of it, or with another proposal"
             )
         best = self.refine(task.target, task.posteriors, task.guide).widened(self.factor)
-        from_guide = min(math.ceil(self.guide_share * task.num_samples), task.num_samples - 1)
-        return task.mixture([(best, task.num_samples - from_guide), (task.guide, from_guide)])
+        return task.defensive_mixture(best, self.guide_share, self.prior_share)
 
-    def refine(self, target: Target, posteriors: Posteriors, guide: Family) -> Family:
+    def refine(self, target: Target, posteriors: GuideDraws, guide: Family) -> Family:
         """The member of the guide's family with the best bound that the steps find."""
         leaves, member = guide.variational()
         leaves = [leaf.detach().clone().requires_grad_() for leaf in leaves]
