@@ -210,7 +210,7 @@ def test_evaluation_whose_files_would_have_too_long_names_is_refused_before_it_s
     check_refused, succeeds, run_copy, tmp_path, monkeypatch
 ):
     longest = 255 - len(f"unfinished-{os.getpid()}-.sentences.jsonl")
-    arguments = ["evaluate", run_copy, "--num-samples", "2"]
+    arguments = ["evaluate", run_copy, "--num-samples", "2", "--proposal", "guide"]
     succeeds(*arguments, "--out", str(tmp_path / f"{'a' * longest}.json"))
     module = sys.modules["pyro_textvae.runs.evaluate"]
     monkeypatch.setattr(module, "evaluate", lambda *_, **__: 1 / 0)

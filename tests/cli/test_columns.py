@@ -60,7 +60,21 @@ def test_a_program_that_wants_less_trains_to_the_same_weights(reviews, tmp_path)
     weights = [(run / "model.safetensors").read_bytes() for run in (plain, labelled)]
     assert weights[0] == weights[1]
     for run in (plain, labelled):
-        assert main(["evaluate", str(run), "--num-samples", "500", "--report", "false"]) == 0
+        assert (
+            main(
+                [
+                    "evaluate",
+                    str(run),
+                    "--num-samples",
+                    "500",
+                    "--proposal",
+                    "guide",
+                    "--report",
+                    "false",
+                ]
+            )
+            == 0
+        )
     # The draws of a sentence are of all of its fields.
     assert numbers(plain)["nll"] == pytest.approx(numbers(labelled)["nll"], abs=0.05)
     assert numbers(plain)["corpus_fingerprint"] != numbers(labelled)["corpus_fingerprint"]
@@ -91,7 +105,16 @@ def test_other_text_is_read_with_the_labels_of_the_run(reviews, tmp_path, capsys
     train += [*TINY, "--label-column", "mood", "--out", str(run)]
     assert main(train) == 0
     assert numbers(run, "config.json")["specs"]["guide"] == "gaussian"
-    evaluate = ["evaluate", str(run), "--num-samples", "5", "--report", "false"]
+    evaluate = [
+        "evaluate",
+        str(run),
+        "--num-samples",
+        "5",
+        "--proposal",
+        "guide",
+        "--report",
+        "false",
+    ]
     assert main(evaluate) == 0
     nll = numbers(run)["nll"]
     (record,) = read_runs([run])

@@ -65,7 +65,9 @@ def test_options_reach_the_part_that_names_them(succeeds, train, new):
 
 def test_every_command_on_a_run(succeeds, train, new):
     succeeds(*train)
-    assert "nats per sentence" in succeeds("evaluate", new, "--num-samples", "2")
+    assert "nats per sentence" in succeeds(
+        "evaluate", new, "--num-samples", "2", "--proposal", "guide"
+    )
     assert (new / "evaluation.json").is_file()
     assert len(succeeds("sample", new, "--size", "4").splitlines()) == 4
     assert succeeds("reconstruct", new, "--text", "the cat sat").startswith("from  the cat sat\n")
@@ -74,7 +76,16 @@ def test_every_command_on_a_run(succeeds, train, new):
 
 
 def test_evaluate_writes_where_it_is_told(succeeds, run, tmp_path):
-    succeeds("evaluate", run, "--num-samples", "2", "--out", tmp_path / "mine.json")
+    succeeds(
+        "evaluate",
+        run,
+        "--num-samples",
+        "2",
+        "--proposal",
+        "guide",
+        "--out",
+        tmp_path / "mine.json",
+    )
     assert json.loads((tmp_path / "mine.json").read_text())["num_samples"] == 2
     assert not (run / "evaluation.json").exists()
 

@@ -20,7 +20,7 @@ def grid(corpus, tmp_path):
             "out": "out",
             "settings": {"data": str(corpus), **SETTINGS},
             "axes": {"kind": members},
-            "evaluation": {"num_samples": 2},
+            "evaluation": {"num_samples": 2, "proposal": "guide"},
             "gradient_draws": 2,
         }
         path = tmp_path / "grid.yaml"

@@ -227,7 +227,7 @@ def own_run(succeeds, train, new, mine, marker):
 def test_a_run_of_ones_own_needs_no_flag(succeeds, own_run, mine):
     mine.unlink()
     succeeds("sample", own_run)
-    succeeds("evaluate", own_run, "--num-samples", "2", "--report", "false")
+    succeeds("evaluate", own_run, "--num-samples", "2", "--proposal", "guide", "--report", "false")
     succeeds("train", "--epochs", "2", "--resume", own_run)
     # From wherever it is named.
     os.chdir(own_run)

@@ -35,7 +35,21 @@ def evaluated(run, tmp_path_factory):
     from pyro_textvae.cli.main import main
 
     copy = Path(shutil.copytree(run, tmp_path_factory.mktemp("evaluated") / "vae"))
-    assert main(["evaluate", str(copy), "--num-samples", "100", "--report", "false"]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                str(copy),
+                "--num-samples",
+                "100",
+                "--proposal",
+                "guide",
+                "--report",
+                "false",
+            ]
+        )
+        == 0
+    )
     return copy
 
 

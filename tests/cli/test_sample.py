@@ -48,7 +48,9 @@ def test_run_with_a_vamp_prior(succeeds, train, new):
     succeeds(*train, *options, "--epochs", "1", "--overwrite")
     succeeds("train", "--resume", new, "--epochs", "2")
     assert (new / "metrics.jsonl").read_bytes() == whole
-    assert "nats per sentence" in succeeds("evaluate", new, "--num-samples", "2")
+    assert "nats per sentence" in succeeds(
+        "evaluate", new, "--num-samples", "2", "--proposal", "guide"
+    )
     model, guide, _ = load_run(new)
     assert model.prior._guide is guide
     assert len(succeeds("sample", new, "--size", "3").splitlines()) == 3

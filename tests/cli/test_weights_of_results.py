@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-QUICK = ["--num-samples", "40", "--report", "false"]
+QUICK = ["--num-samples", "40", "--proposal", "guide", "--report", "false"]
 STALE = "the evaluation of {} is of other weights than the run has now"
 
 

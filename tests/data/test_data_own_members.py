@@ -214,7 +214,12 @@ def test_a_run_with_an_own_tokenizer_keeps_it(tokenizer, folder, tmp_path, capsy
     (tmp_path / "lower.py").unlink()
     _, _, loaded = load_run(run)
     assert loaded.encode("THE") == loaded.encode("the") != [3]
-    assert main(["evaluate", str(run), "--num-samples", "2", "--report", "false"]) == 0
+    assert (
+        main(
+            ["evaluate", str(run), "--num-samples", "2", "--proposal", "guide", "--report", "false"]
+        )
+        == 0
+    )
     assert main(["sample", str(run), "--size", "2"]) == 0
     assert main(["reconstruct", str(run), "--text", "THE CAT"]) == 0
     assert "the cat" in capsys.readouterr().out
@@ -235,7 +240,16 @@ def test_a_run_on_an_own_source(source, tmp_path, capsys):
     run = tmp_path / "run"
     train = ["train", "--data", source, "--num-sentences", "40", *TINY, "--out", str(run)]
     assert main(train) == 0
-    evaluate = ["evaluate", str(run), "--num-samples", "2", "--report", "false"]
+    evaluate = [
+        "evaluate",
+        str(run),
+        "--num-samples",
+        "2",
+        "--proposal",
+        "guide",
+        "--report",
+        "false",
+    ]
     assert main(evaluate) == 0
     assert main([*evaluate, "--data", source]) == 0
     assert main(["sample", str(run), "--size", "2"]) == 0

@@ -34,7 +34,16 @@ def test_two_processes_write_the_numbers_of_one(tmp_path, capsys):
     By the refined proposal, which asks the guide first and then works on each sentence for itself.
     """
     train(TrainConfig(**SMALL), tmp_path / "run", report=lambda line: None)
-    arguments = ["evaluate", str(tmp_path / "run"), "--num-samples", "120", "--batch-size", "7"]
+    arguments = [
+        "evaluate",
+        str(tmp_path / "run"),
+        "--num-samples",
+        "120",
+        "--proposal",
+        "guide",
+        "--batch-size",
+        "7",
+    ]
     arguments += ["--proposal", "refined", "--out"]
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     assert main([*arguments, str(one)]) == 0

@@ -41,7 +41,7 @@ def grid_in(folder, **changes):
         "settings": SETTINGS,
         "axes": AXES,
         "seeds": [0],
-        "evaluation": {"num_samples": 4},
+        "evaluation": {"num_samples": 4, "proposal": "guide"},
         "gradient_draws": 3,
     } | changes
 
@@ -249,7 +249,7 @@ def test_settings_are_built_three_times_at_most_for_a_run(tmp_path, monkeypatch)
     quietly(grid)
     assert len(built) <= 2
     built.clear()
-    quietly(grid | {"evaluation": {"num_samples": 6}})
+    quietly(grid | {"evaluation": {"num_samples": 6, "proposal": "guide"}})
     assert len(built) <= 3
 
 
@@ -258,15 +258,19 @@ def test_other_evaluation_or_draws_train_nothing_anew(started):
     kept = times(folder, "model.safetensors") | times(folder, "last.pt")
     signal_before = times(folder, "gradient_signal.json")
     run = RunFolder(folder / "run-seed0")
-    quietly(grid | {"evaluation": {"num_samples": 6}})
+    quietly(grid | {"evaluation": {"num_samples": 6, "proposal": "guide"}})
     assert json.loads(run.evaluation.read_text())["num_samples"] == 6
     assert times(folder, "gradient_signal.json") == signal_before
     evaluated = times(folder, "evaluation.json")
-    result, _ = quietly(grid | {"evaluation": {"num_samples": 6}, "gradient_draws": 4})
+    result, _ = quietly(
+        grid | {"evaluation": {"num_samples": 6, "proposal": "guide"}, "gradient_draws": 4}
+    )
     assert json.loads((run.path / "gradient_signal.json").read_text())["num_draws"] == 4
     assert times(folder, "evaluation.json") == evaluated
     assert times(folder, "model.safetensors") | times(folder, "last.pt") == kept
-    without, _ = quietly(grid | {"evaluation": {"num_samples": 6}, "gradient_draws": 0})
+    without, _ = quietly(
+        grid | {"evaluation": {"num_samples": 6, "proposal": "guide"}, "gradient_draws": 0}
+    )
     assert result["rows"][0]["gradient_signal_model"] > 0
     assert without["rows"][0]["gradient_signal_model"] is None
 

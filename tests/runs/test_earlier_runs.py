@@ -28,7 +28,7 @@ def trained_before(out, without, **settings):
 
 def check_usable(folder, fingerprint):
     """It loads, is scored on its own text, and goes on."""
-    config = EvaluationConfig(num_samples=2, device="cpu")
+    config = EvaluationConfig(num_samples=2, proposal="guide", device="cpu")
     result = runs.evaluate(folder.path, config).result
     assert result["corpus_fingerprint"] == fingerprint
     assert runs.resume(folder.path, epochs=2, report=lambda text: None).epoch == 2

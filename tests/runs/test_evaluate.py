@@ -45,7 +45,16 @@ def run_of(folder, **changes):
 
 def test_evaluation_file_holds_what_outside_programs_read(tmp_path, capsys):
     run = run_of(tmp_path / "run")
-    arguments = ["evaluate", str(run), "--split", "test", "--num-samples", "100"]
+    arguments = [
+        "evaluate",
+        str(run),
+        "--split",
+        "test",
+        "--num-samples",
+        "100",
+        "--proposal",
+        "guide",
+    ]
     assert main([*arguments, "--report", "false"]) == 0
     found = json.loads((run / "evaluation.json").read_text())
     assert set(PROMISED) <= set(found)
@@ -74,7 +83,7 @@ def test_evaluation_file_holds_what_outside_programs_read(tmp_path, capsys):
 @pytest.mark.parametrize("tokenizer", ["character", "bpe"])
 def test_subword_models_are_counted_in_words_and_characters_of_the_raw_text(tmp_path, tokenizer):
     run = run_of(tmp_path / "run", tokenizer=tokenizer, vocab_size=None)
-    found = evaluate(run, EvaluationConfig(num_samples=2, device="cpu")).result
+    found = evaluate(run, EvaluationConfig(num_samples=2, proposal="guide", device="cpu")).result
     words = tv.load_corpus("grammar", num_sentences=400)
     texts = [words.tokenizer.decode(row.tolist()) for row in words.test]
     total = found["nll"] * found["num_sentences"]
@@ -95,7 +104,7 @@ def test_words_and_characters_are_those_of_the_raw_text_whatever_is_unknown(tmp_
         (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
     changes = {"data": str(tmp_path), "num_sentences": None, "tokenizer": tokenizer}
     run = run_of(tmp_path / "run", **changes)
-    found = evaluate(run, EvaluationConfig(num_samples=2, device="cpu")).result
+    found = evaluate(run, EvaluationConfig(num_samples=2, proposal="guide", device="cpu")).result
     bits = found["nll"] * found["num_sentences"] / math.log(2)
     # "zygote é a" and "w a.", and an <eos> each.
     assert found["bits_per_word"] == pytest.approx(bits / (3 + 2 + 2))
@@ -108,7 +117,7 @@ def test_what_is_not_known_of_cut_sentences_is_absent_with_the_reason(tmp_path, 
         (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
     changes = {"max_length": 3, "truncate": True, "tokenizer": tokenizer}
     run = run_of(tmp_path / "run", data=str(tmp_path), num_sentences=None, **changes)
-    found = evaluate(run, EvaluationConfig(num_samples=2, device="cpu")).result
+    found = evaluate(run, EvaluationConfig(num_samples=2, proposal="guide", device="cpu")).result
     assert found["bits_per_character"] is None
     assert any("bits per character" in note for note in found["notes"])
     if words is None:
@@ -126,8 +135,10 @@ def test_other_text_is_scored_in_the_runs_own_ids(tmp_path):
     for name in ("train", "valid", "test"):
         rows = [corpus.tokenizer.decode(row.tolist()) for row in getattr(corpus, name)]
         (folder / f"{name}.txt").write_text("\n".join(rows))
-    own = evaluate(run, EvaluationConfig(num_samples=50, device="cpu")).result
-    other = evaluate(run, EvaluationConfig(data=str(folder), num_samples=50, device="cpu")).result
+    own = evaluate(run, EvaluationConfig(num_samples=50, proposal="guide", device="cpu")).result
+    other = evaluate(
+        run, EvaluationConfig(data=str(folder), num_samples=50, proposal="guide", device="cpu")
+    ).result
     assert other["nll"] == pytest.approx(own["nll"], rel=1e-9)
     assert other["num_tokens"] == own["num_tokens"]
 
@@ -137,14 +148,21 @@ def test_no_sentence_of_other_text_is_left_out_in_silence(tmp_path):
         (tmp_path / f"{name}.txt").write_text("a cat sat\na dog sat\na a a a a a a\n")
     changes = {"data": str(tmp_path), "num_sentences": None, "max_length": 5}
     run = run_of(tmp_path / "run", **changes)
-    assert evaluate(run, EvaluationConfig(num_samples=2, device="cpu")).result["num_left_out"] == 1
+    assert (
+        evaluate(run, EvaluationConfig(num_samples=2, proposal="guide", device="cpu")).result[
+            "num_left_out"
+        ]
+        == 1
+    )
     with pytest.raises(UserError, match="sentence of 8 tokens, the model was built for 4"):
-        evaluate(run, EvaluationConfig(data=str(tmp_path), num_samples=2, device="cpu"))
+        evaluate(
+            run, EvaluationConfig(data=str(tmp_path), num_samples=2, proposal="guide", device="cpu")
+        )
 
 
 def test_language_model_is_its_own_bound(tmp_path):
     run = run_of(tmp_path / "run", model="language_model")
-    found = evaluate(run, EvaluationConfig(num_samples=10, device="cpu")).result
+    found = evaluate(run, EvaluationConfig(num_samples=10, proposal="guide", device="cpu")).result
     assert found["nll"] == pytest.approx(found["elbo"], rel=1e-12)
     assert found["kl"] == 0
     assert found["nll_standard_error"] == 0
@@ -161,7 +179,7 @@ def test_quasi_random_draws_on_the_sphere_are_refused_in_one_line(tmp_path):
     with pytest.raises(UserError, match="kind PowerSpherical at 'z': leave quasi_random off"):
         evaluate(
             spherical(tmp_path / "run"),
-            EvaluationConfig(num_samples=4, quasi_random=True, device="cpu"),
+            EvaluationConfig(num_samples=4, proposal="guide", quasi_random=True, device="cpu"),
         )
 
 
@@ -181,7 +199,22 @@ def test_every_proposal_scores_a_spherical_run(tmp_path):
 
 def test_model_without_latents_says_that_draws_play_no_part(tmp_path, capsys):
     run = run_of(tmp_path / "run", model="language_model")
-    assert main(["evaluate", str(run), "--num-samples", "7", "--check", "--report", "false"]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                str(run),
+                "--num-samples",
+                "7",
+                "--proposal",
+                "guide",
+                "--check",
+                "--report",
+                "false",
+            ]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "exact: there is no latent" in printed
     assert "not checked: there is no latent" in printed
@@ -191,7 +224,16 @@ def test_model_without_latents_says_that_draws_play_no_part(tmp_path, capsys):
 
 def test_stopped_evaluation_says_where_it_goes_on(tmp_path, capsys, monkeypatch):
     run = run_of(tmp_path / "run")
-    arguments = ["evaluate", str(run), "--num-samples", "20", "--batch-size", "8"]
+    arguments = [
+        "evaluate",
+        str(run),
+        "--num-samples",
+        "20",
+        "--proposal",
+        "guide",
+        "--batch-size",
+        "8",
+    ]
     arguments += ["--report", "false"]
     assert main(arguments) == 0
     whole = json.loads((run / "evaluation.json").read_text())
@@ -210,7 +252,12 @@ def test_stopped_evaluation_says_where_it_goes_on(tmp_path, capsys, monkeypatch)
     rows = partial.read_bytes()
     assert len(rows.splitlines()) == 1 + 2 * 8
     monkeypatch.undo()
-    assert main(["evaluate", str(run), "--num-samples", "2", "--report", "false"]) == 0
+    assert (
+        main(
+            ["evaluate", str(run), "--num-samples", "2", "--proposal", "guide", "--report", "false"]
+        )
+        == 0
+    )
     assert partial.read_bytes() == rows
     assert main(arguments) == 0
     assert json.loads((run / "evaluation.json").read_text()) == whole
@@ -242,7 +289,16 @@ def test_share_of_unknown_tokens_stands_beside_the_nll_and_much_of_it_is_a_warni
     warning = f"{100 * share:.1f} % of the tokens of the test split are unknown"
     assert re.search(f"warning: {warning}.*{advice}", lines[0])
     assert "valid split" not in lines[0]
-    arguments = ["evaluate", str(tmp_path / "run"), "--num-samples", "2", "--report", "false"]
+    arguments = [
+        "evaluate",
+        str(tmp_path / "run"),
+        "--num-samples",
+        "2",
+        "--proposal",
+        "guide",
+        "--report",
+        "false",
+    ]
     assert main(arguments) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert f"unknown tokens {100 * share:.1f} % of tokens" in printed
@@ -256,7 +312,7 @@ def test_share_of_unknown_tokens_stands_beside_the_nll_and_much_of_it_is_a_warni
 
 def test_few_unknown_tokens_are_no_warning(tmp_path):
     run = run_of(tmp_path / "run")
-    found = evaluate(run, EvaluationConfig(num_samples=2, device="cpu")).result
+    found = evaluate(run, EvaluationConfig(num_samples=2, proposal="guide", device="cpu")).result
     assert found["unknown_token_share"] == 0
     assert found["text_warnings"] == []
 
@@ -268,19 +324,30 @@ def test_all_of_a_given_file_is_scored(tmp_path, capsys):
     file = tmp_path / "few.txt"
     file.write_text("\n".join(rows))
     for split in ("test", "valid"):
-        config = EvaluationConfig(data=str(file), split=split, num_samples=20, device="cpu")
+        config = EvaluationConfig(
+            data=str(file), split=split, num_samples=20, proposal="guide", device="cpu"
+        )
         found = evaluate(run, config).result
         assert (found["num_sentences"], found["num_given"]) == (40, 40)
         assert found["num_tokens"] == corpus.test.num_tokens
         assert found["split"] == split
-    own = evaluate(run, EvaluationConfig(num_samples=20, device="cpu")).result
+    own = evaluate(run, EvaluationConfig(num_samples=20, proposal="guide", device="cpu")).result
     assert own["nll"] == pytest.approx(
         evaluate(run, replace(config, split="test")).result["nll"], rel=1e-9
     )
     assert own["num_given"] is None
     file.write_text(rows[0])
     capsys.readouterr()
-    arguments = ["evaluate", str(run), "--data", str(file), "--num-samples", "2"]
+    arguments = [
+        "evaluate",
+        str(run),
+        "--data",
+        str(file),
+        "--num-samples",
+        "2",
+        "--proposal",
+        "guide",
+    ]
     assert main([*arguments, "--report", "false"]) == 0
     assert "of the text given 1 of 1" in " ".join(capsys.readouterr().out.split())
 
@@ -291,7 +358,7 @@ def test_of_a_given_folder_the_table_says_how_many_are_scored(tmp_path):
     folder.mkdir()
     for number, name in enumerate(("train", "valid", "test"), 1):
         (folder / f"{name}.txt").write_text("the cat\n" * number)
-    config = EvaluationConfig(data=str(folder), num_samples=2, device="cpu")
+    config = EvaluationConfig(data=str(folder), num_samples=2, proposal="guide", device="cpu")
     found = evaluate(run, config).result
     assert (found["num_sentences"], found["num_given"]) == (3, 6)
     assert "3 of 6" in evaluation_table(found)
@@ -311,7 +378,9 @@ def test_doubtful_text_is_named_when_it_is_trained_on(tmp_path):
     assert "warning: train.tsv names no column text or sentence" in lines[0]
     # "label" itself is one of the sentences.
     assert "in another split too: 3 of train, 2 of valid, 3 of test" in lines[0]
-    found = evaluate(tmp_path / "run", EvaluationConfig(num_samples=2, device="cpu")).result
+    found = evaluate(
+        tmp_path / "run", EvaluationConfig(num_samples=2, proposal="guide", device="cpu")
+    ).result
     assert "train.tsv names no column" in found["text_warnings"][0]
     changes["text_column"] = "review"
     train(TrainConfig(**SMALL | changes), tmp_path / "second", report=lines.append)
@@ -346,7 +415,7 @@ def test_no_number_left_is_no_success(trained, tmp_path, capsys):
     """Means so far out that the prior's density is zero for every draw."""
     run = shutil.copytree(trained, tmp_path / "run")
     with_weights(run, lambda weights: weights["guide.loc.bias"].fill_(1e30))
-    assert main(["evaluate", str(run), "--num-samples", "4"]) == 2
+    assert main(["evaluate", str(run), "--num-samples", "4", "--proposal", "guide"]) == 2
     error = capsys.readouterr().err
     assert "none of its 40 sentences has a finite log-likelihood" in error
     assert not (run / "evaluation.json").exists()
@@ -363,7 +432,21 @@ def test_a_guide_that_collapsed_to_a_point_is_warned_of(trained, tmp_path, capsy
         weights["guide.loc.bias"].fill_(1.0)
 
     with_weights(run, collapse)
-    assert main(["evaluate", str(run), "--num-samples", "100", "--report", "false"]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                str(run),
+                "--num-samples",
+                "100",
+                "--proposal",
+                "guide",
+                "--report",
+                "false",
+            ]
+        )
+        == 0
+    )
     assert "warning: 40 of 40 sentences (index 0, 1, 2, 3, 4 and 35" in capsys.readouterr().out
     found = json.loads((run / "evaluation.json").read_text())
     assert found["nll_standard_error"] is found["median_ess"] is None
@@ -383,7 +466,17 @@ def test_nll_of_text_and_label_has_a_name_of_its_own(tmp_path, capsys):
         changes = {"data": str(text), "label_column": "label", "model": str(program)}
         run = run_of(tmp_path / name, num_sentences=None, **changes)
         runs.append(str(run))
-        arguments = ["evaluate", str(run), "--split", "train", "--num-samples", "8", "--trust-code"]
+        arguments = [
+            "evaluate",
+            str(run),
+            "--split",
+            "train",
+            "--num-samples",
+            "8",
+            "--proposal",
+            "guide",
+            "--trust-code",
+        ]
         assert main([*arguments, "--report", "false"]) == 0
     printed = capsys.readouterr().out
     found = json.loads((run / "evaluation.json").read_text())

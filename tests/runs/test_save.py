@@ -116,7 +116,10 @@ def test_pair_trained_by_svi_is_a_run_for_every_command(tmp_path, corpus, capsys
     assert settings["objective"] == "pyro.infer:Trace_ELBO"
     assert "learning_rate" not in settings
 
-    for arguments in (["evaluate", run, "--num-samples", "20"], ["sample", run, "--size", "2"]):
+    for arguments in (
+        ["evaluate", run, "--num-samples", "20", "--proposal", "guide"],
+        ["sample", run, "--size", "2"],
+    ):
         assert command(capsys, *arguments)[0] == 0
     assert command(capsys, "reconstruct", run)[0] == 0
     assert (run / "evaluation.json").is_file()
@@ -140,18 +143,25 @@ def test_without_a_corpus_the_text_must_be_given(tmp_path, corpus, capsys):
     tv.save_run(run, model, guide, corpus.tokenizer)
     assert_loads(run, model, guide, corpus)
     assert command(capsys, "sample", run, "--size", "2")[0] == 0
-    status, _, err = command(capsys, "evaluate", run, "--num-samples", "20")
+    status, _, err = command(capsys, "evaluate", run, "--num-samples", "20", "--proposal", "guide")
     assert status == 2
     assert "was saved without a corpus: give the text (evaluate --data TEXT" in err
     text.write_text("".join(corpus.tokenizer.decode(row) + "\n" for row in list(corpus.test)))
-    status, out, _ = command(capsys, "evaluate", run, "--num-samples", "20", "--data", text)
+    status, out, _ = command(
+        capsys, "evaluate", run, "--num-samples", "20", "--proposal", "guide", "--data", text
+    )
     assert (status, "nll, K = 20" in out) == (0, True)
 
 
 def test_tokenizer_that_load_corpus_was_given_encodes_the_text_again(tmp_path, corpus, capsys):
     again = tv.load_corpus("grammar", tokenizer=corpus.tokenizer, num_sentences=60)
     tv.save_run(tmp_path / "run", *pair_of(again), again.tokenizer, corpus=again)
-    assert command(capsys, "evaluate", tmp_path / "run", "--num-samples", "20")[0] == 0
+    assert (
+        command(capsys, "evaluate", tmp_path / "run", "--num-samples", "20", "--proposal", "guide")[
+            0
+        ]
+        == 0
+    )
     other = tv.load_corpus("grammar", num_sentences=60, seed=1)
     with pytest.raises(UserError, match="cannot be loaded again as it is .* without seed="):
         tv.save_run(tmp_path / "other", *pair_of(other), other.tokenizer, corpus=other)

@@ -71,7 +71,7 @@ def test_discrete_latent_is_refused_where_its_gradient_would_be_lost(objective, 
 def test_every_command_takes_a_discrete_latent(tmp_path, capsys):
     run = str(tmp_path / "run")
     train(settings(DISCRETE, "vimco"), run, report=lambda line: None)
-    assert main(["evaluate", run, "--num-samples", "20"]) == 0
+    assert main(["evaluate", run, "--num-samples", "20", "--proposal", "guide"]) == 0
     for command in ("sample", "reconstruct", "interpolate"):
         assert main([command, run]) == 0
     assert "nll, K = 20" in capsys.readouterr().out
