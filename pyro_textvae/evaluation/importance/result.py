@@ -363,7 +363,7 @@ class LogLikelihood:
             "reconstruction": self.reconstruction,
             "kl": self.kl,
             "num_samples": self.num_draws,
-            "settled": self.settled,
+            "settled": self.settled.long(),
             "bias": self.bias,
         }
 
