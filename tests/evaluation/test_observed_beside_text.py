@@ -36,9 +36,8 @@ def test_factors_count_as_observed_and_the_text_is_known_by_its_value(name):
 
     def program(factor):
         with pyro.plate("data", 1):
-            pyro.sample(
-                name, pyro.distributions.Categorical(torch.ones(1, 2, 9)).to_event(1), obs=tokens
-            )
+            words = pyro.distributions.Categorical(torch.ones(1, 2, 9)).to_event(1)
+            pyro.sample(name, words, obs=tokens)
             if factor:
                 pyro.factor("penalty", torch.zeros(1))
 
