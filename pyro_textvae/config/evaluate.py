@@ -90,8 +90,8 @@ class EvaluationConfig:
     def _check_auto(self) -> None:
         if self.num_samples < FEWEST_OF_AUTO:
             raise UserError(
-                f"the auto proposal needs num_samples of at least {FEWEST_OF_AUTO}, half of them to "
-                f"judge the other half, got {self.num_samples}: give more, or --proposal guide"
+                f"the auto proposal needs num_samples of at least {FEWEST_OF_AUTO}, half of them "
+                f"to judge the other half, got {self.num_samples}: give more, or --proposal guide"
             )
         for name in ("quasi_random", "target_standard_error"):
             if getattr(self, name):
