@@ -98,6 +98,11 @@ def _run(given: list[str]) -> int:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UserError(f"there is no command {command!r}{hint} (one of {', '.join(COMMANDS)})")
+    if sys.flags.optimize > 1:
+        raise UserError(
+            "Pyro and the settings' help are made of docstrings, which Python leaves out here: "
+            "unset PYTHONOPTIMIZE or set it to 1, and leave out -OO"
+        )
     module = importlib.import_module(f"pyro_textvae.cli.{command}")
     return module.main(given[1:]) or 0
 

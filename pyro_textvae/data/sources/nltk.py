@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from pyro_textvae.data.import_nltk import import_nltk
 from pyro_textvae.data.records import Record, content_digest, split_by_hash
 from pyro_textvae.errors import UserError
 
@@ -38,9 +38,9 @@ class NLTKCorpus:
         self._reader = self._open()
 
     def _open(self) -> Any:
-        module = importlib.import_module("nltk.corpus")
-        util = importlib.import_module("nltk.corpus.util")
-        api = importlib.import_module("nltk.corpus.reader.api")
+        module = import_nltk("nltk.corpus")
+        util = import_nltk("nltk.corpus.util")
+        api = import_nltk("nltk.corpus.reader.api")
         examples = ", ".join(_KNOWN)
         # Looking an attribute up on a reader loads it, so the name is judged by the module's own.
         reader = vars(module).get(self.corpus_name)

@@ -12,6 +12,7 @@ import tokenizers
 from tokenizers import pre_tokenizers
 from tokenizers.models import Model
 
+from pyro_textvae.data.import_nltk import import_nltk
 from pyro_textvae.data.tokenizers.word import WordTokenizer
 from pyro_textvae.special_tokens import SPECIAL_TOKENS
 
@@ -47,6 +48,4 @@ class NLTKTokenizer(WordTokenizer):
 
 @cache
 def _treebank() -> Any:
-    from nltk.tokenize.treebank import TreebankWordTokenizer
-
-    return TreebankWordTokenizer()
+    return import_nltk("nltk.tokenize.treebank").TreebankWordTokenizer()

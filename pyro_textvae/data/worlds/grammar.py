@@ -9,6 +9,7 @@ from itertools import accumulate
 
 import numpy as np
 
+from pyro_textvae.data.import_nltk import import_nltk
 from pyro_textvae.data.worlds.inside import InsideAlgorithm
 from pyro_textvae.errors import UserError
 
@@ -169,10 +170,9 @@ Rules = dict[str, list[tuple[list[Symbol], float]]]
 
 def _read(text: str) -> tuple[str, Rules]:
     """Parse grammar text; keeps the symbols that the start reaches, probabilities summing to 1."""
-    from nltk import PCFG, Nonterminal
-
+    nltk = import_nltk()
     try:
-        parsed = PCFG.fromstring(text)
+        parsed = nltk.PCFG.fromstring(text)
     except ValueError as error:
         line = " ".join(str(error).split())
         raise UserError(f"NLTK cannot read the grammar ({line}); fix that line") from None
@@ -183,7 +183,7 @@ def _read(text: str) -> tuple[str, Rules]:
         symbol = reached.pop()
         if symbol in rules:
             continue
-        productions = parsed.productions(lhs=Nonterminal(symbol))
+        productions = parsed.productions(lhs=nltk.Nonterminal(symbol))
         total = sum(production.prob() for production in productions)
         if not total:
             raise UserError(f"the grammar has no rule for {symbol!r}; add one or quote the word")
@@ -192,7 +192,7 @@ def _read(text: str) -> tuple[str, Rules]:
             if not production.rhs():
                 raise UserError(f"the grammar's rule {str(production)!r} is empty; write it out")
             right: list[Symbol] = [
-                str(child) if isinstance(child, Nonterminal) else Word((child,))
+                str(child) if isinstance(child, nltk.Nonterminal) else Word((child,))
                 for child in production.rhs()
             ]
             if not production.prob():
