@@ -23,7 +23,7 @@ from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFamily
 from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
 from pyro_textvae.infer.plates import Plates, SitePlates
-from pyro_textvae.infer.running import to_device
+from pyro_textvae.infer.running import device_of, seed_generator, to_device
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
 from pyro_textvae.infer.supports import share_support, support_of
@@ -78,8 +78,9 @@ class GuideDraws:
         """
         rows, log_probs = [], []
         seeds = self.seeds("guide", block)
+        device = device_of(self._guide)
         for sentence, seed in zip(self._sentences, seeds, strict=True):
-            torch.manual_seed(seed)
+            seed_generator(seed, device)
             fields = fields_of(self._guide, to_device(sentence, self._guide))
             with pyro.plate(PARTICLE_PLATE, count, dim=self.plates.particle_dim):
                 trace = poutine.trace(self._guide).get_trace(**fields)
