@@ -101,7 +101,7 @@ def _described(
 
 def described(a: str, b: str, comparison: Comparison) -> dict[str, Any]:
     """A comparison of programs of these names as plain values."""
-    return {
+    result = {
         "a": a,
         "b": b,
         "difference": comparison.difference,
@@ -111,6 +111,14 @@ def described(a: str, b: str, comparison: Comparison) -> dict[str, Any]:
         "better": {-1: a, 0: None, 1: b}[comparison.sign],
         "verdict": comparison.verdict(a, b),
     }
+    if comparison.num_settled is not None:
+        result["num_settled"] = comparison.num_settled
+        result["biases"] = list(comparison.biases)
+    if comparison.guide_difference is not None and comparison.guide_interval is not None:
+        result["guide_difference"] = comparison.guide_difference
+        result["guide_interval"] = list(comparison.guide_interval)
+    remarks = comparison.remarks(a, b)
+    return {**result, "remarks": remarks} if remarks else result
 
 
 def _best(
@@ -137,6 +145,7 @@ def run_summary(run: EvaluatedRun) -> dict[str, Any]:
         "run": run.name,
         **{name: run.evaluation[name] for name in compared_names()},
         "num_samples_range": [int(draws.min()), int(draws.max())],
+        **({} if run.bias is None else {"bias_known": True}),
     }
 
 
