@@ -7,10 +7,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from pyro_textvae.evaluation.evidence import (
+    FEWEST_SETTLED,
+    USUAL_SHARE,
+    ScoredSentences,
+    paired_evidence,
+)
 
 LEVEL = 0.95
 """Level of the interval of a comparison."""
@@ -21,34 +27,20 @@ _NUMBERS_AT_ONCE = 2**16
 _DEVIATES = torch.tensor([-1.959963984540054, 1.959963984540054], dtype=torch.float64)
 
 
-class ScoredSentences(Protocol):
-    """What is compared: estimates in corpus order, nats, shapes ``(N,)``, as in `LogLikelihood`."""
-
-    @property
-    def log_px(self) -> Tensor:
-        """Log-likelihood of each sentence."""
-
-    @property
-    def standard_error(self) -> Tensor:
-        """Monte Carlo standard error of ``log_px``."""
-
-    @property
-    def num_tokens_per_sentence(self) -> Tensor:
-        """Number of tokens of each sentence."""
-
-
 @dataclass(frozen=True)
 class Comparison:
     """The nll of a minus the nll of b; nats per sentence, so below zero a is better.
 
-    The interval is about the mean difference over the sentences that the N given ones were drawn
+    The interval is about the mean difference over the sentences that the given ones were drawn
     from. It holds both errors: the choice of the sentences, and the Monte Carlo noise of their
-    estimates, which is a part of every difference that is resampled. It does not hold the bias of
-    the estimates, which makes an nll too high, and it takes sentences as drawn one by one:
-    neighbours in a running text are alike, and then it is too narrow.
+    estimates, which is a part of every difference that is resampled. The bias of the estimates,
+    which makes an nll too high, it holds as far as they know it: the lower end is moved by that of
+    a, the upper one by that of b. It takes sentences as drawn one by one: neighbours in a running
+    text are alike, and then it is too narrow.
 
     per_sentence
-        The difference of each sentence, ``(N,)``, in corpus order.
+        The difference of each of the N sentences that are settled in both, or of all where they do
+        not say, in corpus order.
     interval
         Both ends, at level 0.95, for this comparison alone: not jointly with others.
     monte_carlo_error
@@ -61,6 +53,16 @@ class Comparison:
     monte_carlo_error: float
     num_resamples: int
     seed: int
+    num_sentences: int
+    """Of all that were scored."""
+    num_settled: int | None = None
+    """Of them settled in both; None where neither model says which are."""
+    biases: tuple[float, float] = (0.0, 0.0)
+    """By how much the nll of a and that of b may be too high, mean over all sentences; nats."""
+    guide_difference: float | None = None
+    """The difference by the guides' weights, on the sentences that have both."""
+    guide_interval: tuple[float, float] | None = None
+    """Its interval, which holds no bias."""
 
     @cached_property
     def difference(self) -> float:
@@ -90,6 +92,46 @@ class Comparison:
         size = f"{abs(self.difference):.{self._digits}f}"
         return f"{better} is better by {size} nats per sentence {self._ends(low, high)}"
 
+    @property
+    def guides_rank_otherwise(self) -> bool:
+        """Whether the guides' weights put a and b in another order than the settled estimates.
+
+        They do where their interval excludes a tie and this comparison does not say the same, or
+        where it tells a from b and theirs is on the other side.
+        """
+        if self.guide_difference is None or self.guide_interval is None:
+            return False
+        low, high = self.guide_interval
+        claimed = int(low > 0) - int(high < 0)
+        return claimed not in (0, self.sign) or self.guide_difference * self.sign < 0
+
+    def remarks(self, a: str = "a", b: str = "b") -> list[str]:
+        """What is behind the verdict, in words, where the estimates say anything of themselves."""
+        remarks = []
+        if self.num_settled is not None:
+            remarks.append(
+                f"{self.num_settled:,} of {self.num_sentences:,} sentences are settled in both; "
+                f"the nll of {a} may be too high by {self.biases[0]:.3f} nats and that of {b} by "
+                f"{self.biases[1]:.3f}, which the interval holds"
+            )
+            if self.num_settled < FEWEST_SETTLED:
+                remarks.append("that is too few: all sentences are compared, settled or not")
+            elif self.num_settled < USUAL_SHARE * self.num_sentences:
+                remarks.append(
+                    "that is under two thirds: the others may differ in another way; evaluate with "
+                    "more draws"
+                )
+        if self.guides_rank_otherwise:
+            assert self.guide_difference is not None
+            assert self.guide_interval is not None
+            low, high = self.guide_interval
+            remarks.append(
+                "by the guides' weights the ranking is another: "
+                f"{self.guide_difference:+.3f} [{low:+.3f}, {high:+.3f}] nats per sentence, so "
+                "they compare guides and not models here"
+            )
+        return remarks
+
     def _ends(self, low: float, high: float) -> str:
         return f"[{low:.{self._digits}f}, {high:.{self._digits}f}]"
 
@@ -108,6 +150,9 @@ def compare(
     The interval is a bootstrap over sentences, bias-corrected and accelerated. A sentence that is
     there more than once has the same draws each time: the noise that its copies share is beyond
     resampling, so it is added to the interval in quadrature.
+
+    Where the estimates say which sentences are settled, the difference is that of the sentences
+    settled in both; by how much they may still be too low moves the ends of the interval.
 
     >>> from types import SimpleNamespace
     >>> def scored(log_px):
@@ -133,18 +178,32 @@ def compare(
     _check_same_sentences(a, b)
     _check_known("a", a)
     _check_known("b", b)
-    difference = b.log_px.double() - a.log_px.double()
-    variance = a.standard_error.double().square() + b.standard_error.double().square()
-    copies = _copies(a.log_px, b.log_px)
+    evidence = paired_evidence(a, b)
+    places = evidence.compared
+    log_px = [scored.log_px.double()[places] for scored in (a, b)]
+    errors = [scored.standard_error.double()[places] for scored in (a, b)]
+    difference = log_px[1] - log_px[0]
+    variance = errors[0].square() + errors[1].square()
+    copies = _copies(*log_px)
     count = len(difference)
     shared_error = ((copies - 1) * variance).sum().sqrt() / count
     low, high = _interval(difference, shared_error, num_resamples, seed)
+    by_guide = evidence.by_guide
     return Comparison(
         per_sentence=difference,
-        interval=(low, high),
+        interval=(low - evidence.biases[0], high + evidence.biases[1]),
         monte_carlo_error=(copies * variance).sum().sqrt().item() / count,
         num_resamples=num_resamples,
         seed=seed,
+        num_sentences=len(a.log_px),
+        num_settled=evidence.num_settled,
+        biases=evidence.biases,
+        guide_difference=None if by_guide is None else by_guide.mean().item(),
+        guide_interval=(
+            None
+            if by_guide is None
+            else _interval(by_guide, by_guide.new_zeros(()), num_resamples, seed)
+        ),
     )
 
 

@@ -159,6 +159,14 @@ def _averaged(cell: str, runs: Sequence[EvaluatedRun]) -> EvaluatedRun:
         "log_px": log_px.mean(0),
         "standard_error": error.square().sum(0).sqrt() / len(runs),
     }
+    settled = [run.settled for run in runs if run.settled is not None]
+    if settled:
+        # A run that does not say counts as settled.
+        columns["settled"] = torch.stack(settled).all(0).long()
+    for name in ("bias", "log_px_by_guide"):
+        of_runs = [run.columns[name] for run in runs if name in run.columns]
+        if len(of_runs) == len(runs):
+            columns[name] = torch.stack(of_runs).mean(0)
     return EvaluatedRun(cell, runs[0].evaluation, columns)
 
 

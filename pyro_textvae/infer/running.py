@@ -77,6 +77,18 @@ def _without_tf32() -> Iterator[None]:
             setattr(kernel, name, value)
 
 
+def seed_generator(seed: int, device: torch.device) -> None:
+    """Seed the global generator of one device, with the same draws as ``torch.manual_seed``.
+
+    That one seeds those of all devices, and on a machine without any but its processor writes down
+    who asked for it, which takes longer than to draw a sentence's latents.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
 def device_of(module: nn.Module) -> torch.device:
     """The device of a module's first parameter or buffer."""
     for tensor in (*module.parameters(), *module.buffers()):

@@ -38,7 +38,7 @@ def comparison_table(result: dict[str, Any]) -> str:
         "resamples of the sentences",
         *_pair_rows(pairs, level),
         "",
-        *(f"  {pair['a']} and {pair['b']}: {pair['verdict']}" for pair in pairs),
+        *(line for pair in pairs for line in _verdict(pair)),
     ]
     cautions = _cautions(result)
     if cautions:
@@ -95,6 +95,14 @@ def _pair_rows(pairs: Sequence[dict[str, Any]], level: str) -> list[str]:
     return _aligned(rows, "<<>>>>")
 
 
+def _verdict(pair: dict[str, Any]) -> list[str]:
+    """The verdict of a pair, and under it what is behind it."""
+    return [
+        f"  {pair['a']} and {pair['b']}: {pair['verdict']}",
+        *(f"    {remark}" for remark in pair.get("remarks", ())),
+    ]
+
+
 def _aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
     """Columns two spaces apart, each flush with its side."""
     return [("  " + "  ".join(row)).rstrip() for row in padded(rows, sides)]
@@ -115,9 +123,14 @@ def _cautions(result: dict[str, Any]) -> list[str]:
                 "evaluate it with --num-samples 100 or more"
             )
         if run["warnings"]:
+            held = (
+                "which the intervals hold as far as it is known"
+                if run.get("bias_known")
+                else "which no interval holds: raise --num-samples"
+            )
             cautions.append(
                 f"{run['run']}: {'; '.join(run['warnings'])}; what speaks against it may be that "
-                "bias, which no interval holds: raise --num-samples"
+                f"bias, {held}"
             )
     ways = {(_draws(run), str(run["proposal"])) for run in estimated}
     if len(ways) > 1:

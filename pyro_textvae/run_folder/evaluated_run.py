@@ -58,6 +58,22 @@ class EvaluatedRun:
         """Number of tokens of each sentence, ``(num_sentences,)``, ``<eos>`` counted."""
         return self.columns["num_tokens"]
 
+    @cached_property
+    def settled(self) -> Tensor | None:
+        """Whether each sentence's own evidence says that ``log_px`` is right; None if unknown."""
+        settled = self.columns.get("settled")
+        return None if settled is None else settled == 1
+
+    @cached_property
+    def bias(self) -> Tensor | None:
+        """By how much ``log_px`` may be too low, ``(num_sentences,)`` nats; None if unknown."""
+        return self.columns.get("bias")
+
+    @cached_property
+    def log_px_by_guide(self) -> Tensor | None:
+        """The estimate by the guide's weights, NaN where there is none; None without any."""
+        return self.columns.get("log_px_by_guide")
+
 
 class EvaluationError(UserError):
     """An evaluation that is missing, damaged or of other weights than the run has now.

@@ -35,7 +35,7 @@ def write_sentence_table(
     """Write a table whole or not at all: a line that says what it is, then a line a sentence.
 
     The index of a sentence in the corpus is written as ``index``. NaN and infinities are written
-    as null: JSON has neither.
+    as null: JSON has neither. Truth values are written as 0 and 1.
 
     :param evaluation_id: of the evaluation that the table belongs to.
     :param columns: numbers in corpus order, each of shape ``(N,)``.
@@ -43,6 +43,10 @@ def write_sentence_table(
     """
     if _INDEX in columns:
         raise ValueError(f"the column {_INDEX!r} is written by itself: leave it out")
+    columns = {
+        name: column.long() if column.dtype is torch.bool else column
+        for name, column in columns.items()
+    }
     shapes = {name: tuple(column.shape) for name, column in columns.items()}
     if len(set(shapes.values())) != 1 or any(len(shape) != 1 for shape in shapes.values()):
         raise ValueError(f"columns must be vectors of one length, got shapes {shapes}")

@@ -125,7 +125,7 @@ def _described(
 
 def described(a: str, b: str, comparison: Comparison) -> dict[str, Any]:
     """A comparison of programs of these names as plain values."""
-    return {
+    result = {
         "a": a,
         "b": b,
         "difference": comparison.difference,
@@ -135,6 +135,14 @@ def described(a: str, b: str, comparison: Comparison) -> dict[str, Any]:
         "better": {-1: a, 0: None, 1: b}[comparison.sign],
         "verdict": comparison.verdict(a, b),
     }
+    if comparison.num_settled is not None:
+        result["num_settled"] = comparison.num_settled
+        result["biases"] = list(comparison.biases)
+    if comparison.guide_difference is not None and comparison.guide_interval is not None:
+        result["guide_difference"] = comparison.guide_difference
+        result["guide_interval"] = list(comparison.guide_interval)
+    remarks = comparison.remarks(a, b)
+    return {**result, "remarks": remarks} if remarks else result
 
 
 def _best(
@@ -163,6 +171,7 @@ def run_summary(run: EvaluatedRun) -> dict[str, Any]:
         "weights_sha256": run.evaluation.get("weights_sha256"),
         "weights_doubt": run.doubt,
         "num_samples_range": [int(draws.min()), int(draws.max())],
+        **({} if run.bias is None else {"bias_known": True}),
     }
 
 

@@ -316,3 +316,46 @@ def test_wrong_settings(check_refused, two):
     )
     check_refused(r"seed must lie in", "compare", *two, "--seed", "-1")
     check_refused(r"no setting --splitt", "compare", *two, "--splitt", "test")
+
+
+def test_tables_that_say_what_is_settled(succeeds, make, tmp_path):
+    """Run b is better by its guide, and by the settled estimates within their bias not at all."""
+    settled = torch.arange(200) % 4 != 0
+    nothing = torch.full((200,), math.nan, dtype=torch.float64)
+    tables = []
+    for seed, by_guide in ((0, 1.0), (1, 0.0)):
+        columns = table_of(seed=seed)
+        columns |= {
+            "settled": settled,
+            "bias": torch.where(settled, 0.1, 0.5).double(),
+            "log_px_by_guide": (columns["log_px"] - by_guide).where(settled, nothing),
+        }
+        tables.append(columns)
+    slow = ["the nll still falls"]
+    runs = [make(n, columns=t, warnings=slow) for n, t in zip("ab", tables, strict=True)]
+    out = tmp_path / "comparison.json"
+    printed = succeeds("compare", *runs, *RESAMPLES, "--out", out)
+    assert "no difference can be told" in printed
+    assert "    150 of 200 sentences are settled in both; the nll of" in printed
+    assert "by 0.200 nats and that of" in printed
+    assert "    by the guides' weights the ranking is another: +1.0" in printed
+    assert "that bias, which the intervals hold as far as it is known" in printed
+    (pair,) = json.loads(out.read_text())["pairs"]
+    assert pair["num_settled"] == 150
+    assert pair["biases"] == pytest.approx([0.2, 0.2])
+    assert len(pair["remarks"]) == 2
+
+
+def test_tables_of_before_say_nothing_of_it(two):
+    result = compare_runs(two, num_resamples=1000)
+    assert set(result["pairs"][0]) == {
+        *("a", "b", "difference", "interval", "monte_carlo_error"),
+        *("share_better", "better", "verdict"),
+    }
+    assert not any("bias_known" in run for run in result["runs"])
+
+
+def test_a_bias_below_zero(check_refused, make):
+    columns = table_of() | {"bias": torch.full((200,), -1.0, dtype=torch.float64)}
+    runs = [make("a"), make("b", columns=columns)]
+    check_refused(r"sentence 0 has a bias of -1\.0 in b, and it must", "compare", *runs)

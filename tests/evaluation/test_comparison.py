@@ -145,6 +145,7 @@ def test_verdict_gives_the_sign_in_words(interval, difference, words):
         monte_carlo_error=0.0,
         num_resamples=1000,
         seed=0,
+        num_sentences=1,
     )
     assert found.verdict() == words
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from pyro_textvae.evaluation import compare
-from pyro_textvae.grid.comparison import compare_grid
+from pyro_textvae.grid.comparison import _averaged, compare_grid
 from pyro_textvae.grid.definition import read_grid
-from pyro_textvae.run_folder.evaluated_run import EvaluatedRun
+from pyro_textvae.run_folder.evaluated_run import SAME, EvaluatedRun
 from pyro_textvae.run_folder.sentence_table import write_sentence_table
 
 TOKENS = torch.arange(200) % 9 + 1
@@ -200,3 +200,21 @@ def test_cells_on_other_text_have_rows_and_no_differences(made):
     assert result["differences"] == []
     assert "different text or with different tokenizers" in result["no_differences"]
     assert result["best"] is None
+
+
+def test_a_sentence_of_a_cell_is_settled_where_all_its_seeds_say_so():
+    evaluation = dict.fromkeys(SAME, 1)
+
+    def run(settled, bias):
+        zero = torch.zeros(2, dtype=torch.float64)
+        columns = {"num_tokens": torch.ones(2), "log_px": zero, "standard_error": zero}
+        return EvaluatedRun(
+            "run",
+            evaluation,
+            columns | {"settled": torch.tensor(settled), "bias": zero + bias},
+        )
+
+    cell = _averaged("cell", [run([1, 1], 0.1), run([1, 0], 0.3)])
+    assert cell.settled.tolist() == [True, False]
+    assert cell.bias.tolist() == pytest.approx([0.2, 0.2])
+    assert cell.log_px_by_guide is None

@@ -129,3 +129,11 @@ def test_table_cut_short_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(UserError, match=r"line 3 \(not JSON\)"):
         read_sentence_table(path)
+
+
+def test_truth_values_come_back_as_0_and_1(tmp_path):
+    path = tmp_path / "table.jsonl"
+    write_sentence_table(path, "e", {"settled": torch.tensor([True, False])})
+    _, columns = read_sentence_table(path)
+    assert columns["settled"].tolist() == [1, 0]
+    assert columns["settled"].dtype == torch.int64

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pyro_textvae.evaluation.families.family import Family, effective_number
+from pyro_textvae.infer.running import seed_generator
 
 _LARGEST_CONCENTRATION = 1e6
 _SMALLEST_CONCENTRATION = 1 / _LARGEST_CONCENTRATION
@@ -63,7 +64,7 @@ class SphericalFamily(Family):
             )
         columns = []
         for row, seed in enumerate(seeds):
-            torch.manual_seed(seed)
+            seed_generator(seed, self.loc.device)
             member = self.kind(self.loc[row], self.concentration[row])
             draw = member.rsample if torch.is_grad_enabled() else member.sample
             columns.append(draw((count,)))

@@ -24,7 +24,7 @@ from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFa
 from pyro_textvae.evaluation.importance.target import Latents
 from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
 from pyro_textvae.infer.plates import Plates, SitePlates
-from pyro_textvae.infer.running import to_device
+from pyro_textvae.infer.running import device_of, seed_generator, to_device
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import (
     check_same_latents,
@@ -94,8 +94,9 @@ class GuideDraws:
     def run(self, count: int, seeds: Sequence[int]) -> tuple[dict[str, Tensor], Tensor]:
         """The same by a seed for each sentence."""
         rows, log_probs = [], []
+        device = device_of(self.guide)
         for sentence, seed in zip(self.sentences, seeds, strict=True):
-            torch.manual_seed(seed)
+            seed_generator(seed, device)
             fields = fields_of(self.guide, to_device(sentence, self.guide))
             with pyro.plate(PARTICLE_PLATE, count, dim=self.plates.particle_dim):
                 trace = poutine.trace(self.guide).get_trace(**fields)

@@ -14,12 +14,14 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_textvae.contract import PARTICLE_PLATE, TOKENS
+from pyro_textvae.evaluation.importance.pieces import alike_in_length
 from pyro_textvae.evaluation.importance.resolution import Resolution
 from pyro_textvae.infer.plates import Plates, find_plates
 from pyro_textvae.infer.running import device_of, to_device
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import random_sites
 from pyro_textvae.infer.terms import by_datum
+from pyro_textvae.nn.decoder import Decoder
 from pyro_textvae.nn.frozen import frozen
 from pyro_textvae.nn.plain_kernels import plain_kernels
 
@@ -28,6 +30,8 @@ Latents = Mapping[str, Tensor]
 sentences, and ``inner`` the sizes of the plates inside ``"data"`` that the site is in."""
 
 _TOKENS_ON_CPU = 16384
+_SCORES_ON_CPU = 2**22
+_FEWEST_TOKENS = 256
 _BYTES_PER_TOKEN = 2**16
 # The logits of every token are kept for the backward pass, not those of a chunk at a time.
 _GRADIENT_SHARE = 8
@@ -50,7 +54,8 @@ class Target:
 
     The model is run with its latents fixed, draws and sentences together, never more than
     ``max_tokens`` tokens at once (padding counted; an eighth of that where a gradient is asked
-    for), so memory does not grow with the number of draws.
+    for), so memory does not grow with the number of draws. What is too much for one run is cut
+    into sentences of like length, without the padding that they do not need.
 
     :param batch: the keywords of a call of the model, the batch first.
     :param plates: where the plates of model and guide stand; by default those of the model.
@@ -72,7 +77,6 @@ class Target:
         self.resolution = resolution
         self.plates = plates or find_plates(model, model, (), self.batch)
         self.num_sentences = len(self.batch[TOKENS])
-        self.width = self.batch[TOKENS][0].numel()
         self.costs = torch.zeros(self.num_sentences, dtype=torch.long)
         """Decoder evaluations so far of each sentence: draws that it was scored under, a gradient
         counted as three, since a backward pass costs two forward passes."""
@@ -155,16 +159,23 @@ class Target:
         num_draws = len(next(iter(latents.values())))
         columns = []
         kind: Any = tuple
-        for rows in _pieces(self.num_sentences, max(1, max_tokens // max(self.width, 1))):
-            batch = {name: value[rows] for name, value in self.batch.items()}
-            size = len(batch[TOKENS]) * self.width
+        pieces = alike_in_length(self.batch, latents, num_draws, max_tokens)
+        for rows, batch in pieces:
+            chosen = latents
+            if len(pieces) > 1:
+                index = rows.to(next(iter(latents.values())).device)
+                chosen = {name: value.index_select(1, index) for name, value in latents.items()}
+            size = batch[TOKENS].numel()
             parts = []
             for draws in _pieces(num_draws, max(1, max_tokens // max(size, 1))):
-                part = {name: value[draws, rows] for name, value in latents.items()}
+                part = {name: value[draws] for name, value in chosen.items()}
                 parts.append(function(part, batch))
             kind = type(parts[0])
             columns.append([torch.cat(values) for values in zip(*parts, strict=True)])
         results = [torch.cat(values, 1) for values in zip(*columns, strict=True)]
+        if len(pieces) > 1:
+            order = torch.cat([rows for rows, _ in pieces]).argsort()
+            results = [values[:, order] for values in results]
         self._count(num_draws)
         return kind(results) if kind is tuple else kind(*results)
 
@@ -215,14 +226,24 @@ def gradients_of(
 
 
 def suitable_tokens(model: nn.Module) -> int:
-    """The number of tokens at once that keeps the model's device busy within its memory."""
+    """The number of tokens at once that keeps the model's device busy within its memory.
+
+    On a CPU fewer for a network with a ``vocab_size`` that does not derive from our ``Decoder``: it
+    may hold the scores of the whole vocabulary for all of them, and beyond the processor's cache
+    that takes twice as long.
+    """
     device = device_of(model)
     if device.type != "cuda":
-        return _TOKENS_ON_CPU
+        others = (module for module in model.modules() if not isinstance(module, Decoder))
+        sizes = (getattr(module, "vocab_size", None) for module in others)
+        largest = max((size for size in sizes if isinstance(size, int)), default=1)
+        return min(_TOKENS_ON_CPU, max(_FEWEST_TOKENS, _SCORES_ON_CPU // max(largest, 1)))
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     sharing = -(-processes // torch.cuda.device_count())
     return torch.cuda.get_device_properties(device).total_memory // _BYTES_PER_TOKEN // sharing
 
 
-def _pieces(count: int, size: int) -> Iterator[slice]:
+def _pieces(count: int, most: int) -> Iterator[slice]:
+    """As few pieces as may be, of equal size."""
+    size = -(-count // -(-count // most))
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
