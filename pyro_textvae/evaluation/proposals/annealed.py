@@ -94,6 +94,7 @@ class AnnealedProposal(Proposal):
 
     def sampler(self, task: ProposalTask) -> Sampler:
         """See :class:`Proposal`."""
+        assert isinstance(task.posteriors, Posteriors)
         return self.start(
             task.target, task.posteriors, task.num_samples, quasi_random=task.quasi_random
         )

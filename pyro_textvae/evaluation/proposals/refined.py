@@ -50,9 +50,9 @@ class RefinedProposal(Proposal):
         for what, number in (("steps", steps), ("step_draws", step_draws)):
             if not isinstance(number, int) or number < 1:
                 raise ValueError(f"{what} must be a whole number of at least 1, got {number}")
-        for share, number in (("guide_share", guide_share), ("prior_share", prior_share)):
-            if not 0 <= number < 1:
-                raise ValueError(f"{share} must lie in [0, 1), got {number}")
+        for name, share in (("guide_share", guide_share), ("prior_share", prior_share)):
+            if not 0 <= share < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {share}")
         if guide_share + prior_share >= 1:
             raise ValueError(
                 "guide_share and prior_share must leave draws for the refined distribution, got "
