@@ -20,8 +20,6 @@ from pyro_textvae.errors import UserError
 Split = Literal["train", "valid", "test"]
 """The parts of a corpus."""
 
-FEWEST_OF_AUTO = 10
-"""Draws of the auto proposal, at least."""
 _OF_THE_MACHINE = ("device", "batch_size", "max_tokens")
 _ADDED_LATER = ("source_column", "label_column", "quotes")
 
@@ -78,26 +76,11 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        if self.proposal == "auto":
-            self._check_auto()
         for name in ("text_column", "source_column", "label_column", "quotes"):
             if self.data is None and getattr(self, name) is not None:
                 raise UserError(
                     f"{name} is of other text, and without data the run's own is evaluated: give "
                     f"--data with it, or leave out {name}={getattr(self, name)!r}"
-                )
-
-    def _check_auto(self) -> None:
-        if self.num_samples < FEWEST_OF_AUTO:
-            raise UserError(
-                f"the auto proposal needs num_samples of at least {FEWEST_OF_AUTO}, half of them "
-                f"to judge the other half, got {self.num_samples}: give more, or --proposal guide"
-            )
-        for name in ("quasi_random", "target_standard_error"):
-            if getattr(self, name):
-                raise UserError(
-                    f"the auto proposal decides by itself which sentences need more draws, and has "
-                    f"no {name}: leave it out, or give --proposal guide, refined or mixture with it"
                 )
 
     def identity(self) -> dict[str, Any]:

@@ -115,12 +115,14 @@ def log_likelihood(
         most_rounds=1 if target_standard_error is None else most_rounds,
         max_tokens=max_tokens or suitable_tokens(model),
     )
+    reason = settings.proposal.refuses(settings.draws)
+    if reason is not None:
+        raise ValueError(reason)
     identity = settings.identity(model, guide) if partial else None
     rank, size = rank_and_size()
     rows: list[tuple[int, dict[str, Tensor], Tensor | None]] = []
     exact = False
     points: list[str] = []
-    has_family = True
     beside_text: list[str] = []
     done = total = 0.0
     with (
@@ -139,7 +141,6 @@ def log_likelihood(
                 first = Posteriors(model, guide, batch, seed)
                 exact = not first.names
                 points = first.points
-                has_family = first.family is not None
                 beside_text = first.beside_text
                 notes += _on_joint(beside_text)
                 notes += _on_points(points, num_samples)
@@ -177,7 +178,6 @@ def log_likelihood(
         exact=exact,
         notes=tuple(notes),
         points=tuple(points),
-        has_family=has_family,
         beside_text=tuple(beside_text),
         identity=identity,
     )
@@ -198,6 +198,13 @@ class _Settings:
     target_standard_error: float | None
     most_rounds: int
     max_tokens: int
+
+    @property
+    def draws(self) -> DrawSettings:
+        """What a proposal has to know of them."""
+        return DrawSettings(
+            self.num_samples, self.quasi_random, self.target_standard_error, self.most_rounds
+        )
 
     def identity(self, model: nn.Module, guide: nn.Module) -> str:
         """A hash of all that a sentence's numbers depend on besides the sentence."""
@@ -238,12 +245,7 @@ def _score(
     columns = settings.proposal.estimate(
         target,
         posteriors,
-        DrawSettings(
-            settings.num_samples,
-            settings.quasi_random,
-            settings.target_standard_error,
-            settings.most_rounds,
-        ),
+        settings.draws,
     )
     for name in _ERRORS:
         columns[name][resolution.lost] = torch.nan

@@ -60,9 +60,9 @@ def _lines(shown: Sequence[Quantity], result: Mapping[str, Any]) -> list[tuple[s
 
 def _what_to_try(result: Mapping[str, Any]) -> str:
     """Another proposal only where there is one that this evaluation was not made with."""
-    if result.get("has_family") is False or result.get("proposal") == "refined":
+    if result.get("proposal") in ("auto", "annealed"):
         return "a larger --num-samples"
-    return "--proposal refined, or a larger --num-samples"
+    return "--proposal auto, or a larger --num-samples"
 
 
 def _remarks(result: Mapping[str, Any]) -> list[str]:

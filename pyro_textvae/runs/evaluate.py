@@ -24,6 +24,7 @@ from pyro_textvae.evaluation.by_guide import ByGuide
 from pyro_textvae.evaluation.checks import check
 from pyro_textvae.evaluation.importance.partial_results import remove_partial_results
 from pyro_textvae.evaluation.importance.proposal import Proposal
+from pyro_textvae.evaluation.importance.rounds import DrawSettings
 from pyro_textvae.evaluation.proposals import AutoProposal
 from pyro_textvae.processes import rank_and_size
 from pyro_textvae.run_folder import RunFolder
@@ -165,7 +166,8 @@ def evaluate(
 def build_proposal(config: EvaluationConfig) -> Proposal:
     """The proposal of the settings.
 
-    :raises UserError: for one that does not exist, or an option that it does not take.
+    :raises UserError: for one that does not exist, an option that it does not take, or draws that
+        it cannot make.
     """
     proposal_class = zoo.load("proposals", config.proposal)
     accepted = zoo.parameters(proposal_class)
@@ -175,7 +177,15 @@ def build_proposal(config: EvaluationConfig) -> Proposal:
                 f"the {config.proposal} proposal has no option {name!r}; it takes: "
                 f"{', '.join(accepted) or 'none'}"
             )
-    return zoo.build(proposal_class, config.proposal_options)
+    proposal: Proposal = zoo.build(proposal_class, config.proposal_options)
+    rounds = 1 if config.target_standard_error is None else config.most_rounds
+    draws = DrawSettings(
+        config.num_samples, config.quasi_random, config.target_standard_error, rounds
+    )
+    reason = proposal.refuses(draws)
+    if reason is not None:
+        raise UserError(reason)
+    return proposal
 
 
 def partial_of(out: Path) -> Path:
@@ -254,7 +264,6 @@ def _of_likelihood(
         "doubling_ratio": likelihood.doubling_ratio,
         "remaining_bias": likelihood.remaining_bias,
         "curve": likelihood.growth,
-        **({} if likelihood.has_family else {"has_family": False}),
         "warnings": list(likelihood.warnings),
         "notes": [
             *likelihood.notes,

@@ -122,6 +122,10 @@ class Proposal(ABC):
     def sampler(self, task: ProposalTask) -> Sampler:
         """The sampler that draws for a batch."""
 
+    def refuses(self, settings: DrawSettings) -> str | None:
+        """What to say of settings that this proposal cannot follow; None where it can."""
+        return None
+
     @property
     def name(self) -> str:
         """The name it is asked for by: its file's in the catalogue, else its class's."""

@@ -81,8 +81,7 @@ class LogLikelihood:
         Whether there is no latent: then ``log_px`` is no estimate, and K plays no part.
 
     ``notes`` say what a reader has to know of how the numbers were made. ``points`` are the latent
-    sites whose posteriors have no density, so that there is no likelihood. ``has_family`` says
-    whether another proposal than the guide can be made for its posteriors. ``beside_text`` are the
+    sites whose posteriors have no density, so that there is no likelihood. ``beside_text`` are the
     observed sites that are not the text: ``log_px`` and the bound are of all of them together then,
     ``nll_joint`` has the mean, and ``nll`` and what is made of it are NaN. ``identity`` is the hash
     by which finished sentences were kept in a file; None where none was asked for.
@@ -110,7 +109,6 @@ class LogLikelihood:
     exact: bool = False
     notes: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
-    has_family: bool = True
     beside_text: tuple[str, ...] = ()
     identity: str | None = None
 

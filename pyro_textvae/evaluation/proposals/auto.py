@@ -62,14 +62,26 @@ class AutoProposal(Proposal):
         """The draws of the first stage alone; see :class:`Proposal`."""
         return self._mixture.sampler(task)
 
+    def refuses(self, settings: DrawSettings) -> str | None:
+        """See :class:`Proposal`."""
+        if settings.num_samples < FEWEST_SAMPLES:
+            return (
+                f"the auto proposal needs num_samples of at least {FEWEST_SAMPLES}, half of them "
+                f"to judge the other half, got {settings.num_samples}: give more, or ask for the "
+                "guide proposal"
+            )
+        for name in ("quasi_random", "target_standard_error"):
+            if getattr(settings, name):
+                return (
+                    "the auto proposal decides by itself which sentences need more draws, and has "
+                    f"no {name}: leave it out, or ask for the guide, refined or mixture proposal"
+                )
+        return None
+
     def estimate(
         self, target: Target, posteriors: Posteriors, settings: DrawSettings
     ) -> dict[str, Tensor]:
-        """See :class:`Proposal`.
-
-        :raises ValueError: for fewer than 10 draws, quasi-random ones, or a target for the error.
-        """
-        _check(settings)
+        """See :class:`Proposal`."""
         half = settings.num_samples // 2
         halves = CrossedHalves(target.num_sentences)
         stages = self._stages(target, posteriors, half, halves)
@@ -126,21 +138,3 @@ class AutoProposal(Proposal):
         """Name and settings, for a result file."""
         described = super().describe()
         return {name: value for name, value in described.items() if not name.startswith("_")}
-
-
-def _check(settings: DrawSettings) -> None:
-    if settings.num_samples < FEWEST_SAMPLES:
-        raise ValueError(
-            f"the auto proposal needs num_samples of at least {FEWEST_SAMPLES}, half of them to "
-            f"judge the other half, got {settings.num_samples}"
-        )
-    if settings.quasi_random:
-        raise ValueError(
-            "the auto proposal judges by independent draws: leave quasi_random off, or ask for the "
-            "mixture, refined, or guide proposal"
-        )
-    if settings.target_standard_error is not None:
-        raise ValueError(
-            "the auto proposal decides by itself which sentences need more: leave "
-            "target_standard_error out, or ask for the mixture, refined, or guide proposal"
-        )
