@@ -129,13 +129,11 @@ def save_run(
         if _is_of_trainer(place):
             _check_trained(place, pair)
             stored = write(place)
-        elif place.is_run():
+        else:
             place.check_free(overwrite=overwrite)
             with place.replacement() as new:
                 stored = write(new)
                 place.replace(new)
-        else:
-            stored = write(place)
         if problem := remember(stored.own_code):
             warnings.warn(problem, stacklevel=2)
 
@@ -224,8 +222,8 @@ def _check_corpus(corpus: Corpus, config: TrainConfig, tokenizer: Tokenizer | No
 
 
 def _is_of_trainer(folder: RunFolder) -> bool:
-    """Whether a ``Trainer`` of Python has written into the folder, and nothing else."""
-    return folder.state.is_file() and not folder.is_run()
+    """Whether a ``Trainer`` of Python has written into the folder, and no run stands there yet."""
+    return folder.state.is_file() and not folder.config_json.is_file()
 
 
 def _check_trained(folder: RunFolder, pair: Pair) -> None:
