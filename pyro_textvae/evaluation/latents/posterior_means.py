@@ -31,13 +31,13 @@ class PosteriorMeans(NamedTuple):
         Of each dimension.
     spread
         The variance of the numbers that it is the mean of; 0 for a mean that is no estimate.
-    count
+    num_draws
         How many they are.
     """
 
     mean: Tensor
     spread: Tensor
-    count: int = 1
+    num_draws: int = 1
 
 
 def posterior_mean(fn: Any) -> Tensor:

@@ -78,10 +78,8 @@ class SplitLatents:
         whole = {name: site for name, site in self.sites.items() if not site.inner_plates}
         for name, site in whole.items():
             if site.reference is None:
-                drawn = plates.sites[name].datum_first(
-                    guide_trace.nodes[name]["value"], particles=False
-                )
-                site.reference = drawn[0]
+                drawn: Any = guide_trace.nodes[name]["value"]
+                site.reference = plates.sites[name].datum_first(drawn, particles=False)[0]
         values = {
             name: plates.sites[name].as_in_program(
                 site.reference.expand(len(batch[TOKENS]), *site.reference.shape),
@@ -94,9 +92,8 @@ class SplitLatents:
         means: Mapping[str, PosteriorMeans | None] = {}
         if len(self.sites) > 1:
             means = means_over_draws(guide, batch, plates, list(whole))
-            inner = {
-                name: guide_trace.nodes[name]["value"] for name in self.sites if name not in whole
-            }
+            nodes: Any = guide_trace.nodes
+            inner = {name: nodes[name]["value"] for name in self.sites if name not in whole}
             placed = poutine.condition(model, data=inner | values)
             model_trace = poutine.trace(placed).get_trace(**fields_of(model, batch))
         priors = dict(random_sites(model_trace))
@@ -189,7 +186,7 @@ class SplitSite:
             for posterior, part in zip(self.posteriors, self._means, strict=True)
         ]
         mean = torch.cat([part.mean for part in means])
-        noise = torch.cat([part.spread for part in means]).mean(0) / means[0].count
+        noise = torch.cat([part.spread for part in means]).mean(0) / means[0].num_draws
         variance = mean.var(0, correction=0)
         return torch.where(noise > 0, (variance - noise).clamp(min=0), variance).cpu()
 
