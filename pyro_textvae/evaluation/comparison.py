@@ -231,9 +231,9 @@ def _check_known(name: str, scored: ScoredSentences) -> None:
     ):
         unknown = (~getattr(scored, field).isfinite()).nonzero()
         if len(unknown):
-            count = f", the first of {len(unknown)} such," if len(unknown) > 1 else ""
+            others = f" ({len(unknown) - 1} others too)" if len(unknown) > 1 else ""
             raise ValueError(
-                f"sentence {int(unknown[0])}{count} has no finite {field} in {name}: {remedy}"
+                f"sentence {int(unknown[0])} has no finite {field} in {name}: {remedy}{others}"
             )
 
 
