@@ -50,7 +50,7 @@ def test_a_word_is_one_word_in_whatever_code_points(mixed, kind):
     assert corpus.train[0].tolist() == corpus.test[0].tolist()
     assert UNK not in corpus.test[0].tolist()
     assert corpus.summary()["unicode_form"] == corpus.tokenizer.unicode_form == "nfc"
-    assert corpus.num_in_other_splits("test") == 1
+    assert corpus.num_in_other_splits("train") == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
