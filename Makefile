@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow mutation lint format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,9 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m slow
+
+mutation: $(VENV)/.dev
+	$(BIN)/python tests/mutation/run.py --record --seed 1
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -146,7 +146,8 @@ def main():
     started = time.monotonic()
 
     def report(mutant, verdict, said):
-        by = said.strip().splitlines() or [""]
+        failed = [line for line in said.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+        by = failed or said.strip().splitlines() or [""]
         results.append(_result(mutant, codes[mutant], verdict, by[0] if verdict == KILLED else ""))
         print(
             f"{time.monotonic() - started:6.0f} s  {len(results)}/{len(drawn)}  {verdict:9} "
@@ -158,10 +159,8 @@ def main():
 
     work = options.work.resolve()
     make_copy(ROOT, work)
-    try_all(
-        to_try, work, lambda mutant: selection.tests(mutant, options.seconds), report,
-        30 + 3 * options.seconds,
-    )
+    tests_of = {mutant: selection.tests(mutant, options.seconds) for mutant in to_try}
+    try_all(to_try, work, tests_of, report, 10 + 2 * options.seconds)
     options.out.write_text(json.dumps(results, indent=1))
     print(f"\nseed {options.seed}, {len(drawn)} mutants\n{table(results)}")
     return 0

@@ -42,7 +42,9 @@ class Selection:
         elif mutant.scope == "function":
             tests = self._executing(mutant.file, range(first + 1, last + 1))
         else:
-            tests = self._executing(mutant.file, self.lines[mutant.file])
+            tests = set()
+        # What runs at import, or where no tracer sees it, as what a library calls from its threads.
+        tests = tests or self._executing(mutant.file, self.lines[mutant.file])
         ordered = sorted(tests, key=lambda test: (self._rank(mutant.file, test), test))
         used, kept = 0.0, []
         for test in ordered:

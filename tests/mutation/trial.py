@@ -15,9 +15,11 @@ import subprocess
 import sys
 import time
 import types
+from functools import cache, partial
 
 import pytest
 
+CACHED = type(cache(len))
 KILLED, SURVIVED, BROKEN = "killed", "survived", "broken"
 FEW_FIRST = 12
 """Tests that run before the rest, which is then run file by file for its shared fixtures."""
@@ -41,15 +43,16 @@ def make_copy(root, folder):
 def try_all(mutants, folder, tests_of, report, seconds):
     """Call ``report(mutant, verdict, said)`` for each mutant.
 
-    :param tests_of: gives the names of the tests to run on a mutant, in their order.
+    :param tests_of: the names of the tests to run on each mutant, in their order.
     :param seconds: of processor time for the tests of one mutant.
     """
     loop = _Loop(mutants, folder, tests_of, report, seconds)
     temporary = folder.with_name(f"{folder.name}.tmp")
+    files = sorted({test.partition("::")[0] for tests in tests_of.values() for test in tests})
     pytest.main(
         [
             *("-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist"),
-            *(f"--basetemp={temporary}", "tests"),
+            *(f"--basetemp={temporary}", *files),
         ],
         plugins=[loop],
     )
@@ -77,7 +80,7 @@ class _Loop:
         gc.collect()
         gc.freeze()
         for mutant in self.mutants:
-            tests = [items[name] for name in self.tests_of(mutant) if name in items]
+            tests = [items[name] for name in self.tests_of[mutant] if name in items]
             if not tests:
                 self.report(mutant, SURVIVED, "no test executes it")
                 continue
@@ -86,9 +89,9 @@ class _Loop:
             changed = original[: mutant.start] + mutant.after.encode() + original[mutant.stop :]
             file.write_bytes(changed)
             try:
-                if mutant.scope == "lines":
-                    verdict = self._fork(mutant, changed, functions, _grouped(tests))
-                else:
+                change = self._change(mutant, original, changed, functions)
+                verdict = self._fork(change, _grouped(tests)) if change else SURVIVED
+                if verdict == SURVIVED and (not change or mutant.scope != "lines"):
                     verdict = self._anew(_grouped(tests))
             finally:
                 file.write_bytes(original)
@@ -96,7 +99,22 @@ class _Loop:
             self.report(mutant, verdict, self.log.read_text(errors="replace"))
         return True
 
-    def _fork(self, mutant, changed, functions, tests):
+    def _change(self, mutant, original, changed, functions):
+        """What makes the imported package the mutant's; None where it must be imported anew."""
+        file = os.path.realpath(self.folder / mutant.file)
+        after = compile(changed, file, "exec", dont_inherit=True)
+        if mutant.scope == "lines":
+            before = set(_codes(compile(original, file, "exec", dont_inherit=True)))
+            pairs = _replacements([code for code in _codes(after) if code not in before], functions)
+            return pairs and partial(_replace_codes, pairs)
+        modules = [
+            module
+            for module in list(sys.modules.values())
+            if os.path.realpath(getattr(module, "__file__", None) or "") == file
+        ]
+        return partial(_replace_values, after, modules[0], functions) if modules else None
+
+    def _fork(self, change, tests):
         self.log.write_text("")
         child = os.fork()
         if child == 0:
@@ -106,7 +124,7 @@ class _Loop:
                 _end_with_parent()
                 limit = int(self.seconds) + 1
                 resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
-                status = self._run(mutant, changed, functions, tests)
+                status = self._run(change, tests)
             except BaseException as error:
                 self.log.write_text(f"{type(error).__name__}: {error}")
             os._exit(status)
@@ -134,17 +152,24 @@ class _Loop:
         """What runs once, at import, needs a process of its own."""
         command = [sys.executable, "-m", "pytest", "-xq", "--tb=line", "-p", "no:cacheprovider"]
         with self.log.open("w") as log:
-            run = subprocess.run(
-                [*command, *(test.nodeid for test in tests)],
-                **{"cwd": self.folder, "stdout": log, "stderr": log, "check": False},
-                timeout=20 * self.seconds,
-            )
+            try:
+                run = subprocess.run(
+                    [*command, *(test.nodeid for test in tests)],
+                    **{"cwd": self.folder, "stdout": log, "stderr": log, "check": False},
+                    timeout=20 * self.seconds,
+                )
+            except subprocess.TimeoutExpired:
+                return KILLED
         return {0: SURVIVED, 1: KILLED, 2: KILLED, 4: KILLED}.get(run.returncode, BROKEN)
 
-    def _run(self, mutant, changed, functions, tests):
+    def _run(self, change, tests):
         plugins = tests[0].config.pluginmanager
         plugins.unregister(plugins.getplugin("terminalreporter"))
-        _put_in_place(mutant, changed, self.folder, functions)
+        try:
+            change()
+        except Exception as error:
+            self.log.write_text(f"{type(error).__name__} at import: {error}")
+            return 1
         for test, following in zip(tests, [*tests[1:], None], strict=True):
             test.config.hook.pytest_runtest_protocol(item=test, nextitem=following)
             if self.failure is not None:
@@ -172,6 +197,9 @@ def _functions(folder):
         # Not isinstance: it asks the object for its class, and some objects answer with a warning.
         if type(each) is types.FunctionType and each.__code__.co_filename.startswith(str(folder)):
             functions.setdefault(_place(each.__code__), []).append(each)
+        elif type(each) is CACHED and each.__module__.startswith("pyro_textvae"):
+            # What the suite's collection has computed is the code's without the mutant.
+            each.cache_clear()
     return functions
 
 
@@ -187,10 +215,36 @@ def _codes(code):
             yield from _codes(constant)
 
 
-def _put_in_place(mutant, changed, folder, functions):
-    """Give the functions that exist the mutant's code."""
-    file = os.path.realpath(folder / mutant.file)
-    for code in _codes(compile(changed, file, "exec", dont_inherit=True)):
-        for function in functions.get((file, code.co_qualname, code.co_firstlineno), ()):
-            if function.__code__.co_freevars == code.co_freevars:
-                function.__code__ = code
+def _replacements(codes, functions):
+    """Functions that exist and the new code of each; None where that cannot be had."""
+    pairs = []
+    for code in codes:
+        for function in functions.get(_place(code), ()):
+            if function.__code__.co_freevars != code.co_freevars:
+                return None
+            pairs.append((function, code))
+    return pairs or None
+
+
+def _replace_codes(pairs):
+    for function, code in pairs:
+        function.__code__ = code
+
+
+def _replace_values(code, module, functions):
+    """The defaults of functions and the constants of a module, also where others import them."""
+    again = {"__name__": module.__name__, "__file__": module.__file__}
+    again["__package__"] = module.__package__
+    exec(code, again)
+    for each in gc.get_objects():
+        if type(each) is types.FunctionType and each.__globals__ is again:
+            for function in functions.get(_place(each.__code__), ()):
+                function.__defaults__ = each.__defaults__
+                function.__kwdefaults__ = each.__kwdefaults__
+    for name, value in again.items():
+        if isinstance(value, (bool, int, float, str, tuple)) and not name.startswith("__"):
+            for other in list(sys.modules.values()):
+                if vars(other).get(name) is vars(module).get(name) is not None:
+                    if other is not module:
+                        setattr(other, name, value)
+            setattr(module, name, value)

@@ -100,6 +100,14 @@ def test_a_draw_is_scored_as_any_value(flow):
     assert (single.dtype, single.shape) == (torch.float32, (4, 3))
 
 
+@pytest.mark.parametrize("flow", FLOWS)
+def test_fewer_draws_than_dimensions_are_scored_as_any_value(flow):
+    fn = bent(flow, 5)()
+    for shape in ((), (2,)):
+        z = fn.sample(shape)
+        torch.testing.assert_close(fn.log_prob(z), fn.log_prob(z.clone()))
+
+
 def test_weights_come_back():
     for flow in FLOWS:
         prior, other = bent(flow), FlowPrior(2, flow=flow, hidden_dim=16).double()
