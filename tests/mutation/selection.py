@@ -6,6 +6,10 @@ import json
 from collections import defaultdict
 
 
+SIGNATURES = "tests/test_defaults.py"
+"""Reads what is set where nothing is given, without executing a line."""
+
+
 class Selection:
     """The map of :mod:`coverage_map`, read backwards.
 
@@ -45,6 +49,8 @@ class Selection:
             tests = set()
         # What runs at import, or where no tracer sees it, as what a library calls from its threads.
         tests = tests or self._executing(mutant.file, self.lines[mutant.file])
+        if mutant.scope != "lines":
+            tests = tests | {test for test in self.seconds if test.startswith(SIGNATURES)}
         ordered = sorted(tests, key=lambda test: (self._rank(mutant.file, test), test))
         used, kept = 0.0, []
         for test in ordered:
@@ -67,6 +73,6 @@ class Selection:
         nearness = 1.0
         if room and test.startswith(f"tests/{room}/"):
             nearness = 0.1
-        if name in test:
+        if name in test or test.startswith(SIGNATURES):
             nearness = 0.03
         return nearness * (0.02 + self.seconds[test])

@@ -96,6 +96,10 @@ def test_a_draw_is_scored_as_any_value(flow):
     z = fn.rsample()
     assert z.requires_grad
     torch.testing.assert_close(fn.log_prob(z), fn.log_prob(z.clone()))
+    # After a value that was scored before it, too.
+    fn.log_prob(torch.zeros(5, 3).double())
+    z = fn.rsample()
+    torch.testing.assert_close(fn.log_prob(z), fn.log_prob(z.clone()))
     single = bent(flow, 3).float()().sample((4,))
     assert (single.dtype, single.shape) == (torch.float32, (4, 3))
 
