@@ -44,7 +44,8 @@ def drawn(figure):
     for legend in figure.legends:
         yield "legend of the figure: " + "; ".join(text.get_text() for text in legend.get_texts())
     for axes in figure.axes:
-        yield f"axes {axes.get_title()!r}, x {axes.get_xlabel()!r}, y {axes.get_ylabel()!r}"
+        title = "".join(map(axes.get_title, ("left", "center", "right")))
+        yield f"axes {title!r}, x {axes.get_xlabel()!r}, y {axes.get_ylabel()!r}"
         yield f"  x {axes.get_xscale()} {rounded(axes.get_xlim())}"
         yield f"  y {axes.get_yscale()} {rounded(axes.get_ylim())}"
         if axes.get_legend() is not None:
