@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""What stands where nothing is set: another default is another experiment under the same command."""
+"""What stands where nothing is set: another default is another experiment."""
 
 import importlib
 import inspect

@@ -14,7 +14,10 @@ SOURCES = ("pyro_textvae", "models", "guides")
 
 
 class Recorder:
-    """A pytest plugin that names what is executed by its test, or by the fixture it is set up in."""
+    """A pytest plugin that names what is executed by its test, or by the fixture it is set up in.
+
+    A fixture that several tests share runs in the first alone, and is seen by all that ask for it.
+    """
 
     def __init__(self, measurement):
         self.measurement = measurement
@@ -41,7 +44,6 @@ class Recorder:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_fixture_setup(self, fixturedef):
-        # A shared fixture is set up in the first test alone, and seen by all that ask for it.
         shared = fixturedef.scope != "function"
         if shared:
             self._enter(f"fixture {fixturedef.argname}")

@@ -59,7 +59,18 @@ CALLS = {
     "zeros_like": "ones_like",
 }
 DROPPED_METHODS = (
-    *("abs", "clamp", "contiguous", "detach", "double", "exp", "float", "lower", "log", "masked_fill"),
+    *(
+        "abs",
+        "clamp",
+        "contiguous",
+        "detach",
+        "double",
+        "exp",
+        "float",
+        "lower",
+        "log",
+        "masked_fill",
+    ),
     *("neg", "reciprocal", "requires_grad_", "resolve", "rstrip", "sigmoid", "sqrt", "square"),
     *("strip", "tanh", "title", "unsqueeze"),
 )
@@ -179,7 +190,9 @@ class _Visitor(ast.NodeVisitor):
 
     def _body(self, body):
         for statement in body:
-            docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+            docstring = isinstance(statement, ast.Expr) and isinstance(
+                statement.value, ast.Constant
+            )
             if not docstring:
                 self.visit(statement)
 

@@ -5,7 +5,6 @@
 import json
 from collections import defaultdict
 
-
 SIGNATURES = "tests/test_defaults.py"
 """Reads what is set where nothing is given, without executing a line."""
 
