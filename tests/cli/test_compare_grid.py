@@ -58,6 +58,7 @@ def test_refusals(check_refused, grid, run, tmp_path):
     check_refused("--jobs is for a grid", "compare", run, run, "--jobs", 2)
     check_refused("--overwrite is for a grid", "compare", run, run, "--overwrite")
     check_refused("jobs must be at least 1, got 0", "compare", path, "--jobs", 0)
+    check_refused("num_resamples must be at least 1000", "compare", path, "--num-resamples", 999)
     check_refused("is the grid itself: choose another", "compare", path, "--out", path)
     check_refused("no folder .*none to write", "compare", path, "--out", tmp_path / "none" / "x")
     check_refused(r"'axs': did you mean 'axes'\?", "compare", grid(axs={}))

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import pyro_textvae.cli.main as main_module
 from pyro_textvae.errors import UserError
 from pyro_textvae.processes import joined_processes, rank_and_size
 from tests.cli.conftest import TINY
@@ -32,6 +33,12 @@ def test_closed_streams(corpus, new):
     done = subprocess.run([*shell, *COMMAND, *arguments], timeout=120)
     assert done.returncode == 0
     assert (new / "model.safetensors").is_file()
+
+
+def test_a_name_that_this_machine_cannot_encode_is_one_line(monkeypatch, cli):
+    monkeypatch.setattr(main_module, "_run", lambda given: "\xe9".encode("ascii"))
+    message = "error: this terminal or file system takes no '\\xe9': set PYTHONUTF8=1"
+    assert cli("sample") == (2, "", f"pyro-textvae: {message}\n")
 
 
 def test_argument_that_is_not_utf8():

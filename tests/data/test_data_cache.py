@@ -85,6 +85,18 @@ def test_damaged_entry_is_rebuilt(folder, own_cache, damage, no_encoding):
     load_corpus(folder)
 
 
+def test_damaged_entry_that_cannot_be_removed_is_no_error(folder, own_cache, monkeypatch):
+    first = load_corpus(folder)
+    (entry,) = own_cache.iterdir()
+    (entry / "meta.json").write_text("{")
+
+    def refuse(*args, **kwargs):
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    assert load_corpus(folder).fingerprint == first.fingerprint
+
+
 def test_one_flipped_id_is_noticed(folder, own_cache):
     row = load_corpus(folder).train[5].tolist()
     (entry,) = own_cache.iterdir()

@@ -9,9 +9,10 @@ import torch
 from pyro_textvae.distributions import sentence_mask
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import encode, interpolate, reconstruct, sample
-from pyro_textvae.guides import EmptyGuide, PowerSphericalGuide
+from pyro_textvae.guides import EmptyGuide, PowerSphericalGuide, ProductSpaceGuide
 from pyro_textvae.models import SentenceVAE
-from pyro_textvae.priors import UniformSphere
+from pyro_textvae.nn import LSTMDecoder
+from pyro_textvae.priors import StandardNormal, UniformSphere
 from pyro_textvae.special_tokens import EOS, UNK
 
 
@@ -114,6 +115,22 @@ def test_interpolation_on_a_sphere_goes_round_it(spherical_pair, tokens):
     angle = torch.linspace(0.0, 1.0, 5).double() * (math.pi - math.atan(3))
     torch.testing.assert_close(seen[0], torch.stack([angle.cos(), angle.sin()], -1))
     assert rows.shape == (5, 6)
+
+
+def test_interpolation_in_a_product_space_goes_its_way_in_each_factor(pair, tokens):
+    """Round the circle in the first two coordinates, straight on in the last."""
+    guide = ProductSpaceGuide(encoder=pair[1].encoder, latent_dim=3).double().eval()
+    guide.direction = Given()
+    decoder = LSTMDecoder(vocab_size=7, embedding_dim=4, hidden_dim=5, latent_dim=3, max_length=6)
+    model, seen = SentenceVAE(prior=StandardNormal(3), decoder=decoder).double().eval(), []
+    model.decoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    ends = {"tokens": tokens[[0, 2]]}
+    interpolate(model, guide, ends, steps=5)
+    share = torch.linspace(0.0, 1.0, 5).double()
+    angle = share * (math.pi - math.atan(3))
+    torch.testing.assert_close(seen[0][:, :2], torch.stack([angle.cos(), angle.sin()], -1))
+    start, end = guide.loc(guide.encoder(ends["tokens"])).detach().squeeze(-1)
+    torch.testing.assert_close(seen[0][:, 2], start + share * (end - start))
 
 
 def test_parameters_and_modes_are_left_alone(pair):

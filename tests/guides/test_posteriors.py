@@ -171,6 +171,20 @@ def test_a_flow_scores_its_own_draws_without_inversion(kind, tokens):
     assert len(runs) >= 3 + 3 * 5
 
 
+@pytest.mark.parametrize("kind", FLOWS)
+def test_steps_of_a_flow_run_both_ways(kind, features):
+    """Each coordinate of a draw depends on the noise of the other."""
+    posterior = build(kind).posterior(features[0])
+
+    def draw(noise):
+        for transform in posterior.transforms:
+            noise = transform(noise)
+        return noise
+
+    slopes = torch.autograd.functional.jacobian(draw, torch.tensor([0.3, -0.4]).double())
+    assert slopes.abs().min() > 1e-4
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_expansion_keeps_the_class(kind, tokens):
     guide = build(kind)

@@ -96,8 +96,20 @@ def test_a_draw_is_scored_as_any_value(flow):
     z = fn.rsample()
     assert z.requires_grad
     torch.testing.assert_close(fn.log_prob(z), fn.log_prob(z.clone()))
+    # After a value that was scored before it, too.
+    fn.log_prob(torch.zeros(5, 3).double())
+    z = fn.rsample()
+    torch.testing.assert_close(fn.log_prob(z), fn.log_prob(z.clone()))
     single = bent(flow, 3).float()().sample((4,))
     assert (single.dtype, single.shape) == (torch.float32, (4, 3))
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_fewer_draws_than_dimensions_are_scored_as_any_value(flow):
+    fn = bent(flow, 5)()
+    for shape in ((), (2,)):
+        z = fn.sample(shape)
+        torch.testing.assert_close(fn.log_prob(z), fn.log_prob(z.clone()))
 
 
 def test_weights_come_back():
