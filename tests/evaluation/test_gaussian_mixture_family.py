@@ -95,6 +95,16 @@ def test_draws_without_a_weight_leave_a_fit(base, value):
     assert fit.log_prob(draws).isfinite().all()
 
 
+def test_base_that_is_a_point_leaves_a_fit_of_the_others():
+    """Of one sentence the base has no width in float32; the draws are the prior's."""
+    scale = torch.tensor([[0.5, 0.5], [1e-30, 0.5]])
+    base = GaussianFamily.of(dist.Normal(torch.ones(2, 2), scale).to_event(1))
+    z = torch.randn(16, 2, 2, generator=torch.Generator().manual_seed(0))
+    fit = GaussianMixtureFamily.fit(base, z, torch.zeros(16, 2), 3)
+    assert fit.scale_tril.isfinite().all()
+    assert fit.loc.isfinite().all()
+
+
 def test_widened_scales_every_component(mixture):
     wide = mixture.widened(2.0)
     noise = mixture.sample(3, [1, 2, 3])

@@ -39,8 +39,6 @@ def test_two_processes_write_the_numbers_of_one(tmp_path, capsys):
         str(tmp_path / "run"),
         "--num-samples",
         "120",
-        "--proposal",
-        "guide",
         "--batch-size",
         "7",
     ]

@@ -79,9 +79,10 @@ def test_refinement_raises_the_bound_on_the_circle(pair, tokens):
 
 
 @pytest.mark.parametrize(
-    ("num_samples", "shares"), [(50, [45, 5]), (45, [40, 5]), (9, [8, 1]), (1, [1])]
+    ("num_samples", "shares"),
+    [(50, [40, 5, 5]), (45, [35, 5, 5]), (9, [7, 1, 1]), (2, [1, 1]), (1, [1])],
 )
-def test_share_of_the_guide_bounds_the_weights(pair, tokens, num_samples, shares):
+def test_shares_of_the_guide_and_of_the_prior_bound_the_weights(pair, tokens, num_samples, shares):
     """By its inverse, against the guide's own; at least one of two draws and more."""
     model, batch = Numbered(pair[0]), replicates(tokens)
     guide = TableGuide(diagonal, torch.zeros(4, 2).double(), torch.ones(4, 2).double())

@@ -12,7 +12,12 @@ import torch
 from pyro_textvae.distributions import PowerSpherical, VonMisesFisher
 from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.importance.resolution import Resolution
-from pyro_textvae.evaluation.proposals import AdaptiveProposal, RefinedProposal, WidenedProposal
+from pyro_textvae.evaluation.proposals import (
+    AdaptiveProposal,
+    AutoProposal,
+    RefinedProposal,
+    WidenedProposal,
+)
 from pyro_textvae.guides import EmptyGuide
 from pyro_textvae.models import LanguageModel, SentenceVAE
 from pyro_textvae.nn import LSTMDecoder
@@ -31,6 +36,12 @@ def decoder(latent_dim=3):
 
 def model():
     return SentenceVAE(prior=StandardNormal(3), decoder=decoder()).eval()
+
+
+def model_of(seed):
+    """The same weights each time."""
+    torch.manual_seed(seed)
+    return model()
 
 
 def scored(guide, num_samples=20, **settings):
@@ -58,12 +69,25 @@ def test_a_guide_that_is_a_point_in_float32_has_no_error_and_is_named(family, na
 
 
 @pytest.mark.parametrize(
-    "proposal", [WidenedProposal(), AdaptiveProposal(), RefinedProposal(steps=1)]
+    "proposal", [WidenedProposal(), AdaptiveProposal(), RefinedProposal(steps=1, prior_share=0.0)]
 )
 def test_other_proposals_do_not_hide_it(proposal):
     found = scored(table_guide(LOC, 1e-20), proposal=proposal)
     assert not (found.standard_error == 0).any()
     assert found.unresolved.all()
+
+
+@pytest.mark.parametrize("proposal", [RefinedProposal(), AutoProposal()], ids=lambda one: one.name)
+def test_a_share_of_the_prior_gives_the_right_number_all_the_same(proposal):
+    """Its draws can be told apart, and alone have a weight; against 20,000 draws of the prior."""
+    prior = log_likelihood(
+        model_of(0), table_guide(torch.zeros(7, 3), 1.0), [{"tokens": TOKENS}], 20_000
+    )
+    found = log_likelihood(
+        model_of(0), table_guide(LOC, 1e-20), [{"tokens": TOKENS}], 400, proposal=proposal
+    )
+    assert ((found.log_px - prior.log_px).abs() < 4.5 * found.standard_error + 0.01).all()
+    assert (found.standard_error > 0).all()
 
 
 @pytest.mark.parametrize("scale", [1e-4, 0.5])

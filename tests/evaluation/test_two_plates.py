@@ -68,7 +68,11 @@ def test_every_proposal_runs_and_says_where_it_cannot(data_dim, proposal):
     pair = conversations(data_dim)
     found = log_likelihood(*pair, [BATCH], 50, proposal=proposal, target_standard_error=1e-3)
     plain = log_likelihood(*pair, [BATCH], 50, target_standard_error=1e-3)
-    assert torch.equal(found.log_px, plain.log_px)
+    if proposal.prior_share:
+        # A share of the draws is the prior's.
+        assert ((found.log_px - exact_log_px(pair[0])).abs() < 4.5 * found.standard_error).all()
+    else:
+        assert torch.equal(found.log_px, plain.log_px)
     notes = [] if proposal.name == "guide" else ["2 latent sites (z, z_turn): the draws are the g"]
     assert len(found.notes) == len(notes)
     assert all(note in said for note, said in zip(notes, found.notes, strict=True))

@@ -96,7 +96,8 @@ def everything(record, pictures):
             yield f"== {title}: the page"
             yield render(title, sections)
     unseeded = [result_of()["differences"][0] | {"seed_reach": None, "told_apart": False}]
-    exact = {"heavy_tail_share": None, "exact": False}
+    few = {"heavy_tail_share": None, "unknown_token_share": 0.0}
+    exact = {"name": "iwae_8-seed0", "exact": False, **few}
     for title, result in {
         "a grid": result_of(),
         "no seeds": result_of(differences=unseeded, best=None, num_sentences=9),

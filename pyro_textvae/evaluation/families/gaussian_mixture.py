@@ -19,6 +19,7 @@ _FEWEST_EFFECTIVE = 8.0
 _HALVINGS = 25
 _FARTHEST = 50.0
 _SMALLEST_MASS = 1e-6
+_FARTHEST_UNITS = 1e6
 
 
 class GaussianMixtureFamily(Family):
@@ -68,7 +69,10 @@ class GaussianMixtureFamily(Family):
         :param strength: how many draws the base's own covariance counts for in each component.
         """
         u = base.in_own_units(z)
-        shares = _tempered(log_weights.to(u.dtype))
+        # Of a base that is a point all draws but its own are infinitely far: they say nothing.
+        near = u.abs().amax(-1) < _FARTHEST_UNITS
+        u = u.where(near.unsqueeze(-1), 0.0)
+        shares = _tempered(log_weights.to(u.dtype).where(near, -torch.inf))
         number = effective_number(shares)  # (N, 1)
         loc = _far_apart(u, shares, num_components)
         count, dim = u.shape[1], u.shape[2]
