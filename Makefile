@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow fuzz lint format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,10 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m slow
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --cases 3000 --seed 0
+	$(BIN)/python -m tests.fuzz.kills --kills 100 --seed 0
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Independent
 
+from pyro_textvae.config.checks import at_least, check_argument
 from pyro_textvae.contract import DATA_PLATE, TEXT_SITE, TOKENS
 from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.distributions.independent_blocks import IndependentBlocks
@@ -20,7 +21,13 @@ from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere, unit
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.information import posterior_mean
 from pyro_textvae.generation.method import DecodingMethod, build_method
-from pyro_textvae.infer.running import device_of, evaluation_mode, to_device
+from pyro_textvae.infer.running import (
+    check_batch,
+    check_text,
+    device_of,
+    evaluation_mode,
+    to_device,
+)
 from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
 from pyro_textvae.infer.sites import latent_sites
 
@@ -88,11 +95,14 @@ def sample(
         honoured, for the text is no :class:`AutoregressiveCategorical`.
     """
     decoding = build_method(method)
-    if not isinstance(condition, int):
+    check_argument("unknown", unknown, bool)
+    if isinstance(condition, Mapping):
         condition = to_device(condition, model)
+    else:
+        condition = check_argument("number of sentences", condition, int)
     if size_of(condition) < 1:
         raise ValueError(f"number of sentences must be at least 1, got {size_of(condition)}")
-    given = dict(latents or {})
+    given = _checked_latents(latents or {})
     with (
         evaluation_mode(model, model, seed),
         poutine.condition(data=given),
@@ -219,12 +229,13 @@ def interpolate(
         condition of another number of rows.
     :raises UserError: as :func:`encode` and :func:`sample`.
     """
-    if steps < 2:
-        raise ValueError(f"steps must be at least 2, got {steps}")
+    steps = check_argument("steps", steps, int, at_least(2))
+    check_text(ends)
     if len(ends[TOKENS]) != 2:
         raise ValueError(f"interpolation needs two sentences, got {len(ends[TOKENS])}")
     if condition is None:
         condition = {name: value[:1] for name, value in ends.items()}
+    check_batch(condition)
     if size_of(condition) not in (1, steps):
         raise ValueError(
             f"the condition must have 1 row or {steps}, one for each step, got {size_of(condition)}"
@@ -237,6 +248,12 @@ def interpolate(
         }
     repeated = {name: value.expand(steps, *value.shape[1:]) for name, value in condition.items()}
     return sample(model, repeated, method=method, seed=seed, unknown=unknown, latents=line)
+
+
+def _checked_latents(latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if not (isinstance(latents, Mapping) and all(isinstance(v, Tensor) for v in latents.values())):
+        raise UserError(f"latents map names of sites to tensors, got {latents!r}")
+    return dict(latents)
 
 
 def _data_dim(site: Any) -> int:

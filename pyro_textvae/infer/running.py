@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,8 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from pyro_textvae.contract import TEXT_FIELDS
+from pyro_textvae.config.checks import SEED, check_argument
+from pyro_textvae.contract import TEXT_FIELDS, TOKENS
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.isolation import isolated
 
@@ -22,7 +23,10 @@ def evaluation_mode(model: nn.Module, guide: nn.Module, seed: int) -> Iterator[N
     """No dropout, no gradients, no autocast, no TF32, random numbers from ``seed``.
 
     All is undone afterwards, in Pyro's parameter store too; see :func:`isolated`.
+
+    :raises UserError: for what is no seed.
     """
+    seed = check_argument("seed", seed, int, SEED)
     with isolated(model, guide), same_random_state():
         training = [(m, m.training) for root in (model, guide) for m in root.modules()]
         try:
@@ -101,17 +105,68 @@ def text_fields_of(batch: Mapping[str, Tensor]) -> tuple[str, ...]:
     return getattr(batch, "text_fields", TEXT_FIELDS)
 
 
+def check_batch(batch: Mapping[str, Tensor]) -> None:
+    """Refuse what is no batch: a mapping of names to tensors, of which each has the datum first.
+
+    :raises UserError: with what is wrong, and what a batch is.
+    """
+    what = 'a batch maps the names of fields to tensors, such as {"tokens": ids of shape (N, T)}'
+    if not isinstance(batch, Mapping):
+        raise UserError(f"{what}, got a {type(batch).__name__}")
+    if not batch:
+        raise UserError(f"{what}, got none")
+    for name, field in batch.items():
+        if not isinstance(name, str) or not isinstance(field, Tensor):
+            raise UserError(f"{what}, got {name!r} of a {type(field).__name__}")
+        shape = tuple(field.shape)
+        if not shape or field.is_meta:
+            raise UserError(f"{what}, got {name!r} of shape {shape} on {field.device}")
+        if name not in text_fields_of(batch):
+            continue
+        if len(shape) < 2 or 0 in shape[1:] or field.dtype not in (torch.int64, torch.int32):
+            raise UserError(f"{what}, got {name!r} of shape {shape} and type {field.dtype}")
+    sizes = {name: len(field) for name, field in batch.items()}
+    if len(set(sizes.values())) > 1:
+        raise UserError(f"the fields of a batch have a row for each sentence, got {sizes}")
+
+
+def check_batches(batches: Iterable[Mapping[str, Tensor]]) -> None:
+    """Refuse what holds no batches.
+
+    :raises UserError: for a single batch too, which a list of it is meant by.
+    """
+    if isinstance(batches, Mapping | Tensor | str) or not isinstance(batches, Iterable):
+        raise UserError(f"batches are given as a list or iterator, got a {type(batches).__name__}")
+
+
+def check_text(batch: Mapping[str, Tensor]) -> None:
+    """Refuse what is no batch of text.
+
+    :raises UserError: as :func:`check_batch`, and without ``tokens``.
+    """
+    check_batch(batch)
+    if TOKENS not in batch:
+        raise UserError(f"the text of a batch is its {TOKENS!r}, and it has {', '.join(batch)}")
+    if not len(batch[TOKENS]):
+        raise UserError("a batch must have at least 1 sentence, got 0")
+
+
 def to_device(batch: Mapping[str, Tensor], module: nn.Module) -> Fields:
-    """The batch on the device of the module."""
+    """The batch on the device of the module.
+
+    :raises UserError: for what is no batch.
+    """
+    check_batch(batch)
     device = device_of(module)
     return Fields({n: value.to(device) for n, value in batch.items()}, text_fields_of(batch))
 
 
-def find_device(name: str) -> torch.device:
+def find_device(name: str | torch.device) -> torch.device:
     """The device with this name; ``auto`` is a GPU if there is one.
 
     :raises UserError: when it does not exist here.
     """
+    name = check_argument("device", name, str)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.run_folder import quantities
+from pyro_textvae.run_folder.damage import damaged_name
 from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.run_folder.quantities import with_current_names
 from pyro_textvae.run_folder.sentence_table import read_sentence_table, sentence_table_path
@@ -123,7 +124,12 @@ def read_evaluation(path: str | Path | RunFolder) -> dict[str, Any]:
         raise EvaluationError(f"{folder.evaluation} is damaged (not JSON)", command) from error
     if not isinstance(evaluation, dict):
         raise EvaluationError(f"{folder.evaluation} is damaged (not a JSON object)", command)
-    return with_current_names(evaluation)
+    evaluation = with_current_names(evaluation)
+    damaged = damaged_name(evaluation)
+    if damaged is not None:
+        value = quantities.stored(evaluation, damaged)
+        raise EvaluationError(f"{folder.evaluation} is damaged ({damaged} is {value!r})", command)
+    return evaluation
 
 
 def read_sentences(

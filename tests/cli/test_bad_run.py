@@ -213,3 +213,23 @@ def test_evaluation_whose_files_would_have_too_long_names_is_refused_before_it_s
     for name in ("a" * (longest + 1), "\u00e9" * (longest // 2 + 1)):
         out = str(tmp_path / f"{name}.json")
         check_refused(r"name too long: .* bytes shorter", *arguments, "--out", out)
+
+
+def test_overwrite_where_a_file_of_the_run_is_a_folder(check_refused, train, run_copy):
+    """Nothing of the old run is removed: it was half gone when the folder was come to."""
+    (run_copy / "evaluation.json").mkdir()
+    (run_copy / "evaluation.json" / "notes.txt").write_text("a person's")
+    check_refused(
+        r"copy/evaluation\.json is a folder, where a run has a file: move it away",
+        *(*train, "--out", run_copy, "--overwrite"),
+    )
+
+
+@pytest.mark.parametrize("command", [["evaluate"], ["compare", "other"], ["report"]])
+def test_links_in_a_circle(check_refused, run_copy, command):
+    for name in ("tokenizer.json", "evaluation.json", "config.json"):
+        (run_copy / name).unlink(missing_ok=True)
+        (run_copy / name).symlink_to(name)
+    check_refused(r"copy was stopped before its training began|is not a run", *command, run_copy)
+    os.symlink("circle", "circle")
+    check_refused(r"is not a run", *command, "circle")

@@ -18,7 +18,7 @@ from pyro_textvae.distributions.conditioned_flow import ConditionedFlow
 from pyro_textvae.evaluation.latents.aggregate_posterior import independent_factors
 from pyro_textvae.evaluation.latents.elbo_surgery import LatentDraws, resolution_of
 from pyro_textvae.infer.plates import frames_in_data
-from pyro_textvae.infer.running import to_device
+from pyro_textvae.infer.running import check_batches, check_text, to_device
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import (
     check_draws_only_latents,
@@ -39,9 +39,11 @@ class SplitLatents:
     def __init__(
         self, model: nn.Module, guide: nn.Module, batches: Iterable[Mapping[str, Tensor]]
     ) -> None:
+        check_batches(batches)
         self.num_sentences = 0
         self.sites: dict[str, SplitSite] = {}
         for batch in batches:
+            check_text(batch)
             batch = to_device(batch, model)
             self.num_sentences += len(batch[TOKENS])
             guide_trace = poutine.trace(guide).get_trace(**fields_of(guide, batch))
