@@ -237,10 +237,11 @@ def _mapping(content: Mapping[str, Any], key: str, where: str) -> Mapping[str, A
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=OneOfEachLoader)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; give a YAML file") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text: write it as YAML in UTF-8") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read {path}: {reason}; give a YAML file") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" (line {mark.line + 1})" if mark else ""

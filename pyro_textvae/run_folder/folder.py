@@ -136,18 +136,24 @@ class RunFolder:
             return
         if not self.is_run():
             raise UserError(f"{self.path} is not empty and not a run: choose another --out")
-        for path in self._of_training_and_evaluation:
-            if path.is_dir() and not path.is_symlink():
-                # Only what a run writes may be removed, all of it or nothing.
-                raise UserError(
-                    f"{path} is a folder, where a run has a file: move it away, or choose another "
-                    "--out"
-                )
+        self.check_files()
         if not overwrite:
             raise UserError(
                 f"{self.path} already holds a run: give --overwrite to replace it, "
                 f"--resume {self.path} to go on with it, or another --out"
             )
+
+    def check_files(self) -> None:
+        """Refuse to write into a run, or over it, where something is in the way of its files.
+
+        :raises UserError: for a folder in the place of a file.
+        """
+        for path in (*self._of_training_and_evaluation, self.state):
+            if path.is_dir() and not path.is_symlink():
+                raise UserError(
+                    f"{path} is a folder, where a run has a file: move it away, or choose another "
+                    "--out"
+                )
 
     def _holds_anything(self) -> bool:
         """Whether more is in the folder than a killed process left on its way."""

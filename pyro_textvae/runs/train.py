@@ -110,6 +110,7 @@ def resume(
     folder = RunFolder.of(path)
     if not folder.is_run():
         folder.read_config()
+    folder.check_files()
     refuse_link(folder.state.parent)
     with folder.writing():
         return _resume(folder, epochs, device, trust_code, report)

@@ -225,6 +225,15 @@ def test_overwrite_where_a_file_of_the_run_is_a_folder(check_refused, train, run
     )
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "metrics.jsonl", "state/last.pt"])
+def test_resume_where_a_file_of_the_run_is_a_folder(check_refused, run_copy, name):
+    """Metrics were added, and settings changed, before the folder was come to."""
+    (run_copy / name).unlink()
+    (run_copy / name).mkdir()
+    message = rf"copy/{name} is a folder, where a run has a file: move it away"
+    check_refused(message, "train", "--resume", run_copy, "--epochs", "2")
+
+
 @pytest.mark.parametrize("command", [["evaluate"], ["compare", "other"], ["report"]])
 def test_links_in_a_circle(check_refused, run_copy, command):
     for name in ("tokenizer.json", "evaluation.json", "config.json"):

@@ -119,6 +119,9 @@ def _watch(writable: list[str], notes: int) -> None:
             is_writing = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
             if not is_writing or isinstance(name, int):
                 return
+            if os.path.islink(name) and (mode is not None or flags & os.O_NOFOLLOW):
+                # It may be opened without following links; what it leads to is compared afterwards.
+                return
             paths = [name]
         elif event in _CHANGES:
             paths = [arguments[place] for place in _CHANGES[event]]

@@ -42,7 +42,7 @@ def _status(call: Callable[[], Any]) -> int:
     try:
         with contextlib.redirect_stdout(printed):
             call()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         text = str(error)
         if not text or isinstance(error, UnicodeError):
             raise

@@ -5,13 +5,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-# Of what a case uses, the libraries that take long to import.
-import jinja2  # noqa: F401
-import matplotlib.pyplot  # noqa: F401
-import sklearn.manifold  # noqa: F401
 import torch
+
+# An optimizer imports it, which takes a second. What draws the pictures of a report takes as long,
+# and few cases come to that.
 import torch._dynamo  # noqa: F401
-import torch._inductor.runtime.runtime_utils  # noqa: F401
 
 import pyro_textvae.grid.run  # noqa: F401
 import pyro_textvae.guides  # noqa: F401

@@ -26,10 +26,10 @@ def run_cases(number, *flags):
 
 
 def test_a_sample():
-    faults, counts = run_cases(60)
+    faults, counts = run_cases(40)
     assert not faults, "\n".join(faults)
-    assert counts["cases"] == 60
-    assert counts["status 2"] > 20
+    assert counts["cases"] == 40
+    assert counts["status 2"] > 15
     assert counts["status 0"] > 5
 
 
