@@ -15,6 +15,7 @@ _FLOAT = "tag:yaml.org,2002:float"
 WITH_EXPONENT = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$")
 """Numbers such as ``1e-3``."""
 MOST_NESTED = 100
+"""Brackets in brackets."""
 MOST_VALUES = 100_000
 """In a file of settings; aliases of aliases can stand for more than a memory holds."""
 

@@ -133,7 +133,7 @@ def check_batch(batch: Mapping[str, Tensor]) -> None:
 def check_batches(batches: Iterable[Mapping[str, Tensor]]) -> None:
     """Refuse what holds no batches.
 
-    :raises UserError: for a single batch too, which a list of it is meant by.
+    :raises UserError: for a single batch, too: it goes into a list.
     """
     if isinstance(batches, Mapping | Tensor | str) or not isinstance(batches, Iterable):
         raise UserError(f"batches are given as a list or iterator, got a {type(batches).__name__}")
