@@ -126,8 +126,8 @@ def _watch(writable: list[str], notes: int) -> None:
         elif event in _CHANGES:
             paths = [arguments[place] for place in _CHANGES[event]]
         elif event == "subprocess.Popen":
-            # What results are made with: the commit, and the processor.
-            if arguments[1][:1] not in (["git"], ["uname"]):
+            # What results are made with: the commit, the processor, and the fonts of pictures.
+            if arguments[1][:1] not in (["git"], ["uname"], ["fc-list"]):
                 note(f"started {arguments[1]}")
                 raise PermissionError("no program may be started")
             return
