@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import yaml
 
-from pyro_textvae.config.reading import read_values
+from pyro_textvae.config.reading import read_values, value_of
 from pyro_textvae.config.yaml_loader import SettingsLoader
 from pyro_textvae.errors import UserError
 
@@ -63,7 +63,7 @@ def parse(cls: type[Settings], command: str, arguments: Sequence[str]) -> tuple[
     for name, text in given.flags.items():
         setting, dot, key = name.partition(".")
         if dot:
-            read[setting] = {**read.get(setting, {}), key: yaml.load(text, SettingsLoader)}
+            read[setting] = {**read.get(setting, {}), key: value_of(text)}
     for name in _PATHS & read.keys():
         read[name] = _without_tilde(f"{command}: --{_hyphen(name)}", read[name])
     changed = {name for name in values if read[name] != defaults[name]}

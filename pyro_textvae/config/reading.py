@@ -69,6 +69,18 @@ def read_values(
     return read
 
 
+def value_of(text: str) -> Any:
+    """What a text stands for in YAML; a text that is no YAML for itself.
+
+    >>> value_of("1e-3"), value_of("[1, 2]"), value_of("[1, 2")
+    (0.001, [1, 2], '[1, 2')
+    """
+    try:
+        return yaml.load(text, SettingsLoader)
+    except yaml.YAMLError:
+        return text
+
+
 def is_text(kind: Any) -> bool:
     """Whether an annotation is that of text, or of a choice of words, perhaps left open."""
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
@@ -80,10 +92,7 @@ def _read(value: Any, kind: Any) -> Any:
     if isinstance(value, str) and not is_text(kind):
         if kind is bool:
             return SPELLINGS.get(value.lower())
-        try:
-            value = yaml.load(value, SettingsLoader)
-        except yaml.YAMLError:
-            return value
+        value = value_of(value)
     wants_float = kind is float or float in get_args(kind)
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     return float(value) if wants_float and is_whole else value
