@@ -166,9 +166,15 @@ def test_numbers_of_a_sentence_are_its_own(pair, tokens, moments):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_samples": 9}, "num_samples of at least 10, half of them to judge the other half, got 9"),
+        (
+            {"num_samples": 9},
+            "num_samples of at least 10, half of them to judge the other half, got 9",
+        ),
         ({"num_samples": 20, "quasi_random": True}, "has no quasi_random: leave it out"),
-        ({"num_samples": 20, "target_standard_error": 0.1}, "has no target_standard_error: leave it out"),
+        (
+            {"num_samples": 20, "target_standard_error": 0.1},
+            "has no target_standard_error: leave it out",
+        ),
     ],
 )
 def test_what_it_cannot_do_is_refused(pair, tokens, options, message):
