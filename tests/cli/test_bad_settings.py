@@ -159,7 +159,7 @@ def test_cuda_without_a_gpu(check_refused, run, command):
         ("learning_rate: .inf\n", r"learning_rate must be .*, got inf"),
         (
             f"epochs: {'9' * 5000}\n",
-            r"\(line 1\): the value cannot be read: '9{40}\.\.\. of 5000 characters' is no value of its type",
+            r"\(line 1\): the value cannot be read: '9{40}\.\.\. of 5000 characters'",
         ),
         (
             "data: toy\nseed: !!int 'x'\n",
