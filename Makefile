@@ -8,7 +8,7 @@ DEMO := runs/demo
 
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-slow test-oldest mutation lint format clean
+.PHONY: demo test test-slow test-oldest fuzz mutation lint format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,10 @@ test-oldest:
 	$(OLDEST)/bin/python tests/oldest_versions.py > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(OLDEST)/constraints.txt -e '.[dev]'
 	$(OLDEST)/bin/python -m pytest -n 2
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --cases 3000 --seed 0
+	$(BIN)/python -m tests.fuzz.kills --kills 100 --seed 0
 
 mutation: $(VENV)/.dev
 	$(BIN)/python tests/mutation/run.py --record --seed 1

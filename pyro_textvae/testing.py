@@ -23,10 +23,11 @@ from pyro_textvae.contract import DATA_PLATE, TEXT_FIELDS, TEXT_SITE, TOKENS
 from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import PerDatumELBO
+from pyro_textvae.infer.batches import Fields, text_fields_of
 from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.loss_module import loss_module
 from pyro_textvae.infer.plates import Plates, SitePlates
-from pyro_textvae.infer.running import Fields, require_gradients, text_fields_of, to_device
+from pyro_textvae.infer.running import require_gradients, to_device
 from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
 from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
 from pyro_textvae.infer.supports import share_support, support_of

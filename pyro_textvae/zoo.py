@@ -101,8 +101,12 @@ def check_name(kind: str, spec: str) -> None:
 
     :raises UserError: with the nearest name, and all of them.
     """
-    place, _, class_name = spec.partition(":")
     members = names(kind)
+    if not isinstance(spec, str):
+        raise UserError(
+            f"a member of {kind} is named by text, got {spec!r}: one of {', '.join(members)}"
+        )
+    place, _, class_name = spec.partition(":")
     if is_member(kind, spec):
         return
     if place.endswith(".py") or class_name:
@@ -135,10 +139,10 @@ def load(kind: str, spec: str) -> type:
 
 
 def _load(kind: str, spec: str) -> type:
+    check_name(kind, spec)
     if spec in FORMER_NAMES.get(kind, {}):
         name, options = FORMER_NAMES[kind][spec]
         return _with_options(load(kind, name), options)
-    check_name(kind, spec)
     if spec in names(kind):
         return _only_class(importlib.import_module(f"{FOLDERS[kind]}.{spec}"), spec)
     place, _, class_name = spec.partition(":")

@@ -84,12 +84,12 @@ def _compare_grid(options: CompareOptions, command: str) -> int:
     refuse_several("compare with a grid")
     from pyro_textvae.grid.definition import read_grid
     from pyro_textvae.grid.run import run_grid
-    from pyro_textvae.run_folder.files import write_json
+    from pyro_textvae.run_folder.files import same_place, write_json
 
     assert options.grid is not None
     out = Path(options.out) if options.out else None
     if out is not None:
-        if out.resolve() == Path(options.grid).resolve():
+        if same_place(out, Path(options.grid)):
             raise UserError(f"--out {out} is the grid itself: choose another name")
         _check_out(out, [str(run.folder) for run in read_grid(options.grid).runs])
     result = run_grid(
@@ -109,12 +109,13 @@ def _compare_grid(options: CompareOptions, command: str) -> int:
 def _check_out(out: Path, runs: Sequence[str]) -> None:
     """Refuse to write where the runs keep their own files, or where nothing can be written."""
     from pyro_textvae.run_folder import RunFolder
+    from pyro_textvae.run_folder.files import same_place
     from pyro_textvae.run_folder.sentence_table import sentence_table_path
 
     for run in runs:
         folder = RunFolder(run)
         files = (*folder.of_training, folder.evaluation, sentence_table_path(folder.evaluation))
-        if out.resolve() in [path.resolve() for path in files]:
+        if any(same_place(out, path) for path in files):
             raise UserError(f"--out {out} is a file of the run itself: choose another name")
     if not out.parent.is_dir():
         raise UserError(f"there is no folder {out.parent} to write {out.name} into: make it first")

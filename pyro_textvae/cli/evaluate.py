@@ -79,7 +79,9 @@ def _write_report(options: EvaluateOptions) -> None:
 
 def _check_place(options: EvaluateOptions, out: Path, of_training: Sequence[Path]) -> None:
     """Refuse a place where nothing can be written, or where the run itself is."""
-    if out.resolve() in [path.resolve() for path in of_training]:
+    from pyro_textvae.run_folder.files import same_place
+
+    if any(same_place(out, path) for path in of_training):
         raise UserError(f"--out {out} is a file of the run itself: choose another name")
     if options.out and not out.parent.is_dir():
         raise UserError(f"there is no folder {out.parent} to write {out.name} into: make it first")

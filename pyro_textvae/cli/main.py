@@ -42,7 +42,7 @@ def _status(given: list[str]) -> int:
         sys.stdout.flush()
         return status
     except UserError as error:
-        print(f"pyro-textvae: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"pyro-textvae: error: {_in_one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("pyro-textvae: stopped", file=sys.stderr)
@@ -59,6 +59,12 @@ def _status(given: list[str]) -> int:
         reason = " ".join((error.strerror or str(error)).split())
         print(f"pyro-textvae: error: {where}{reason}", file=sys.stderr)
         return 2
+
+
+def _in_one_line(text: str) -> str:
+    """The text in a line that a person reads; of a long one, such as a file's own, the ends."""
+    line = " ".join(text.split())
+    return line if len(line) <= 1200 else f"{line[:800]} ... {line[-300:]}"
 
 
 def _print_what_cannot_be_encoded_escaped() -> None:

@@ -105,6 +105,29 @@ def check_settings(config: Any) -> None:
                 condition.check(each.name, value)
 
 
+def check_argument(name: str, value: Any, kind: Any, *conditions: Condition) -> Any:
+    """Check an argument of a public function as a setting is checked; the value, as a plain one.
+
+    :param kind: its annotation; ``str`` for a path.
+    :raises UserError: with its name, its value and what it may be.
+
+    >>> import pathlib
+    >>> check_argument("path", pathlib.Path("runs"), str)
+    'runs'
+    >>> check_argument("steps", 1, int, at_least(2))
+    Traceback (most recent call last):
+    ...
+    pyro_textvae.errors.UserError: steps must be at least 2, got 1
+    """
+    value = plain(name, value)
+    if not is_of(value, kind):
+        raise wrong_type(name, repr(value)[:200], kind)
+    if value is not None:
+        for condition in conditions:
+            condition.check(name, value)
+    return value
+
+
 def plain(name: str, value: Any) -> Any:
     """The value as a file of settings can hold it: paths and devices as text, scalars as numbers.
 

@@ -102,6 +102,8 @@ def plan_batches(
     for name, value in (("seed", seed), ("epoch", epoch)):
         if not isinstance(value, int) or value < 0:
             raise UserError(f"{name}={value!r} must be a whole number of at least 0")
+    if not isinstance(shuffle, bool):
+        raise UserError(f"shuffle={shuffle!r} must be True or False")
     lengths = np.asarray(lengths)
     if not len(lengths):
         return []

@@ -127,6 +127,8 @@ def load_corpus(
         raise UserError("label_names without label_column would do nothing; give both or neither")
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise UserError(f"source {source!r} is not a name or a path; try stdlib")
+    if not isinstance(cache_dir, str | os.PathLike | None):
+        raise UserError(f"cache_dir {cache_dir!r} is not a path; leave it out for the default")
     opened = open_source(
         os.fspath(source),
         {
@@ -221,6 +223,8 @@ def _check_sizes(
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
             raise UserError(f"{name}={value!r} must be a whole number of at least {lowest}")
+    if not isinstance(truncate, bool):
+        raise UserError(f"truncate={truncate!r} must be True or False")
     if truncate and max_length is None:
         raise UserError("truncate=True needs a max_length to cut at; set max_length")
 

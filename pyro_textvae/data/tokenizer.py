@@ -78,8 +78,10 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The ids of every text as int64 arrays, without ``<eos>``.
 
-        :raises UserError: for what is not Unicode text.
+        :raises UserError: for what is not Unicode text, and for one text in place of a list.
         """
+        if isinstance(texts, str) or not isinstance(texts, Iterable):
+            raise UserError(f"encode_batch takes a list of texts, got {texts!r}")
         encodings = self._backend.encode_batch_fast(
             [prepared(text, self._kind) for text in texts], add_special_tokens=False
         )
@@ -91,6 +93,8 @@ class Tokenizer:
         :param ids: one row.
         :raises UserError: for an id outside the vocabulary.
         """
+        if not isinstance(ids, Iterable):
+            raise UserError(f"decode takes one row of ids, got {ids!r}")
         kept: list[int] = []
         for value in ids:
             try:
@@ -138,12 +142,12 @@ class Tokenizer:
 
         :raises UserError: where it cannot be written.
         """
+        path = _path(path)
         try:
-            Path(path).write_text(self._backend.to_str(pretty=True), encoding="utf-8")
-        except OSError as error:
-            raise UserError(
-                f"cannot write the tokenizer to {str(path)!r}: {error.strerror}"
-            ) from None
+            path.write_text(self._backend.to_str(pretty=True), encoding="utf-8")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"cannot write the tokenizer to {str(path)!r}: {reason}") from None
 
     @classmethod
     def load(
@@ -156,11 +160,16 @@ class Tokenizer:
             told apart by the file.
         :raises UserError: for a missing, cut or foreign file.
         """
+        path = _path(path)
         kind = load_kind(kind) if isinstance(kind, str) else kind
+        if path.exists() and not path.is_file():
+            raise UserError(f"cannot read the tokenizer {str(path)!r}: it is no file")
         try:
-            content = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8"
+            content = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            if isinstance(error, UnicodeDecodeError):
+                reason = "not UTF-8"
             raise UserError(f"cannot read the tokenizer {str(path)!r}: {reason}") from None
         try:
             backend = tokenizers.Tokenizer.from_str(content)
@@ -173,6 +182,12 @@ class Tokenizer:
             return cls(backend, kind)
         except UserError as error:
             raise UserError(f"{str(path)!r} was not written by pyro-textvae: {error}") from None
+
+
+def _path(path: str | os.PathLike[str]) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise UserError(f"a tokenizer.json is named by its path, got {path!r}")
+    return Path(path)
 
 
 def load_kind(spec: str) -> TokenizerKind:

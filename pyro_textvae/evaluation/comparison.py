@@ -11,6 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from pyro_textvae.config.checks import SEED, at_least, check_argument
 from pyro_textvae.evaluation.evidence import (
     FEWEST_SETTLED,
     USUAL_SHARE,
@@ -173,8 +174,8 @@ def compare(
     :raises ValueError: when the sentences are not the same, are fewer than 2, have no finite
         estimate or, being scored by one draw, no standard error.
     """
-    if num_resamples < FEWEST_RESAMPLES:
-        raise ValueError(f"num_resamples must be at least {FEWEST_RESAMPLES}, got {num_resamples}")
+    num_resamples = check_argument("num_resamples", num_resamples, int, at_least(FEWEST_RESAMPLES))
+    seed = check_argument("seed", seed, int, SEED)
     _check_same_sentences(a, b)
     _check_known("a", a)
     _check_known("b", b)

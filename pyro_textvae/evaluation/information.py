@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyro_textvae.config.checks import at_least, check_argument
 from pyro_textvae.evaluation.latents.elbo_surgery import ElboSurgery, elbo_surgery
 from pyro_textvae.evaluation.latents.split_latents import SplitLatents, SplitSite
 from pyro_textvae.infer.running import evaluation_mode
@@ -178,8 +179,8 @@ def information(
     :raises ValueError: without a batch, for ``num_draws`` below 1, or when model and guide do not
         have the same latent sites.
     """
-    if num_draws is not None and num_draws < 1:
-        raise ValueError(f"num_draws must be at least 1, got {num_draws}")
+    num_draws = check_argument("num_draws", num_draws, int | None, at_least(1))
+    costly_pairs = check_argument("costly_pairs", costly_pairs, int, at_least(0))
     with evaluation_mode(model, guide, seed):
         latents = SplitLatents(model, guide, batches)
         count = latents.num_sentences

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from pyro_textvae.config.checks import POSITIVE, SEED, at_least, check_argument
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.evaluation.families import GaussianFamily
 from pyro_textvae.evaluation.importance.partial_results import partial_results
@@ -30,7 +31,7 @@ from pyro_textvae.evaluation.sentences import (
     sentence_key,
     single_sentences,
 )
-from pyro_textvae.infer.batches import check_batch, check_batches
+from pyro_textvae.infer.batches import check_batches, check_text
 from pyro_textvae.infer.running import device_of, evaluation_mode
 from pyro_textvae.processes import gather, rank_and_size
 
@@ -95,12 +96,15 @@ def log_likelihood(
         ``quasi_random`` with a posterior that is not Gaussian, or more than one draw from a
         posterior that is a point.
     """
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    if most_rounds < 1:
-        raise ValueError(f"most_rounds must be at least 1, got {most_rounds}")
-    if target_standard_error is not None and not target_standard_error > 0:
-        raise ValueError(f"target_standard_error must be positive, got {target_standard_error}")
+    num_samples = check_argument("num_samples", num_samples, int, at_least(1))
+    seed = check_argument("seed", seed, int, SEED)
+    check_argument("quasi_random", quasi_random, bool)
+    target_standard_error = check_argument(
+        "target_standard_error", target_standard_error, float | None, POSITIVE
+    )
+    most_rounds = check_argument("most_rounds", most_rounds, int, at_least(1))
+    max_tokens = check_argument("max_tokens", max_tokens, int | None, at_least(1))
+    partial = check_argument("partial", partial, str | None)
     check_batches(batches)
     _check_precision(model)
     notes = []
@@ -136,7 +140,7 @@ def log_likelihood(
         ) as bar,
     ):
         for number, batch in enumerate(bar):
-            check_batch(batch, TOKENS)
+            check_text(batch)
             if number == 0:
                 first = Posteriors(model, guide, batch, seed)
                 exact = not first.names

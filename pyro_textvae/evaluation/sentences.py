@@ -12,8 +12,7 @@ from torch import Tensor
 
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.distributions import sentence_mask
-from pyro_textvae.infer.batches import check_batch, check_batches
-from pyro_textvae.infer.running import Fields, text_fields_of
+from pyro_textvae.infer.batches import Fields, check_batches, check_text, text_fields_of
 from pyro_textvae.special_tokens import PAD
 
 
@@ -122,7 +121,7 @@ def sentences_in_corpus_order(batches: Iterable[Mapping[str, Tensor]]) -> list[F
     indices: list[int] = []
     check_batches(batches)
     for batch in batches:
-        check_batch(batch, TOKENS)
+        check_text(batch)
         sentences += single_sentences(batch)
         places = getattr(batch, "indices", None)
         if places is not None:

@@ -11,6 +11,7 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
+from pyro_textvae.config.checks import at_least, check_argument
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.distributions.independent_blocks import IndependentBlocks
 from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere, unit_vector
@@ -18,6 +19,7 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.latents.posterior_means import posterior_mean
 from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.generation.sampling import data_dim, sample
+from pyro_textvae.infer.batches import check_batch, check_text
 from pyro_textvae.infer.running import device_of, evaluation_mode, to_device
 from pyro_textvae.infer.simulate import fields_of, size_of
 from pyro_textvae.infer.sites import latent_sites
@@ -135,12 +137,13 @@ def interpolate(
         condition of another number of rows.
     :raises UserError: as :func:`encode` and :func:`sample`.
     """
-    if steps < 2:
-        raise ValueError(f"steps must be at least 2, got {steps}")
+    steps = check_argument("steps", steps, int, at_least(2))
+    check_text(ends)
     if len(ends[TOKENS]) != 2:
         raise ValueError(f"interpolation needs two sentences, got {len(ends[TOKENS])}")
     if condition is None:
         condition = {name: value[:1] for name, value in ends.items()}
+    check_batch(condition)
     if size_of(condition) not in (1, steps):
         raise ValueError(
             f"the condition must have 1 row or {steps}, one for each step, got {size_of(condition)}"

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from pyro_textvae import zoo
+from pyro_textvae.config.checks import check_argument
 from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.errors import UserError
 from pyro_textvae.special_tokens import FIRST_EMITTED, UNK
@@ -72,7 +73,7 @@ def build_method(
     """
     if isinstance(method, DecodingMethod):
         return method
-    options = options or {}
+    options = check_argument("options", options or {}, dict)
     cls = zoo.load("methods", method)
     accepted = list(inspect.signature(cls).parameters)
     for name in options:

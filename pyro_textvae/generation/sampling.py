@@ -13,13 +13,14 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Independent
 
+from pyro_textvae.config.checks import SEED, check_argument
 from pyro_textvae.contract import DATA_PLATE, TEXT_SITE
 from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.sentences import seed_of
 from pyro_textvae.generation.method import DecodingMethod, build_method
-from pyro_textvae.infer.batches import check_batch
-from pyro_textvae.infer.running import Fields, evaluation_mode, text_fields_of, to_device
+from pyro_textvae.infer.batches import Fields, check_batch, text_fields_of
+from pyro_textvae.infer.running import evaluation_mode, to_device
 from pyro_textvae.infer.simulate import Condition, simulate, size_of
 
 SENTENCES_AT_ONCE = 1000
@@ -120,12 +121,16 @@ def sample_in_parts(
     :raises ValueError, UserError: as :func:`sample`, when the first part is asked for.
     """
     decoding = build_method(method)
-    if not isinstance(condition, int):
+    check_argument("unknown", unknown, bool)
+    seed = check_argument("seed", seed, int, SEED)
+    if isinstance(condition, Mapping | Tensor | list):
         check_batch(condition)
+    else:
+        condition = check_argument("number of sentences", condition, int)
     size = size_of(condition)
     if size < 1:
         raise ValueError(f"number of sentences must be at least 1, got {size}")
-    given = dict(latents or {})
+    given = _checked_latents(latents or {})
     dims = _data_dims(model, condition, given, seed) if size > SENTENCES_AT_ONCE else {}
     for first in range(0, size, SENTENCES_AT_ONCE):
         rows = slice(first, min(first + SENTENCES_AT_ONCE, size))
@@ -151,6 +156,12 @@ def data_dim(site: Any) -> int:
     raise UserError(
         f"sample site {site['name']!r} is outside the plate {DATA_PLATE!r}: put it inside"
     )
+
+
+def _checked_latents(latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if not (isinstance(latents, Mapping) and all(isinstance(v, Tensor) for v in latents.values())):
+        raise UserError(f"latents map names of sites to tensors, got {latents!r}")
+    return dict(latents)
 
 
 def _draw(

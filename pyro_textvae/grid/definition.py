@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from pyro_textvae.config.checks import check_argument
 from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.config.reading import build_settings, refuse_unknown
 from pyro_textvae.config.train import TrainConfig
@@ -87,7 +88,8 @@ def read_grid(source: str | Path | Mapping[str, Any]) -> Grid:
     if isinstance(source, Mapping):
         where, content = "the grid", dict(source)
     else:
-        where, content = str(source), _read_yaml(Path(source))
+        where = check_argument("the grid", source, str)
+        content = _read_yaml(Path(where))
     refuse_unknown(content, KEYS, where)
     if not isinstance(content.get("out"), str | Path) or not str(content["out"]):
         raise UserError(f"{where} needs out: the folder of its runs, such as runs/objectives")
@@ -235,10 +237,11 @@ def _mapping(content: Mapping[str, Any], key: str, where: str) -> Mapping[str, A
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=OneOfEachLoader)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; give a YAML file") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text: write it as YAML in UTF-8") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read {path}: {reason}; give a YAML file") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" (line {mark.line + 1})" if mark else ""

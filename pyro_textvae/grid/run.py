@@ -13,9 +13,11 @@ from typing import Any
 
 import torch
 
+from pyro_textvae.config.checks import SEED, at_least, check_argument
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus, load_corpus
 from pyro_textvae.errors import UserError
+from pyro_textvae.evaluation.comparison import FEWEST_RESAMPLES
 from pyro_textvae.grid.attempt import (
     Report,
     Standing,
@@ -70,8 +72,9 @@ def run_grid(
     :raises UserError: for anything wrong that can be seen before the first run starts, and when
         another process is writing the grid.
     """
-    if jobs < 1:
-        raise UserError(f"jobs must be at least 1, got {jobs}")
+    jobs = check_argument("jobs", jobs, int, at_least(1))
+    num_resamples = check_argument("num_resamples", num_resamples, int, at_least(FEWEST_RESAMPLES))
+    seed = check_argument("seed", seed, int, SEED)
     grid = read_grid(source)
     standings = _check(grid, overwrite)
     replaced = {name for name, standing in standings.items() if standing.conflict is not None}

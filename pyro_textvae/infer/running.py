@@ -12,9 +12,9 @@ import pyro
 import torch
 from torch import Tensor, nn
 
-from pyro_textvae.contract import TEXT_FIELDS
+from pyro_textvae.config.checks import SEED, check_argument
 from pyro_textvae.errors import UserError
-from pyro_textvae.infer.batches import check_batch
+from pyro_textvae.infer.batches import Fields, check_batch, text_fields_of
 from pyro_textvae.infer.isolation import isolated
 
 
@@ -23,7 +23,10 @@ def evaluation_mode(model: nn.Module, guide: nn.Module, seed: int) -> Iterator[N
     """No dropout, no gradients, no autocast, no TF32, random numbers from ``seed``.
 
     All is undone afterwards, in Pyro's parameter store too; see :func:`isolated`.
+
+    :raises UserError: for what is no seed.
     """
+    seed = check_argument("seed", seed, int, SEED)
     with isolated(model, guide), same_random_state():
         training = [(m, m.training) for root in (model, guide) for m in root.modules()]
         try:
@@ -96,39 +99,22 @@ def device_of(module: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
-class Fields(dict[str, Tensor]):
-    """The fields of a batch, and which of them are text.
-
-    :param text_fields: names of the fields that hold ids, padded on the right.
-    """
-
-    def __init__(
-        self, fields: Mapping[str, Tensor], text_fields: tuple[str, ...] = TEXT_FIELDS
-    ) -> None:
-        super().__init__(fields)
-        self.text_fields = text_fields
-
-
-def text_fields_of(batch: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Names of the fields of ``batch`` that hold ids: its own, or ``tokens`` and ``source``."""
-    return getattr(batch, "text_fields", TEXT_FIELDS)
-
-
 def to_device(batch: Mapping[str, Tensor], module: nn.Module) -> Fields:
     """The batch on the device of the module.
 
-    :raises ValueError: for what is no batch.
+    :raises UserError: for what is no batch.
     """
     check_batch(batch)
     device = device_of(module)
     return Fields({n: value.to(device) for n, value in batch.items()}, text_fields_of(batch))
 
 
-def find_device(name: str) -> torch.device:
+def find_device(name: str | torch.device) -> torch.device:
     """The device with this name; ``auto`` is a GPU if there is one.
 
     :raises UserError: when it does not exist here.
     """
+    name = check_argument("device", name, str)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.report.blocks import Note
-from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.run_folder import RunFolder, paths_of_runs
+from pyro_textvae.run_folder.damage import is_epoch
 from pyro_textvae.run_folder.evaluated_run import (
     EvaluationError,
     doubt_about_weights,
@@ -68,10 +70,10 @@ def read_runs(paths: Sequence[str | Path]) -> list[RunRecord]:
 
     :raises UserError: when one is no run, or is given twice, or there is none.
     """
-    folders = [Path(path) for path in paths]
+    folders = paths_of_runs(paths)
     if not folders:
         raise UserError("report needs a run folder: pyro-textvae report RUN [RUN ...]")
-    places = [folder.resolve() for folder in folders]
+    places = [Path(os.path.realpath(folder)) for folder in folders]
     for folder, place in zip(folders, places, strict=True):
         if places.count(place) > 1:
             raise UserError(f"the run {folder} is given twice: give every run once")
@@ -111,7 +113,7 @@ def _read_epochs(folder: RunFolder) -> list[dict[str, Any]]:
         except ValueError:
             # A run that is still training, or was killed, may have written half a line.
             break
-        if isinstance(row, dict) and row.get("kind") == "epoch":
+        if is_epoch(row):
             rows.append(row)
     return rows
 

@@ -26,7 +26,7 @@ from pyro_textvae.report.sections.provenance import provenance
 from pyro_textvae.report.sections.summary import summary
 from pyro_textvae.report.sections.text import reconstructions, samples
 from pyro_textvae.report.sections.training import training
-from pyro_textvae.run_folder.files import write_atomically, write_text
+from pyro_textvae.run_folder.files import refuse_link, write_atomically, write_text
 
 PAGE = "report.html"
 
@@ -66,6 +66,8 @@ def write_report(
     find_device(device)
     runs = read_runs(paths)
     folder = Path(out) if out is not None else _default_folder(runs)
+    if out is None:
+        refuse_link(folder)
     for place in (folder, *folder.parents):
         if place.is_file():
             raise UserError(f"--out {folder}: {place} is a file: give the name of a folder")

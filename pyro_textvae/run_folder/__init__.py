@@ -2,6 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The folder of a run: every file in it, written whole or not at all."""
 
-from pyro_textvae.run_folder.folder import RunFolder
+from pyro_textvae.run_folder.folder import RunFolder, paths_of_runs
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "paths_of_runs"]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.run_folder import quantities
+from pyro_textvae.run_folder.damage import damaged_name
 from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.run_folder.quantities import with_current_names
 from pyro_textvae.run_folder.sentence_table import read_sentence_table, sentence_table_path
@@ -146,6 +147,11 @@ def read_evaluation(path: str | Path | RunFolder) -> dict[str, Any]:
         raise EvaluationError(f"{folder.evaluation} is damaged (not JSON)", command) from error
     if not isinstance(evaluation, dict):
         raise EvaluationError(f"{folder.evaluation} is damaged (not a JSON object)", command)
+    evaluation = with_current_names(evaluation)
+    damaged = damaged_name(evaluation)
+    if damaged is not None:
+        value = quantities.stored(evaluation, damaged)
+        raise EvaluationError(f"{folder.evaluation} is damaged ({damaged} is {value!r})", command)
     scored, present = evaluation.get("weights_sha256"), weights_hash(folder)
     if scored is not None and present is not None and scored != present:
         raise EvaluationError(
@@ -153,7 +159,7 @@ def read_evaluation(path: str | Path | RunFolder) -> dict[str, Any]:
             "further or again",
             evaluate_command(path, evaluation),
         )
-    return with_current_names(evaluation)
+    return evaluation
 
 
 def doubt_about_weights(path: str | Path | RunFolder, evaluation: Mapping[str, Any]) -> str | None:

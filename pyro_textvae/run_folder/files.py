@@ -108,6 +108,45 @@ def _failure_of_file_system(error: BaseException | None) -> str | None:
     return None
 
 
+def not_through_links(path: str, flags: int) -> int:
+    """An ``opener`` for files that are added to: in a run from elsewhere a link could lead to any.
+
+    :raises UserError: for a link, and for a pipe or a device.
+    """
+    advice = "remove it, for a run has a file of its own there"
+    try:
+        number = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if os.path.islink(path):
+            raise UserError(f"{path} is a link: {advice}") from error
+        raise
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise UserError(f"{path} is a pipe or a device: {advice}")
+    return number
+
+
+def refuse_link(folder: Path) -> None:
+    """Refuse a folder of a run's that leads elsewhere, before anything is written into it.
+
+    :raises UserError: for a link.
+    """
+    if folder.is_symlink():
+        raise UserError(
+            f"{folder} is a link, and what it leads to is not the run's: put the folder itself "
+            "there, or remove it"
+        )
+
+
+def same_place(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one place, which need not exist; links in a circle lead nowhere.
+
+    >>> same_place(Path("run/../a.json"), Path("a.json"))
+    True
+    """
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file atomically, in UTF-8."""
     write_atomically(path, lambda temporary: _put(temporary, text))

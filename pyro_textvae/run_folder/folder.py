@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 
+from pyro_textvae.config.checks import check_argument
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.run_folder.environment import describe_environment
@@ -33,6 +34,16 @@ from pyro_textvae.run_folder.one_writer import one_writer
 
 FORMAT = 1
 _BUILT_FROM = ("settings", "specs", "sizes", "tokenizer_fingerprint", "corpus_fingerprint")
+
+
+def paths_of_runs(paths: Sequence[str | Path]) -> list[Path]:
+    """The folders of several runs.
+
+    :raises UserError: for what is no list of paths.
+    """
+    if isinstance(paths, str | bytes) or not isinstance(paths, Sequence):
+        raise UserError(f"runs are given as a list of their folders, got {paths!r}")
+    return [RunFolder(path).path for path in paths]
 
 
 class RunFolder:
@@ -67,7 +78,13 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = Path(check_argument("the path of a run", path, str))
+        try:
+            os.lstat(self.path)
+        except ValueError as error:  # a null character, or none that the file system takes
+            raise UserError(f"{str(path)!r} is no path of a run: {error}") from error
+        except OSError:
+            pass
         self._name = str(path)
         self.config_yaml = self.path / "config.yaml"
         self.config_json = self.path / "config.json"
@@ -119,11 +136,24 @@ class RunFolder:
             return
         if not self.is_run():
             raise UserError(f"{self.path} is not empty and not a run: choose another --out")
+        self.check_files()
         if not overwrite:
             raise UserError(
                 f"{self.path} already holds a run: give --overwrite to replace it, "
                 f"--resume {self.path} to go on with it, or another --out"
             )
+
+    def check_files(self) -> None:
+        """Refuse to write into a run, or over it, where something is in the way of its files.
+
+        :raises UserError: for a folder in the place of a file.
+        """
+        for path in (*self._of_training_and_evaluation, self.state):
+            if path.is_dir() and not path.is_symlink():
+                raise UserError(
+                    f"{path} is a folder, where a run has a file: move it away, or choose another "
+                    "--out"
+                )
 
     def _holds_anything(self) -> bool:
         """Whether more is in the folder than a killed process left on its way."""
@@ -218,9 +248,14 @@ class RunFolder:
                 # What it leads to is not the run's.
                 path.unlink()
             shutil.rmtree(path, ignore_errors=True)
-        partial = self.path.glob("evaluation.partial.*")
-        for path in (*self.of_training, self.evaluation, self.sentences, *partial):
+        for path in self._of_training_and_evaluation:
             path.unlink(missing_ok=True)
+
+    @property
+    def _of_training_and_evaluation(self) -> list[Path]:
+        """All files that a new run replaces, those of unfinished evaluations too."""
+        partial = self.path.glob("evaluation.partial.*")
+        return [*self.of_training, self.evaluation, self.sentences, *partial]
 
     def is_run(self) -> bool:
         """Whether ``train`` made this folder."""

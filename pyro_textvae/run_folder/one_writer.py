@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from pyro_textvae.errors import UserError
-from pyro_textvae.run_folder.files import is_running
+from pyro_textvae.run_folder.files import is_running, not_through_links
 
 _HELD = (errno.EAGAIN, errno.EACCES)
 
@@ -41,7 +41,7 @@ def one_writer(path: Path, what: str) -> Iterator[None]:
 
 def _take(path: Path, what: str) -> TextIO:
     while True:
-        file = open(path, "a+", encoding="utf-8")
+        file = open(path, "a+", encoding="utf-8", opener=not_through_links)
         try:
             file.seek(0)
             pid, host = _owner(file.read())

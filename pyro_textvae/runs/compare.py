@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation import Comparison, compare
 from pyro_textvae.evaluation.comparison import LEVEL
+from pyro_textvae.run_folder import paths_of_runs
 from pyro_textvae.run_folder.environment import describe_environment
 from pyro_textvae.run_folder.evaluated_run import (
     SAME,
@@ -38,15 +40,16 @@ def compare_runs(
     :raises UserError: when a run is not evaluated, its files are damaged, it has other weights than
         were evaluated, or the runs were not evaluated on the same sentences.
     """
-    if len(paths) < 2:
+    folders = paths_of_runs(paths)
+    if len(folders) < 2:
         raise UserError(
-            f"compare needs at least two runs, got {len(paths)}: pyro-textvae compare RUN RUN"
+            f"compare needs at least two runs, got {len(folders)}: pyro-textvae compare RUN RUN"
         )
-    places = [Path(path).resolve() for path in paths]
-    for path, place in zip(paths, places, strict=True):
+    places = [os.path.realpath(folder) for folder in folders]
+    for path, place in zip(folders, places, strict=True):
         if places.count(place) > 1:
             raise UserError(f"the run {path} is given twice: give every run once")
-    runs = _read(paths)
+    runs = _read(folders)
     for run in runs[1:]:
         check_same_sentences(runs[0], run)
     all_pairs = combinations(range(len(runs)), 2)
@@ -62,15 +65,15 @@ def compare_runs(
     }
 
 
-def _read(paths: Sequence[str | Path]) -> list[EvaluatedRun]:
+def _read(folders: Sequence[Path]) -> list[EvaluatedRun]:
     """The last evaluation of each run.
 
     :raises UserError: with all that have none which is fit to be compared.
     """
     runs, reasons = [], []
-    for path in paths:
+    for folder in folders:
         try:
-            runs.append(read_evaluated_run(Path(path)))
+            runs.append(read_evaluated_run(folder))
         except EvaluationError as error:
             reasons.append(str(error))
     if reasons:

@@ -17,6 +17,7 @@ from pyro_textvae.data.records import SPLITS
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device, require_gradients
 from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.run_folder.files import refuse_link
 from pyro_textvae.runs.build import Built, Pair, build, build_pair, sizes_of
 from pyro_textvae.runs.code import remember
 from pyro_textvae.runs.load import StoredRun, load_corpus_of, load_run_corpus, read_run
@@ -110,6 +111,8 @@ def resume(
     folder = RunFolder.of(path)
     if not folder.is_run():
         folder.read_config()
+    folder.check_files()
+    refuse_link(folder.state.parent)
     with folder.writing():
         return _resume(folder, epochs, device, trust_code, report)
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from pyro_textvae.errors import UserError
-from pyro_textvae.run_folder.files import named_failures
+from pyro_textvae.run_folder.files import named_failures, not_through_links
 
 
 class MetricsFile:
@@ -26,7 +26,10 @@ class MetricsFile:
 
         :raises UserError: where the disk is full or does not let itself be written.
         """
-        with named_failures(self.path), open(self.path, "a", encoding="utf-8") as file:
+        with (
+            named_failures(self.path),
+            open(self.path, "a", encoding="utf-8", opener=not_through_links) as file,
+        ):
             file.write(json.dumps(values) + "\n")
 
     def state_dict(self) -> dict[str, Any]:
@@ -40,6 +43,9 @@ class MetricsFile:
         """
         size = state["size"]
         lines = b""
+        if self.path.is_symlink():
+            # What it leads to would be cut and added to, and is not the run's.
+            raise UserError(f"{self.path} is a link: put the file itself there")
         if self.path.is_file():
             with open(self.path, "rb") as file:
                 lines = file.read(size)

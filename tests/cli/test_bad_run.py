@@ -230,3 +230,32 @@ def test_relative_path_of_the_text_from_another_folder(
     check_refused(message, *command, run_copy)
     monkeypatch.chdir(corpus.parent)
     assert len(load_run_corpus(RunFolder(run_copy)).train) == 32
+
+
+def test_overwrite_where_a_file_of_the_run_is_a_folder(check_refused, train, run_copy):
+    """Nothing of the old run is removed: it was half gone when the folder was come to."""
+    (run_copy / "evaluation.json").mkdir()
+    (run_copy / "evaluation.json" / "notes.txt").write_text("a person's")
+    check_refused(
+        r"copy/evaluation\.json is a folder, where a run has a file: move it away",
+        *(*train, "--out", run_copy, "--overwrite"),
+    )
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "metrics.jsonl", "state/last.pt"])
+def test_resume_where_a_file_of_the_run_is_a_folder(check_refused, run_copy, name):
+    """Metrics were added, and settings changed, before the folder was come to."""
+    (run_copy / name).unlink()
+    (run_copy / name).mkdir()
+    message = rf"copy/{name} is a folder, where a run has a file: move it away"
+    check_refused(message, "train", "--resume", run_copy, "--epochs", "2")
+
+
+@pytest.mark.parametrize("command", [["evaluate"], ["compare", "other"], ["report"]])
+def test_links_in_a_circle(check_refused, run_copy, command):
+    for name in ("tokenizer.json", "evaluation.json", "config.json"):
+        (run_copy / name).unlink(missing_ok=True)
+        (run_copy / name).symlink_to(name)
+    check_refused(r"copy was stopped before its training began|is not a run", *command, run_copy)
+    os.symlink("circle", "circle")
+    check_refused(r"is not a run", *command, "circle")

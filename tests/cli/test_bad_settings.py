@@ -157,6 +157,20 @@ def test_cuda_without_a_gpu(check_refused, run, command):
         ("kl_weight: .inf\n", r"kl_weight must be .*, got inf"),
         ("kl_weight: .nan\n", r"kl_weight must be .*, got nan"),
         ("learning_rate: .inf\n", r"learning_rate must be .*, got inf"),
+        (
+            f"epochs: {'9' * 5000}\n",
+            r"\(line 1\): the value cannot be read: '9{40}\.\.\. of 5000 characters'",
+        ),
+        (
+            "data: toy\nseed: !!int 'x'\n",
+            r"\(line 2\): the value cannot be read: 'x' is no value of its type",
+        ),
+        (
+            "seed: !!timestamp x\n",
+            r"\(line 1\): the value cannot be read: 'x' is no value of its type",
+        ),
+        (f"options: {'[' * 300}\n", r"settings\.yaml is not YAML \(line 1\): write one"),
+        ("options: &a {a: *a}\n", r"settings\.yaml is not YAML \(line 1\): write one"),
     ],
 )
 def test_bad_configuration_file(check_refused, train, tmp_path, text, message):
@@ -178,6 +192,18 @@ def test_configuration_of_another_command(check_refused, run):
         r"sample has no setting 'data', which \S+config\.yaml gives",
         *("sample", run, "--config", run / "config.yaml"),
     )
+
+
+def test_a_long_value_is_shortened(check_refused, cli, train):
+    for flags in (
+        ("--epochs", "9" * 5000),
+        ("--options.x", "[" * 5000),
+        ("--tokenizer", "x" * 5000),
+    ):
+        status, _, err = cli(*train, *flags)
+        assert status == 2
+        assert len(err) < 1300
+        assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

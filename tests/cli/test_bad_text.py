@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Text that cannot be trained on or evaluated: refused in one line, and nothing is written."""
 
+import os
 import shutil
 
 import pytest
@@ -56,6 +57,14 @@ def test_bad_file(check_refused, train, tmp_path, content, message):
 )
 def test_unknown_corpus(check_refused, train, data, message):
     check_refused(message, *train, "--data", data)
+
+
+def test_pipe_in_place_of_a_file(check_refused, train, tmp_path):
+    """Its text could be read once alone, and waiting for it would have no end."""
+    os.mkfifo(tmp_path / "text.txt")
+    check_refused(
+        r"text\.txt' is no file but a pipe or a device, .*; copy", *train, "--data=text.txt"
+    )
 
 
 @pytest.mark.parametrize("split", ["train", "valid", "test"])

@@ -18,6 +18,7 @@ import torch
 from pyro_textvae import load_run
 from pyro_textvae.errors import UserError
 from pyro_textvae.runs.code import UntrustedCodeError
+from tests.cli.conftest import contents
 
 READERS = [
     ["evaluate"],
@@ -310,3 +311,34 @@ def test_objectives_of_pyro_need_no_trust(succeeds, train, new, tmp_path):
     succeeds(*train, "--objective", "pyro.infer:Trace_ELBO", "--kl-schedule", "constant")
     moved = shutil.copytree(new, tmp_path / "moved")
     succeeds("train", "--epochs", "2", "--resume", moved)
+
+
+@pytest.mark.parametrize("name", ["writer.lock", "metrics.jsonl", "timing.jsonl"])
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_is_added_to_is_no_link_out_of_the_run(check_refused, run_copy, tmp_path, name, kind):
+    """The file that a lock led to was emptied, that of the metrics cut and added to."""
+    (run_copy / name).unlink(missing_ok=True)
+    letter = tmp_path / "letter.txt"
+    letter.write_text("of somebody else\n" * 1000)
+    if kind == "link":
+        (run_copy / name).symlink_to(letter)
+    else:
+        os.mkfifo(run_copy / name)
+    before = letter.read_bytes()
+    message = rf"{name} is (a link|a pipe or a device|damaged)"
+    check_refused(message, "train", "--resume", run_copy, "--epochs", "2")
+    assert letter.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [("state", ["train", "--epochs", "2", "--resume"]), ("report", ["report"])]
+)
+def test_folders_that_are_written_are_no_links(check_refused, run_copy, tmp_path, name, command):
+    """Files of the same names in the folder that it led to were replaced."""
+    other = Path(shutil.copytree(run_copy / "state", tmp_path / "other"))
+    (other / "report.html").write_text("of somebody else")
+    shutil.rmtree(run_copy / name, ignore_errors=True)
+    (run_copy / name).symlink_to(other)
+    before = contents(other)
+    check_refused(rf"copy/{name} is a link, and what it leads to is not", *command, run_copy)
+    assert contents(other) == before

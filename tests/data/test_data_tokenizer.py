@@ -176,3 +176,30 @@ def test_loading_what_is_not_ours(tmp_path):
         Tokenizer.load(path)
     with pytest.raises(UserError, match="cannot write the tokenizer"):
         TRAINED["word"].save(tmp_path / "nowhere" / "tokenizer.json")
+
+
+def test_a_word_that_takes_bpe_too_long_is_refused():
+    """The cost of learning merges grows with the square of a word: 300,000 letters took minutes."""
+    texts = ["the cat sat", "w" * 10_001]
+    with pytest.raises(
+        UserError, match=r"a word has 10,001 characters .*at most 10,000; put spaces"
+    ):
+        train_tokenizer(texts, "bpe")
+    assert train_tokenizer(["the " * 5000], "bpe").encode("the")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda t: t.encode_batch("the cat"), "takes a list of texts, got 'the cat'"),
+        (lambda t: t.encode_batch(3), "takes a list of texts, got 3"),
+        (lambda t: t.decode(3), "takes one row of ids, got 3"),
+        (lambda t: t.save(3), "named by its path, got 3"),
+        (lambda t: Tokenizer.load([]), r"named by its path, got \[\]"),
+        (lambda t: Tokenizer.load("\ud800"), "cannot read the tokenizer"),
+        (lambda t: t.save("a\0b"), "cannot write the tokenizer"),
+    ],
+)
+def test_arguments_of_another_type(call, message):
+    with pytest.raises(UserError, match=message):
+        call(train_tokenizer(["the cat"], "word"))

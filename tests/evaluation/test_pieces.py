@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pyro_textvae.evaluation.importance.pieces import alike_in_length
-from pyro_textvae.infer.running import Fields
+from pyro_textvae.infer.batches import Fields
 
 TOKENS = torch.tensor([[4, 5, 6, 2], [2, 0, 0, 0], [6, 2, 0, 0], [5, 4, 2, 0], [2, 0, 0, 0]])
 Z = {"z": torch.zeros(3, 5, 7)}

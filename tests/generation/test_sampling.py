@@ -7,7 +7,7 @@ import torch
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import sample, sample_in_parts, sampling
-from pyro_textvae.infer.running import Fields
+from pyro_textvae.infer.batches import Fields
 from tests.conftest import VOCAB_SIZE
 from tests.generation.programs import ConditionalModel, Conversation
 

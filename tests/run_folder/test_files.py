@@ -14,7 +14,7 @@ import torch
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.run_folder import RunFolder
-from pyro_textvae.run_folder.files import write_text
+from pyro_textvae.run_folder.files import not_through_links, write_text
 
 
 @pytest.fixture
@@ -128,3 +128,18 @@ def test_folder_that_holds_only_what_a_killed_process_left_is_free(tmp_path, dea
     (tmp_path / f"unfinished-{dead_pid}-config.yaml").write_text("epo")
     folder.create({"epochs": 1}, overwrite=False)
     assert folder.is_run()
+
+
+def test_files_that_are_added_to_are_opened_without_links(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    for _ in range(2):
+        with open(path, "a", opener=not_through_links) as file:
+            file.write("a")
+    assert path.read_text() == "aa"
+    (tmp_path / "link").symlink_to(path)
+    os.mkfifo(tmp_path / "pipe")
+    for name, what in (("link", "link"), ("pipe", "pipe or a device")):
+        with pytest.raises(UserError, match=f"{name} is a {what}: remove it"):
+            open(tmp_path / name, "a+", opener=not_through_links)
+    with pytest.raises(FileNotFoundError):
+        open(tmp_path / "no" / "such", "a", opener=not_through_links)

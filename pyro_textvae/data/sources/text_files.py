@@ -323,6 +323,11 @@ def _files(path: Path, file_split: SplitName | None) -> dict[Path, SplitName | N
             f"no such corpus: {str(path)!r}; {hint} {others}, a folder with train, valid and test "
             "files, one .txt, .tsv or .jsonl file, or a source of your own as file.py:Class"
         )
+    if not path.is_file():
+        raise UserError(
+            f"{str(path)!r} is no file but a pipe or a device, which cannot be read twice; copy "
+            "what it gives into a file"
+        )
     if path.suffix not in SUFFIXES:
         raise UserError(f"{str(path)!r} is not a .txt, .tsv or .jsonl file; rename or convert it")
     return {path: file_split}

@@ -14,10 +14,13 @@ from tokenizers.models import BPE, Model
 from tokenizers.trainers import BpeTrainer
 
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
+from pyro_textvae.errors import UserError
 from pyro_textvae.special_tokens import SPECIAL_TOKENS
 
 DEFAULT_SIZE = 8000
 NUM_BYTES = 256
+LONGEST_WORD = 10_000
+"""In characters, of the text that merges are learned from: their cost grows with its square."""
 
 
 class ByteLevelBPETokenizer(TokenizerKind):
@@ -60,6 +63,7 @@ class ByteLevelBPETokenizer(TokenizerKind):
         :param texts: prepared texts, in lists, which are read once.
         :param min_count: the least frequency of a merge.
         :param vocab_size: most entries, the four specials included; 8000 by default.
+        :raises UserError: for a word of more than :data:`LONGEST_WORD` characters.
         """
         trained = self.pipeline(self.empty_model())
         trainer = BpeTrainer(
@@ -69,9 +73,23 @@ class ByteLevelBPETokenizer(TokenizerKind):
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        trained.train_from_iterator(texts, trainer)
+        trained.train_from_iterator(map(_without_long_words, texts), trainer)
         # The trainer makes the specials "added tokens", which are matched inside text: take that
         # off.
         content = json.loads(trained.to_str())
         content["added_tokens"] = []
         return tokenizers.Tokenizer.from_str(json.dumps(content))
+
+
+def _without_long_words(texts: list[str]) -> list[str]:
+    """The texts, in none of which is a word that takes too long."""
+    for text in texts:
+        if len(text) <= LONGEST_WORD:
+            continue
+        word = max(text.split(), key=len, default="")
+        if len(word) > LONGEST_WORD:
+            raise UserError(
+                f"a word has {len(word):,} characters ({word[:20]!r}...), and bpe learns from words"
+                f" of at most {LONGEST_WORD:,}; put spaces between words, or leave that line out"
+            )
+    return texts

@@ -17,8 +17,9 @@ from pyro_textvae.contract import TEXT_SITE, TOKENS
 from pyro_textvae.evaluation.annealing.path import AnnealingSettings
 from pyro_textvae.evaluation.annealing.sentences import AnnealedSentences, in_order
 from pyro_textvae.evaluation.sentences import batch_of, seed_of, single_sentences
+from pyro_textvae.infer.batches import Fields, text_fields_of
 from pyro_textvae.infer.plates import SitePlates
-from pyro_textvae.infer.running import Fields, evaluation_mode, text_fields_of, to_device
+from pyro_textvae.infer.running import evaluation_mode, to_device
 from pyro_textvae.infer.simulate import Condition, simulate, takes_condition
 
 NOTEWORTHY_ERRORS = 3.0

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from pyro_textvae.processes import rank_and_size
+from pyro_textvae.run_folder.files import not_through_links
 from pyro_textvae.run_folder.one_writer import one_writer
 
 
@@ -39,9 +40,10 @@ class PartialResults:
         for file in self._files():
             self._rows |= self._read(file)
         if not self._read_header(self._own):
-            self._own.write_text(json.dumps({"identity": identity}) + "\n", encoding="utf-8")
+            with open(self._own, "w", encoding="utf-8", opener=not_through_links) as own:
+                own.write(json.dumps({"identity": identity}) + "\n")
         elif not self._own.read_bytes().endswith(b"\n"):
-            with open(self._own, "a", encoding="utf-8") as own:
+            with open(self._own, "a", encoding="utf-8", opener=not_through_links) as own:
                 own.write("\n")
 
     def columns(self, keys: Sequence[int]) -> dict[str, Tensor] | None:
@@ -67,7 +69,7 @@ class PartialResults:
             )
             for row, key in enumerate(keys)
         ]
-        with open(self._own, "a", encoding="utf-8") as file:
+        with open(self._own, "a", encoding="utf-8", opener=not_through_links) as file:
             file.write("".join(f"{line}\n" for line in lines))
 
     def _files(self) -> list[Path]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_textvae.contract import TOKENS
-from pyro_textvae.infer.running import Fields, text_fields_of
+from pyro_textvae.infer.batches import Fields, text_fields_of
 from pyro_textvae.special_tokens import PAD
 
 

@@ -22,7 +22,7 @@ from pyro_textvae.evaluation.latents.posterior_means import (
     means_of,
     means_over_draws,
 )
-from pyro_textvae.infer.batches import check_batch, check_batches
+from pyro_textvae.infer.batches import check_batches, check_text
 from pyro_textvae.infer.plates import Plates, frames_in_data
 from pyro_textvae.infer.running import to_device
 from pyro_textvae.infer.simulate import fields_of
@@ -45,11 +45,11 @@ class SplitLatents:
     def __init__(
         self, model: nn.Module, guide: nn.Module, batches: Iterable[Mapping[str, Tensor]]
     ) -> None:
+        check_batches(batches)
         self.num_sentences = 0
         self.sites: dict[str, SplitSite] = {}
-        check_batches(batches)
         for batch in batches:
-            check_batch(batch, TOKENS)
+            check_text(batch)
             batch = to_device(batch, model)
             self.num_sentences += len(batch[TOKENS])
             guide_trace = poutine.trace(guide).get_trace(**fields_of(guide, batch))
