@@ -33,6 +33,15 @@ def test_all_sentences_of_one_length_are_one_group():
     assert group.per_token_error == pytest.approx(group.nll_error / 7)
 
 
+def test_a_group_for_each_length_where_there_is_room():
+    bins = length_bins(torch.tensor([4, 2, 3]), torch.tensor([8.0, 2.0, 6.0]), 3)
+    assert [(group.shortest, group.longest, group.nll) for group in bins] == [
+        (2, 2, 2.0),
+        (3, 3, 6.0),
+        (4, 4, 8.0),
+    ]
+
+
 def test_nats_in_proportion_to_length_have_no_error_per_token():
     tokens = torch.arange(3, 23)
     (group,) = length_bins(tokens, 4.5 * tokens, 1)

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import matplotlib
 import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from pyro_textvae.report.blocks import Note, RunTitle, Section, Table, Verbatim
 from pyro_textvae.report.canvas import draw, drawable
@@ -109,6 +110,18 @@ def test_longer_sentences_are_lighter(record):
         point_map.colours[0],
         point_map.colours[-1],
     )
+
+
+def test_panels_of_the_latent_space_are_titled(record, monkeypatch):
+    titles = []
+    monkeypatch.setattr(
+        *(FigureCanvasAgg, "print_png"),
+        lambda canvas, stream: titles.extend(a.get_title("left") for a in canvas.figure.axes[:2]),
+    )
+    (point_map,) = latent_space([record()], {1: decoded(tuple("abcdefg"))}, 0).blocks
+    shown = [panel.title.partition("; the frame")[0] for panel in point_map.panels]
+    assert titles == shown
+    assert len(set(titles)) == 2
 
 
 def test_collapsed_posterior_has_nothing_to_project(record):

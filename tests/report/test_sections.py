@@ -261,3 +261,14 @@ def test_provenance_names_commands_commits_seeds_and_versions(record):
     assert rows["corpus fingerprint"] == ("0123456789abcdef",) * 2
     assert ("learning_rate", str(record().config["settings"]["learning_rate"])) in settings.rows
     assert own.rows[0][1] == "pyro-textvae report runs/run --seed 11"
+
+
+def test_provenance_of_a_run_that_was_not_evaluated(record):
+    assert cells(provenance([record(evaluation=None)], 0))["command"][1] == "–"
+
+
+def test_summary_of_runs_on_several_texts_says_which_is_whose(record):
+    other = record(2, "other", evaluation=EVALUATION | {"data": "elsewhere"})
+    table = only(summary([record(), other]), Table)
+    assert table.rows[0] == ("text", "test split of grammar", "test split of elsewhere")
+    assert table.headings[0] == ""
