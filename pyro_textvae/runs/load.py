@@ -83,17 +83,20 @@ class StoredRun:
     def text_config(self) -> TrainConfig:
         """The settings of its corpus, which is as the run's own tokenizer encodes it.
 
-        The normal form of Unicode is that of its tokenizer.json, whatever is the default today; of
-        a run from before there were quotes around cells, every quote is a character.
+        Of a run from before there was the setting, the normal form of Unicode is that of its
+        tokenizer.json, and every quote is a character.
 
         :raises UserError: for a source or a tokenizer that may not be executed.
         """
         self._check({"tokenizer": self._tokenizer, "data": ("sources", self.config.data)})
-        config = self.config
-        if "quotes" not in self.contents["settings"] and _reads_tsv(config.data):
-            config = replace(config, quotes="literal")
-        form = load_tokenizer(self).unicode_form
-        return replace(config, tokenizer=self._tokenizer[1], unicode_form=form)
+        settings, changes = self.contents["settings"], dict[str, Any]()
+        if self._tokenizer[1] != self.config.tokenizer:
+            changes["tokenizer"] = self._tokenizer[1]
+        if "unicode_form" not in settings:
+            changes["unicode_form"] = load_tokenizer(self).unicode_form
+        if "quotes" not in settings and _reads_tsv(self.config.data):
+            changes["quotes"] = "literal"
+        return replace(self.config, **changes) if changes else self.config
 
     @property
     def training_config(self) -> TrainConfig:
