@@ -106,6 +106,7 @@ def test_longer_sentences_are_lighter(record):
     light = [sum(bytes.fromhex(colour[1:])) for colour in point_map.colours]
     assert light == sorted(light)
     assert point_map.scale_ends == ("2 tokens", "8")
+    assert len(set(point_map.scale_colours)) == len(point_map.scale_colours)
     assert (point_map.scale_colours[0], point_map.scale_colours[-1]) == (
         point_map.colours[0],
         point_map.colours[-1],
