@@ -13,7 +13,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from pyro_textvae.config.checks import SEED, check_argument
+from pyro_textvae.config.checks import SEED, at_least, check_argument
 from pyro_textvae.contract import DATA_PLATE, TEXT_SITE
 from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.errors import UserError
@@ -84,9 +84,8 @@ def sample(
     :param unknown: whether ``<unk>`` may be generated. Without it every token is chosen among the
         others: no longer the model's own distribution, but easier to read.
     :param latents: values of latent sites, ``(N, ...)``; the others come from the prior.
-    :raises ValueError: for fewer than one sentence.
-    :raises UserError: for an unknown method, a condition without a field that the model needs,
-        latents that the model does not have, and where the method or ``unknown=False`` cannot be
+    :raises UserError: for fewer than one sentence, an unknown method, a condition without a field
+        that the model needs, latents that the model does not have, and where the method or ``unknown=False`` cannot be
         honoured, for the text is no :class:`AutoregressiveCategorical`.
     """
     parts = sample_in_parts(
@@ -118,7 +117,7 @@ def sample_in_parts(
     [1000, 1000, 100]
 
     :param condition, method, seed, unknown, latents: as in :func:`sample`.
-    :raises ValueError, UserError: as :func:`sample`, when the first part is asked for.
+    :raises UserError: as :func:`sample`, when the first part is asked for.
     """
     decoding = build_method(method)
     check_argument("unknown", unknown, bool)
@@ -127,9 +126,7 @@ def sample_in_parts(
         check_batch(condition)
     else:
         condition = check_argument("number of sentences", condition, int)
-    size = size_of(condition)
-    if size < 1:
-        raise ValueError(f"number of sentences must be at least 1, got {size}")
+    size = check_argument("number of sentences", size_of(condition), int, at_least(1))
     given = _checked_latents(latents or {})
     dims = _data_dims(model, condition, given, seed) if size > SENTENCES_AT_ONCE else {}
     for first in range(0, size, SENTENCES_AT_ONCE):

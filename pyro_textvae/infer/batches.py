@@ -46,8 +46,6 @@ def check_batch(batch: Any) -> None:
     """
     if not isinstance(batch, Mapping):
         raise UserError(f"a batch is a dict of tensors such as {_EXAMPLE}, got {_kind(batch)}")
-    if not batch:
-        raise UserError(f"a batch is a dict of tensors such as {_EXAMPLE}, got one without fields")
     for name, field in batch.items():
         if not isinstance(name, str):
             raise UserError(f"fields of a batch are named by text, got {name!r}")
@@ -59,7 +57,8 @@ def check_batch(batch: Any) -> None:
                 f"field {name!r} of a batch must have a row for each sentence, got shape {shape} "
                 f"on {field.device}"
             )
-        if name not in text_fields_of(batch):
+        # A program may be of numbers in place of ids, which networks with a vocabulary refuse.
+        if name not in text_fields_of(batch) or field.is_floating_point():
             continue
         if len(shape) < 2 or 0 in shape[1:] or field.dtype not in (torch.int64, torch.int32):
             raise UserError(
@@ -78,7 +77,7 @@ def check_text(batch: Any) -> None:
     """
     check_batch(batch)
     if TOKENS not in batch:
-        raise UserError(f"the batch has no field {TOKENS!r}: it has {', '.join(batch)}")
+        raise UserError(f"the batch has no field {TOKENS!r}: it has {', '.join(batch) or 'none'}")
     if not len(batch[TOKENS]):
         raise UserError("a batch must have at least 1 sentence, got 0")
 

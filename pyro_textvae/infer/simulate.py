@@ -92,10 +92,10 @@ def takes_condition(program: Any, condition: Condition) -> bool:
 
 
 def size_of(condition: Condition) -> int:
-    """The number of sentences to generate on a condition."""
+    """The number of sentences to generate on a condition; 0 where it has no field."""
     if isinstance(condition, int):
         return condition
-    return len(next(iter(condition.values())))
+    return len(next(iter(condition.values()), ()))
 
 
 def _required(program: Any) -> list[str]:

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from pyro_textvae.distributions import sentence_mask
+from pyro_textvae.errors import UserError
 from pyro_textvae.nn.checks import check_sizes
 
 
@@ -76,7 +78,12 @@ class EmbeddingEncoder(Encoder):
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Features ``(N, output_dim)`` of right-padded ``tokens`` ``(N, T)``."""
+        """Features ``(N, output_dim)`` of right-padded ``tokens`` ``(N, T)``.
+
+        :raises UserError: for what are no ids.
+        """
+        if tokens.dtype not in (torch.int64, torch.int32):
+            raise UserError(f"an encoder takes ids, int64 (N, T), got {tokens.dtype}")
         return self.encode_embeddings(self.embedding(tokens), sentence_mask(tokens))
 
     @abstractmethod

@@ -27,7 +27,7 @@ def main() -> int:
     options = parser.parse_args()
     started = time.monotonic()
     numbers = range(options.first, options.cases) if options.only is None else [options.only]
-    # A home and a cache of their own; one thread, which a fork keeps.
+    # A home, a cache and temporary files of their own; one thread, which a fork keeps.
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         folder = Path(name).resolve()
         _set_environment(folder)
@@ -40,7 +40,12 @@ def main() -> int:
                 row = {"case": number, "kind": kind, "what": words, "faults": said}
                 print(json.dumps(row, ensure_ascii=True), flush=True)
         if options.only is not None:
-            shutil.copytree(folder, kept := tempfile.mkdtemp(), symlinks=True, dirs_exist_ok=True)
+            shutil.copytree(
+                folder,
+                kept := tempfile.mkdtemp(dir=folder.parent),
+                symlinks=True,
+                dirs_exist_ok=True,
+            )
             print(f"kept in {kept}")
     total = time.monotonic() - started
     print(json.dumps({"cases": len(numbers), "seconds": round(total), **counts}))
@@ -48,6 +53,8 @@ def main() -> int:
 
 
 def _set_environment(folder: Path) -> None:
+    (folder / "temporary").mkdir()
+    tempfile.tempdir = str(folder / "temporary")
     os.environ.update(
         PYRO_TEXTVAE_CACHE=str(folder / "cache"),
         PYRO_TEXTVAE_CONFIG=str(folder / "config"),
@@ -87,7 +94,8 @@ def _run(
         body: Callable[[], int | None] = case.call or (
             lambda arguments=case.arguments: call_command(arguments)
         )
-        writable = [scene.work, folder / "cache", folder / "config", folder / "matplotlib"]
+        own = [folder / name for name in ("cache", "config", "matplotlib", "temporary")]
+        writable = [scene.work, *own]
         notes = folder / "notes"
         shutil.rmtree(notes, ignore_errors=True)
         notes.mkdir()

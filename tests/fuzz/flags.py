@@ -85,7 +85,7 @@ def base(scene: Scene, command: str) -> tuple[list[str], dict[str, str]]:
     if command in ("evaluate", "reconstruct"):
         scene.copy("toy")
     small = {
-        "evaluate": {"num_samples": "2", "report": "false"},
+        "evaluate": {"num_samples": "10", "report": "false"},
         "sample": {"size": "2"},
         "reconstruct": {"size": "2"},
         "interpolate": {"steps": "2"},

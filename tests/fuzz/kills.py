@@ -43,7 +43,7 @@ GRID = {
     "settings": {**SETTINGS, "epochs": 1},
     "axes": {"objective": {"elbo": {}, "half": {"kl_weight": 0.5}}},
     "seeds": [0],
-    "evaluation": {"num_samples": 8},
+    "evaluation": {"num_samples": 10},
     "gradient_draws": 4,
 }
 TIMINGS = ("seconds", "tokens_per_second", "sec", "tok/s")

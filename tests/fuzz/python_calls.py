@@ -236,7 +236,7 @@ def _runs(scene: Scene) -> Made:
         ("resume epochs", lambda: runs.resume(run, epochs=2 if _is_large(odd) else odd)),
         ("resume device", lambda: runs.resume(run, epochs=2, device=odd)),
         ("train out", lambda: runs.train(_tiny(), odd)),
-        ("evaluate", lambda: runs.evaluate(odd, EvaluationConfig(num_samples=2))),
+        ("evaluate", lambda: runs.evaluate(odd, EvaluationConfig(num_samples=10))),
         ("compare_runs", lambda: runs.compare_runs(odd)),
         ("compare_runs of", lambda: runs.compare_runs([run, odd])),
         (

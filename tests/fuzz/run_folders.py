@@ -22,7 +22,7 @@ FILES = [
     *("evaluation.sentences.jsonl", "state/last.pt", "state/progress.json"),
 ]
 READERS: dict[str, list[str]] = {
-    "evaluate": ["evaluate", "run", "--num-samples", "2", "--report", "false"],
+    "evaluate": ["evaluate", "run", "--num-samples", "10", "--report", "false"],
     "sample": ["sample", "run", "--size", "2"],
     "aggregate": ["sample", "run", "--size", "2", "--from", "aggregate", "--num-components", "1"],
     "reconstruct": ["reconstruct", "run", "--size", "2"],

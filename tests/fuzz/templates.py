@@ -40,7 +40,7 @@ def write_templates(folder: Path, writable: Path) -> None:
     write_toy(folder / "toy")
     for name, flags in RUNS.items():
         train = ["train", "--data", str(folder / "toy"), *SIZES, *flags, "--out", name]
-        evaluate = ["evaluate", name, "--num-samples", "4", "--report", "false"]
+        evaluate = ["evaluate", name, "--num-samples", "10", "--report", "false"]
         for arguments in (train, evaluate):
             done = run_in_fork(
                 lambda arguments=arguments: call_command(arguments), folder, [writable], writable

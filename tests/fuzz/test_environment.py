@@ -89,7 +89,7 @@ import sys
 from pyro_textvae.cli.main import main
 sizes = ["--embedding-dim", "4", "--hidden-dim", "5", "--latent-dim", "2", "--epochs", "1"]
 status = main(["train", "--data", "grammar", "--num-sentences", "60", *sizes, "--out", "run"])
-sys.exit(status or main(["evaluate", "run", "--num-samples", "3"]))
+sys.exit(status or main(["evaluate", "run", "--num-samples", "10"]))
 """
 NUMBERS = ("nll", "nll_standard_error", "elbo", "kl", "ppl", "mutual_information", "active_units")
 

@@ -60,7 +60,7 @@ def make(scene: Scene) -> Case:
     if scene.odds(0.3):
         scene.copy("run")
         flags = [each for each in flags if each.startswith(("--text", "--lab", "--source"))]
-        arguments = ["evaluate", "run", "--data", data, "--num-samples", "2", "--report", "false"]
+        arguments = ["evaluate", "run", "--data", data, "--num-samples", "10", "--report", "false"]
         arguments += [f"{flags[0]}=text"] if flags else []
         command = "evaluate"
     else:

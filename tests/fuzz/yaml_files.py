@@ -52,7 +52,7 @@ def _grid(scene: Scene) -> Case:
         "settings": settings,
         "axes": {"objective": {"elbo": {}, "half": {"kl_weight": 0.5}}},
         "seeds": [0],
-        "evaluation": {"num_samples": 2},
+        "evaluation": {"num_samples": 10},
         "gradient_draws": 0,
     }
     random = scene.random

@@ -30,7 +30,9 @@ BATCH = {"tokens": ROWS}
             "a batch is a dict .* got a Tensor",
         ),
         (lambda m, g: encode(g, ROWS), "a batch is a dict of tensors .* got a Tensor"),
-        (lambda m, g: encode(g, {}), "a batch is a dict .* got one without fields"),
+        (lambda m, g: encode(g, {}), "needs the field .tokens., and the batch has none"),
+        (lambda m, g: encode(g, {"tokens": ROWS.float()}), r"takes ids, .* got torch\.float32"),
+        (lambda m, g: sample(m, {}), "number of sentences must be at least 1, got 0"),
         (lambda m, g: encode(g, {1: ROWS}), "fields of a batch are named by text, got 1"),
         (
             lambda m, g: encode(g, {"tokens": ROWS.tolist()}),

@@ -29,7 +29,7 @@ def one_by_one(model, guide, batches):
         ([[4, 5, 2]], "a batch is a dict of tensors .* got a list"),
         ([{"tokens": [[4, 5, 2]]}], "field 'tokens' of a batch must be a tensor, got a list"),
         ([{"text": IDS}], "the batch has no field 'tokens': it has text"),
-        ([{}], "a batch is a dict of tensors .* got one without fields"),
+        ([{}], "the batch has no field 'tokens': it has none"),
     ],
 )
 def test_what_is_no_list_of_batches(pair, score, batches, message):
