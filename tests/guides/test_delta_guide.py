@@ -82,6 +82,7 @@ def test_evaluate_refuses_a_run_of_it(num_samples, tmp_path, capsys):
     assert (
         main(["train", "--guide", "delta", "--data", "grammar", *small.split(), "--out", run]) == 0
     )
-    assert main(["evaluate", run, "--num-samples", str(num_samples)]) == 2
+    guide = ["--num-samples", str(num_samples), "--proposal", "guide"]
+    assert main(["evaluate", run, *guide]) == 2
     assert "cannot be scored" in capsys.readouterr().err
     assert not (tmp_path / "run" / "evaluation.json").exists()
