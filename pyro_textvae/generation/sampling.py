@@ -85,8 +85,8 @@ def sample(
         others: no longer the model's own distribution, but easier to read.
     :param latents: values of latent sites, ``(N, ...)``; the others come from the prior.
     :raises UserError: for fewer than one sentence, an unknown method, a condition without a field
-        that the model needs, latents that the model does not have, and where the method or ``unknown=False`` cannot be
-        honoured, for the text is no :class:`AutoregressiveCategorical`.
+        that the model needs, latents that the model does not have, and where the method or
+        ``unknown=False`` cannot be honoured, for the text is no :class:`AutoregressiveCategorical`.
     """
     parts = sample_in_parts(
         model, condition, method=method, seed=seed, unknown=unknown, latents=latents
