@@ -25,7 +25,7 @@ demo: $(VENV)/.core
 	@echo "== train"
 	$(BIN)/pyro-textvae train --config benchmarks/demo.yaml --out $(DEMO) --overwrite
 	@echo "== evaluate"
-	$(BIN)/pyro-textvae evaluate $(DEMO) --num-samples 100
+	$(BIN)/pyro-textvae evaluate $(DEMO)
 	@echo "== samples from the prior"
 	$(BIN)/pyro-textvae sample $(DEMO) --size 8 --unknown false
 	@echo "== reconstructions"
