@@ -445,6 +445,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         label="mutual information",
         line="mutual information",
         text="{mutual_information} nats, cannot exceed ln N = {mutual_information_ceiling}",
+        unknown="-",
         unit="nats",
         error="mutual_information_standard_error",
         averaged=("mi", 2),
