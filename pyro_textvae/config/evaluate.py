@@ -62,7 +62,7 @@ class EvaluationConfig:
     source_column: str | None = None
     label_column: str | None = None
     quotes: Literal["csv", "literal"] | None = None
-    num_samples: int = setting(320, at_least(1))
+    num_samples: int = setting(300, at_least(1))
     proposal: str = setting("auto", Member("proposals"))
     proposal_options: dict[str, Any] = field(default_factory=dict)
     quasi_random: bool = False

@@ -109,6 +109,11 @@ def load_corpus(
     _check_sizes(max_length, min_count, vocab_size, truncate, seed, num_sentences)
     encoder: TokenizerKind | Tokenizer
     encoder = load_kind(tokenizer) if isinstance(tokenizer, str) else tokenizer
+    if not isinstance(encoder, TokenizerKind | Tokenizer):
+        raise UserError(
+            f"tokenizer={tokenizer!r} is no tokenizer: give a name such as 'word', a TokenizerKind "
+            "or a Tokenizer"
+        )
     _check_vocabulary_size(encoder, min_count, vocab_size)
     if unicode_form is not None:
         if isinstance(encoder, Tokenizer):

@@ -184,3 +184,9 @@ def test_nltk_corpus_that_is_absent_or_unknown(nltk_data):
     for name in ("nosuch", "CorpusReader"):
         with pytest.raises(UserError, match="no corpus reader named .*try brown, treebank"):
             load_corpus(f"nltk:{name}")
+
+
+@pytest.mark.parametrize("tokenizer", [3, None, b"word", object])
+def test_what_is_no_tokenizer_is_refused_by_name(tokenizer):
+    with pytest.raises(UserError, match="is no tokenizer: give a name such as 'word'"):
+        load_corpus("grammar", tokenizer=tokenizer, num_sentences=50)
