@@ -46,7 +46,7 @@ test-oldest:
 	$(PYTHON) -m venv --clear $(OLDEST)
 	$(OLDEST)/bin/python tests/oldest_versions.py > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(OLDEST)/constraints.txt -e '.[dev]'
-	$(OLDEST)/bin/python -m pytest -n 2
+	$(OLDEST)/bin/python -m pytest -n 2 -W ignore::DeprecationWarning
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz --cases 3000 --seed 0
