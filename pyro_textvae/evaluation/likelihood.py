@@ -187,6 +187,8 @@ def log_likelihood(
     )
 
 
+_ROWS = 2
+"""The version of what is kept of a finished sentence."""
 _ERRORS = ("standard_error", "ess", "khat", "curve_error", "half_difference")
 """What draws that are all alike say nothing of."""
 
@@ -218,7 +220,7 @@ class _Settings:
             if name not in ("proposal", "max_tokens")
         }
         digest = hashlib.sha256(
-            json.dumps([settings, self.proposal.describe(), str(model), str(guide)]).encode()
+            json.dumps([_ROWS, settings, self.proposal.describe(), str(model), str(guide)]).encode()
         )
         for module in (model, guide):
             for name, value in module.state_dict().items():
