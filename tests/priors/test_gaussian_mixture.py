@@ -107,6 +107,12 @@ def test_start():
     assert 1.5 < prior.loc.square().sum() / 16 < 55
 
 
+@pytest.mark.parametrize("learned", [True, False])
+def test_components_start_with_the_weights_that_are_given(learned):
+    prior = GaussianMixture(2, 2, learned=learned, weights=[0.25, 0.75])
+    torch.testing.assert_close(prior().log_weights.exp(), torch.tensor([0.25, 0.75]))
+
+
 def test_fixed_mixture_is_saved_and_not_trained():
     prior = GaussianMixture(2, 3, learned=False)
     assert not list(prior.parameters())
