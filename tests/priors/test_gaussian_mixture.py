@@ -140,6 +140,12 @@ def test_wrong_settings(options, message):
         GaussianMixture(2, **options)
 
 
+def test_weights_may_miss_the_sum_by_rounding_alone():
+    GaussianMixture(2, 2, weights=[0.5, 0.500008])
+    with pytest.raises(ValueError, match="weights must have the sum 1"):
+        GaussianMixture(2, 2, weights=[0.5, 0.500015])
+
+
 def test_components_that_do_not_fit():
     with pytest.raises(ValueError, match=r"got \(3,\) and \(2,\)"):
         Mixture(torch.zeros(2), dist.Normal(torch.zeros(3, 1), 1.0).to_event(1))
