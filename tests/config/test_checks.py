@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from pyro_textvae.cli.interpolate import InterpolateOptions
+from pyro_textvae.cli.reconstruct import ReconstructOptions
 from pyro_textvae.cli.run_options import RunOptions
 from pyro_textvae.cli.sample import SampleOptions
 from pyro_textvae.config import EvaluationConfig, TrainConfig, TrainingConfig
@@ -129,3 +131,25 @@ def test_values_of_other_libraries_become_plain():
 def test_what_no_file_can_hold_is_refused_inside_of_a_mapping():
     with pytest.raises(UserError, match=r"options\.a\[0\] must be text, a number, .*, got <object"):
         TrainConfig(options={"a": [object()]})
+
+
+LEAST = {
+    0: {"seed", "latent_dim", "max_decays", "kl_weight", "kl_start"},
+    1: {
+        *("epochs", "batch_size", "batch_tokens", "patience", "log_every", "checkpoint_every"),
+        *("min_count", "vocab_size", "max_length", "num_sentences", "embedding_dim", "hidden_dim"),
+        *("num_particles", "kl_steps", "kl_cycles", "num_samples", "most_rounds", "max_tokens"),
+        *("size", "num_components"),
+    },
+    2: {"steps"},
+}
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, ReconstructOptions, InterpolateOptions])
+def test_every_range_begins_at_its_least_value(config):
+    names = {each.name for each in fields(config)}
+    for least, settings in LEAST.items():
+        for name in sorted(settings & names):
+            assert getattr(config(**{name: least}), name) == least
+            with pytest.raises(UserError, match=f"^{name} must "):
+                config(**{name: least - 1})

@@ -350,3 +350,7 @@ def test_a_split_for_all_of_a_file_that_cannot_be_is_refused(pairs):
         load_corpus(pairs / "train.tsv", file_split="test")
     with pytest.raises(UserError, match="must be one of train, valid, test"):
         load_corpus(pairs / "train.tsv", tokenizer=tokenizer, file_split="dev")
+
+
+def test_no_sentence_makes_no_batch():
+    assert plan_batches([], 4) == []

@@ -100,6 +100,16 @@ def test_tsv_without_header(folder):
     assert load_corpus(folder).tokenizer.vocabulary[4:] == [*"012345"]
 
 
+def test_blank_lines_of_jsonl_are_skipped_and_counted(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    rows = [json.dumps({"text": f"word{i} and more"}) for i in range(40)]
+    path.write_text("\n \n".join(rows) + "\n")
+    corpus = load_corpus(path)
+    counts = corpus.summary().values()
+    assert sum(len(corpus.split(name)) for name in ("train", "valid", "test")) == 40
+    assert sum(each["blank_lines_skipped"] for each in counts if isinstance(each, dict)) == 39
+
+
 def test_tsv_with_header_and_jsonl(tmp_path):
     rows = [(f"word{i} and more", "yes" if i % 2 else "no") for i in range(300)]
     tsv = tmp_path / "rows.tsv"

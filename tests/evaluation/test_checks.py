@@ -38,6 +38,8 @@ def test_check_has_all_its_parts_in_plain_values(pair, tokens, short):
     assert whole == pytest.approx(found["annealing"]["inference_gap"])
     names = [row["proposal"] for row in found["proposals"]]
     assert names == ["guide", "widened", "adaptive", "refined"]
+    # Nothing is observed beside the text, so that there is no other nll than its own.
+    assert not any("nll_joint" in row for row in found["proposals"])
     guide, *_, refined = found["proposals"]
     assert guide["nll"] == pytest.approx(likelihood.nll)
     assert guide["decoder_evaluations"] == 4 * 200

@@ -73,3 +73,14 @@ def test_wrong_settings():
         AutoregressivePrior(1, 8)
     with pytest.raises(ValueError, match="hidden_dim must be at least 4, got 3"):
         AutoregressivePrior(4, 3)
+
+
+def test_values_are_checked_where_arguments_are_validated():
+    def network(z):
+        return torch.zeros_like(z), torch.zeros_like(z)
+
+    bad = torch.full((3,), torch.nan)
+    with pytest.raises(ValueError, match="within the support"):
+        AutoregressiveNormal(network, torch.zeros(3), validate_args=True).log_prob(bad)
+    unchecked = AutoregressiveNormal(network, torch.zeros(3), validate_args=False)
+    assert unchecked.log_prob(bad).isnan()

@@ -107,6 +107,12 @@ def test_start():
     assert 1.5 < prior.loc.square().sum() / 16 < 55
 
 
+@pytest.mark.parametrize("learned", [True, False])
+def test_components_start_with_the_weights_that_are_given(learned):
+    prior = GaussianMixture(2, 2, learned=learned, weights=[0.25, 0.75])
+    torch.testing.assert_close(prior().log_weights.exp(), torch.tensor([0.25, 0.75]))
+
+
 def test_fixed_mixture_is_saved_and_not_trained():
     prior = GaussianMixture(2, 3, learned=False)
     assert not list(prior.parameters())
@@ -132,6 +138,12 @@ def test_fixed_mixture_is_saved_and_not_trained():
 def test_wrong_settings(options, message):
     with pytest.raises(ValueError, match=message):
         GaussianMixture(2, **options)
+
+
+def test_weights_may_miss_the_sum_by_rounding_alone():
+    GaussianMixture(2, 2, weights=[0.5, 0.500008])
+    with pytest.raises(ValueError, match="weights must have the sum 1"):
+        GaussianMixture(2, 2, weights=[0.5, 0.500015])
 
 
 def test_components_that_do_not_fit():

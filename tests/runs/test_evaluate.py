@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pyro_textvae.cli.main import main
 from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
+from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.importance.partial_results import PartialResults
 from pyro_textvae.report import evaluation_table
 from pyro_textvae.run_folder.quantities import QUANTITIES
@@ -43,8 +45,15 @@ def run_of(folder, **changes):
     return folder
 
 
-def test_evaluation_file_holds_what_outside_programs_read(tmp_path, capsys):
+def test_evaluation_file_holds_what_outside_programs_read(tmp_path, capsys, monkeypatch):
     run = run_of(tmp_path / "run")
+    bars = []
+
+    def watched(*arguments, progress=False, **options):
+        bars.append(progress)
+        return log_likelihood(*arguments, progress=progress, **options)
+
+    monkeypatch.setattr(sys.modules[evaluate.__module__], "log_likelihood", watched)
     arguments = [
         "evaluate",
         str(run),
@@ -56,6 +65,7 @@ def test_evaluation_file_holds_what_outside_programs_read(tmp_path, capsys):
         "guide",
     ]
     assert main([*arguments, "--report", "false"]) == 0
+    assert bars == [True]
     found = json.loads((run / "evaluation.json").read_text())
     assert set(PROMISED) <= set(found)
     corpus = tv.load_corpus("grammar", num_sentences=400)

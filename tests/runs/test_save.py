@@ -25,6 +25,7 @@ from pyro_textvae.models import LanguageModel, SentenceVAE
 from pyro_textvae.nn import GRUEncoder, LSTMDecoder, LSTMEncoder
 from pyro_textvae.priors import StandardNormal, UniformSphere
 from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.runs.arguments import size_told
 from pyro_textvae.training import Trainer
 
 WIDTHS = {"embedding_dim": 4, "hidden_dim": 6}
@@ -273,6 +274,14 @@ def test_what_does_not_belong_together_is_refused(tmp_path, corpus):
     with pytest.raises(UserError, match=r"is float64 and would be float32: call \.float"):
         tv.save_run(tmp_path / "run", model, guide, corpus.tokenizer)
     assert not (tmp_path / "run").exists()
+
+
+def test_parts_of_different_sizes_are_named_from_the_smallest():
+    parts = {"model": torch.nn.Linear(2, 2), "guide": torch.nn.Linear(2, 2)}
+    for part, size in zip(parts.values(), (16, 3), strict=True):
+        part.latent_dim = size
+    with pytest.raises(UserError, match=r"parts of different latent_dim: \[3, 16\]"):
+        size_told(parts, "latent_dim")
 
 
 class Reply(PyroModule):

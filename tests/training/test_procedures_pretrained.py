@@ -77,6 +77,15 @@ def test_optimiser_best_bound_and_schedule_begin_anew(run):
     assert steps[2 * BATCHES]["kl_weight"] == run.objective.schedule(1)
 
 
+def test_means_of_steps_begin_anew_with_the_objective(tmp_path):
+    """Steps of the autoencoder that no line has told yet are no part of the next one's means."""
+    trainer = make_trainer(tmp_path, PretrainedEncoder(1), epochs=2, log_every=10**6)
+    trainer.log_mean.add(3, loss=6.0)
+    trainer.begin_anew()
+    trainer.log_mean.add(1, loss=5.0)
+    assert trainer.log_mean.means() == {"loss": 5.0}
+
+
 def test_model_goes_back_in_place(tmp_path):
     """Optimiser, loss and whoever else holds the parameters must go on holding them."""
     trainer = make_trainer(tmp_path, PretrainedEncoder(1), epochs=2)
