@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -16,7 +17,7 @@ from pyro_textvae.report.run_record import RunRecord
 from pyro_textvae.report.sections.check import check
 from pyro_textvae.report.sections.summary import summary
 from pyro_textvae.run_folder import quantities
-from pyro_textvae.run_folder.quantities import Quantity, with_current_names
+from pyro_textvae.run_folder.quantities import QUANTITIES, Group, Quantity, with_current_names
 from pyro_textvae.runs.compare import compare_runs
 from tests.cli.test_compare import evaluated
 from tests.report.test_sections import CHECK
@@ -45,6 +46,11 @@ def add(monkeypatch):
         monkeypatch.setattr(quantities, "QUANTITIES", (*quantities.QUANTITIES, entry))
 
     return add
+
+
+def test_every_number_stands_in_a_group_that_some_table_has():
+    groups = {*get_args(Group)}
+    assert {each.group for each in QUANTITIES} <= groups
 
 
 def test_names_and_aliases_are_given_once():
