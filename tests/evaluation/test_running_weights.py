@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pyro_textvae.evaluation.importance.pareto import pareto_khat, tail_size
+from pyro_textvae.evaluation.importance.pareto import SMALLEST_SAMPLE, pareto_khat, tail_size
 from pyro_textvae.evaluation.importance.running_weights import (
     RunningWeights,
     Scored,
@@ -188,3 +188,8 @@ def test_error_between_blocks_sees_draws_that_depend_on_one_another():
     # Over 400 sentences the mean of an error of 7 degrees of freedom is known to a few percent.
     assert between.square().mean().sqrt() == pytest.approx(spread.item(), rel=0.2)
     assert (naive * 4).mean() == pytest.approx(between.mean().item(), rel=0.1)
+
+
+def test_fewest_draws_of_which_a_tail_is_judged(log_weights):
+    assert summarise([weights_of(log_weights[:SMALLEST_SAMPLE])])["khat"].isfinite().all()
+    assert summarise([weights_of(log_weights[: SMALLEST_SAMPLE - 1])])["khat"].isnan().all()

@@ -48,6 +48,11 @@ def add(monkeypatch):
     return add
 
 
+def test_every_number_stands_in_a_group_that_some_table_has():
+    groups = {*get_args(Group)}
+    assert {each.group for each in QUANTITIES} <= groups
+
+
 def test_names_and_aliases_are_given_once():
     keys = [key for each in quantities.QUANTITIES for key in (each.name, *each.aliases)]
     assert len(keys) == len(set(keys))
