@@ -67,6 +67,7 @@ def test_bad_value_for_train(check_refused, train, flags, message):
 @pytest.mark.parametrize(
     ("command", "flags", "message"),
     [
+        ("report", "--nosuch 1", r"error: report has no setting --nosuch"),
         ("evaluate", "--num-samples 0", r"num_samples must be at least 1, got 0"),
         ("evaluate", "--num-samples x", r"--num-samples must be int, got 'x'"),
         ("evaluate", "--batch-size 0", r"batch_size must be at least 1, got 0"),

@@ -11,6 +11,7 @@ import torch
 
 from pyro_textvae.distributions import PowerSpherical
 from pyro_textvae.evaluation import log_likelihood
+from pyro_textvae.evaluation.importance.proposal import ProposalTask
 from pyro_textvae.evaluation.proposals import AutoProposal, GuideProposal
 from pyro_textvae.models import SentenceVAE
 from pyro_textvae.priors import UniformSphere
@@ -221,3 +222,21 @@ def _check_coverage(pair, tokens, exact, guide, trials, least):
         low, high = result.rows(rows).nll_interval
         covered += bool(low <= truth <= high)
     assert covered / trials >= least
+
+
+@pytest.mark.parametrize(("prior_share", "second"), [(0.15, 0.25), (0.4, 0.4)])
+def test_hard_sentences_get_a_quarter_from_the_prior_or_more(
+    pair, tokens, moments, monkeypatch, prior_share, second
+):
+    asked = []
+    plain = ProposalTask.defensive_mixture
+
+    def recorded(task, best, guide_share, prior_share, purpose=""):
+        asked.append(prior_share)
+        return plain(task, best, guide_share, prior_share, purpose)
+
+    monkeypatch.setattr(ProposalTask, "defensive_mixture", recorded)
+    proposal = AutoProposal(pilot_draws=4, prior_share=prior_share, most_stages=2)
+    guide = guide_of(moments, "narrow")
+    log_likelihood(Numbered(pair[0]), guide, [replicates(tokens)], 10, 0, proposal=proposal)
+    assert asked == [prior_share, second]

@@ -253,6 +253,7 @@ def test_provenance_names_commands_commits_seeds_and_versions(record):
     section = provenance([record()], seed=11)
     table, settings, own = of_kind(section, Table)
     rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["command"][0] == "pyro-textvae train --config runs/run/config.yaml --out NEW"
     assert rows["command"][1] == (
         "pyro-textvae evaluate runs/run --split test --num-samples 128 --seed 7"
     )

@@ -154,3 +154,7 @@ def test_what_is_not_known_is_a_dash():
 
 def test_raw_text_of_subword_models_is_counted_in_characters():
     assert rows(bits_per_character=1.5)["bits per character"].strip() == "1.500"
+
+
+def test_bits_per_word_are_told_to_three_digits():
+    assert rows(bits_per_word=6.25)["bits per word"].strip() == "6.250"
