@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pyro_textvae.report.blocks import Picture
@@ -58,6 +60,17 @@ _STYLE: Any = {
 }
 
 
+@contextmanager
+def _no_backend_asked_for() -> Iterator[None]:
+    """A notebook's MPLBACKEND names one that may not be installed, and none is used here."""
+    asked = os.environ.pop("MPLBACKEND", None)
+    try:
+        yield
+    finally:
+        if asked is not None:
+            os.environ["MPLBACKEND"] = asked
+
+
 def draw(
     name: str,
     size: tuple[int, int],
@@ -71,7 +84,8 @@ def draw(
     The drawing goes through objects alone: no window, no global figure, and the settings of
     matplotlib are as before afterwards.
     """
-    import matplotlib
+    with _no_backend_asked_for():
+        import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
