@@ -18,6 +18,7 @@ from pyro_textvae.evaluation.evidence import (
     ScoredSentences,
     paired_evidence,
 )
+from pyro_textvae.evaluation.importance.result import DEVIATE
 
 LEVEL = 0.95
 """Level of the interval of a comparison."""
@@ -25,7 +26,7 @@ FEWEST_RESAMPLES = 1000
 """With fewer, the ends of the interval are the noise of the bootstrap itself."""
 # Small enough for a processor's cache, which makes the resampling three times as fast.
 _NUMBERS_AT_ONCE = 2**16
-_DEVIATES = torch.tensor([-1.959963984540054, 1.959963984540054], dtype=torch.float64)
+_DEVIATES = torch.tensor([-DEVIATE, DEVIATE], dtype=torch.float64)
 
 
 @dataclass(frozen=True)

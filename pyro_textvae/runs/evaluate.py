@@ -25,7 +25,6 @@ from pyro_textvae.evaluation.checks import check
 from pyro_textvae.evaluation.importance.partial_results import remove_partial_results
 from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.evaluation.importance.rounds import DrawSettings
-from pyro_textvae.evaluation.proposals import AutoProposal
 from pyro_textvae.processes import rank_and_size
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.environment import describe_environment
@@ -111,7 +110,7 @@ def evaluate(
             "what numbers can hold"
         )
     by_guide = None
-    if isinstance(proposal, AutoProposal) and not likelihood.exact and not likelihood.beside_text:
+    if proposal.has_guide_beside and not likelihood.exact and not likelihood.beside_text:
         by_guide = ByGuide.of(
             pair.model, pair.guide, batches(), seed=config.seed, max_tokens=config.max_tokens
         )

@@ -22,11 +22,15 @@ def test_going_on(check_refused, run_copy):
         )  # fmt: skip
 
 
-def test_refined_proposal(check_refused, run_copy):
+@pytest.mark.parametrize(
+    ("proposal", "num_samples"), [("refined", 2), ("mixture", 2), ("annealed", 2), ("auto", 10)]
+)
+def test_proposals(check_refused, run_copy, proposal, num_samples):
     with torch.inference_mode():
         check_refused(
-            r"the refined proposal takes gradients, .*: evaluate outside of it",
-            *("evaluate", str(run_copy), "--num-samples", "2", "--proposal", "refined"),
+            rf"the {proposal} proposal takes gradients, .*: evaluate outside of it",
+            *("evaluate", str(run_copy), "--num-samples", str(num_samples)),
+            *("--proposal", proposal),
         )
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -14,6 +13,7 @@ from pyro_textvae.evaluation.annealing.coordinates import Coordinates
 from pyro_textvae.evaluation.annealing.curvature import closest_gaussian
 from pyro_textvae.evaluation.annealing.noise import SentenceNoise
 from pyro_textvae.evaluation.annealing.population import Population
+from pyro_textvae.evaluation.families import GaussianFamily
 from pyro_textvae.evaluation.importance.components import Component
 from pyro_textvae.evaluation.importance.posteriors import GuideDraws
 from pyro_textvae.evaluation.importance.target import JointLogProb, Latents, Target
@@ -23,17 +23,13 @@ class FittedComponent(Component):
     """A Gaussian of full covariance over all latents, all of whose coordinates are real.
 
     :param like: latents ``(1, N, *event)``, for their shapes.
-    :param loc: ``(N, D)``.
-    :param scale_tril: ``(N, D, D)``.
+    :param gaussian: of the coordinates, ``(N, D)`` in one vector.
     """
 
-    def __init__(
-        self, coordinates: Coordinates, like: Latents, loc: Tensor, scale_tril: Tensor
-    ) -> None:
+    def __init__(self, coordinates: Coordinates, like: Latents, gaussian: GaussianFamily) -> None:
         self.coordinates = coordinates
         self.like = like
-        self.loc = loc
-        self.scale_tril = scale_tril
+        self.gaussian = gaussian
 
     @classmethod
     def to(cls, population: Population, factor: float) -> FittedComponent:
@@ -43,26 +39,21 @@ class FittedComponent(Component):
             particles.z, particles.joint_gradient, population.log_weights
         )
         like = {name: value[:1] for name, value in particles.latents.items()}
-        return cls(particles.coordinates, like, loc, factor * scale_tril)
+        zero = torch.zeros_like(loc)
+        gaussian = GaussianFamily(loc, factor * scale_tril, zero, zero)
+        return cls(particles.coordinates, like, gaussian)
 
     def sample(self, count: int, seeds: Sequence[int]) -> dict[str, Tensor]:
         """See :class:`Component`."""
         like = {n: v.expand(count, *v.shape[1:]) for n, v in self.like.items()}
         noise = self.coordinates.normal(like, SentenceNoise(seeds))
-        flat = self.loc + torch.einsum("nij,knj->kni", self.scale_tril, noise)
-        return self.coordinates.with_flat(like, flat)
+        return self.coordinates.with_flat(like, self.gaussian.from_own_units(noise))
 
     def log_prob(self, latents: Latents, joint: JointLogProb) -> Tensor:
         """See :class:`Component`."""
-        shifted = self.coordinates.flat(latents) - self.loc
-        columns = torch.linalg.solve_triangular(
-            self.scale_tril, shifted.permute(1, 2, 0), upper=False
-        )
-        log_volume = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        constant = 0.5 * math.log(2 * math.pi) * shifted.shape[-1]
-        return -0.5 * columns.square().sum(1).T - log_volume - constant
+        return self.gaussian.log_prob(self.coordinates.flat(latents))
 
     def rows(self, chosen: Tensor, target: Target, posteriors: GuideDraws) -> FittedComponent:
         """See :class:`Component`."""
         like = {name: value[:, chosen] for name, value in self.like.items()}
-        return FittedComponent(self.coordinates, like, self.loc[chosen], self.scale_tril[chosen])
+        return FittedComponent(self.coordinates, like, self.gaussian.rows(chosen))

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.families import Family
 from pyro_textvae.evaluation.importance.components import (
     Component,
@@ -117,6 +119,8 @@ class Proposal(ABC):
 
     prior_share: float = 0.0
     """Share of the draws that come from the prior."""
+    has_guide_beside: bool = False
+    """Whether an evaluation shows the nll by the guide's weights beside its own."""
 
     @abstractmethod
     def sampler(self, task: ProposalTask) -> Sampler:
@@ -126,6 +130,17 @@ class Proposal(ABC):
         """What to say of settings that this proposal cannot follow; None where it can."""
         return None
 
+    def require_gradients(self) -> None:
+        """Refuse to go on where no gradient can be taken.
+
+        :raises UserError: under ``torch.inference_mode()``.
+        """
+        if torch.is_inference_mode_enabled():
+            raise UserError(
+                f"the {self.name} proposal takes gradients, which torch.inference_mode() turns "
+                "off: evaluate outside of it, or with another proposal"
+            )
+
     @property
     def name(self) -> str:
         """The name it is asked for by: its file's in the catalogue, else its class's."""
@@ -134,7 +149,8 @@ class Proposal(ABC):
 
     def describe(self) -> dict[str, Any]:
         """Name and settings, for a result file."""
-        return {"name": self.name, **vars(self)}
+        settings = {name: value for name, value in vars(self).items() if name[0] != "_"}
+        return {"name": self.name, **settings}
 
     def start(
         self,

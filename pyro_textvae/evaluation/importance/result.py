@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -295,9 +295,9 @@ class LogLikelihood:
 
         The limits are those that told good guides from bad ones on models of known likelihood.
         """
-        if self.exact:
-            return self._of_single_sentences()
         messages = self._of_single_sentences()
+        if self.exact:
+            return messages
         heavy = self.heavy_tail_share
         if heavy is not None and heavy > UNTRUSTED_SHARE:
             messages.append(
@@ -331,24 +331,13 @@ class LogLikelihood:
             "bound": (self.elbo, "the elbo is not finite"),
         }
         if self.num_samples > 1:
-            settled = self.log_px.isfinite() & ~self.unresolved
-            error = self.standard_error.where(settled, 0.0)
+            should_have_one = self.log_px.isfinite() & ~self.unresolved
+            error = self.standard_error.where(should_have_one, 0.0)
             reasons["standard error"] = (error, "the error of the nll is not known")
         for name, (column, what) in reasons.items():
             if not column.isfinite().all():
                 messages.append(f"{_which(~column.isfinite())}: no finite {name}, so {what}")
         return messages
-
-    def rows(self, index: Tensor) -> LogLikelihood:
-        """The estimates of some of the sentences."""
-        return replace(
-            self,
-            **{
-                each.name: getattr(self, each.name)[index]
-                for each in fields(self)
-                if isinstance(getattr(self, each.name), Tensor)
-            },
-        )
 
     def sentence_columns(self) -> dict[str, Tensor]:
         """What is written down of every sentence, by name."""

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.annealing.coordinates import Coordinates
 from pyro_textvae.evaluation.annealing.fitted import FittedComponent
@@ -112,11 +110,7 @@ class AnnealedProposal(Proposal):
         :raises UserError: under ``torch.inference_mode()``, and for a guide that cannot score draws
             with a prior that cannot be drawn from.
         """
-        if torch.is_inference_mode_enabled():
-            raise UserError(
-                "the annealed proposal takes gradients, which torch.inference_mode() turns off: "
-                "evaluate outside of it, or with another proposal"
-            )
+        self.require_gradients()
         coordinates = Coordinates.of(posteriors)
         moves = moves_of(coordinates, self.leapfrog_steps)
         start, guide = self._before_fit(target, posteriors, quasi_random)

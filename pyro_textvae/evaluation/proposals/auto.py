@@ -48,6 +48,8 @@ class AutoProposal(Proposal):
     :param most_stages: 1 to 3.
     """
 
+    has_guide_beside = True
+
     def __init__(
         self, pilot_draws: int = 64, prior_share: float = 0.15, most_stages: int = _STAGES
     ) -> None:
@@ -82,6 +84,7 @@ class AutoProposal(Proposal):
         self, target: Target, posteriors: Posteriors, settings: DrawSettings
     ) -> dict[str, Tensor]:
         """See :class:`Proposal`."""
+        self.require_gradients()
         half = settings.num_samples // 2
         halves = CrossedHalves(target.num_sentences)
         stages = self._stages(target, posteriors, half, halves)
@@ -133,8 +136,3 @@ class AutoProposal(Proposal):
             "draws are its own, without a share of the prior, and the sentences that they do not "
             "settle are annealed from the prior"
         )
-
-    def describe(self) -> dict[str, object]:
-        """Name and settings, for a result file."""
-        described = super().describe()
-        return {name: value for name, value in described.items() if not name.startswith("_")}

@@ -83,6 +83,7 @@ class MixtureProposal(Proposal):
 
     def fit(self, task: ProposalTask) -> PilotFit:
         """What two rounds of pilot draws say."""
+        self.require_gradients()
         refined = self._refined.refine(task.target, task.posteriors, task.guide)
         pilot = PilotDraws(task.target, task.posteriors)
         looks_for_modes = _can_mix(refined) and task.prior is not None
@@ -142,11 +143,6 @@ class MixtureProposal(Proposal):
             # The moments of D dimensions need draws in proportion.
             fit = refined.fitted(z, weights, _STRENGTH * refined.dim)
         return _widened(fit, self.factor)
-
-    def describe(self) -> dict[str, object]:
-        """Name and settings, for a result file."""
-        described = super().describe()
-        return {name: value for name, value in described.items() if not name.startswith("_")}
 
 
 def _widened(family: Family, factor: float) -> Family:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.families import Family
 from pyro_textvae.evaluation.importance.posteriors import GuideDraws
 from pyro_textvae.evaluation.importance.proposal import Proposal, ProposalTask
@@ -69,20 +68,16 @@ class RefinedProposal(Proposal):
         self.prior_share = prior_share
 
     def sampler(self, task: ProposalTask) -> Sampler:
-        """See :class:`Proposal`.
-
-        :raises UserError: under ``torch.inference_mode()``.
-        """
-        if torch.is_inference_mode_enabled():
-            raise UserError(
-                "the refined proposal takes gradients, which torch.inference_mode() turns off: "
-                "evaluate outside of it, or with another proposal"
-            )
+        """See :class:`Proposal`."""
         best = self.refine(task.target, task.posteriors, task.guide).widened(self.factor)
         return task.defensive_mixture(best, self.guide_share, self.prior_share)
 
     def refine(self, target: Target, posteriors: GuideDraws, guide: Family) -> Family:
-        """The member of the guide's family with the best bound that the steps find."""
+        """The member of the guide's family with the best bound that the steps find.
+
+        :raises UserError: under ``torch.inference_mode()``.
+        """
+        self.require_gradients()
         leaves, member = guide.variational()
         leaves = [leaf.detach().clone().requires_grad_() for leaf in leaves]
         optimizer = torch.optim.Adam(leaves, lr=self.learning_rate)
