@@ -31,6 +31,7 @@ FOLDERS = {
     "procedures": "pyro_textvae.training.procedures",
     "sources": "pyro_textvae.data.sources",
     "tokenizers": "pyro_textvae.data.tokenizers",
+    "worlds": "pyro_textvae.data.worlds",
     "methods": "pyro_textvae.generation.methods",
 }
 """Every kind and its folder: a file there is a member by existing."""
@@ -65,6 +66,7 @@ _BASES = {
     "proposals": "pyro_textvae.evaluation.importance.proposal:Proposal",
     "procedures": "pyro_textvae.training:Procedure",
     "tokenizers": "pyro_textvae.data.tokenizer_kind:TokenizerKind",
+    "worlds": "pyro_textvae.data.world:World",
     "methods": "pyro_textvae.generation:DecodingMethod",
 }
 """What the members of a kind derive from, imported when one is loaded; sources: from nothing."""

@@ -81,7 +81,8 @@ class ProgramConfig:
     """Settings of the text, of the programs that are trained on it, and of their objective.
 
     Args:
-        data: stdlib, grammar, nltk:NAME, a folder or file of sentences, or file.py:Class.
+        data: stdlib, world:NAME, nltk:NAME, a folder or file of sentences, or file.py:Class.
+        data_options: settings of a world, as a JSON object.
         tokenizer: word (split at spaces), nltk (raw text), character, bpe, or file.py:Class.
         unicode_form: normal form that text is taken into; by default nfc, and none for bpe.
         text_column: column of a TSV or JSONL file that holds the sentence.
@@ -92,7 +93,7 @@ class ProgramConfig:
         vocab_size: keep only this many of the most frequent tokens.
         max_length: drop sentences of more tokens, <eos> counted.
         truncate: cut sentences at max_length instead of dropping them.
-        num_sentences: use only so many sentences (stdlib, grammar).
+        num_sentences: use only so many sentences (stdlib, world:NAME).
         model: name, package.module:Class or path/to/file.py:Class.
         guide: likewise; by default gaussian, or empty for a model without latents.
         prior: likewise.
@@ -120,6 +121,7 @@ class ProgramConfig:
     """
 
     data: str = "stdlib"
+    data_options: dict[str, Any] = field(default_factory=dict)
     tokenizer: str = setting("word", Member("tokenizers"))
     unicode_form: Literal["none", "nfc", "nfd", "nfkc", "nfkd"] | None = None
     text_column: str | None = None

@@ -4,13 +4,13 @@
 
 from pyro_textvae.data.batching import Batch, pad, plan_batches
 from pyro_textvae.data.corpus import Corpus, Split
+from pyro_textvae.data.languages.grammar import Grammar
 from pyro_textvae.data.load import load_corpus
 from pyro_textvae.data.records import Record
 from pyro_textvae.data.source import Source
 from pyro_textvae.data.tokenizer import Tokenizer
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
 from pyro_textvae.data.vocabulary import train_tokenizer
-from pyro_textvae.data.worlds.grammar import Grammar
 from pyro_textvae.special_tokens import BOS, EOS, PAD, UNK
 
 __all__ = [

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from pyro_textvae.contract import LABELS, SOURCE, TOKENS
 from pyro_textvae.data.batching import Batch, plan_batches
+from pyro_textvae.data.languages.grammar import Grammar
 from pyro_textvae.data.records import SPLITS, content_digest
 from pyro_textvae.data.store import Columns, Rows
 from pyro_textvae.data.tokenizer import Tokenizer
-from pyro_textvae.data.worlds.grammar import Grammar
-from pyro_textvae.data.worlds.synthetic_language import shipped_grammar_text
+from pyro_textvae.data.world import World
 from pyro_textvae.errors import UserError
 
 MANY_UNKNOWN = 0.05
@@ -112,6 +112,7 @@ class Corpus:
     :param source_name: what the corpus is called.
     :param tokenizer: of its ids.
     :param settings: what :func:`load_corpus` was given, by the names of the settings of ``train``.
+    :param world: what the sentences were drawn from, where its probabilities are known.
     """
 
     def __init__(
@@ -121,10 +122,13 @@ class Corpus:
         source_name: str,
         tokenizer: Tokenizer,
         settings: Mapping[str, Any],
+        world: World | None = None,
     ) -> None:
         self.settings = dict(settings)
         """What it was loaded by; ``data`` is the name of its source."""
         self.source = source_name
+        self.world = world
+        """What the sentences were drawn from, where its probabilities are known."""
         self.tokenizer = tokenizer
         self.fields: tuple[str, ...] = tuple(meta["fields"])
         """Names of the fields of a batch."""
@@ -152,8 +156,9 @@ class Corpus:
 
     @cached_property
     def grammar(self) -> Grammar | None:
-        """The grammar that the sentences were drawn from, for the source "grammar"."""
-        return Grammar(shipped_grammar_text()) if self.source == "grammar" else None
+        """The grammar that the sentences were drawn from, for "grammar" and "world:grammar"."""
+        grammar: Grammar | None = getattr(self.world, "grammar", None)
+        return grammar
 
     def split(self, name: str) -> Split:
         """A split by name.

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from pyro_textvae import zoo
 from pyro_textvae.data.cache import open_or_build
@@ -42,6 +43,7 @@ def load_corpus(
     quotes: Quotes | None = None,
     seed: int = 0,
     num_sentences: int | None = None,
+    data_options: Mapping[str, Any] | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> Corpus:
     r"""Read, tokenise and encode a corpus, or open it from the cache.
@@ -73,9 +75,9 @@ def load_corpus(
     [0, -1]
 
     :param source: "stdlib", English sentences from Python's own docstrings; "grammar", a synthetic
-        language of known entropy; "nltk:NAME"; a folder with train, valid and test as .txt, .tsv or
-        .jsonl; one such file, split 90/5/5 by the hash of the sentence; or "file.py:Class", a
-        source of your own.
+        language of known entropy; "world:NAME", others, some with sources or labels; "nltk:NAME";
+        a folder with train, valid and test as .txt, .tsv or .jsonl; one such file, split 90/5/5 by
+        the hash of the sentence; or "file.py:Class", a source of your own.
     :param tokenizer: "word" (split at whitespace), "nltk" (NLTK's word tokeniser), "character",
         "bpe" (byte-level), "file.py:Class", or a :class:`Tokenizer`, which is used as it is.
     :param max_length: longest row in tokens, ``<eos>`` included; longer sentences are dropped. A
@@ -100,8 +102,10 @@ def load_corpus(
     :param quotes: what a quote is in .tsv: "csv", around a cell whose own quotes are doubled, as
         pandas writes it; "literal", a character like others. By default csv for a file whose quotes
         are all of that kind, with a warning, and literal for others.
-    :param seed: seed of the draws from the grammar; nothing else is random.
-    :param num_sentences: how many sentences of "stdlib" (at most) or "grammar" (default 20000).
+    :param seed: seed of the draws from a grammar or a world; nothing else is random.
+    :param num_sentences: how many sentences of "stdlib" (at most), "grammar" or a world (default
+        20000).
+    :param data_options: options of a world, or of a source of your own that takes them.
     :param cache_dir: where encoded corpora are kept; default ``$PYRO_TEXTVAE_CACHE``, else
         ``pyro-textvae`` in the user's cache folder.
     :raises UserError: for input that cannot be read and options that make no sense, in one line.
@@ -141,6 +145,7 @@ def load_corpus(
             "source_column": source_column,
             "label_column": label_column,
             "num_sentences": num_sentences,
+            "data_options": data_options or None,
             "file_split": file_split,
             "quotes": quotes,
         },
@@ -176,8 +181,10 @@ def load_corpus(
         "source_column": source_column,
         "label_column": label_column,
         "num_sentences": num_sentences,
+        "data_options": dict(data_options or {}),
     }
-    return Corpus(folder, meta, opened.name, encoder, settings)
+    world = getattr(opened, "world", None)
+    return Corpus(folder, meta, opened.name, encoder, settings, world)
 
 
 def _closed_vocabulary(lexicon: list[str] | None, options: EncodingOptions) -> list[str] | None:
@@ -197,12 +204,12 @@ def _closed_vocabulary(lexicon: list[str] | None, options: EncodingOptions) -> l
             if min_count > 1 or (vocab_size is not None and vocab_size < needed):
                 raise UserError(
                     f"min_count={min_count} and vocab_size={vocab_size} would lump words of the"
-                    f" grammar, whose entropy is known; leave them out ({needed} entries keep every"
-                    " word)"
+                    f" language, whose entropy is known; leave them out ({needed} entries keep"
+                    " every word)"
                 )
     if options.max_length is not None:
         raise UserError(
-            f"max_length={options.max_length} would change the distribution of the grammar's"
+            f"max_length={options.max_length} would change the distribution of the language's"
             " sentences, whose entropy is known; leave it out"
         )
     return texts

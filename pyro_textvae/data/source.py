@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from pyro_textvae import zoo
 from pyro_textvae.data.records import SPLITS, Record, content_digest
+from pyro_textvae.data.world import World
 from pyro_textvae.errors import UserError, in_one_line
 
 _FILES = "text_files"
@@ -28,7 +29,8 @@ class Source(Protocol):
     A class of your own, given as ``--data path/to/file.py:Class``, has these three and derives from
     nothing. Its ``__init__`` may name ``num_sentences``, ``seed``, ``text_column``,
     ``source_column`` and ``label_column``: it is given those settings, and one that it does not
-    name is refused.
+    name is refused. With an attribute ``world``, a :class:`~pyro_textvae.data.world.World`,
+    ``evaluate`` tells the excess of a model over the truth.
 
     >>> class Countdown:
     ...     name = "countdown"
@@ -68,7 +70,8 @@ def open_source(spec: str, settings: Mapping[str, Any], seed: int = 0) -> Source
     accepted = inspect.signature(source_class).parameters
     for name, value in settings.items():
         if value is not None and name not in accepted:
-            takers = " and ".join(_takers(name)) or "sources of your own"
+            *others, last = _takers(name) or ["sources of your own"]
+            takers = f"{', '.join(others)} and {last}" if others else last
             raise UserError(f"{name}={value!r} applies to {takers}, not to {spec!r}; leave it out")
     values = {n: value for n, value in {**settings, "seed": seed}.items() if n in accepted}
     if _LOCATION in accepted and location:
@@ -158,6 +161,16 @@ class _CheckedSource:
     @property
     def lexicon(self) -> list[str] | None:
         return getattr(self._source, "lexicon", None)
+
+    @property
+    def world(self) -> World | None:
+        world = getattr(self._source, "world", None)
+        if world is not None and not isinstance(world, World):
+            raise UserError(
+                f"world of {self._spec} is a {type(world).__name__}: derive its class from "
+                "pyro_textvae.data.world.World"
+            )
+        return world
 
     def digest(self) -> str:
         with_code = zoo.digest_of(type(self._source))

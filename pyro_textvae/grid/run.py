@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
@@ -143,7 +144,7 @@ def _check(grid: Grid, overwrite: bool) -> dict[str, Standing]:
     if grid.out.exists() and not grid.out.is_dir():
         raise UserError(f"{grid.out} is a file: choose another out")
     build_proposal(grid.evaluation)
-    corpora: dict[tuple, Corpus] = {}
+    corpora: dict[str, Corpus] = {}
     checked: set[str] = set()
     standings = {}
     for run in grid.runs:
@@ -166,14 +167,14 @@ def _check(grid: Grid, overwrite: bool) -> dict[str, Standing]:
     return standings
 
 
-def _check_settings(config: TrainConfig, corpora: dict[tuple, Corpus]) -> None:
+def _check_settings(config: TrainConfig, corpora: dict[str, Corpus]) -> None:
     find_device(config.device)
     corpus = _corpus_of(config, corpora)
     with torch.random.fork_rng():
         build(config, corpus)
 
 
-def _other_text(run: GridRun, corpora: dict[tuple, Corpus]) -> str | None:
+def _other_text(run: GridRun, corpora: dict[str, Corpus]) -> str | None:
     """That the text of the run in the folder was another, in words; None where it was not."""
     if not run.files.config_json.is_file():
         return None
@@ -184,8 +185,8 @@ def _other_text(run: GridRun, corpora: dict[tuple, Corpus]) -> str | None:
     return f"other text in {run.config.data} (fingerprint {stored}, now {fingerprint})"
 
 
-def _corpus_of(config: TrainConfig, corpora: dict[tuple, Corpus]) -> Corpus:
-    text = tuple(getattr(config, name) for name in _OF_THE_CORPUS)
+def _corpus_of(config: TrainConfig, corpora: dict[str, Corpus]) -> Corpus:
+    text = json.dumps([getattr(config, name) for name in _OF_THE_CORPUS], sort_keys=True)
     if text not in corpora:
         corpora[text] = load_corpus_of(config)
     return corpora[text]

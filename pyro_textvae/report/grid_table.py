@@ -14,6 +14,7 @@ from pyro_textvae.evaluation.importance.result import UNTRUSTED_SHARE
 from pyro_textvae.report.columns import number, padded
 from pyro_textvae.report.comparison_table import FEWEST_SENTENCES, unknown_tokens
 from pyro_textvae.run_folder import quantities
+from pyro_textvae.run_folder.quantities import Quantity
 
 _WIDTH = 118
 _BEST = "*"
@@ -46,8 +47,8 @@ def grid_table(result: dict[str, Any]) -> str:
 def grid_csv(result: dict[str, Any]) -> str:
     """A line for each cell with all numbers unrounded; empty where there is none."""
     differences = {each["a"]: each for each in result["differences"]}
-    keys = [column.key for column in _columns()]
-    keys += [f"{each.name}_seed_sd" for each in quantities.averaged() if each.name != "nll"]
+    keys = [column.key for column in _columns(result)]
+    keys += [f"{each.name}_seed_sd" for each in _averaged(result) if each.name != "nll"]
     axes = list(result["rows"][0]["members"])
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
@@ -82,7 +83,7 @@ def _title(result: dict[str, Any]) -> str:
 
 
 def _numbers(result: dict[str, Any]) -> str:
-    columns = _columns()
+    columns = _columns(result)
     rows = [("cell", *(column.heading for column in columns))]
     for row in result["rows"]:
         values = [(row[column.key], column) for column in columns]
@@ -101,10 +102,19 @@ class _Column(NamedTuple):
     factor: int
 
 
-def _columns() -> list[_Column]:
+def _averaged(result: dict[str, Any]) -> list[Quantity]:
+    """The averaged quantities, less those of special text of which no cell knows anything."""
+    return [
+        each
+        for each in quantities.averaged()
+        if not each.added_later or any(row.get(each.name) is not None for row in result["rows"])
+    ]
+
+
+def _columns(result: dict[str, Any]) -> list[_Column]:
     """The averaged quantities; beside the nll, what the seeds do to it."""
     columns = []
-    for each in quantities.averaged():
+    for each in _averaged(result):
         assert each.averaged is not None
         heading, digits = each.averaged
         columns.append(_Column(each.name, heading, digits, 100 if each.kind == "share" else 1))

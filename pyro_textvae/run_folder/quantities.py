@@ -362,6 +362,45 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity("by_guide.num_sentences", "likelihood", kind="count"),
     Quantity("by_guide.num_samples", "likelihood", kind="count"),
     Quantity(
+        "truth.excess",
+        "likelihood",
+        label="excess over the truth",
+        heading="excess",
+        line="  excess over the truth",
+        text="{truth.excess} +- {truth.excess_standard_error} above the {truth.nll} of the "
+        "language itself",
+        line_when="known",
+        unit=NATS,
+        signed=True,
+        needs_latent=False,
+        added_later=True,
+        averaged=("excess", 3),
+    ),
+    Quantity(
+        "truth.excess_standard_error",
+        "likelihood",
+        label="standard error of the excess",
+        unit=NATS,
+        needs_latent=False,
+    ),
+    Quantity(
+        "truth.nll",
+        "likelihood",
+        label="nll of the language itself",
+        unit=NATS,
+        needs_latent=False,
+    ),
+    Quantity(
+        "truth.is_below",
+        "trust",
+        kind="flag",
+        needs_latent=False,
+        warning="the nll is below that of the language itself by more than three errors, which no "
+        "model can be: text leaks into what it is scored by, or the likelihood is wrong",
+        page_warning="The nll is below that of the language itself by {truth.excess} nats, more "
+        "than three errors, which no model can be.",
+    ),
+    Quantity(
         "nll_sampling_error",
         "likelihood",
         label="sampling error of the nll",

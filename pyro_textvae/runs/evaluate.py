@@ -22,6 +22,7 @@ from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation import LogLikelihood, information, log_likelihood
 from pyro_textvae.evaluation.by_guide import ByGuide
 from pyro_textvae.evaluation.checks import check
+from pyro_textvae.evaluation.excess import Excess
 from pyro_textvae.evaluation.importance.partial_results import remove_partial_results
 from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.evaluation.importance.rounds import DrawSettings
@@ -54,12 +55,14 @@ class Evaluation:
 
     ``result`` goes into ``evaluation.json``: plain values in the units of the README, nats per
     sentence; ``likelihood`` has the estimates of each sentence, in corpus order, and ``by_guide``
-    those of some by the guide's own weights, where others made the first.
+    those of some by the guide's own weights, where others made the first. ``excess`` is over the
+    truth, where that is known.
     """
 
     result: dict[str, Any]
     likelihood: LogLikelihood
     by_guide: ByGuide | None = None
+    excess: Excess | None = None
 
 
 def evaluate(
@@ -118,6 +121,9 @@ def evaluate(
     if rank > 0:
         return Evaluation({}, likelihood, by_guide)
 
+    excess = None
+    if not likelihood.beside_text:
+        excess = Excess.of(corpus, config.split, pair.model, likelihood.log_px)
     of_latents = information(pair.model, pair.guide, batches(), config.seed)
     measured = of_latents.to_dict()
     summary = corpus.summary()[config.split]
@@ -137,6 +143,7 @@ def evaluate(
         "text_warnings": [*corpus.source_warnings, *corpus.warnings(config.split)],
         **_of_likelihood(likelihood, *_units_of_text(corpus, config.split)),
         **({} if by_guide is None else by_guide.compared_with(likelihood)),
+        **({} if excess is None else {"truth": excess.to_dict()}),
         **{name: value for name, value in measured.items() if name not in _OF_THE_LIKELIHOOD},
         "latent_dim": len(measured["unit_variance"]),
         "corpus_fingerprint": corpus.fingerprint,
@@ -159,7 +166,7 @@ def evaluate(
         )
         result["proposals"] = result["check"].pop("proposals", [])
     result["evaluation_id"] = _identity(result, likelihood)
-    return Evaluation(result, likelihood, by_guide)
+    return Evaluation(result, likelihood, by_guide, excess)
 
 
 def build_proposal(config: EvaluationConfig) -> Proposal:
@@ -212,6 +219,8 @@ def sentence_columns(evaluation: Evaluation) -> dict[str, Tensor]:
     columns = evaluation.likelihood.sentence_columns()
     if evaluation.by_guide is not None:
         columns["log_px_by_guide"] = evaluation.by_guide.column(len(columns["log_px"]))
+    if evaluation.excess is not None:
+        columns["log_px_true"] = evaluation.excess.log_px_true
     return columns
 
 
@@ -288,6 +297,7 @@ def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeni
         label_column=config.label_column,
         quotes=config.quotes,
         num_sentences=None,
+        data_options={},
         max_length=None,
         truncate=False,
     )

@@ -274,6 +274,7 @@ def load_corpus_of(
         label_names=label_names,
         file_split=file_split,
         num_sentences=config.num_sentences,
+        data_options=config.data_options,
     )
 
 

@@ -45,7 +45,10 @@ def test_unknown_command_or_flag(check_refused, arguments, message):
         ("--max-length 1", r"max_length=1 must be a whole number of at least 2"),
         ("--max-length 3", r"max_length=3 drops all 32 sentences .*; raise it or set truncate"),
         ("--truncate", r"truncate=True needs a max_length .*; set max_length"),
-        ("--num-sentences 4", r"num_sentences=4 applies to grammar and stdlib, .*; leave it out"),
+        (
+            "--num-sentences 4",
+            r"num_sentences=4 applies to grammar, stdlib and world:NAME, .*; leave it out",
+        ),
         ("--epochs many", r"--epochs must be int, got 'many'"),
         ("--epochs 1.5", r"--epochs must be int, got '1\.5'"),
         ("--vocab-size many", r"--vocab-size must be int, got 'many'"),

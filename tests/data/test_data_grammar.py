@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pyro_textvae.data import Grammar
-from pyro_textvae.data.worlds.grammar import Word
-from pyro_textvae.data.worlds.synthetic_language import shipped_grammar_text
+from pyro_textvae.data.languages.grammar import Word
+from pyro_textvae.data.languages.synthetic_language import shipped_grammar_text
 from pyro_textvae.errors import UserError
 
 AMBIGUOUS_ATTACHMENT = """

@@ -126,9 +126,9 @@ def test_grammar_corpus_with_other_tokenizers_loses_nothing(tokenizer):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"min_count": 2}, "would lump words of the grammar"),
-        ({"vocab_size": 50}, "would lump words of the grammar"),
-        ({"max_length": 10}, "would change the distribution of the grammar"),
+        ({"min_count": 2}, "would lump words of the language"),
+        ({"vocab_size": 50}, "would lump words of the language"),
+        ({"max_length": 10}, "would change the distribution of the language"),
         ({"num_sentences": 9}, "num_sentences=9 leaves a split"),
         ({"num_sentences": 0}, "num_sentences=0 must be"),
         ({"text_column": "text"}, "text_column='text' applies to"),

@@ -167,7 +167,7 @@ def check_refused(match, source, **options):
         ({"tokenizer": "bpe", "vocab_size": 200}, "vocab_size=200 is too small for bpe.*260"),
         ({"seed": -1}, "seed=-1 must be"),
         ({"truncate": True}, "truncate=True needs a max_length"),
-        ({"num_sentences": 5}, "num_sentences=5 applies to grammar and stdlib, not to"),
+        ({"num_sentences": 5}, "num_sentences=5 applies to grammar, stdlib and world:NAME, not"),
         ({"text_column": "text"}, "text_column='text' applies to .tsv and .jsonl"),
         ({"max_length": 3}, "max_length=3 drops all 6 sentences of the train split"),
     ],

@@ -4,9 +4,9 @@ import importlib
 
 import pytest
 
+from pyro_textvae.data.languages import grammar
 from pyro_textvae.data.sources import NLTKCorpus
 from pyro_textvae.data.tokenizers import nltk as tokenizer
-from pyro_textvae.data.worlds import grammar
 from pyro_textvae.errors import UserError
 
 

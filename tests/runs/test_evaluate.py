@@ -85,9 +85,12 @@ def test_evaluation_file_holds_what_outside_programs_read(tmp_path, capsys, monk
         for each in QUANTITIES
         if each.of is None
         and each.group != "training"
-        and not each.name.startswith(("check.", "by_guide."))
+        and not each.name.startswith(("check.", "by_guide.", "truth."))
     ]
     assert set(stored) <= set(found)
+    truth = found["truth"]
+    assert truth["excess"] == pytest.approx(found["nll"] - truth["nll"])
+    assert 0 < truth["excess_standard_error"] < truth["excess"]
     numbers = {key for key, value in found.items() if type(value) in (int, float)}
     assert numbers - {"seed"} <= set(stored)
 

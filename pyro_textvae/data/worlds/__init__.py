@@ -1,8 +1,19 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Languages of known truth: what a model of them should reach can be computed."""
+"""Languages of known truth, one world a file, found by its name (``--data world:paraphrase``)."""
 
-from pyro_textvae.data.worlds.grammar import Grammar
-from pyro_textvae.data.worlds.synthetic_language import shipped_grammar_text
+from pyro_textvae.data.worlds.dialogue import DialogueWorld
+from pyro_textvae.data.worlds.grammar import GrammarWorld
+from pyro_textvae.data.worlds.headlines import HeadlinesWorld
+from pyro_textvae.data.worlds.paraphrase import ParaphraseWorld
+from pyro_textvae.data.worlds.sentiment import SentimentWorld
+from pyro_textvae.data.worlds.typos import TyposWorld
 
-__all__ = ["Grammar", "shipped_grammar_text"]
+__all__ = [
+    "DialogueWorld",
+    "GrammarWorld",
+    "HeadlinesWorld",
+    "ParaphraseWorld",
+    "SentimentWorld",
+    "TyposWorld",
+]

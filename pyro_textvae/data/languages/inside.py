@@ -79,9 +79,28 @@ class InsideAlgorithm:
 
     def log_prob(self, words: Sequence[str]) -> float:
         """log p(words) in nats; -inf for a non-sentence."""
-        if not words or any(word not in self._words for word in words):
+        nothing = np.zeros(len(self._closure))
+        return self.log_prob_of_rows([self._words.get(word, nothing) for word in words])
+
+    def row(self, probabilities: Mapping[str, float]) -> np.ndarray:
+        """What :meth:`log_prob_of_rows` takes for a place whose word is not certain.
+
+        :param probabilities: of what stands there, given each word that may have been meant.
+        """
+        row = np.zeros(len(self._closure))
+        for word, probability in probabilities.items():
+            if word in self._words:
+                row += probability * self._words[word]
+        return row
+
+    def log_prob_of_rows(self, rows: Sequence[np.ndarray]) -> float:
+        """The log of the sum over all sentences of p(sentence) p(what stands there | sentence).
+
+        :param rows: a :meth:`row` for each place.
+        """
+        if not rows:
             return -np.inf
-        count = len(words)
+        count = len(rows)
         # Span [i, j) has probability chart * exp(scale).
         chart = np.zeros((count, count + 1, len(self._closure)))
         scale = np.full((count, count + 1), -np.inf)
@@ -89,7 +108,7 @@ class InsideAlgorithm:
             for i in range(count - width + 1):
                 j = i + width
                 if width == 1:
-                    inside, offset = self._words[words[i]], 0.0
+                    inside, offset = rows[i], 0.0
                 else:
                     scales = scale[i, i + 1 : j] + scale[i + 1 : j, j]
                     offset = float(scales.max())

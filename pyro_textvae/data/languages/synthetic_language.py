@@ -9,6 +9,8 @@ to the right, by words that join nothing else; no word stands in two classes. No
 begin with consonants, so that ``a`` is always right.
 """
 
+from collections.abc import Mapping
+
 _STRUCTURE = """
 S -> Clause [0.82] | Clause Conjunction S [0.18]
 Clause -> Subject Predicate [0.88] | Opening Subject Predicate [0.12]
@@ -74,12 +76,16 @@ _CLASSES = {
 }
 
 
-def shipped_grammar_text() -> str:
-    """The grammar in NLTK's notation; the r-th word of a class has weight 1 / (r + 2)."""
+def shipped_grammar_text(factors: Mapping[str, float] | None = None) -> str:
+    """The grammar in NLTK's notation; the r-th word of a class has weight 1 / (r + 2).
+
+    :param factors: what the weights of some words are multiplied by.
+    """
+    factors = factors or {}
     lines = [_STRUCTURE.replace("|\n", "| ").strip()]
     for name, words in _CLASSES.items():
         listed = words.split()
-        weights = [1 / (rank + 2) for rank in range(1, len(listed) + 1)]
+        weights = [factors.get(word, 1.0) / (rank + 2) for rank, word in enumerate(listed, start=1)]
         total = sum(weights)
         choices = [
             f"'{word}' [{weight / total:.12f}]"
@@ -87,3 +93,8 @@ def shipped_grammar_text() -> str:
         ]
         lines.append(f"{name} -> " + " | ".join(choices))
     return "\n".join(lines)
+
+
+def classes_of_words() -> dict[str, list[str]]:
+    """The words of each class, from frequent to rare."""
+    return {name: words.split() for name, words in _CLASSES.items()}

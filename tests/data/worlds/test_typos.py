@@ -1,0 +1,80 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The world of mistakes against a sum over all that a source may have been."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+
+from pyro_textvae.data.worlds import TyposWorld
+
+WORLD = TyposWorld(rate=0.2, num_confusions=2)
+
+
+def joint_probabilities(source):
+    """p(text, source) of every text that the channel allows."""
+    joint = {}
+    for words in product(*(WORLD.meant[word] for word in source.split())):
+        log_prior = WORLD.grammar.log_prob(words)
+        if log_prior > -math.inf:
+            channel = [WORLD.meant[r][w] for w, r in zip(words, source.split(), strict=True)]
+            joint[" ".join(words)] = math.exp(log_prior) * math.prod(channel)
+    return joint
+
+
+def test_posterior_is_that_of_a_sum_over_all_texts():
+    generator = np.random.default_rng(0)
+    seen = 0
+    while seen < 3:
+        example = WORLD.draw(generator)
+        if len(example.text.split()) > 7:
+            continue
+        seen += 1
+        joint = joint_probabilities(example.source)
+        total = sum(joint.values())
+        assert WORLD.log_prob_of_source(example.source) == pytest.approx(math.log(total), abs=1e-10)
+        for text, probability in joint.items():
+            expected = math.log(probability / total)
+            assert WORLD.log_prob(text, source=example.source) == pytest.approx(expected, abs=1e-9)
+        for place, posterior in enumerate(WORLD.word_posteriors(example.source)):
+            assert sum(posterior.values()) == pytest.approx(1, abs=1e-9)
+            for word, probability in posterior.items():
+                with_it = sum(p for text, p in joint.items() if text.split()[place] == word)
+                assert probability == pytest.approx(with_it / total, abs=1e-9)
+
+
+def test_channel_is_a_distribution_over_what_is_read():
+    total = dict.fromkeys(WORLD.lexicon, 0.0)
+    for words in WORLD.meant.values():
+        for word, probability in words.items():
+            total[word] += probability
+    assert all(value == pytest.approx(1, abs=1e-12) for value in total.values())
+
+
+def test_best_reader_has_more_words_right_than_the_source():
+    generator = np.random.default_rng(4)
+    before = after = count = 0
+    for _ in range(20):
+        example = WORLD.draw(generator)
+        text, source = example.text.split(), example.source.split()
+        before += sum(a == b for a, b in zip(text, source, strict=True))
+        after += sum(a == b for a, b in zip(text, WORLD.best_words(example.source), strict=True))
+        count += len(text)
+    assert after > before
+    accuracy = WORLD.bayes_accuracy(20, seed=5)
+    of_draws = (accuracy.value * (1 - accuracy.value) / count) ** 0.5
+    error = math.hypot(accuracy.standard_error, of_draws)
+    assert abs(after / count - accuracy.value) < 4.5 * error
+
+
+def test_most_words_are_as_they_were():
+    generator = np.random.default_rng(6)
+    pairs = [
+        pair
+        for example in (WORLD.draw(generator) for _ in range(300))
+        for pair in zip(example.text.split(), example.source.split(), strict=True)
+    ]
+    wrong = np.mean([word != read for word, read in pairs])
+    assert abs(wrong - 0.2) < 4.5 * (0.2 * 0.8 / len(pairs)) ** 0.5
