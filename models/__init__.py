@@ -7,7 +7,9 @@ import os
 # Debuggers match breakpoints by real path, and this folder is reached through a link.
 __path__ = [os.path.realpath(path) for path in __path__]
 
+from pyro_textvae.models.conditional_language_model import ConditionalLanguageModel
+from pyro_textvae.models.conditional_vae import ConditionalVAE
 from pyro_textvae.models.language_model import LanguageModel
 from pyro_textvae.models.sentence_vae import SentenceVAE
 
-__all__ = ["LanguageModel", "SentenceVAE"]
+__all__ = ["ConditionalLanguageModel", "ConditionalVAE", "LanguageModel", "SentenceVAE"]

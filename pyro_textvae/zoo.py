@@ -22,6 +22,7 @@ FOLDERS = {
     "models": "pyro_textvae.models",
     "guides": "pyro_textvae.guides",
     "priors": "pyro_textvae.priors",
+    "conditional_priors": "pyro_textvae.conditional_priors",
     "decoders": "pyro_textvae.nn.decoders",
     "encoders": "pyro_textvae.nn.encoders",
     "objectives": "pyro_textvae.infer.objectives",
@@ -58,6 +59,7 @@ _BASES = {
     "models": _MODULE,
     "guides": _MODULE,
     "priors": _MODULE,
+    "conditional_priors": _MODULE,
     "decoders": _MODULE,
     "encoders": _MODULE,
     "objectives": "pyro.infer:ELBO",
@@ -74,6 +76,7 @@ _BASES = {
 _NOUNS = {
     "kl_schedules": "KL schedule",
     "constraints": "KL constraint",
+    "conditional_priors": "conditional prior",
     "methods": "decoding method",
 }
 """What a member is called where the name of its kind does not say it."""

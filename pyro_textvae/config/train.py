@@ -99,6 +99,8 @@ class ProgramConfig:
         prior: likewise.
         decoder: likewise.
         encoder: likewise.
+        source_encoder: likewise, of the source, in a model that has one.
+        conditional_prior: likewise, of z given the source.
         embedding_dim: width of the word embeddings.
         hidden_dim: width of encoder and decoder.
         latent_dim: dimensions of z.
@@ -138,6 +140,8 @@ class ProgramConfig:
     prior: str = "standard_normal"
     decoder: str = "lstm"
     encoder: str = "lstm"
+    source_encoder: str = "lstm"
+    conditional_prior: str = "gaussian"
     embedding_dim: int = setting(256, at_least(1))
     hidden_dim: int = setting(256, at_least(1))
     latent_dim: int = setting(32, at_least(0))

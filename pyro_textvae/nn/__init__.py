@@ -12,6 +12,10 @@ from pyro_textvae.nn.encoder import EmbeddingEncoder, Encoder
 from pyro_textvae.nn.encoders import *  # noqa: F403
 from pyro_textvae.nn.guide import Guide
 from pyro_textvae.nn.latent_attention import LatentAttention
+from pyro_textvae.nn.source_attention import SourceAttention
+from pyro_textvae.nn.source_layer import SourceLayer
+from pyro_textvae.nn.source_reader import SourceReader
+from pyro_textvae.nn.text_and_source_encoder import TextAndSourceEncoder
 from pyro_textvae.nn.word_and_latent_input import WordAndLatentInput
 
 __all__ = [
@@ -20,6 +24,10 @@ __all__ = [
     "Encoder",
     "Guide",
     "LatentAttention",
+    "SourceAttention",
+    "SourceLayer",
+    "SourceReader",
+    "TextAndSourceEncoder",
     "WordAndLatentInput",
 ]
 __all__ += decoders.__all__

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pyro_textvae.distributions import AutoregressiveCategorical, Context, Memory
 from pyro_textvae.nn.checks import check_rates, check_sizes
+from pyro_textvae.nn.source_reader import SourceReader
 from pyro_textvae.nn.tied_token_scores import TiedTokenScores
 from pyro_textvae.nn.token_scores import TokenScores
 from pyro_textvae.nn.word_dropout import WordDropout
@@ -27,9 +28,11 @@ class Decoder(nn.Module, ABC):
     agree. Word embeddings, dropout, the scores of the vocabulary and the distribution are here.
     With ``latent_dim=0`` it is called with nothing: a language model.
 
-    A decoder that attends to a source sets ``takes_memory = True``, is called with z and a
-    :class:`~pyro_textvae.distributions.Memory`, and finds the latter in its context. Any other
-    refuses a memory.
+    With a ``memory_dim`` it attends to a source: it is called with z and a
+    :class:`~pyro_textvae.distributions.Memory`, and each state, before the vocabulary, is joined
+    with what it finds there; with ``copying`` words may be taken from the source too. A subclass
+    has nothing to do for that; it finds the memory in its context where it looks at it earlier.
+    Without ``memory_dim`` a memory is refused.
 
     >>> class UnigramDecoder(Decoder):
     ...     def __init__(self, vocab_size, latent_dim, max_length):
@@ -61,7 +64,10 @@ class Decoder(nn.Module, ABC):
     :param embedding_dropout: rate on the entries of the input embeddings.
     :param output_dropout: rate on the hidden states before the vocabulary.
     :param word_dropout: rate at which an input word is replaced by ``<unk>``.
-    :raises ValueError: for a size or a rate out of range, by its name.
+    :param memory_dim: width of the states of a source; 0 for a decoder without one.
+    :param copying: whether words may be copied from the source.
+    :raises ValueError: for a size or a rate out of range, by its name, and for copying without a
+        source.
     """
 
     takes_memory: bool = False
@@ -79,6 +85,8 @@ class Decoder(nn.Module, ABC):
         embedding_dropout: float = 0.0,
         output_dropout: float = 0.0,
         word_dropout: float = 0.0,
+        memory_dim: int = 0,
+        copying: bool = False,
     ) -> None:
         check_sizes(
             embedding_dim=embedding_dim,
@@ -86,7 +94,9 @@ class Decoder(nn.Module, ABC):
             max_length=max_length,
             vocab_size=vocab_size,
         )
-        check_sizes(minimum=0, latent_dim=latent_dim)
+        check_sizes(minimum=0, latent_dim=latent_dim, memory_dim=memory_dim)
+        if copying and not memory_dim:
+            raise ValueError("copying needs a source to copy from: give memory_dim, its width")
         check_rates(
             embedding_dropout=embedding_dropout,
             output_dropout=output_dropout,
@@ -108,6 +118,12 @@ class Decoder(nn.Module, ABC):
             if tied_embeddings
             else TokenScores(state_dim, vocab_size)
         )
+        self.memory_dim = memory_dim
+        self.copying = copying
+        self.source: SourceReader | None = None
+        if memory_dim:
+            self.takes_memory = True
+            self.source = SourceReader(state_dim, memory_dim, copying)
 
     @abstractmethod
     def unroll(self, inputs: Tensor, context: Context) -> Tensor:
@@ -162,6 +178,8 @@ class Decoder(nn.Module, ABC):
         hidden = self.hidden_states(tokens, context)
         shape = torch.broadcast_shapes(mask.shape[:-1], context.batch_shape)
         shape += mask.shape[-1:]
+        if self.source is not None:
+            return self._log_prob_with_source(self.source, hidden, tokens, mask, context, shape)
         hidden = hidden.expand(shape + hidden.shape[-1:])
         tokens, mask = tokens.expand(shape), mask.expand(shape)
         if self._padding_is_scored(hidden):
@@ -171,6 +189,29 @@ class Decoder(nn.Module, ABC):
         real = self.token_scores.log_prob(self.output_dropout(hidden[mask]), tokens[mask])
         return real.new_zeros(shape).masked_scatter(mask, real)
 
+    def _log_prob_with_source(
+        self,
+        source: SourceReader,
+        hidden: Tensor,
+        tokens: Tensor,
+        mask: Tensor,
+        context: Context,
+        shape: torch.Size,
+    ) -> Tensor:
+        assert context.memory is not None
+        memory = context.memory.distinct()
+        hidden, weights = source(hidden, memory)
+        # (*, T, S): which places of the source hold the word of each place.
+        matches = tokens.unsqueeze(-1) == memory.ids.unsqueeze(-2)
+        hidden = hidden.expand(shape + hidden.shape[-1:])
+        weights = weights.expand(shape + weights.shape[-1:])
+        matches = matches.expand(shape + matches.shape[-1:])
+        tokens, mask = tokens.expand(shape), mask.expand(shape)
+        real = hidden[mask]
+        log_prob = self.token_scores.log_prob(self.output_dropout(real), tokens[mask])
+        log_prob = source.mixed_log_prob(log_prob, real, weights[mask], matches[mask])
+        return log_prob.new_zeros(shape).masked_scatter(mask, log_prob)
+
     @staticmethod
     def _padding_is_scored(hidden: Tensor) -> bool:
         # Counting the tokens outside of the padding would make the host wait for a GPU.
@@ -179,4 +220,10 @@ class Decoder(nn.Module, ABC):
     def step(self, previous: Tensor, state: Any, context: Context) -> tuple[Tensor, Any]:
         """Scores of the next word and the new state; see ``SequenceNetwork``."""
         hidden, state = self.advance(self.embed(previous), state, context)
-        return self.token_scores(self.output_dropout(hidden)), state
+        if self.source is None:
+            return self.token_scores(self.output_dropout(hidden)), state
+        assert context.memory is not None
+        joined, weights = self.source(hidden.unsqueeze(-2), context.memory)
+        hidden, weights = joined.squeeze(-2), weights.squeeze(-2)
+        scores = self.token_scores(self.output_dropout(hidden))
+        return self.source.mixed_scores(scores, hidden, weights, context.memory.ids), state

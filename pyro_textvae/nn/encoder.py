@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from pyro_textvae.distributions import sentence_mask
+from pyro_textvae.distributions import Memory, sentence_mask
 from pyro_textvae.errors import UserError
 from pyro_textvae.nn.checks import check_sizes
 
@@ -36,6 +36,22 @@ class Encoder(nn.Module, ABC):
 
         Padding must have no effect.
         """
+
+    memory_dim: int
+    """Width of the states that :meth:`read` gives."""
+
+    def read(self, source: Tensor) -> tuple[Memory, Tensor]:
+        """A memory of what is read, and its features ``(N, output_dim)``.
+
+        A program with a source asks for it, in one pass over the source.
+
+        :param source: right-padded ids ``(N, S)``.
+        :raises ValueError: where an encoder does not say how.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no method read, so no decoder can attend to its states: "
+            "write one, or choose another encoder"
+        )
 
     def encode_embeddings(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
         """Features ``(N, output_dim)`` of vectors ``(N, T, embedding_dim)`` in the place of words.
@@ -82,10 +98,44 @@ class EmbeddingEncoder(Encoder):
 
         :raises UserError: for what are no ids.
         """
-        if tokens.dtype not in (torch.int64, torch.int32):
-            raise UserError(f"an encoder takes ids, int64 (N, T), got {tokens.dtype}")
+        _check_ids(tokens)
         return self.encode_embeddings(self.embedding(tokens), sentence_mask(tokens))
+
+    def read(self, source: Tensor) -> tuple[Memory, Tensor]:
+        """A memory of what is read, and its features ``(N, output_dim)``; see ``Encoder``.
+
+        :raises UserError: for what are no ids.
+        """
+        _check_ids(source)
+        mask = sentence_mask(source)
+        states = self.states(self.embedding(source), mask)
+        return Memory(states, mask, source), self.features(states, mask)
+
+    def states(self, embeddings: Tensor, mask: Tensor) -> Tensor:
+        """One vector for each place, ``(N, T, memory_dim)``, from what is embedded there.
+
+        :raises ValueError: where an encoder does not say how.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no method states, so no decoder can attend to them: write "
+            "one, and features beside it, or choose another encoder"
+        )
+
+    def features(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Features ``(N, output_dim)`` of the states of all places.
+
+        :raises ValueError: where an encoder does not say how.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no method features of the states of all places: write one, "
+            "or choose another encoder"
+        )
 
     @abstractmethod
     def encode_embeddings(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
         """Features ``(N, output_dim)`` of vectors ``(N, T, embedding_dim)``; see ``Encoder``."""
+
+
+def _check_ids(tokens: Tensor) -> None:
+    if tokens.dtype not in (torch.int64, torch.int32):
+        raise UserError(f"an encoder takes ids, int64 (N, T), got {tokens.dtype}")

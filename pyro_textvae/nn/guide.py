@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pyro_textvae.contract import DATA_PLATE
 from pyro_textvae.nn.encoder import Encoder
+from pyro_textvae.nn.text_and_source_encoder import TextAndSourceEncoder
 
 
 class Guide(PyroModule):
@@ -44,6 +45,9 @@ class Guide(PyroModule):
     Source: Kingma and Welling (2014), Auto-Encoding Variational Bayes,
     https://arxiv.org/abs/1312.6114.
 
+    With a :class:`~pyro_textvae.nn.TextAndSourceEncoder` it is q(z | x, source), and called with
+    the field ``source`` too.
+
     :param encoder: maps tokens ``(N, T)`` to features ``(N, encoder.output_dim)``.
     :raises TypeError: for a subclass without a ``posterior``.
     """
@@ -56,11 +60,18 @@ class Guide(PyroModule):
             )
         super().__init__("guide")
         self.encoder = encoder
+        if isinstance(encoder, TextAndSourceEncoder):
+            # A program is given the fields that its forward names.
+            self.forward = self._given_source  # type: ignore[assignment]
 
     def forward(self, tokens: Tensor, *, size: int | None = None) -> Tensor:
         """Draw z ``(N, latent_dim)`` for ``tokens`` ``(N, T)``."""
         with pyro.plate(DATA_PLATE, len(tokens)):
             return pyro.sample("z", self.posterior(self.encoder(tokens)))
+
+    def _given_source(self, tokens: Tensor, source: Tensor, *, size: int | None = None) -> Tensor:
+        with pyro.plate(DATA_PLATE, len(tokens)):
+            return pyro.sample("z", self.posterior(self.encoder(tokens, source)))
 
     def posterior(self, features: Tensor) -> dist.TorchDistribution:
         """q(z | x) for the encoder's features.

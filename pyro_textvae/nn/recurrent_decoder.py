@@ -57,6 +57,8 @@ class RecurrentDecoder(Decoder):
         embedding_dropout: float,
         output_dropout: float,
         word_dropout: float,
+        memory_dim: int = 0,
+        copying: bool = False,
     ) -> None:
         check_sizes(num_layers=num_layers)
         super().__init__(
@@ -69,6 +71,8 @@ class RecurrentDecoder(Decoder):
             embedding_dropout=embedding_dropout,
             output_dropout=output_dropout,
             word_dropout=word_dropout,
+            memory_dim=memory_dim,
+            copying=copying,
         )
         self.num_layers = num_layers
         self.hidden_dim = hidden_dim

@@ -43,7 +43,7 @@ class RecurrentEncoder(EmbeddingEncoder):
         self.hidden_dim = hidden_dim
         self.num_layers = num_layers
         self.bidirectional = bidirectional
-        self.output_dim = 2 * hidden_dim if bidirectional else hidden_dim
+        self.output_dim = self.memory_dim = 2 * hidden_dim if bidirectional else hidden_dim
         self._network_name = recurrence.__name__.lower()
         self.add_module(
             self._network_name,
@@ -56,12 +56,19 @@ class RecurrentEncoder(EmbeddingEncoder):
         """Features ``(N, output_dim)`` of vectors ``(N, T, embedding_dim)``; see ``Encoder``."""
         if mask is None:
             mask = embeddings.new_ones(embeddings.shape[:-1], dtype=torch.bool)
-        length = mask.sum(-1, keepdim=True)
+        return self.features(self.states(embeddings, mask), mask)
+
+    def states(self, embeddings: Tensor, mask: Tensor) -> Tensor:
+        """The top layer's states, ``(N, T, output_dim)``; see ``Encoder``."""
         network = self.get_submodule(self._network_name)
         if self.bidirectional:
-            states = network(embeddings, _backwards(mask, length))
-        else:
-            states, _ = run_recurrence(network, embeddings)
+            return network(embeddings, _backwards(mask, mask.sum(-1, keepdim=True)))
+        states, _ = run_recurrence(network, embeddings)
+        return states
+
+    def features(self, states: Tensor, mask: Tensor) -> Tensor:
+        """The states at the ends of a sentence, ``(N, output_dim)``; see ``Encoder``."""
+        length = mask.sum(-1, keepdim=True)
         last = states.take_along_dim((length - 1).unsqueeze(-1), 1).squeeze(1)
         if not self.bidirectional:
             return last

@@ -15,6 +15,7 @@ from torch import nn
 from pyro_textvae import zoo
 from pyro_textvae.config.checks import plain
 from pyro_textvae.errors import UserError
+from pyro_textvae.nn import TextAndSourceEncoder
 from pyro_textvae.nn.word_dropout import WordDropout
 from pyro_textvae.runs.build import ARCHITECTURE, PARTS
 from pyro_textvae.runs.spec_of import spec_of
@@ -59,7 +60,8 @@ def describe_pair(model: nn.Module, guide: nn.Module, given: Mapping[str, Any]) 
     kinds = {"model": "models", "guide": "guides", **PARTS}
     # Where they differ, the decoder's value is the setting and the prior's an option.
     everything = dict(programs)
-    everything |= {name: parts[name] for name in ("decoder", "encoder", "prior") if name in parts}
+    first = ("decoder", "encoder", "prior")
+    everything |= {name: parts[name] for name in (*first, *PARTS) if name in parts}
     specs = {name: spec_of(kinds[name], type(each)) for name, each in everything.items()}
     told = {name: dict(_told(each)) for name, each in everything.items()}
 
@@ -124,6 +126,8 @@ def _parts_of(programs: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
             if name not in zoo.parameters(type(program)):
                 continue
             part = getattr(program, name, None)
+            if isinstance(part, TextAndSourceEncoder):
+                part = part.encoder
             if not isinstance(part, nn.Module):
                 raise UserError(
                     f"{type(program).__name__} does not tell which {name} it was built with: keep "

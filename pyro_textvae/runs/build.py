@@ -29,12 +29,25 @@ from pyro_textvae.infer import KLSchedule, PerDatumELBO
 from pyro_textvae.infer.running import evaluation_mode, find_device
 from pyro_textvae.infer.simulate import Condition, simulate
 from pyro_textvae.infer.sites import latent_sites
+from pyro_textvae.nn import Guide, TextAndSourceEncoder
 from pyro_textvae.training import Procedure
+
+SOURCE_ENCODER = "source_encoder"
+"""The part of a model that reads its source."""
 
 _COMPILED = (JitTrace_ELBO, JitTraceEnum_ELBO, JitTraceGraph_ELBO, JitTraceMeanField_ELBO)
 
-PARTS = {"prior": "priors", "decoder": "decoders", "encoder": "encoders"}
-"""What a model's or guide's ``__init__`` may ask for by name, and its kind in the zoo."""
+PARTS = {
+    "source_encoder": "encoders",
+    "prior": "priors",
+    "conditional_prior": "conditional_priors",
+    "decoder": "decoders",
+    "encoder": "encoders",
+}
+"""What a model's or guide's ``__init__`` may ask for by name, and its kind in the zoo.
+
+The encoder of a source comes first: it says how wide the others' input from it is.
+"""
 
 ARCHITECTURE = (
     "embedding_dim",
@@ -147,7 +160,9 @@ def build_pair(
             guide_spec = "empty"
             if _tied_parts(model) or _has_latents(model, condition):
                 guide_spec = "gaussian"
-        guide = _build_with_parts(zoo.load("guides", guide_spec), specs, values)
+        guide_class = zoo.load("guides", guide_spec)
+        reads_source = SOURCE_ENCODER in zoo.parameters(model_class)
+        guide = _build_with_parts(guide_class, specs, values, reads_source=reads_source)
         for part in _tied_parts(model):
             try:
                 part.tie(guide)
@@ -265,13 +280,38 @@ def refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
         raise UserError(f"option {unused[0]!r} is taken by no part of this run{hint}")
 
 
-def _build_with_parts(cls: type, specs: Specs, values: dict[str, Any]) -> nn.Module:
-    parts = {
-        name: _build_part(name, zoo.load(kind, _given(specs, name)), values)
-        for name, kind in PARTS.items()
-        if name in zoo.parameters(cls)
-    }
+def _build_with_parts(
+    cls: type, specs: Specs, values: dict[str, Any], *, reads_source: bool = False
+) -> nn.Module:
+    """A program and the parts that it names.
+
+    :param reads_source: whether a guide of the library's kind is to read the source too.
+    """
+    wanted = set(zoo.parameters(cls))
+    joins = reads_source and issubclass(cls, Guide) and SOURCE_ENCODER not in wanted
+    if joins:
+        wanted.add(SOURCE_ENCODER)
+    parts: dict[str, Any] = {}
+    for name, kind in PARTS.items():
+        if name not in wanted:
+            continue
+        part = parts[name] = _build_part(name, zoo.load(kind, _given(specs, name)), values)
+        if name == SOURCE_ENCODER:
+            values = values | _widths_of_source(part)
+    if joins:
+        parts["encoder"] = TextAndSourceEncoder(parts["encoder"], parts.pop(SOURCE_ENCODER))
     return zoo.build(cls, {**values, **parts})
+
+
+def _widths_of_source(encoder: Any) -> dict[str, int]:
+    """What the parts that use a source are built with."""
+    width = getattr(encoder, "memory_dim", None)
+    if width is None:
+        raise UserError(
+            f"{type(encoder).__name__} has no memory_dim, the width of its states, so it cannot be "
+            "a source_encoder: give it that, and a method read"
+        )
+    return {"decoder_memory_dim": width, "feature_dim": encoder.output_dim}
 
 
 def _build_part(name: str, cls: type, values: dict[str, Any]) -> Any:

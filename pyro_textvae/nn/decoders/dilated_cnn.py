@@ -16,6 +16,7 @@ from pyro_textvae.nn.checks import check_rates, check_sizes
 from pyro_textvae.nn.decoder import Decoder
 from pyro_textvae.nn.injection import ATTENTION, INITIAL_STATE, read_injection
 from pyro_textvae.nn.latent_attention import LatentAttention
+from pyro_textvae.nn.source_layer import SourceLayer
 from pyro_textvae.nn.word_and_latent_input import WordAndLatentInput
 
 _DILATIONS = (1, 2, 4, 8, 16)
@@ -81,6 +82,8 @@ class DilatedCNNDecoder(Decoder):
         embedding_dropout: float = 0.0,
         output_dropout: float = 0.0,
         word_dropout: float = 0.0,
+        memory_dim: int = 0,
+        copying: bool = False,
     ) -> None:
         check_sizes(num_layers=num_layers)
         check_rates(layer_dropout=layer_dropout)
@@ -94,6 +97,8 @@ class DilatedCNNDecoder(Decoder):
             embedding_dropout=embedding_dropout,
             output_dropout=output_dropout,
             word_dropout=word_dropout,
+            memory_dim=memory_dim,
+            copying=copying,
         )
         self.hidden_dim = hidden_dim
         self.num_layers = num_layers
@@ -109,6 +114,10 @@ class DilatedCNNDecoder(Decoder):
             _ResidualBlock(hidden_dim, width, kernel_size, dilation, layer_dropout)
             for dilation in dilations
         )
+        self.source_layers = nn.ModuleList(
+            SourceLayer(hidden_dim, memory_dim, layer_dropout)
+            for _ in range(num_layers if memory_dim else 0)
+        )
         self.output_norm = nn.LayerNorm(hidden_dim)
         self.before_words = (
             nn.Linear(latent_dim, num_layers * width) if INITIAL_STATE in ways else None
@@ -121,8 +130,13 @@ class DilatedCNNDecoder(Decoder):
         """The state before each word of known sentences; see :class:`Decoder`."""
         z = context.z
         hidden = self.input_layer(inputs, z)
-        for block, before in zip(self._residual_blocks(), self._before(z), strict=True):
+        memory = None if context.memory is None else context.memory.distinct()
+        for layer, (block, before) in enumerate(
+            zip(self._residual_blocks(), self._before(z), strict=True)
+        ):
             hidden = block(hidden, before)
+            if memory is not None:
+                hidden = self.source_layers[layer](hidden, memory)
         hidden = self.output_norm(hidden)
         if z is not None and self.attention is not None:
             hidden = self.attention(hidden, z)
@@ -146,9 +160,12 @@ class DilatedCNNDecoder(Decoder):
         z = context.z
         hidden = self.input_layer(inputs.unsqueeze(-2), z).squeeze(-2)
         windows = []
-        for block, window in zip(self._residual_blocks(), state, strict=True):
+        for layer, (block, window) in enumerate(zip(self._residual_blocks(), state, strict=True)):
             hidden, window = block.advance(hidden, window)
             windows.append(window)
+            if context.memory is not None:
+                found = self.source_layers[layer](hidden.unsqueeze(-2), context.memory)
+                hidden = found.squeeze(-2)
         hidden = self.output_norm(hidden)
         if z is not None and self.attention is not None:
             hidden = self.attention(hidden.unsqueeze(-2), z).squeeze(-2)

@@ -49,6 +49,8 @@ class InputlessDecoder(LSTMDecoder):
         injection: str | Sequence[str] = (INITIAL_STATE, CONCATENATION),
         num_slots: int = 4,
         output_dropout: float = 0.0,
+        memory_dim: int = 0,
+        copying: bool = False,
     ) -> None:
         super().__init__(
             vocab_size,
@@ -60,6 +62,8 @@ class InputlessDecoder(LSTMDecoder):
             injection=injection,
             num_slots=num_slots,
             output_dropout=output_dropout,
+            memory_dim=memory_dim,
+            copying=copying,
         )
         self.embedding = nn.Embedding(1, embedding_dim)
 

@@ -46,6 +46,7 @@ class LSTMDecoder(RecurrentDecoder):
     :param embedding_dropout: rate on the entries of the input embeddings.
     :param output_dropout: rate on the hidden states before the vocabulary.
     :param word_dropout: rate at which an input word is replaced by ``<unk>``.
+    :param memory_dim: see :class:`~pyro_textvae.nn.decoder.Decoder`; ``copying`` also.
     """
 
     num_states = 2
@@ -65,6 +66,8 @@ class LSTMDecoder(RecurrentDecoder):
         embedding_dropout: float = 0.0,
         output_dropout: float = 0.0,
         word_dropout: float = 0.0,
+        memory_dim: int = 0,
+        copying: bool = False,
     ) -> None:
         super().__init__(
             vocab_size=vocab_size,
@@ -79,6 +82,8 @@ class LSTMDecoder(RecurrentDecoder):
             embedding_dropout=embedding_dropout,
             output_dropout=output_dropout,
             word_dropout=word_dropout,
+            memory_dim=memory_dim,
+            copying=copying,
         )
         self.lstm = nn.LSTM(self.input_dim, hidden_dim, num_layers, batch_first=True)
         if INITIAL_STATE in self.injection:

@@ -14,6 +14,7 @@ from pyro_textvae.nn.checks import check_sizes
 from pyro_textvae.nn.decoder import Decoder
 from pyro_textvae.nn.injection import ATTENTION, INITIAL_STATE, read_injection
 from pyro_textvae.nn.positions import sinusoidal_positions
+from pyro_textvae.nn.source_layer import SourceLayer
 from pyro_textvae.nn.transformer_block import KeysAndValues, TransformerBlock
 from pyro_textvae.nn.word_and_latent_input import WordAndLatentInput
 
@@ -72,6 +73,8 @@ class TransformerDecoder(Decoder):
         embedding_dropout: float = 0.0,
         output_dropout: float = 0.0,
         word_dropout: float = 0.0,
+        memory_dim: int = 0,
+        copying: bool = False,
     ) -> None:
         check_sizes(num_layers=num_layers, num_slots=num_slots)
         ways = read_injection(injection, latent_dim)
@@ -85,6 +88,8 @@ class TransformerDecoder(Decoder):
             embedding_dropout=embedding_dropout,
             output_dropout=output_dropout,
             word_dropout=word_dropout,
+            memory_dim=memory_dim,
+            copying=copying,
         )
         self.hidden_dim = hidden_dim
         self.num_layers = num_layers
@@ -95,6 +100,10 @@ class TransformerDecoder(Decoder):
         self.input = WordAndLatentInput(embedding_dim, latent_dim, hidden_dim, ways)
         self.blocks = nn.ModuleList(
             TransformerBlock(hidden_dim, num_heads, layer_dropout) for _ in range(num_layers)
+        )
+        self.source_layers = nn.ModuleList(
+            SourceLayer(hidden_dim, memory_dim, layer_dropout)
+            for _ in range(num_layers if memory_dim else 0)
         )
         self.final_norm = nn.LayerNorm(hidden_dim)
         # No position is added to the prefix: the bias of its own map would take it up.
@@ -118,8 +127,11 @@ class TransformerDecoder(Decoder):
             mask = torch.ones(length, places + length, dtype=torch.bool, device=inputs.device)
             mask = mask.tril(places)
         hidden = self._with_positions(inputs, context.z, first=0)
-        for block, past in zip(self.blocks, of_latent, strict=True):
+        memory = None if context.memory is None else context.memory.distinct()
+        for layer, (block, past) in enumerate(zip(self.blocks, of_latent, strict=True)):
             hidden, _ = block(hidden, past, mask=mask, is_causal=mask is None)
+            if memory is not None:
+                hidden = self.source_layers[layer](hidden, memory)
         return self.final_norm(hidden)
 
     def initial_state(self, context: Context) -> State:
@@ -136,9 +148,11 @@ class TransformerDecoder(Decoder):
         position = state[0][0].shape[-2] - self.num_latent_places
         hidden = self._with_positions(inputs.unsqueeze(-2), context.z, first=position)
         cache = []
-        for block, past in zip(self.blocks, state, strict=True):
+        for layer, (block, past) in enumerate(zip(self.blocks, state, strict=True)):
             hidden, present = block(hidden, past)
             cache.append(present)
+            if context.memory is not None:
+                hidden = self.source_layers[layer](hidden, context.memory)
         return self.final_norm(hidden).squeeze(-2), tuple(cache)
 
     def _with_positions(self, inputs: Tensor, z: Tensor | None, *, first: int) -> Tensor:

@@ -45,6 +45,7 @@ class BagOfWordsEncoder(EmbeddingEncoder):
         super().__init__(vocab_size, embedding_dim)
         self.hidden_dim = self.output_dim = hidden_dim
         self.num_layers = num_layers
+        self.memory_dim = embedding_dim
         widths = [embedding_dim, *[hidden_dim] * (num_layers - 1)]
         layers = [nn.Linear(width, hidden_dim) for width in widths]
         for layer in layers:
@@ -62,3 +63,11 @@ class BagOfWordsEncoder(EmbeddingEncoder):
         for layer in self.layers:
             features = layer(self.dropout(features)).relu()
         return features
+
+    def states(self, embeddings: Tensor, mask: Tensor) -> Tensor:
+        """The embeddings themselves; see ``Encoder``."""
+        return embeddings
+
+    def features(self, states: Tensor, mask: Tensor) -> Tensor:
+        """As :meth:`encode_embeddings`; see ``Encoder``."""
+        return self.encode_embeddings(states, mask)

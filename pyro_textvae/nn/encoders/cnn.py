@@ -53,6 +53,7 @@ class CNNEncoder(EmbeddingEncoder):
         self.hidden_dim = self.output_dim = hidden_dim
         self.kernel_sizes = tuple(kernel_sizes)
         self.num_layers = num_layers
+        self.memory_dim = len(self.kernel_sizes) * hidden_dim
         self.networks = nn.ModuleList(
             _Convolutions(embedding_dim, hidden_dim, kernel_size, num_layers)
             for kernel_size in kernel_sizes
@@ -65,6 +66,16 @@ class CNNEncoder(EmbeddingEncoder):
         words = _without(embeddings.mT, padding)
         strongest = [network(words, padding).amax(-1) for network in self.networks]
         return self.output(torch.cat(strongest, -1))
+
+    def states(self, embeddings: Tensor, mask: Tensor) -> Tensor:
+        """The answers to all patterns at each place, ``(N, T, memory_dim)``; see ``Encoder``."""
+        padding = ~mask.unsqueeze(1)
+        words = _without(embeddings.mT, padding)
+        return torch.cat([network(words, padding).mT for network in self.networks], -1)
+
+    def features(self, states: Tensor, mask: Tensor) -> Tensor:
+        """The linear map of the strongest answers, ``(N, output_dim)``; see ``Encoder``."""
+        return self.output(states.amax(-2))
 
 
 class _Convolutions(nn.Module):

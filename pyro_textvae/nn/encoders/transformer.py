@@ -51,7 +51,7 @@ class TransformerEncoder(EmbeddingEncoder):
         if pooling not in _POOLINGS:
             raise ValueError(f"pooling must be of {', '.join(_POOLINGS)}, got {pooling!r}")
         super().__init__(vocab_size, embedding_dim)
-        self.hidden_dim = self.output_dim = hidden_dim
+        self.hidden_dim = self.output_dim = self.memory_dim = hidden_dim
         self.num_layers = num_layers
         self.num_heads = num_heads
         self.pooling = pooling
@@ -67,6 +67,10 @@ class TransformerEncoder(EmbeddingEncoder):
 
     def encode_embeddings(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
         """Features ``(N, output_dim)`` of vectors ``(N, T, embedding_dim)``; see ``Encoder``."""
+        return self.features(self.states(embeddings, mask), mask)
+
+    def states(self, embeddings: Tensor, mask: Tensor | None) -> Tensor:
+        """The last layer's states, ``(N, T, hidden_dim)``; see ``Encoder``."""
         # As long as positions are, or these would drown the words.
         hidden = self.input(embeddings * embeddings.shape[-1] ** 0.5)
         weight = self.input.weight
@@ -76,15 +80,16 @@ class TransformerEncoder(EmbeddingEncoder):
         seen = None if mask is None else mask[:, None, None, :]
         for block in self.blocks:
             hidden, _ = block(hidden, mask=seen)
-        return self._pooled(self.final_norm(hidden), mask)
+        return self.final_norm(hidden)
 
-    def _pooled(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    def features(self, states: Tensor, mask: Tensor | None) -> Tensor:
+        """The states pooled over the words, ``(N, hidden_dim)``; see ``Encoder``."""
         if self.queries is None:
-            scores = torch.zeros_like(hidden[..., :1])
+            scores = torch.zeros_like(states[..., :1])
         else:
-            scores = self.queries(hidden)
+            scores = self.queries(states)
         if mask is not None:
             scores = scores.masked_fill(~mask.unsqueeze(-1), -torch.inf)
         weights = scores.softmax(-2)
-        parts = hidden.unflatten(-1, (weights.shape[-1], -1))
+        parts = states.unflatten(-1, (weights.shape[-1], -1))
         return (weights.unsqueeze(-1) * parts).sum(-3).flatten(-2)
