@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every member of the zoo is put to the contract, by existing."""
 
+import pyro
 import pytest
 import torch
 
@@ -12,18 +13,43 @@ from pyro_textvae.runs.build import build_pair, specs_of
 from pyro_textvae.testing import check_guide, check_model
 
 SIZES = {"vocab_size": 11, "max_length": 9}
+CONDITION = {"source": torch.tensor([[4, 5, 10, 2], [6, 2, 0, 0], [7, 2, 0, 0]])}
 
 
 def build(model="sentence_vae", guide=None, **others):
     config = TrainConfig(embedding_dim=4, hidden_dim=8, latent_dim=3, model=model, guide=guide)
-    pair = build_pair(config, SIZES, specs={**specs_of(config), **others})
+    specs = {**specs_of(config), **others}
+    pair = build_pair(config, SIZES, specs=specs, condition=CONDITION)
     return pair.model, pair.guide
 
 
 @pytest.mark.parametrize("name", zoo.names("models"))
 def test_model(name):
     model, _ = build(name)
-    check_model(model)
+    check_model(model, condition=CONDITION)
+
+
+@pytest.mark.parametrize("name", zoo.names("conditional_priors"))
+def test_conditional_prior(name):
+    model, guide = build("conditional_vae", "gaussian", conditional_prior=name)
+    check_model(model, condition=CONDITION)
+    check_guide(guide, model, condition=CONDITION)
+
+
+@pytest.mark.parametrize("name", zoo.names("guides"))
+def test_guide_of_a_source(name):
+    """Every family reads the source too, beside the sentence."""
+    if name in ("empty", "power_spherical", "von_mises_fisher", "product_space"):
+        return
+    model, guide = build("conditional_vae", name)
+    check_guide(guide, model, condition=CONDITION)
+    fields = CONDITION | {"tokens": torch.tensor([[4, 2], [5, 2], [6, 2]])}
+    with pyro.validation_enabled(False):
+        torch.manual_seed(0)
+        first = guide(**fields)
+        torch.manual_seed(0)
+        other = guide(**fields | {"source": fields["source"].flip(0)})
+    assert not torch.equal(first, other)
 
 
 @pytest.mark.parametrize("name", zoo.names("guides"))

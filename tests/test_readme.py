@@ -126,7 +126,7 @@ def test_decoder_and_encoder_of_a_readers_own_train(tmp_path, monkeypatch, capsy
 
 IN_EVERY_ROW = set(
     "vocab_size embedding_dim hidden_dim latent_dim max_length injection num_slots tied_embeddings "
-    "embedding_dropout output_dropout word_dropout num_layers".split()
+    "embedding_dropout output_dropout word_dropout num_layers memory_dim copying".split()
 )
 
 

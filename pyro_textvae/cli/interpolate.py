@@ -24,12 +24,14 @@ class InterpolateOptions(DecodingOptions):
     Args:
         start: the first sentence; by default one of the test split.
         end: the last sentence; by default one of the test split.
+        source: what all of them are conditioned on, in a model that takes a source.
         steps: sentences to print, both ends counted.
 
     """
 
     start: str | None = None
     end: str | None = None
+    source: str | None = None
     steps: int = setting(7, at_least(2))
 
 
@@ -42,6 +44,8 @@ def main(arguments: Sequence[str]) -> None:
         encode_text,
         is_conditional,
         pick_sentences,
+        read_sources,
+        repeated_sources,
         without_padding,
     )
     from pyro_textvae.data import pad
@@ -52,10 +56,12 @@ def main(arguments: Sequence[str]) -> None:
     )
     given = [options.start, options.end]
     conditional = is_conditional(model) or is_conditional(guide)
-    if conditional and given != [None, None]:
+    sources = read_sources(model, options.run, options.source, None)
+    if conditional and given != [None, None] and not sources:
         raise UserError(
             f"the programs of {options.run} need more of a sentence than --start and --end give, "
-            "such as its source: leave them out to take sentences of the test split"
+            "such as its source: give --source, or leave them out to take sentences of the test "
+            "split"
         )
     ends: Mapping[str, Tensor] = {}
     if None in given:
@@ -71,6 +77,8 @@ def main(arguments: Sequence[str]) -> None:
             for place, text in enumerate(given)
         ]
         ends = {TOKENS: pad(rows)}
+    if sources:
+        ends = {TOKENS: ends[TOKENS], **repeated_sources(tokenizer, sources, 2)}
     walk = generation.interpolate(
         model,
         guide,

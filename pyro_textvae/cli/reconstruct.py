@@ -20,12 +20,14 @@ class ReconstructOptions(DecodingOptions):
 
     Args:
         text: a sentence of your own; by default sentences of the split.
+        source: what it is conditioned on, in a model that takes a source.
         split: train, valid or test.
         size: number of sentences of the split.
 
     """
 
     text: str | None = None
+    source: str | None = None
     split: Split = "test"
     size: int = setting(5, at_least(1))
 
@@ -39,6 +41,8 @@ def main(arguments: Sequence[str]) -> None:
         encode_text,
         is_conditional,
         pick_sentences,
+        read_sources,
+        repeated_sources,
     )
     from pyro_textvae.data import pad
 
@@ -47,6 +51,9 @@ def main(arguments: Sequence[str]) -> None:
         options.run, device=options.device, trust_code=options.trust_code
     )
     conditional = is_conditional(model) or is_conditional(guide)
+    sources = read_sources(model, options.run, options.source, None)
+    if sources and options.text is None:
+        raise UserError("source is that of a sentence of your own: give --text too, or neither")
     if options.text is None:
         batch = pick_sentences(
             options.run,
@@ -55,13 +62,14 @@ def main(arguments: Sequence[str]) -> None:
             options.seed,
             trust_code=options.trust_code,
         )
-    elif conditional:
+    elif conditional and not sources:
         raise UserError(
             f"the programs of {options.run} need more of a sentence than --text gives, such as its "
-            "source: leave --text out to take sentences of --split"
+            "source: give --source, or leave --text out to take sentences of --split"
         )
     else:
         batch = {TOKENS: pad([encode_text(tokenizer, options.text)])}
+        batch |= repeated_sources(tokenizer, sources, 1) if sources else {}
     rows = generation.reconstruct(
         model,
         guide,

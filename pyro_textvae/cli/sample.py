@@ -26,7 +26,9 @@ class SampleOptions(DecodingOptions):
     """Draw sentences from a run: latents, then words.
 
     Args:
-        size: number of sentences.
+        size: number of sentences; with a source of your own, for each source.
+        source: what the sentences are conditioned on, in a model that takes a source.
+        source_file: a file with such a source a line.
         split: train, valid or test: whose first sentences a model with a source is given the
             sources of; by default test.
         latents_from: prior, or aggregate, a mixture of Gaussians fitted to the latents of the
@@ -37,6 +39,8 @@ class SampleOptions(DecodingOptions):
 
     size: int = setting(10, at_least(1))
     method: str = setting("ancestral", Member("methods"))
+    source: str | None = None
+    source_file: str | None = None
     split: Split | None = None
     latents_from: Literal["prior", "aggregate"] = "prior"
     num_components: int = setting(10, at_least(1))
@@ -51,7 +55,13 @@ def main(arguments: Sequence[str]) -> None:
     ]
     options = parse_with_run(SampleOptions, "sample", given)
     from pyro_textvae import generation, runs
-    from pyro_textvae.cli.sentences import decode_row, first_sentences, is_conditional
+    from pyro_textvae.cli.sentences import (
+        decode_row,
+        first_sentences,
+        is_conditional,
+        read_sources,
+        repeated_sources,
+    )
     from pyro_textvae.contract import SOURCE
 
     method = generation.build_method(options.method, options.options)
@@ -60,7 +70,11 @@ def main(arguments: Sequence[str]) -> None:
     )
     condition: Condition = options.size
     sources: Iterator = itertools.repeat(None)
-    if is_conditional(model):
+    texts = read_sources(model, options.run, options.source, options.source_file, options.split)
+    if texts:
+        condition = repeated_sources(tokenizer, texts, options.size)
+        sources = iter(condition[SOURCE].tolist())
+    elif is_conditional(model):
         condition = first_sentences(
             options.run, options.split or "test", options.size, trust_code=options.trust_code
         )
@@ -80,14 +94,17 @@ def main(arguments: Sequence[str]) -> None:
         unknown=options.unknown,
         latents=latents,
     )
+    above: list[int] | None = None
     for part in parts:
         # Rows come first: what zip looks at last it takes from no further than it needs.
         for row, source in zip(part.tolist(), sources, strict=False):
             if source is None:
                 print(decode_row(tokenizer, row))
-            else:
+                continue
+            if source != above or not texts:
                 print(f"source  {decode_row(tokenizer, source)}")
-                print(f"text    {decode_row(tokenizer, row)}\n")
+            above = source
+            print(f"text    {decode_row(tokenizer, row)}" + ("" if texts else "\n"))
         sys.stdout.flush()
 
 

@@ -6,19 +6,21 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_textvae.contract import TOKENS
-from pyro_textvae.data import Tokenizer
+from pyro_textvae.contract import SOURCE, TOKENS
+from pyro_textvae.data import Tokenizer, pad
+from pyro_textvae.data.text_lines import lines
 from pyro_textvae.errors import UserError
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.load import load_run_corpus
-from pyro_textvae.special_tokens import EOS, PAD
+from pyro_textvae.special_tokens import EOS, PAD, UNK
 
 # All that str.splitlines, and so many a reader of our output, takes for the end of a line.
 _LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -55,6 +57,63 @@ def without_padding(row: Tensor) -> list[int]:
 def is_conditional(program: nn.Module) -> bool:
     """Whether a program names a field of a batch besides its tokens, such as a source."""
     return bool(set(inspect.signature(program.forward).parameters) - {TOKENS, "size"})
+
+
+def read_sources(
+    model: nn.Module,
+    run: str,
+    source: str | None,
+    source_file: str | None,
+    split: str | None = None,
+) -> list[str]:
+    """The sources that a user gives, of ``source`` or of the lines of ``source_file``.
+
+    :raises UserError: for both, for a split beside them, for a model that takes no source or more
+        than that, and for a file that cannot be read or has no line.
+    """
+    given = {"source": source, "source_file": source_file, "split": split}
+    named = [name for name in ("source", "source_file") if given[name] is not None]
+    if not named:
+        return []
+    clashing = [name for name, value in given.items() if value is not None]
+    if len(clashing) > 1:
+        raise UserError(f"{clashing[0]} and {clashing[1]} both say what the source is: give one")
+    others = set(inspect.signature(model.forward).parameters) - {TOKENS, "size"}
+    if SOURCE not in others:
+        raise UserError(
+            f"the model of {run} takes no source, so {named[0]} would do nothing: leave it out"
+        )
+    if len(others) > 1:
+        missing = ", ".join(sorted(others - {SOURCE}))
+        raise UserError(
+            f"the model of {run} takes {missing} beside the source: leave {named[0]} out to take "
+            "sentences of --split"
+        )
+    if source is not None:
+        return [source]
+    path = Path(str(source_file)).expanduser()
+    try:
+        texts = [line for _, line in lines(path) if line.strip()]
+    except OSError as error:
+        raise UserError(f"cannot read {source_file}: {error.strerror or error}") from error
+    if not texts:
+        raise UserError(f"{source_file} has no line with a source: give at least one")
+    return texts
+
+
+def repeated_sources(tokenizer: Tokenizer, texts: Sequence[str], times: int) -> dict[str, Tensor]:
+    """A condition with each source so many times; words that are not known are told."""
+    rows = []
+    for text in texts:
+        ids = encode_text(tokenizer, text)
+        if UNK in ids:
+            print(
+                f"{ids.count(UNK)} of {len(ids) - 1} tokens of the source {text!r} are unknown to "
+                "the model",
+                file=sys.stderr,
+            )
+        rows += [ids] * times
+    return {SOURCE: pad(rows)}
 
 
 def pick_sentences(

@@ -207,10 +207,20 @@ class Decoder(nn.Module, ABC):
         weights = weights.expand(shape + weights.shape[-1:])
         matches = matches.expand(shape + matches.shape[-1:])
         tokens, mask = tokens.expand(shape), mask.expand(shape)
-        real = hidden[mask]
-        log_prob = self.token_scores.log_prob(self.output_dropout(real), tokens[mask])
-        log_prob = source.mixed_log_prob(log_prob, real, weights[mask], matches[mask])
-        return log_prob.new_zeros(shape).masked_scatter(mask, log_prob)
+        if self._padding_is_scored(hidden):
+            parts = (hidden.flatten(0, -2), weights.flatten(0, -2), matches.flatten(0, -2))
+            every = self._mixed_log_prob(source, *parts, tokens.reshape(-1))
+            return torch.where(mask, every.view(shape), 0.0)
+        real = self._mixed_log_prob(
+            source, hidden[mask], weights[mask], matches[mask], tokens[mask]
+        )
+        return real.new_zeros(shape).masked_scatter(mask, real)
+
+    def _mixed_log_prob(
+        self, source: SourceReader, hidden: Tensor, weights: Tensor, matches: Tensor, words: Tensor
+    ) -> Tensor:
+        log_prob = self.token_scores.log_prob(self.output_dropout(hidden), words)
+        return source.mixed_log_prob(log_prob, hidden, weights, matches)
 
     @staticmethod
     def _padding_is_scored(hidden: Tensor) -> bool:

@@ -1,0 +1,95 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""A model with a source from end to end, on a world whose truth is known; sources of one's own."""
+
+import json
+
+import pytest
+
+from pyro_textvae.cli.main import main
+from tests.cli.conftest import TINY
+
+SENTENCE = "the nurse cleaned the car in the garden during the morning"
+WORLD = ["--data", "world:paraphrase", "--num-sentences", "60"]
+
+
+@pytest.fixture(scope="module")
+def conditional_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("source") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYRO_TEXTVAE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        options = ["--data-options", '{"most_values": 2}', "--options", '{"copying": true}']
+        model = ["--model", "conditional_vae"]
+        assert main(["train", *WORLD, *options, *model, *TINY, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_evaluation_tells_the_excess_over_the_truth(conditional_run, cli, tmp_path):
+    out = tmp_path / "evaluation.json"
+    arguments = ["--num-samples", "30", "--proposal", "refined", "--report", "false"]
+    status, printed, _ = cli("evaluate", conditional_run, *arguments, "--out", out)
+    assert status == 0
+    found = json.loads(out.read_text())
+    truth = found["truth"]
+    assert truth["excess"] == pytest.approx(found["nll"] - truth["nll"], abs=1e-9)
+    assert 0 < truth["excess_standard_error"] < truth["excess"]
+    assert not truth["is_below"]
+    assert f"+{truth['excess']:.3f} +- " in printed
+    lines = out.with_suffix(".sentences.jsonl").read_text().splitlines()
+    assert "log_px_true" in json.loads(lines[1])
+
+
+def test_several_texts_for_a_source_of_ones_own(conditional_run, cli, tmp_path):
+    status, printed, _ = cli("sample", conditional_run, "--source", SENTENCE, "--size", "3")
+    assert status == 0
+    source, *texts = printed.splitlines()
+    assert source == f"source  {SENTENCE}"
+    assert [text[:8] for text in texts] == ["text    "] * 3
+    file = tmp_path / "sources.txt"
+    file.write_text(f"{SENTENCE}\n\nthe zebra\n")
+    status, printed, err = cli("sample", conditional_run, "--source-file", file, "--size", "2")
+    assert status == 0
+    kinds = [line.split()[0] for line in printed.splitlines()]
+    assert kinds == ["source", "text", "text"] * 2
+    assert err == "1 of 2 tokens of the source 'the zebra' are unknown to the model\n"
+
+
+def test_sentences_of_ones_own_with_their_source(conditional_run, cli):
+    status, printed, _ = cli(
+        "reconstruct", conditional_run, "--text", "the nurse", "--source", SENTENCE
+    )
+    assert status == 0
+    assert printed.startswith(f"with  {SENTENCE}\nfrom  the nurse\nto    ")
+    ends = ["--start", "the nurse", "--end", "the car", "--steps", "3"]
+    status, printed, _ = cli("interpolate", conditional_run, *ends, "--source", SENTENCE)
+    assert status == 0
+    assert len(printed.splitlines()) == 6
+    assert printed.startswith(f"with  {SENTENCE}\nfrom  the nurse\n")
+
+
+def test_what_cannot_be_is_one_line(conditional_run, run, check_refused, tmp_path):
+    sample = ["sample", conditional_run]
+    check_refused("source and split both say", *sample, "--source", "a", "--split", "test")
+    check_refused("source and source_file both", *sample, "--source", "a", "--source-file", "b")
+    check_refused("cannot read nowhere.txt", *sample, "--source-file", "nowhere.txt")
+    (tmp_path / "empty.txt").write_text("\n\n")
+    check_refused("has no line with a source", *sample, "--source-file", tmp_path / "empty.txt")
+    check_refused("the sentence '' is empty", *sample, "--source", "")
+    check_refused("takes no source, so source would do nothing", "sample", run, "--source", "a")
+    alone = ["reconstruct", conditional_run, "--source", "the nurse"]
+    check_refused("source is that of a sentence of your own: give --text too", *alone)
+    check_refused("give --source, or leave --text", "reconstruct", conditional_run, "--text", "a")
+    ends = ["interpolate", conditional_run, "--start", "a"]
+    check_refused("give --source, or leave them out", *ends)
+
+
+def test_model_with_a_source_on_text_without_one(train, check_refused):
+    options = ["--model", "conditional_vae"]
+    check_refused("ConditionalVAE needs the field 'source'", *train, *options)
+
+
+def test_decoder_that_takes_no_source_is_told(train, check_refused):
+    copying = ["--options", '{"copying": true}']
+    check_refused("copying needs a source to copy from", *train, *copying)
+    width = ["--options", '{"memory_dim": 4}']
+    check_refused("LSTMDecoder attends to a source", *train, *width)
