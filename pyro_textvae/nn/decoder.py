@@ -21,6 +21,10 @@ from pyro_textvae.special_tokens import BOS
 class Scores(Protocol):
     """What turns hidden states into the scores of the vocabulary; a module."""
 
+    @property
+    def bias(self) -> Tensor:
+        """What is added to the score of each class."""
+
     def __call__(self, hidden: Tensor) -> Tensor:
         """Scores of every class after ``hidden`` ``(..., H)``."""
 

@@ -27,7 +27,7 @@ class ModelFolder:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         if not self.path.is_dir():
             raise UserError(
                 f"hf:{path} names no folder: a pre-trained model is read from disk and never "

@@ -35,7 +35,7 @@ class CausalNetwork(Pretrained):
 
     def __init__(self, folder: ModelFolder, fine_tuning: str, adapters: Adapters) -> None:
         super().__init__(load_causal(folder), folder, fine_tuning, adapters)
-        self._body: tuple[Any] = (self.network.base_model,)
+        self._body: tuple[Any] = (self._causal.base_model,)
         taken = inspect.signature(self._body[0].forward).parameters
         # Version 5 of transformers has had both names.
         self._cache_name = "cache" if "cache" in taken else "past_key_values"

@@ -41,11 +41,11 @@ class HuggingFaceDecoder(Decoder):
     used as they are. Probabilities sum to one over what a text can contain: the model's further
     special tokens have none.
 
-    With ``prompt=True`` it is conditioned on a source: called as ``decoder(z, decoder.read(source))``
+    With ``prompt=True`` it is conditioned on a source: called with z and ``decoder.read(source)``,
     it reads the source first, once for all draws of z.
 
-    Source: Li et al. (2020), Optimus, https://arxiv.org/abs/2004.04092, for the slots ("memory") and
-    the addition ("embedding"); Tu et al. (2022), AdaVAE, https://arxiv.org/abs/2205.05862, for
+    Source: Li et al. (2020), Optimus, https://arxiv.org/abs/2004.04092, for the slots ("memory")
+    and the addition ("embedding"); Tu et al. (2022), AdaVAE, https://arxiv.org/abs/2205.05862, for
     adapters.
 
     :param path: a folder with config.json, safetensors and tokenizer.json.
@@ -76,7 +76,7 @@ class HuggingFaceDecoder(Decoder):
         num_slots: int = 1,
         fine_tuning: str = "full",
         lora_rank: int = 8,
-        lora_alpha: float = 16.0,
+        lora_alpha: int = 16,
         lora_dropout: float = 0.0,
         lora_targets: Sequence[str] | None = None,
         word_dropout: float = 0.0,
@@ -147,7 +147,10 @@ class HuggingFaceDecoder(Decoder):
         past, seen, first = self._before_words(context, rows)
         if past is None:
             past = as_past(
-                [self.left_out(size, heads, width) for heads, width in self.network.cache_shapes]
+                [
+                    self._of_no_place(size, heads, width)
+                    for heads, width in self.network.cache_shapes
+                ]
             )
         position = first.expand(size, 1)
         if self.prefix is not None and context.z is not None:
@@ -158,7 +161,7 @@ class HuggingFaceDecoder(Decoder):
             position = position + self.num_prefix
         return past, position, seen
 
-    def left_out(self, size: int, heads: int, width: int) -> Tensor:
+    def _of_no_place(self, size: int, heads: int, width: int) -> Tensor:
         """Keys or values of no place."""
         weight = next(self.network.parameters())
         return weight.new_empty(size, heads, 0, width)

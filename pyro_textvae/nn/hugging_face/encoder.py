@@ -53,7 +53,7 @@ class HuggingFaceEncoder(Encoder):
         pooling: str = "mean",
         fine_tuning: str = "full",
         lora_rank: int = 8,
-        lora_alpha: float = 16.0,
+        lora_alpha: int = 16,
         lora_dropout: float = 0.0,
         lora_targets: Sequence[str] | None = None,
     ) -> None:

@@ -33,7 +33,7 @@ class Adapters:
     """
 
     rank: int
-    alpha: float
+    alpha: int
     dropout: float
     targets: Sequence[str] | None
 

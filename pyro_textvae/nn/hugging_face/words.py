@@ -54,26 +54,28 @@ class PretrainedTokenScores(nn.Module):
         super().__init__()
         self._network: tuple[Any] = (network,)
         emitted = torch.tensor(their_ids[FIRST_EMITTED:])
-        head = self._network[0].get_output_embeddings()
-        left_out = torch.full((head.weight.shape[0],), -torch.inf)
+        left_out = torch.full((self._head.weight.shape[0],), -torch.inf)
         left_out[emitted[emitted != ABSENT]] = 0.0
         self.register_buffer("class_ids", emitted, persistent=False)
         self.register_buffer("left_out", left_out, persistent=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Scores of every class after ``hidden`` ``(..., H)``."""
-        weight, bias = self._layer(hidden)
-        scores = F.linear(hidden, weight, bias)[..., self.class_ids.clamp(min=0)]
+        scores = F.linear(hidden, self._head.weight, self.bias)[..., self.class_ids.clamp(min=0)]
         return scores.masked_fill(self.class_ids == ABSENT, -torch.inf)
 
     def log_prob(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """Log-probability (nats) of ids ``tokens`` ``(M,)`` after ``hidden`` ``(M, H)``."""
         classes = self.class_ids[tokens - FIRST_EMITTED]
-        weight, bias = self._layer(hidden)
-        log_prob = -vocabulary_loss(hidden, weight, bias, classes.clamp(min=0))
-        return log_prob.masked_fill(classes == ABSENT, -torch.inf)
+        loss = vocabulary_loss(hidden, self._head.weight, self.bias, classes.clamp(min=0))
+        return (-loss).masked_fill(classes == ABSENT, -torch.inf)
 
-    def _layer(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        head = self._network[0].get_output_embeddings()
-        left_out = self.left_out.to(head.weight.dtype)
-        return head.weight, left_out if head.bias is None else head.bias + left_out
+    @property
+    def bias(self) -> Tensor:
+        """What is added to the score of each of its own ids, those without a class too."""
+        bias = self._head.bias
+        return self.left_out if bias is None else bias + self.left_out
+
+    @property
+    def _head(self) -> Any:
+        return self._network[0].get_output_embeddings()
