@@ -37,6 +37,16 @@ FOLDERS = {
 }
 """Every kind and its folder: a file there is a member by existing."""
 
+PRETRAINED = "hf"
+"""What stands before the path of a pre-trained model, as in ``hf:path/to/gpt2``."""
+
+_PRETRAINED = {
+    "decoders": "pyro_textvae.nn.hugging_face.decoder:HuggingFaceDecoder",
+    "encoders": "pyro_textvae.nn.hugging_face.encoder:HuggingFaceEncoder",
+    "tokenizers": "pyro_textvae.data.hugging_face.tokenizer_kind:HuggingFaceTokenizer",
+}
+"""What takes the path of a pre-trained model, by kind."""
+
 FORMER_NAMES: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "constraints": {
         "free_bits_per_site": ("free_bits", {"per": "site", "over": "sentence"}),
@@ -96,9 +106,23 @@ def names(kind: str) -> list[str]:
 def is_member(kind: str, spec: str) -> bool:
     """Whether the catalogue has a member of this name, today's or a former one.
 
+    A pre-trained model counts as one: of it, nothing is executed.
+
     :raises UserError: for an unknown kind.
     """
+    if pretrained_path(spec) is not None:
+        return kind in _PRETRAINED
     return spec in names(kind) or spec in FORMER_NAMES.get(kind, {})
+
+
+def pretrained_path(spec: str) -> str | None:
+    """The folder of a pre-trained model that is named as ``hf:PATH``; None for another name.
+
+    >>> pretrained_path("hf:models/gpt2")
+    'models/gpt2'
+    """
+    place, colon, path = spec.partition(":")
+    return path if colon and place == PRETRAINED else None
 
 
 def check_name(kind: str, spec: str) -> None:
@@ -113,7 +137,14 @@ def check_name(kind: str, spec: str) -> None:
         )
     place, _, class_name = spec.partition(":")
     if is_member(kind, spec):
+        if pretrained_path(spec) == "":
+            raise UserError(f"{spec} names no folder: give {PRETRAINED}:path/to/folder")
         return
+    if pretrained_path(spec) is not None:
+        raise UserError(
+            f"{spec} names a pre-trained model, which can be {' or '.join(_PRETRAINED)}, and no "
+            f"{_NOUNS.get(kind, kind.removesuffix('s'))}"
+        )
     if place.endswith(".py") or class_name:
         return
     near = difflib.get_close_matches(spec, members, n=1)
@@ -148,6 +179,10 @@ def _load(kind: str, spec: str) -> type:
     if spec in FORMER_NAMES.get(kind, {}):
         name, options = FORMER_NAMES[kind][spec]
         return _with_options(load(kind, name), options)
+    path = pretrained_path(spec)
+    if path is not None:
+        package, _, name = _PRETRAINED[kind].partition(":")
+        return _with_options(getattr(importlib.import_module(package), name), {"path": path})
     if spec in names(kind):
         return _only_class(importlib.import_module(f"{FOLDERS[kind]}.{spec}"), spec)
     place, _, class_name = spec.partition(":")
@@ -169,12 +204,16 @@ def _load(kind: str, spec: str) -> type:
 def name_of(kind: str, cls: type) -> str | None:
     """The name of a class in the catalogue; None for a class from elsewhere.
 
+    ``"hf"`` for what a pre-trained model's folder is read by.
+
     >>> from pyro_textvae.data.tokenizers import WordTokenizer
     >>> name_of("tokenizers", WordTokenizer)
     'word'
 
     :raises UserError: for an unknown kind.
     """
+    if cls.__module__ == _PRETRAINED.get(kind, "").partition(":")[0]:
+        return PRETRAINED
     folder, _, name = cls.__module__.rpartition(".")
     return name if name in names(kind) and folder == FOLDERS[kind] else None
 

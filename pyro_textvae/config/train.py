@@ -32,8 +32,12 @@ class TrainingConfig:
         epochs: passes over the training split, at most.
         batch_size: sentences in a batch.
         batch_tokens: tokens in a batch, padding counted, instead of batch_size.
-        optimizer: adam or sgd.
-        learning_rate: at the start.
+        accumulate_batches: batches whose gradients one step of the optimiser takes together.
+        optimizer: adam, adamw or sgd.
+        weight_decay: of adamw; 0.01 where it is not given.
+        learning_rate: at the start, after the warm-up.
+        learning_rate_schedule: cosine falls to 0 over all epochs; constant changes by decay alone.
+        warmup_steps: batches in which the learning rate rises from 0.
         clip_norm: largest norm of the gradient of all parameters together.
         decay: factor of the learning rate after patience epochs without a better bound.
         patience: epochs without a better validation bound before a decay, once the KL weight is up.
@@ -51,8 +55,12 @@ class TrainingConfig:
     epochs: int = setting(40, at_least(1))
     batch_size: int = setting(32, at_least(1))
     batch_tokens: int | None = setting(None, at_least(1))
-    optimizer: Literal["adam", "sgd"] = "adam"
+    accumulate_batches: int = setting(1, at_least(1))
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    weight_decay: float | None = setting(None, at_least(0), FINITE)
     learning_rate: float = setting(1e-3, POSITIVE)
+    learning_rate_schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = setting(0, at_least(0))
     clip_norm: float = setting(5.0, POSITIVE)
     decay: float = setting(0.5, FACTOR)
     patience: int = setting(2, at_least(1))
@@ -67,6 +75,14 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        self._check_optimizer()
+
+    def _check_optimizer(self) -> None:
+        if self.weight_decay is not None and self.optimizer != "adamw":
+            raise UserError(
+                f"weight_decay is of adamw, and {self.optimizer} would ignore it: give "
+                "--optimizer adamw, or leave it out"
+            )
 
     @property
     def batch_limits(self) -> dict[str, Any]:
@@ -189,6 +205,7 @@ class TrainConfig(TrainingConfig, ProgramConfig):
     def __post_init__(self) -> None:
         # It checks the fields of both bases, which are all of this object's.
         ProgramConfig.__post_init__(self)
+        self._check_optimizer()
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values."""

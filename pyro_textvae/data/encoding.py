@@ -63,7 +63,7 @@ class EncodingOptions:
             return self.tokenizer.fingerprint
         kind = type(self.tokenizer)
         name = zoo.name_of("tokenizers", kind) or zoo.digest_of(kind)
-        return f"{name} {self.tokenizer.unicode_form}"
+        return f"{name}{self.tokenizer.content_digest} {self.tokenizer.unicode_form}"
 
     def fewest_tokens(self, text: str) -> int:
         """A number of tokens that a text has at least, at the cost of a look at it."""

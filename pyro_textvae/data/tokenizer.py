@@ -60,6 +60,16 @@ class Tokenizer:
         return type(self._kind)
 
     @property
+    def pretrained_path(self) -> str | None:
+        """The folder of the pre-trained model that it is of; None for another kind."""
+        return getattr(self._kind, "path", None) if self.kind == zoo.PRETRAINED else None
+
+    @property
+    def content_digest(self) -> str:
+        """Of the files that its kind reads; empty for a kind that reads none."""
+        return self._kind.content_digest
+
+    @property
     def tokens_are_words(self) -> bool:
         """Whether a token is a whole word."""
         return self._kind.tokens_are_words

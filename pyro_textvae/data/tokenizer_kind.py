@@ -49,6 +49,9 @@ class TokenizerKind:
     Of the class, that of a tokenizer for which none is asked; of an object, that of this one.
     """
 
+    content_digest: str = ""
+    """Of the files that an object of the kind reads; empty for one that reads none."""
+
     smallest_vocabulary: ClassVar[int] = len(SPECIAL_TOKENS) + 1
     """The least ``vocab_size`` that the kind can work with, the four specials included."""
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,20 @@ from pyro_textvae.nn.tied_token_scores import TiedTokenScores
 from pyro_textvae.nn.token_scores import TokenScores
 from pyro_textvae.nn.word_dropout import WordDropout
 from pyro_textvae.special_tokens import BOS
+
+
+class Scores(Protocol):
+    """What turns hidden states into the scores of the vocabulary; a module."""
+
+    @property
+    def bias(self) -> Tensor:
+        """What is added to the score of each class."""
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """Scores of every class after ``hidden`` ``(..., H)``."""
+
+    def log_prob(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+        """Log-probability (nats) of ids ``tokens`` ``(M,)`` after ``hidden`` ``(M, H)``."""
 
 
 class Decoder(nn.Module, ABC):
@@ -66,6 +80,9 @@ class Decoder(nn.Module, ABC):
     :param word_dropout: rate at which an input word is replaced by ``<unk>``.
     :param memory_dim: width of the states of a source; 0 for a decoder without one.
     :param copying: whether words may be copied from the source.
+    :param embedding: maps ids to vectors, in the place of a table of its own.
+    :param token_scores: scores the vocabulary, in the place of a layer of its own; given with
+        ``embedding``.
     :raises ValueError: for a size or a rate out of range, by its name, and for copying without a
         source.
     """
@@ -87,6 +104,8 @@ class Decoder(nn.Module, ABC):
         word_dropout: float = 0.0,
         memory_dim: int = 0,
         copying: bool = False,
+        embedding: nn.Module | None = None,
+        token_scores: Scores | None = None,
     ) -> None:
         check_sizes(
             embedding_dim=embedding_dim,
@@ -109,15 +128,16 @@ class Decoder(nn.Module, ABC):
         self.latent_dim = latent_dim
         self.max_length = max_length
         self.word_dropout = WordDropout(word_dropout)
-        self.embedding = nn.Embedding(vocab_size, embedding_dim)
-        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        if embedding is None:
+            table = nn.Embedding(vocab_size, embedding_dim)
+            nn.init.uniform_(table.weight, -0.1, 0.1)
+            embedding = table
+            if tied_embeddings:
+                token_scores = TiedTokenScores(state_dim, table)
+        self.embedding = embedding
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.output_dropout = nn.Dropout(output_dropout)
-        self.token_scores: TokenScores | TiedTokenScores = (
-            TiedTokenScores(state_dim, self.embedding)
-            if tied_embeddings
-            else TokenScores(state_dim, vocab_size)
-        )
+        self.token_scores: Scores = token_scores or TokenScores(state_dim, vocab_size)
         self.memory_dim = memory_dim
         self.copying = copying
         self.source: SourceReader | None = None

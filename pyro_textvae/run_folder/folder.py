@@ -65,6 +65,8 @@ class RunFolder:
         Everything that a resumed run needs.
     state/progress.json
         Where training stood at that checkpoint: what is finished can be told without opening it.
+    source/, pretrained/
+        Copies of files of the user's own, and of the pre-trained models it was made of.
     environment.json
         Versions, machine, commit.
     evaluation.json, evaluation.sentences.jsonl
@@ -243,7 +245,8 @@ class RunFolder:
         """Remove what a run writes, and nothing that a person may have put beside it."""
         # Without config.json what is left is not taken for a run.
         self.config_json.unlink(missing_ok=True)
-        for path in (self.path / "state", self.path / "source", self.path / "report"):
+        for name in ("state", "source", "pretrained", "report"):
+            path = self.path / name
             if path.is_symlink():
                 # What it leads to is not the run's.
                 path.unlink()

@@ -17,10 +17,10 @@ from pyro_textvae.config.checks import plain
 from pyro_textvae.errors import UserError
 from pyro_textvae.nn import TextAndSourceEncoder
 from pyro_textvae.nn.word_dropout import WordDropout
-from pyro_textvae.runs.build import ARCHITECTURE, PARTS
+from pyro_textvae.runs.build import ARCHITECTURE, PARTS, TOKENIZER
 from pyro_textvae.runs.spec_of import spec_of
 
-SIZES = ("vocab_size", "max_length")
+OF_TEXT = ("vocab_size", "max_length", TOKENIZER)
 """What a run has from its text, and so from no option."""
 
 
@@ -62,7 +62,7 @@ def describe_pair(model: nn.Module, guide: nn.Module, given: Mapping[str, Any]) 
     everything = dict(programs)
     first = ("decoder", "encoder", "prior")
     everything |= {name: parts[name] for name in (*first, *PARTS) if name in parts}
-    specs = {name: spec_of(kinds[name], type(each)) for name, each in everything.items()}
+    specs = {name: _spec_of(kinds[name], each) for name, each in everything.items()}
     told = {name: dict(_told(each)) for name, each in everything.items()}
 
     settings: dict[str, Any] = {}
@@ -90,8 +90,8 @@ def describe_pair(model: nn.Module, guide: nn.Module, given: Mapping[str, Any]) 
     unknown = []
     options |= given
     for name, each in everything.items():
-        for argument in zoo.parameters(type(each)):
-            elsewhere = {*settings, *options, *SIZES, *PARTS, *told[name]}
+        for argument in _arguments(each):
+            elsewhere = {*settings, *options, *OF_TEXT, *PARTS, *told[name]}
             if argument not in elsewhere and f"{name}_{argument}" not in elsewhere:
                 unknown.append(f"{argument} of {type(each).__name__}")
                 if _default(each, argument) is _MISSING:
@@ -145,10 +145,26 @@ def _parts_of(programs: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
 _MISSING = object()
 
 
+def _spec_of(kind: str, module: nn.Module) -> str:
+    return spec_of(kind, type(module), _pretrained_path(module))
+
+
+def _pretrained_path(module: nn.Module) -> str | None:
+    """The folder that a pre-trained part is built from; None for another part."""
+    kinds = (kind for kind in PARTS.values() if zoo.name_of(kind, type(module)) == zoo.PRETRAINED)
+    return None if next(kinds, None) is None else str(module.path)
+
+
+def _arguments(module: nn.Module) -> list[str]:
+    """What its ``__init__`` takes, without the folder that its name has."""
+    named = [] if _pretrained_path(module) is None else ["path"]
+    return [name for name in zoo.parameters(type(module)) if name not in named]
+
+
 def _told(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """Arguments of ``__init__`` whose values are attributes."""
-    for name in zoo.parameters(type(module)):
-        if name in PARTS or name in SIZES:
+    for name in _arguments(module):
+        if name in PARTS or name in OF_TEXT:
             continue
         value = getattr(module, name, _MISSING)
         if isinstance(value, nn.Dropout):

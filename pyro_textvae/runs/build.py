@@ -23,7 +23,7 @@ from torch import nn
 from pyro_textvae import zoo
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.contract import TEXT_SITE
-from pyro_textvae.data import Corpus
+from pyro_textvae.data import Corpus, Tokenizer
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import KLSchedule, PerDatumELBO
 from pyro_textvae.infer.running import evaluation_mode, find_device
@@ -58,6 +58,9 @@ ARCHITECTURE = (
     "word_dropout",
 )
 """Settings that any part may ask for by name."""
+
+TOKENIZER = "tokenizer"
+"""What any part may ask for by name, besides settings and sizes."""
 
 Specs = Mapping[str, str | None]
 """The name of model, guide and each of ``PARTS``, as ``zoo.load`` takes it; None for no guide's
@@ -118,7 +121,13 @@ def build(
     with pyro.settings.context(module_local_params=True):
         pyro.set_rng_seed(config.seed)
         example = corpus.train.batch(np.arange(1))
-        pair = build_pair(config, sizes or sizes_of(corpus), specs=specs, condition=example)
+        pair = build_pair(
+            config,
+            sizes or sizes_of(corpus),
+            tokenizer=corpus.tokenizer,
+            specs=specs,
+            condition=example,
+        )
         pair.modules.to(find_device(config.device))
         objective = _build_objective(config, corpus)
         procedure: Procedure | None = None
@@ -132,6 +141,7 @@ def build_pair(
     config: TrainConfig,
     sizes: Mapping[str, int],
     *,
+    tokenizer: Tokenizer | None = None,
     specs: Specs | None = None,
     condition: Condition = 1,
 ) -> Pair:
@@ -142,6 +152,7 @@ def build_pair(
     Random numbers are neither seeded nor put back.
 
     :param sizes: ``vocab_size`` and ``max_length``.
+    :param tokenizer: of the text, for a part that asks for it.
     :param specs: by default what the settings name.
     :param condition: what the model can be run on, to see whether it has a latent.
     :raises UserError: for a part that cannot be built.
@@ -151,6 +162,8 @@ def build_pair(
         model_class = zoo.load("models", _given(specs, "model"))
         settings = {name: getattr(config, name) for name in ARCHITECTURE}
         values: dict[str, Any] = {**settings, **sizes, **config.options}
+        if tokenizer is not None:
+            values[TOKENIZER] = tokenizer
         if hasattr(model_class, "decoder_latent_dim"):
             width = zoo.build(model_class.decoder_latent_dim, values)
             values.setdefault("decoder_latent_dim", width)

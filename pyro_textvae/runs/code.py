@@ -21,6 +21,7 @@ from pyro_textvae import zoo
 from pyro_textvae.data.source import is_own_source
 from pyro_textvae.errors import UserError
 from pyro_textvae.run_folder.files import write_text
+from pyro_textvae.runs.pretrained import KEPT, check_kept
 
 COPIES = "source"
 """The folder of a run that holds its copies of files of the user's own."""
@@ -95,23 +96,34 @@ def own_code(
 
 
 def copy_in_run(run: Path, setting: str, spec: str) -> str:
-    """Where the run keeps the file that ``spec`` names; a name without a file as it is.
+    """Where the run keeps what ``spec`` names; a name without a file or folder as it is.
 
-    :raises UntrustedCodeError: for a file elsewhere than in the run's ``source``, and for a link.
+    :raises UntrustedCodeError: for a file elsewhere than in the run's ``source``, a pre-trained
+        model elsewhere than in its ``pretrained``, and for a link.
+    :raises UserError: for a pre-trained model that has changed.
     """
+    pretrained = zoo.pretrained_path(spec)
+    if pretrained is not None:
+        _check_inside(run, setting, spec, pretrained, KEPT)
+        check_kept(run, pretrained)
+        return f"{zoo.PRETRAINED}:{run / pretrained}"
     place, colon, class_name = spec.partition(":")
     if not place.endswith(".py"):
         return spec
+    _check_inside(run, setting, spec, place, COPIES)
+    return f"{run / place}{colon}{class_name}"
+
+
+def _check_inside(run: Path, setting: str, spec: str, place: str, copies: str) -> None:
+    """Refuse a place that is not in the run's folder of copies, or that a link leads to."""
     path = PurePosixPath(place)
-    file = run / place
-    inside = path.parts[0] == COPIES and ".." not in path.parts
+    inside = path.parts[:1] == (copies,) and ".." not in path.parts
     steps = [run.joinpath(*path.parts[: n + 1]) for n in range(len(path.parts))] if inside else []
     if not inside or any(step.is_symlink() for step in steps):
         raise UntrustedCodeError(
             f"{run} names the {setting} {spec!r}, which lies outside of its folder "
-            f"{COPIES}: a run executes no file but the copies that train put there"
+            f"{copies}: a run executes no file but the copies that train put there"
         )
-    return f"{file}{colon}{class_name}"
 
 
 def check_trusted(code: Iterable[OwnCode], *, trust_code: bool) -> None:

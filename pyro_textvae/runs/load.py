@@ -227,7 +227,7 @@ def load_pair(run: StoredRun, *, device: str = "cpu") -> Pair:
     :raises UserError: when the file of weights is missing, damaged or another run's, or holds NaN.
     """
     target = find_device(device)
-    pair = build_pair(run.config, run.sizes, specs=run.specs)
+    pair = build_pair(run.config, run.sizes, tokenizer=load_tokenizer(run), specs=run.specs)
     modules = pair.modules
     run.folder.load_weights(modules)
     _check_weights(run, modules)

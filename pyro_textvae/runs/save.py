@@ -94,7 +94,7 @@ def save_run(
     try:
         check_rebuilt(
             pair,
-            lambda: build_pair(run_config, sizes, specs=described.specs),
+            lambda: build_pair(run_config, sizes, tokenizer=tokenizer, specs=described.specs),
             _example(model, guide, corpus),
         )
     except UserError as error:
@@ -197,7 +197,9 @@ def _settings(
 
 def _tokenizer_kind(tokenizer: Tokenizer, corpus: Corpus | None) -> str:
     named = None if corpus is None else corpus.settings["tokenizer"]
-    return named if isinstance(named, str) else spec_of("tokenizers", tokenizer.kind_class)
+    if isinstance(named, str):
+        return named
+    return spec_of("tokenizers", tokenizer.kind_class, tokenizer.pretrained_path)
 
 
 def _example(model: nn.Module, guide: nn.Module, corpus: Corpus | None) -> Mapping[str, Tensor]:

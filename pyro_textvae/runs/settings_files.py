@@ -12,6 +12,7 @@ from pyro_textvae.data import Corpus, Tokenizer
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.build import Pair
 from pyro_textvae.runs.code import COPIES
+from pyro_textvae.runs.pretrained import keep_pretrained
 
 
 def write_what_rebuilds(
@@ -26,7 +27,7 @@ def write_what_rebuilds(
     sources: Mapping[str, bytes],
     **further: Any,
 ) -> dict[str, Any]:
-    """Write config.yaml, tokenizer.json, ``source`` and, last of all, config.json.
+    """Write config.yaml, tokenizer.json, ``source``, ``pretrained`` and, last, config.json.
 
     :param tokenizer_kind: its name, or the file and class of one of the user's own.
     :param sources: of :func:`read_sources`.
@@ -35,7 +36,7 @@ def write_what_rebuilds(
     """
     tokenizer.save(folder.tokenizer)
     contents = {
-        "specs": _keep_sources(pair.specs, sources, folder),
+        "specs": keep_pretrained(_keep_sources(pair.specs, sources, folder), folder),
         **_keep_tokenizer_kind(tokenizer_kind, sources, folder),
         "sizes": dict(sizes),
         "tokenizer_fingerprint": tokenizer.fingerprint,
@@ -73,6 +74,9 @@ def _keep_sources(
 def _keep_tokenizer_kind(
     spec: str, sources: Mapping[str, bytes], folder: RunFolder
 ) -> dict[str, str]:
-    """What names a tokenizer of the user's own; of the catalogue's, tokenizer.json says which."""
-    kept = _keep_sources({"tokenizer": spec}, sources, folder)["tokenizer"]
-    return {"tokenizer_kind": kept} if "tokenizer" in sources else {}
+    """What names a tokenizer of the user's own, or one of a pre-trained model.
+
+    Of the catalogue's, tokenizer.json says which.
+    """
+    kept = keep_pretrained(_keep_sources({"tokenizer": spec}, sources, folder), folder)["tokenizer"]
+    return {"tokenizer_kind": kept} if kept != spec else {}

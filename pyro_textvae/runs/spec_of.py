@@ -14,7 +14,7 @@ from pyro_textvae.errors import UserError
 _OF_PYRO = "pyro.infer"
 
 
-def spec_of(kind: str, cls: type) -> str:
+def spec_of(kind: str, cls: type, pretrained_path: str | None = None) -> str:
     """What :func:`pyro_textvae.zoo.load` takes for a class.
 
     A member's name, ``mine.py:Class`` for a module that is one file, ``package.module:Class`` for
@@ -26,11 +26,12 @@ def spec_of(kind: str, cls: type) -> str:
     >>> spec_of("objectives", pyro.infer.Trace_ELBO)
     'pyro.infer:Trace_ELBO'
 
+    :param pretrained_path: of an object of a class that reads a pre-trained model.
     :raises UserError: for a class that no module has by its name, such as one of a notebook.
     """
     name, place = cls.__name__, cls.__module__
     if member := zoo.name_of(kind, cls):
-        return member
+        return member if pretrained_path is None else f"{zoo.PRETRAINED}:{pretrained_path}"
     if getattr(pyro.infer, name, None) is cls:
         return f"{_OF_PYRO}:{name}"
     if place == "__main__":

@@ -201,7 +201,10 @@ def _dry_run(config: TrainConfig, built: Built, corpus: Corpus) -> None:
     """Train on, save and load one small batch with every check on, before anything is written."""
     batch = next(iter(corpus.batches("train", batch_size=2, shuffle=False)))
     check_pair(built.model, built.guide, built.objective, batch)
-    check_rebuilt(built, lambda: build_pair(config, sizes_of(corpus), specs=built.specs), batch)
+    sizes, tokenizer = sizes_of(corpus), corpus.tokenizer
+    check_rebuilt(
+        built, lambda: build_pair(config, sizes, tokenizer=tokenizer, specs=built.specs), batch
+    )
 
 
 def _trainer_of(

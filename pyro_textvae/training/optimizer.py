@@ -14,6 +14,7 @@ from pyro_textvae.config.train import TrainingConfig
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
 }
 """What the setting ``optimizer`` may name."""
@@ -24,7 +25,8 @@ def new_optimizer(parameters: list[nn.Parameter], config: TrainingConfig) -> tor
 
     It is fused: one kernel for all parameters, and a flag on the device can keep it from a step.
     """
-    return OPTIMIZERS[config.optimizer](parameters, lr=config.learning_rate, fused=True)
+    further = {} if config.weight_decay is None else {"weight_decay": config.weight_decay}
+    return OPTIMIZERS[config.optimizer](parameters, lr=config.learning_rate, fused=True, **further)
 
 
 def load_optimizer(

@@ -28,7 +28,14 @@ from pyro_textvae.infer.loss_module import loss_module
 from pyro_textvae.infer.running import require_gradients
 from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.run_folder.saved_weights import check_savable
+from pyro_textvae.training.accumulation import (
+    Part,
+    check_accumulation,
+    checkpoint_is_due,
+    part_of_step,
+)
 from pyro_textvae.training.breakdown import broken_bound
+from pyro_textvae.training.learning_rate import moves, set_learning_rate
 from pyro_textvae.training.metrics import MetricsFile, RunningMean
 from pyro_textvae.training.prefetch import batches_on
 from pyro_textvae.training.procedure import Procedure
@@ -111,6 +118,11 @@ class Trainer:
         self.epoch_mean = RunningMean()
         self.log_mean = RunningMean()
         self.plan: list[np.ndarray] = []
+        check_accumulation(self.procedure, config)
+        self._num_steps = 0
+        if moves(config):
+            each = corpus.num_batches("train", seed=config.seed, **config.batch_limits)
+            self._num_steps = config.epochs * each
         with isolated(model, guide):
             self.procedure.check(self)
         self._train_on(self.procedure.objective(self))
@@ -160,7 +172,10 @@ class Trainer:
         self.updates.last_checkpoint = folder.state
 
     def update(
-        self, batch: Mapping[str, Tensor], parameters: list[nn.Parameter] | None = None
+        self,
+        batch: Mapping[str, Tensor],
+        parameters: list[nn.Parameter] | None = None,
+        part: Part | None = None,
     ) -> float | Tensor:
         """Step ``parameters`` down the loss of a batch, and return it, per sentence.
 
@@ -169,10 +184,11 @@ class Trainer:
 
         :param parameters: those to step; by default all. The others, and what the optimiser knows
             of them, stay as they are.
+        :param part: of a step that takes several batches together; by default this one is all.
         :raises TrainingError: when loss or gradient is not finite; on a GPU only at the next
             :meth:`check_updates`. Nothing is stepped then.
         """
-        return self.updates.step(self.loss_module, batch, self.progress, parameters)
+        return self.updates.step(self.loss_module, batch, self.progress, parameters, part)
 
     def check_updates(self) -> None:
         """Raise what is still to be raised of the updates so far: a GPU is waited for.
@@ -280,7 +296,7 @@ class Trainer:
                 progress.step += 1
                 if progress.step % config.log_every == 0:
                     bar.set_postfix({k: f"{v:.2f}" for k, v in self._log_step().items()})
-                if progress.step % config.checkpoint_every == 0 and progress.batch < total:
+                if progress.batch < total and checkpoint_is_due(progress, config):
                     self.save()
         self.check_updates()
         seconds = time.perf_counter() - started
@@ -293,8 +309,10 @@ class Trainer:
 
     def _step(self, batch: Batch) -> None:
         self.procedure.before_step(self, batch)
+        set_learning_rate(self.optimizer, self.config, self.progress, self._num_steps)
+        part = part_of_step(self.plan, self.progress.batch, self.config.accumulate_batches)
         size = len(batch[TOKENS])
-        sums = {"loss": size * self.update(batch, self.procedure.trainable(self))}
+        sums = {"loss": size * self.update(batch, self.procedure.trainable(self), part)}
         objective, number = self.current_objective, self.updates.number
         terms = objective.latest if isinstance(objective, PerDatumELBO) else None
         if terms is not None:

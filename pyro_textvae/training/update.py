@@ -20,6 +20,7 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import device_of
 from pyro_textvae.nn.mixed_precision import mixed_precision
 from pyro_textvae.nn.replaced_methods import Replacement, replaced_methods
+from pyro_textvae.training.accumulation import Part
 from pyro_textvae.training.breakdown import TrainingError, broken_step
 from pyro_textvae.training.compiled_networks import compiled_networks
 from pyro_textvae.training.optimizer import load_optimizer, new_optimizer
@@ -98,17 +99,19 @@ class Updates:
         batch: Mapping[str, Tensor],
         progress: Progress,
         parameters: list[nn.Parameter] | None = None,
+        part: Part | None = None,
     ) -> float | Tensor:
         """Step ``parameters`` down the loss of a batch, and return it, per sentence.
 
         :param progress: where the run stands, for the error.
         :param parameters: those to step; by default all.
+        :param part: of a step that takes several batches together; by default this one is all.
         :raises TrainingError: when loss or gradient is not finite; if deferred, only at the next
             :meth:`check`. Nothing is stepped in either case.
         """
         moving = self.parameters if parameters is None else parameters
         before = self._random_state() if self.deferred else []
-        loss = self._differentiate(loss_module, batch, parameters)
+        loss = self._differentiate(loss_module, batch, parameters, part)
         norm = nn.utils.get_total_norm([p.grad for p in moving if p.grad is not None])
         value = self.number(loss)
         if isinstance(value, Tensor):
@@ -119,6 +122,8 @@ class Updates:
             )
         elif not (math.isfinite(value) and math.isfinite(norm.item())):
             raise broken_step(self.modules, batch, value, progress, self.last_checkpoint)
+        if part is not None and not part.is_last:
+            return value
         nn.utils.clip_grads_with_norm_(moving, self.config.clip_norm, norm)
         self.optimizer.step()
         return value
@@ -164,11 +169,14 @@ class Updates:
         loss_module: nn.Module,
         batch: Mapping[str, Tensor],
         parameters: list[nn.Parameter] | None,
+        part: Part | None = None,
     ) -> Tensor:
-        self.optimizer.zero_grad(set_to_none=True)
+        if part is None or part.is_first:
+            self.optimizer.zero_grad(set_to_none=True)
         with replaced_methods(self.replacements):
             loss = loss_module(**without_waiting(batch, self.device)) / len(batch[TOKENS])
-        loss.backward(inputs=parameters)
+        share = loss if part is None else loss * (len(batch[TOKENS]) / part.num_sentences)
+        share.backward(inputs=parameters)
         return loss
 
     def _error(self, step: _Step) -> TrainingError:

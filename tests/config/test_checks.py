@@ -24,9 +24,11 @@ CONFIGS = (TrainingConfig, TrainConfig, EvaluationConfig, SampleOptions)
 @pytest.mark.parametrize(
     ("config", "settings", "message"),
     [
-        (TrainConfig, {"optimizer": "adamw"}, "optimizer must be one of adam, sgd, got 'adamw'"),
-        (TrainConfig, {"optimizer": "adamw"}, "; did you mean 'adam'?"),
-        (TrainingConfig, {"optimizer": "adamw"}, "optimizer must be one of adam, sgd"),
+        (TrainConfig, {"optimizer": "adan"}, "must be one of adam, adamw, sgd, got 'adan'"),
+        (TrainConfig, {"optimizer": "adan"}, "; did you mean 'adam'?"),
+        (TrainingConfig, {"optimizer": "adan"}, "optimizer must be one of adam, adamw, sgd"),
+        (TrainConfig, {"weight_decay": 0.1}, "weight_decay is of adamw, and adam would ignore it"),
+        (TrainingConfig, {"weight_decay": 0.1, "optimizer": "sgd"}, "sgd would ignore it"),
         (TrainConfig, {"kl_schedule": "lin"}, "did you mean 'linear'?"),
         (TrainConfig, {"precision": "float16"}, "precision must be one of float32, bfloat16"),
         (TrainConfig, {"epochs": 1.5}, "epochs must be int, got 1.5"),

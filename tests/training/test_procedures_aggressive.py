@@ -20,9 +20,9 @@ def record_updates(trainer, losses=None):
     moved = []
     plain = trainer.update
 
-    def update(batch, parameters=None):
+    def update(batch, parameters=None, part=None):
         before = values_of(trainer.model), values_of(trainer.guide)
-        loss = plain(batch, parameters)
+        loss = plain(batch, parameters, part)
         after = values_of(trainer.model), values_of(trainer.guide)
         moved.append(
             {n for n, a, b in zip(("model", "guide"), before, after, strict=True) if not same(a, b)}

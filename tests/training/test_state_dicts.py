@@ -101,5 +101,5 @@ def test_trainer_from_python_takes_the_settings_of_training_alone(tmp_path):
 
 
 def test_trainer_refuses_settings_by_themselves():
-    with pytest.raises(UserError, match="optimizer must be one of adam, sgd"):
-        TrainingConfig(optimizer="adamw")
+    with pytest.raises(UserError, match="optimizer must be one of adam, adamw, sgd"):
+        TrainingConfig(optimizer="adan")
