@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import torch
 from pyro.nn import PyroModule, PyroSample
 from pyro.poutine.messenger import block_messengers
 from pyro.poutine.plate_messenger import PlateMessenger
@@ -67,6 +66,7 @@ def samples_in_place(drawn: DrawnSamples) -> Iterator[None]:
     """Let a network find the values that were drawn, wherever it reads one.
 
     >>> import pyro.distributions as dist
+    >>> import torch
     >>> layer = PyroModule[nn.Linear](2, 3)
     >>> layer.bias = PyroSample(dist.Normal(0.0, 1.0).expand([3]).to_event(1))
     >>> drawn = draw_samples(layer)

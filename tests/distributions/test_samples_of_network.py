@@ -113,7 +113,7 @@ def test_all_weights_of_a_recurrent_decoder(decoder, shared):
 
 
 def test_network_of_another_distribution():
-    """Of Gaussian coordinates one after the other: scored and drawn with the weights of its site."""
+    """Of Gaussian coordinates one after the other: scored with the weight of its site."""
 
     class Walk(PyroModule):
         def __init__(self):
