@@ -79,6 +79,7 @@ def main(arguments: Sequence[str]) -> None:
         seed=options.seed,
         unknown=options.unknown,
         latents=latents,
+        guide=guide,
     )
     for part in parts:
         # Rows come first: what zip looks at last it takes from no further than it needs.

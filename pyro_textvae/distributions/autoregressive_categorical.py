@@ -208,10 +208,11 @@ class AutoregressiveCategorical(TorchDistribution):
         return rows.reshape(shape + (self.max_length,))
 
     def _device(self) -> torch.device:
-        """Where the network is: its parameters, or what was drawn in the place of all of them."""
-        parameters = self.network.parameters()  # type: ignore[attr-defined]
+        """Where the network is: its parameters, what was drawn in their place, or its context."""
+        parameters = getattr(self.network, "parameters", tuple)()
         drawn = (value for _, values in self._samples for value in values.values())
-        return next(itertools.chain(parameters, drawn)).device
+        context = () if self.context.z is None else (self.context.z,)
+        return next(itertools.chain(parameters, drawn, context)).device
 
     def _validate_sample(self, value: Tensor) -> None:
         if value.dtype != torch.long:

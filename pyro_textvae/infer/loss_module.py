@@ -114,8 +114,8 @@ def loss_module(
     >>> bool(loss(tokens=torch.tensor([[4, 2]]), labels=torch.tensor([1])) > 0)
     True
 
-    :param corpus_size: the sentences that all batches are from, which a global latent needs. An
-        objective of ours that was not told is told.
+    :param corpus_size: the sentences that all batches are from, which a global latent needs; by
+        default what the objective was told.
     """
     return objective(*programs_for(objective, model, guide, corpus_size))
 
@@ -128,7 +128,7 @@ def programs_for(
     :param corpus_size: as in :func:`loss_module`.
     """
     if isinstance(objective, PerDatumELBO):
-        if objective.corpus_size is None:
+        if corpus_size is not None:
             objective.corpus_size = corpus_size
         return model, guide
     name = type(objective).__name__
