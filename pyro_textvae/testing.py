@@ -24,6 +24,9 @@ from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import PerDatumELBO
 from pyro_textvae.infer.batches import Fields, text_fields_of
+from pyro_textvae.infer.forgotten_plate import check_are_global
+from pyro_textvae.infer.given_globals import given_globals
+from pyro_textvae.infer.global_latents import global_sites, global_sum, is_global
 from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.loss_module import loss_module
 from pyro_textvae.infer.plates import Plates, SitePlates
@@ -32,6 +35,7 @@ from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
 from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
 from pyro_textvae.infer.supports import share_support, support_of
 from pyro_textvae.infer.terms import by_datum
+from pyro_textvae.infer.unread_samples import check_samples_are_sites
 from pyro_textvae.special_tokens import EOS, PAD
 
 _SIZE = 5
@@ -48,9 +52,11 @@ def check_model(model: nn.Module, *, condition: Condition = _SIZE, seed: int = 0
     """Check a model against the contract.
 
     It generates text of its own on ``condition`` and scores it again: every site in the plate
-    ``"data"``, other plates inside it; the text at ``"x"``; a batch equals its sentences one by
-    one; padding changes no score; vectorised particles equal a loop; every parameter has a
-    gradient; float32 and float64 agree; weights survive saving and loading.
+    ``"data"``, other plates inside it, but for global latents, whose shape is the same for any
+    number of sentences; every ``PyroSample`` is a site; the text at ``"x"``; a batch equals its
+    sentences one by one, given the global latents; padding changes no score; vectorised particles
+    equal a loop; every parameter has a gradient; float32 and float64 agree; weights survive saving
+    and loading.
 
     >>> from pyro_textvae.models import SentenceVAE
     >>> from pyro_textvae.nn import LSTMDecoder
@@ -68,9 +74,11 @@ def check_model(model: nn.Module, *, condition: Condition = _SIZE, seed: int = 0
         pyro.set_rng_seed(seed)
         double = copy.deepcopy(model).double().eval()
         text = _generate(double, condition)
+        _check_samples(double, _run(double, text.fields))
+        _check_globals(double, double, list(text.shared), text.fields)
         _check_scores(double, text)
         _check_particles(double, text)
-        _check_gradients(double, lambda m: _joint(m, text).sum(), "model")
+        _check_gradients(double, lambda m: _joint(m, text).sum() + _of_globals(m, text), "model")
         single = _joint(copy.deepcopy(double).float(), text.cast(torch.float32))
         _demand_close(
             _joint(double, text).float(), single, "float32 and float64 scores differ", 1e-4
@@ -84,8 +92,9 @@ def check_guide(
     """Check a guide against the contract, with a model that keeps it.
 
     Same latent sites as the model, with the same event shapes and supports; every site in the
-    plate ``"data"``; the posterior of a sentence is the same alone, in a batch and padded; every
-    parameter has a gradient; float32 and float64 agree; weights survive saving and loading.
+    plate ``"data"`` that is there in the model; the posterior of a sentence is the same alone, in a
+    batch and padded; that of a global latent is the same for all sentences; every parameter has a
+    gradient; float32 and float64 agree; weights survive saving and loading.
 
     >>> from pyro_textvae.guides import GaussianGuide
     >>> from pyro_textvae.models import SentenceVAE
@@ -108,24 +117,42 @@ def check_guide(
         _check_sites(trace, "guide", text.size)
         _check_same_latents(_run(program, text.fields), trace)
         text = replace(text, plates=Plates.of(trace), latents={}).with_latents_of(trace)
-        if not text.latents:
+        if not (text.latents or text.shared):
             return
+        _check_globals(program, double, list(text.shared), text.fields)
+        of_globals = _of_globals(double, text)
+        for i in range(text.size) if text.shared else ():
+            _demand_close(
+                of_globals.reshape(1),
+                _of_globals(double, text.row(i)).reshape(1),
+                "the posterior of global latents is another for other sentences in the guide, "
+                f"as of the batch against sentence {i} alone",
+            )
         scores = _posterior(double, text)
         alone = torch.cat([_posterior(double, text.row(i)) for i in range(text.size)])
         _demand_close(scores, alone, "a batch is not its sentences one by one in the guide")
         padded = _posterior(double, _padded(double, replace(text, room=_MOST_ROOM)))
         _demand_close(scores, padded, "padding changes the posterior of the guide")
-        _check_gradients(double, lambda g: _posterior(g, text).sum(), "guide")
+        _check_gradients(
+            double, lambda g: _posterior(g, text).sum() + _of_globals(g, text), "guide"
+        )
         single = _posterior(copy.deepcopy(double).float(), text.cast(torch.float32))
         _demand_close(scores.float(), single, "float32 and float64 posteriors differ", 1e-4)
         _check_saving(double, lambda g: _posterior(g, text), "guide")
 
 
 def check_pair(
-    model: nn.Module, guide: nn.Module, objective: ELBO, batch: Mapping[str, Tensor]
+    model: nn.Module,
+    guide: nn.Module,
+    objective: ELBO,
+    batch: Mapping[str, Tensor],
+    *,
+    corpus_size: int | None = None,
 ) -> None:
     """Run an objective once over a pair, and check that it can train: quick, before a long run.
 
+    :param corpus_size: the sentences that all batches are from, which global latents need; by
+        default what the objective was told.
     :raises ContractError: for latent sites that differ between model and guide in name, event shape
         or support, sites outside the plate ``"data"``, an objective that refuses the pair, or a
         loss without a gradient.
@@ -139,7 +166,10 @@ def check_pair(
             _check_sites(model_trace, "model", len(batch[TOKENS]))
             _check_sites(guide_trace, "guide", len(batch[TOKENS]))
             _check_same_latents(model_trace, guide_trace)
-            loss = loss_module(objective, model, guide)(**batch)
+            _check_globals(model, guide, [name for name, _ in global_sites(guide_trace)], batch)
+            _check_samples(model, model_trace)
+            _check_samples(guide, guide_trace)
+            loss = loss_module(objective, model, guide, corpus_size)(**batch)
     except UserError:
         raise
     except Exception as error:
@@ -165,12 +195,15 @@ class _Text:
         Those of the program that drew them.
     room
         By how much the text may be padded.
+    shared
+        The values of global latents, as the program has them.
     """
 
     fields: Fields
     latents: dict[str, Tensor]
     plates: Plates
     room: int
+    shared: dict[str, Tensor]
 
     @property
     def tokens(self) -> Tensor:
@@ -185,9 +218,10 @@ class _Text:
         latents = {
             name: self.plates.sites[name].datum_first(site["value"].detach(), particles=False)
             for name, site in latent_sites(trace)
-            if name != TEXT_SITE
+            if name != TEXT_SITE and not is_global(site)
         }
-        return replace(self, latents=latents)
+        shared = {name: site["value"].detach() for name, site in global_sites(trace)}
+        return replace(self, latents=latents, shared=shared)
 
     def in_program(self) -> dict[str, Tensor]:
         """The latents as the program has them."""
@@ -208,7 +242,7 @@ class _Text:
     def cast(self, dtype: torch.dtype) -> _Text:
         """With latents and other floating-point numbers in another precision."""
         text = self.with_fields(**_cast(self.fields, dtype))
-        return replace(text, latents=_cast(self.latents, dtype))
+        return replace(text, latents=_cast(self.latents, dtype), shared=_cast(self.shared, dtype))
 
 
 def _run(program: nn.Module, fields: Mapping[str, Tensor]) -> poutine.Trace:
@@ -239,13 +273,31 @@ def _generate(model: nn.Module, condition: Condition) -> _Text:
     unended = ~(tokens == EOS).any(-1)
     tokens[unended, -1] = EOS
     fields = Fields({TOKENS: tokens, **given}, text_fields)
-    return _Text(fields, {}, plates, x.shape[-1] - tokens.shape[-1]).with_latents_of(trace)
+    return _Text(fields, {}, plates, x.shape[-1] - tokens.shape[-1], {}).with_latents_of(trace)
 
 
 def _joint(model: nn.Module, text: _Text) -> Tensor:
     """log p(x, z) of each sentence at given latents, ``(N,)``."""
-    with poutine.condition(data=text.in_program()):
+    with given_globals([model], text.shared), poutine.condition(data=text.in_program()):
         return _sum_sites(_run(model, text.fields), text.size)
+
+
+def _of_globals(program: nn.Module, text: _Text) -> Tensor:
+    """log p or log q of the global latents at given values, no dimension."""
+    if not text.shared:
+        return torch.zeros(())
+    with poutine.condition(data=text.shared):
+        trace = _run(program, text.fields)
+    sites: list[Any] = [trace.nodes[name] for name in text.shared]
+    return torch.stack(
+        [
+            # A point has no density, but it has a place.
+            s["fn"].mean.sum()
+            if is_point_mass(s["fn"])
+            else global_sum(s, s["fn"].log_prob(s["value"]))
+            for s in sites
+        ]
+    ).sum()
 
 
 def _posterior(guide: nn.Module, text: _Text) -> Tensor:
@@ -253,7 +305,7 @@ def _posterior(guide: nn.Module, text: _Text) -> Tensor:
 
     A point has no density, but it has a place.
     """
-    with poutine.condition(data=text.in_program()):
+    with given_globals([guide], text.shared), poutine.condition(data=text.in_program()):
         trace = _run(guide, text.fields)
     points = [(name, site) for name, site in random_sites(trace) if is_point_mass(site["fn"])]
     for name, _ in points:
@@ -268,18 +320,27 @@ def _posterior(guide: nn.Module, text: _Text) -> Tensor:
 def _sum_sites(trace: poutine.Trace, size: int, others: Sequence[Tensor] = ()) -> Tensor:
     trace.compute_log_prob()
     parts = [by_datum(name, s, s["log_prob"]).squeeze(0) for name, s in random_sites(trace)]
+    if not (parts or others):
+        return torch.zeros(size)
     return torch.stack([*(part.expand(size) for part in parts), *others]).sum(0)
 
 
 def _check_sites(trace: poutine.Trace, what: str, size: int) -> None:
-    for name, site in random_sites(trace):
+    sites = random_sites(trace)
+    outside = [
+        (name, site)
+        for name, site in sites
+        if not any(f.name == DATA_PLATE and f.vectorized for f in site["cond_indep_stack"])
+    ]
+    if not all(is_global(site) for _, site in outside):
+        # Where the text is outside too, the plate was forgotten.
+        raise ContractError(
+            f"{what} site {outside[0][0]!r} is outside the plate 'data': open it with "
+            'pyro.plate("data", n) around every sample statement'
+        )
+    for name, site in sites:
         frames = {frame.name: frame for frame in site["cond_indep_stack"]}
-        if DATA_PLATE not in frames or not frames[DATA_PLATE].vectorized:
-            raise ContractError(
-                f"{what} site {name!r} is outside the plate 'data': open it with "
-                'pyro.plate("data", n) around every sample statement'
-            )
-        if frames[DATA_PLATE].size != size:
+        if DATA_PLATE in frames and frames[DATA_PLATE].size != size:
             raise ContractError(
                 f"the plate 'data' of {what} site {name!r} has size {frames[DATA_PLATE].size} for "
                 f"{size} sentences"
@@ -299,7 +360,11 @@ def _check_same_latents(model_trace: poutine.Trace, guide_trace: poutine.Trace) 
                 f"latent site {name!r} has event shape {tuple(prior.event_shape)} in the model and "
                 f"{tuple(posterior.event_shape)} in the guide"
             )
-        if SitePlates.of(name, site) != SitePlates.of(name, in_guide[name]):
+        if is_global(site) and is_global(in_guide[name]):
+            alike = prior.batch_shape == posterior.batch_shape
+        else:
+            alike = SitePlates.of(name, site) == SitePlates.of(name, in_guide[name])
+        if not alike:
             raise ContractError(
                 f"latent site {name!r} is in other plates, or at other dimensions of them, in the "
                 "model than in the guide: open the same plates around it in both"
@@ -313,6 +378,24 @@ def _check_same_latents(model_trace: poutine.Trace, guide_trace: poutine.Trace) 
             )
 
 
+def _check_globals(
+    model: nn.Module, guide: nn.Module, names: Sequence[str], fields: Mapping[str, Tensor]
+) -> None:
+    if not names:
+        return
+    try:
+        check_are_global(model, guide, names, (), fields)
+    except ValueError as error:
+        raise ContractError(str(error)) from error
+
+
+def _check_samples(program: nn.Module, trace: poutine.Trace) -> None:
+    try:
+        check_samples_are_sites(program, trace)
+    except ValueError as error:
+        raise ContractError(str(error)) from error
+
+
 def _check_scores(model: nn.Module, text: _Text) -> None:
     scores = _joint(model, text)
     if not scores.isfinite().all():
@@ -324,6 +407,11 @@ def _check_scores(model: nn.Module, text: _Text) -> None:
 
 
 def _check_particles(model: nn.Module, text: _Text) -> None:
+    with given_globals([model], text.shared):
+        _compare_particles(model, text)
+
+
+def _compare_particles(model: nn.Module, text: _Text) -> None:
     names = [name for name, _ in latent_sites(_run(model, text.fields))]
     drawn: list[dict[str, Tensor]] = []
 
@@ -354,7 +442,8 @@ def _check_particles(model: nn.Module, text: _Text) -> None:
 
 def _check_gradients(module: nn.Module, total: Callable[[nn.Module], Tensor], what: str) -> None:
     module.zero_grad()
-    total(module).backward()
+    if any(parameter.requires_grad for parameter in module.parameters()):
+        total(module).backward()
     for name, parameter in module.named_parameters():
         if parameter.grad is None or not parameter.grad.abs().sum() > 0:
             raise ContractError(f"parameter {name!r} of the {what} gets no gradient")
@@ -383,7 +472,7 @@ def _padded(program: nn.Module, text: _Text) -> _Text:
     padded = text.with_fields(**wider)
     if text.tokens.dim() == 2:
         return padded
-    with torch.no_grad():
+    with torch.no_grad(), given_globals([program], text.shared):
         drawn = padded.with_latents_of(_run(program, padded.fields)).latents
     latents = {name: _with_last_repeated(z, drawn[name].shape) for name, z in text.latents.items()}
     return replace(padded, latents=latents)

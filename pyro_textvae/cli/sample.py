@@ -93,6 +93,7 @@ def main(arguments: Sequence[str]) -> None:
         seed=options.seed,
         unknown=options.unknown,
         latents=latents,
+        guide=guide,
     )
     above: list[int] | None = None
     for part in parts:

@@ -21,7 +21,7 @@ Split = Literal["train", "valid", "test"]
 """The parts of a corpus."""
 
 _OF_THE_MACHINE = ("device", "batch_size", "max_tokens")
-_ADDED_LATER = ("source_column", "label_column", "quotes")
+_ADDED_LATER = ("source_column", "label_column", "quotes", "num_global_draws")
 
 
 @dataclass
@@ -48,6 +48,8 @@ class EvaluationConfig:
         quasi_random: randomised quasi-Monte Carlo instead of independent draws.
         target_standard_error: go on with further rounds of draws for sentences above this error.
         most_rounds: rounds of draws, at most, with target_standard_error.
+        num_global_draws: draws of global latents, those of all sentences together, for each of
+            which every sentence is scored; by default 16 where the model has any.
         batch_size: sentences in a batch.
         max_tokens: tokens decoded at once; bounds the memory. By default what suits the device.
         check: check the likelihood by annealing, on some of the sentences; takes minutes.
@@ -68,6 +70,7 @@ class EvaluationConfig:
     quasi_random: bool = False
     target_standard_error: float | None = setting(None, POSITIVE)
     most_rounds: int = setting(10, at_least(1))
+    num_global_draws: int | None = setting(None, at_least(2))
     batch_size: int = setting(32, at_least(1))
     max_tokens: int | None = setting(None, at_least(1))
     check: bool = False

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_textvae.distributions.context import Context, as_context
+from pyro_textvae.distributions.samples_of_network import draw_samples, samples_in_place
 from pyro_textvae.distributions.shape import Shape
 from pyro_textvae.special_tokens import BOS, EOS, FIRST_EMITTED, PAD
 
@@ -98,6 +100,9 @@ class AutoregressiveCategorical(TorchDistribution):
     Source: Bowman et al. (2016), Generating Sentences from a Continuous Space,
     https://aclanthology.org/K16-1002/, for a decoder of words given z.
 
+    A ``PyroSample`` of the network, a Bayesian weight, is drawn when the distribution is made, as
+    the sample statement that it is; the distribution scores and generates with that one draw.
+
     :param network: a decoder network, see :class:`SequenceNetwork`.
     :param context: what every step is conditioned on: z ``(*batch_shape, D)``, or a
         :class:`~pyro_textvae.distributions.Context` of z and a source, or None.
@@ -124,6 +129,7 @@ class AutoregressiveCategorical(TorchDistribution):
         self.context = as_context(context)
         self.max_length = max_length
         _check_memory(network, self.context)
+        self._samples = draw_samples(network)
         event_shape = torch.Size((max_length,))
         super().__init__(self.context.batch_shape, event_shape, validate_args=validate_args)
 
@@ -141,6 +147,7 @@ class AutoregressiveCategorical(TorchDistribution):
         new = self._get_checked_instance(AutoregressiveCategorical, _instance)
         batch_shape = torch.Size(batch_shape)
         new.network = self.network
+        new._samples = self._samples
         new.max_length = self.max_length
         new.context = self.context.expand(batch_shape)
         super(AutoregressiveCategorical, new).__init__(
@@ -160,7 +167,8 @@ class AutoregressiveCategorical(TorchDistribution):
             self._validate_sample(value)
         mask = sentence_mask(value)
         emitted = value.clamp(min=FIRST_EMITTED)
-        token_log_prob = self.network.token_log_prob(emitted, mask, self.context.distinct())
+        with samples_in_place(self._samples):
+            token_log_prob = self.network.token_log_prob(emitted, mask, self.context.distinct())
         # A <pad> or <bos> before the end is an impossible outcome, not an error of indexing.
         impossible = (mask & (value < FIRST_EMITTED)).any(-1)
         total = token_log_prob.sum(-1).masked_fill(impossible, -torch.inf)
@@ -184,19 +192,27 @@ class AutoregressiveCategorical(TorchDistribution):
         shape = torch.Size(sample_shape) + self.batch_shape
         count = shape.numel()
         context = self.context.expand(shape).flatten()
-        state = self.network.initial_state(context)
-        device = next(iter(self.network.parameters())).device  # type: ignore[attr-defined]
+        device = self._device()
         rows = torch.full((count, self.max_length), PAD, dtype=torch.long, device=device)
         previous = torch.full((count,), BOS, dtype=torch.long, device=device)
         alive = torch.ones(count, dtype=torch.bool, device=device)
-        for position in range(self.max_length if count else 0):
-            scores, state = self.network.step(previous, state, context)
-            previous = select(scores) + FIRST_EMITTED
-            rows[:, position] = torch.where(alive, previous, PAD)
-            alive = alive & (previous != EOS)
-            if not alive.any():
-                break
+        with samples_in_place(self._samples):
+            state = self.network.initial_state(context)
+            for position in range(self.max_length if count else 0):
+                scores, state = self.network.step(previous, state, context)
+                previous = select(scores) + FIRST_EMITTED
+                rows[:, position] = torch.where(alive, previous, PAD)
+                alive = alive & (previous != EOS)
+                if not alive.any():
+                    break
         return rows.reshape(shape + (self.max_length,))
+
+    def _device(self) -> torch.device:
+        """Where the network is: its parameters, what was drawn in their place, or its context."""
+        parameters = getattr(self.network, "parameters", tuple)()
+        drawn = (value for _, values in self._samples for value in values.values())
+        context = () if self.context.z is None else (self.context.z,)
+        return next(itertools.chain(parameters, drawn, context)).device
 
     def _validate_sample(self, value: Tensor) -> None:
         if value.dtype != torch.long:

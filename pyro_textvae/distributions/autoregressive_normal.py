@@ -11,6 +11,7 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
+from pyro_textvae.distributions.samples_of_network import draw_samples, samples_in_place
 from pyro_textvae.distributions.shape import Shape
 
 
@@ -53,6 +54,7 @@ class AutoregressiveNormal(TorchDistribution):
     ) -> None:
         self.network = network
         self._like = like
+        self._samples = draw_samples(network)
         super().__init__(torch.Size(), like.shape, validate_args=validate_args)
 
     def expand(
@@ -60,7 +62,7 @@ class AutoregressiveNormal(TorchDistribution):
     ) -> AutoregressiveNormal:
         """The same distribution over more rows."""
         new = self._get_checked_instance(AutoregressiveNormal, _instance)
-        new.network, new._like = self.network, self._like
+        new.network, new._like, new._samples = self.network, self._like, self._samples
         super(AutoregressiveNormal, new).__init__(
             torch.Size(batch_shape), self.event_shape, validate_args=False
         )
@@ -72,16 +74,18 @@ class AutoregressiveNormal(TorchDistribution):
         noise = self._like.new_empty(self._extended_shape(torch.Size(sample_shape))).normal_()
         z = torch.zeros_like(noise)
         # Each pass makes one more coordinate right, the first needing none before it.
-        for _ in range(self.event_shape[0]):
-            loc, log_scale = self.network(z)
-            z = loc + log_scale.exp() * noise
+        with samples_in_place(self._samples):
+            for _ in range(self.event_shape[0]):
+                loc, log_scale = self.network(z)
+                z = loc + log_scale.exp() * noise
         return z
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density, ``broadcast(batch_shape, value.shape[:-1])``."""
         if self._validate_args:
             self._validate_sample(value)
-        loc, log_scale = self.network(value)
+        with samples_in_place(self._samples):
+            loc, log_scale = self.network(value)
         standard = (value - loc) * (-log_scale).exp()
         terms = -0.5 * standard.square() - log_scale - 0.5 * math.log(2 * math.pi)
         shape = torch.broadcast_shapes(self.batch_shape, value.shape[:-1])

@@ -44,6 +44,7 @@ class ByGuide:
         batches: Iterable[Mapping[str, Tensor]],
         *,
         seed: int,
+        num_global_draws: int | None,
         max_tokens: int | None,
     ) -> ByGuide:
         """Score ``NUM_SENTENCES`` of the sentences, or all where there are fewer."""
@@ -61,6 +62,7 @@ class ByGuide:
             NUM_SAMPLES,
             seed,
             proposal=GuideProposal(),
+            num_global_draws=num_global_draws,
             max_tokens=max_tokens,
         )
         return cls(places, scored)

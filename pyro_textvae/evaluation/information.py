@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pyro_textvae.config.checks import at_least, check_argument
 from pyro_textvae.evaluation.latents.elbo_surgery import ElboSurgery, elbo_surgery
 from pyro_textvae.evaluation.latents.split_latents import SplitLatents, SplitSite
+from pyro_textvae.evaluation.over_globals import given_one_draw
 from pyro_textvae.infer.running import evaluation_mode
 
 ACTIVE_VARIANCE = 0.01
@@ -144,7 +145,8 @@ def information(
 ) -> Information:
     r"""Mutual information on the whole split, the other parts of the KL, and active units.
 
-    The decoder is not run. Time grows as N^2 ``num_draws``.
+    The decoder is not run. Time grows as N^2 ``num_draws``. Where there are global latents, all of
+    it is of the sentences' own latents, given one draw of the global ones from the guide.
 
     .. math::
         I_N = \frac{1}{N} \sum_n E_{q(z \mid x_n)} [\log q(z \mid x_n) - \log q_N(z)], \qquad
@@ -181,7 +183,10 @@ def information(
     """
     num_draws = check_argument("num_draws", num_draws, int | None, at_least(1))
     costly_pairs = check_argument("costly_pairs", costly_pairs, int, at_least(0))
-    with evaluation_mode(model, guide, seed):
+    with (
+        given_one_draw(model, guide, batches, seed) as batches,
+        evaluation_mode(model, guide, seed),
+    ):
         latents = SplitLatents(model, guide, batches)
         count = latents.num_sentences
         if not count:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,6 +24,12 @@ from pyro_textvae.evaluation.importance.resolution import Resolution
 from pyro_textvae.evaluation.importance.result import LogLikelihood
 from pyro_textvae.evaluation.importance.rounds import DrawSettings
 from pyro_textvae.evaluation.importance.target import Target, suitable_tokens
+from pyro_textvae.evaluation.over_globals import (
+    NUM_GLOBAL_DRAWS,
+    draw_globals,
+    mean_over_globals,
+    with_first,
+)
 from pyro_textvae.evaluation.proposals import GuideProposal
 from pyro_textvae.evaluation.sentences import (
     in_corpus_order,
@@ -32,6 +38,7 @@ from pyro_textvae.evaluation.sentences import (
     single_sentences,
 )
 from pyro_textvae.infer.batches import check_batches, check_text
+from pyro_textvae.infer.given_globals import given_globals
 from pyro_textvae.infer.running import device_of, evaluation_mode
 from pyro_textvae.processes import gather, rank_and_size
 
@@ -47,6 +54,7 @@ def log_likelihood(
     quasi_random: bool = False,
     target_standard_error: float | None = None,
     most_rounds: int = 10,
+    num_global_draws: int | None = None,
     max_tokens: int | None = None,
     partial: str | Path | None = None,
     progress: bool = False,
@@ -63,6 +71,10 @@ def log_likelihood(
     turn, and all return all rows. Meanwhile the modules are in evaluation mode, and autocast and
     TF32 are off; afterwards modes, random generators and Pyro's parameter store are as they were.
     Threads wait for each other here, for Pyro's handlers and store belong to the whole process.
+
+    Where there are global latents g, outside the plate ``"data"``, all of this is done for each of
+    ``num_global_draws`` draws of them from the guide, which all sentences share, and the mean of
+    p(x | g) is taken: see :class:`~pyro_textvae.evaluation.importance.global_draws.GlobalDraws`.
 
     >>> from pyro_textvae.guides import GaussianGuide
     >>> from pyro_textvae.models import SentenceVAE
@@ -89,12 +101,13 @@ def log_likelihood(
     :param target_standard_error: go on with further rounds of ``num_samples`` draws for each
         sentence whose standard error is above this, ``most_rounds`` in all. A sentence that stops
         early tends to be one whose error was underestimated: expect a small bias downwards.
+    :param num_global_draws: M, by default 16 where there are global latents.
     :param max_tokens: tokens decoded at once; by default what suits the device.
     :param partial: a file that keeps the sentences that are done: the same call takes them up.
     :raises ValueError: for ``num_samples`` below 1, no batch at all, what is no batch, a model in
         half precision, latent sites or supports that model and guide do not share,
-        ``quasi_random`` with a posterior that is not Gaussian, or more than one draw from a
-        posterior that is a point.
+        ``quasi_random`` with a posterior that is not Gaussian, more than one draw from a
+        posterior that is a point, or ``num_global_draws`` for a model without global latents.
     """
     num_samples = check_argument("num_samples", num_samples, int, at_least(1))
     seed = check_argument("seed", seed, int, SEED)
@@ -103,6 +116,7 @@ def log_likelihood(
         "target_standard_error", target_standard_error, float | None, POSITIVE
     )
     most_rounds = check_argument("most_rounds", most_rounds, int, at_least(1))
+    num_global_draws = check_argument("num_global_draws", num_global_draws, int | None, at_least(2))
     max_tokens = check_argument("max_tokens", max_tokens, int | None, at_least(1))
     partial = check_argument("partial", partial, str | None)
     check_batches(batches)
@@ -122,6 +136,35 @@ def log_likelihood(
     reason = settings.proposal.refuses(settings.draws)
     if reason is not None:
         raise ValueError(reason)
+    batches, first = with_first(batches)
+    draws = draw_globals(model, guide, first, seed, num_global_draws or NUM_GLOBAL_DRAWS)
+    if not draws:
+        if num_global_draws is not None:
+            raise ValueError(
+                f"num_global_draws={num_global_draws} would do nothing, for the model has no "
+                "global latent, outside the plate 'data': leave it out"
+            )
+        return _estimate(model, guide, batches, settings, notes, partial, progress)
+    batches = list(batches)
+    parts = []
+    for draw in draws:
+        with given_globals([model, guide], draw.values):
+            given = replace(settings, seed=draw.seed)
+            parts.append(_estimate(model, guide, batches, given, notes, partial, progress))
+    return mean_over_globals(draws, parts)
+
+
+def _estimate(
+    model: nn.Module,
+    guide: nn.Module,
+    batches: Iterable[Mapping[str, Tensor]],
+    settings: _Settings,
+    notes: list[str],
+    partial: str | None,
+    progress: bool,
+) -> LogLikelihood:
+    """The estimates of a pair whose latents are all in the plate ``"data"``."""
+    notes, seed, num_samples = list(notes), settings.seed, settings.num_samples
     identity = settings.identity(model, guide) if partial else None
     rank, size = rank_and_size()
     rows: list[tuple[int, dict[str, Tensor], Tensor | None]] = []
@@ -148,7 +191,9 @@ def log_likelihood(
                 beside_text = first.beside_text
                 notes += _on_joint(beside_text)
                 notes += _on_points(points, num_samples)
-                if quasi_random and not (exact or isinstance(first.family, GaussianFamily)):
+                if settings.quasi_random and not (
+                    exact or isinstance(first.family, GaussianFamily)
+                ):
                     raise ValueError(
                         "quasi-random draws need one latent with a Gaussian posterior, and the "
                         f"guide has {first.describe()}: leave quasi_random off"
@@ -178,7 +223,7 @@ def log_likelihood(
         **columns,
         num_samples=num_samples,
         seed=seed,
-        proposal=settings.proposal.describe() | {"quasi_random": quasi_random},
+        proposal=settings.proposal.describe() | {"quasi_random": settings.quasi_random},
         exact=exact,
         notes=tuple(notes),
         points=tuple(points),

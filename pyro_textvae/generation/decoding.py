@@ -20,6 +20,7 @@ from pyro_textvae.evaluation.latents.posterior_means import posterior_mean
 from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.generation.sampling import data_dim, sample
 from pyro_textvae.infer.batches import check_batch, check_text
+from pyro_textvae.infer.global_latents import global_sites, is_global
 from pyro_textvae.infer.running import device_of, evaluation_mode, to_device
 from pyro_textvae.infer.simulate import fields_of, size_of
 from pyro_textvae.infer.sites import latent_sites
@@ -38,12 +39,20 @@ def encode(
 
     :param batch: fields with the datum first; the guide gets those that its ``forward`` names.
     :param mean: False for a draw from each posterior.
-    :returns: by latent site, ``(N, ...)``.
+    :returns: by latent site, ``(N, ...)``; without global latents, of whose draw they are given.
     :raises UserError: when the guide has no latent, or needs a field that the batch does not have.
     """
+    return _encode(guide, batch, mean=mean, seed=seed)[0]
+
+
+def _encode(
+    guide: nn.Module, batch: Mapping[str, Tensor], *, mean: bool, seed: int
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Latents of the sentences, and the draw of the global ones that they are given."""
     with evaluation_mode(guide, guide, seed):
-        sites = _latent_sites(guide, batch)
-        return {n: posterior_point(site["fn"]) if mean else site["value"] for n, site in sites}
+        sites, shared = _latent_sites(guide, batch)
+        latents = {n: posterior_point(site["fn"]) if mean else site["value"] for n, site in sites}
+    return latents, shared
 
 
 def posterior_point(fn: Any) -> Tensor:
@@ -79,7 +88,8 @@ def reconstruct(
 
     With a method that does not draw, such as ``"greedy"``, the latent is the
     :func:`posterior_point`; with one that does, such as ``"ancestral"``, a draw. A model that is
-    conditioned on further fields of the batch gets them too.
+    conditioned on further fields of the batch gets them too. Global latents are drawn once, from
+    the guide.
 
     >>> from pyro_textvae.guides import GaussianGuide
     >>> from pyro_textvae.models import SentenceVAE
@@ -96,7 +106,8 @@ def reconstruct(
     :raises UserError: as :func:`encode` and :func:`sample`.
     """
     decoding = build_method(method)
-    latents = encode(guide, batch, mean=not decoding.is_random, seed=seed)
+    latents, shared = _encode(guide, batch, mean=not decoding.is_random, seed=seed)
+    latents |= shared
     return sample(model, batch, method=decoding, seed=seed, unknown=unknown, latents=latents)
 
 
@@ -150,22 +161,27 @@ def interpolate(
         )
     share = torch.linspace(0.0, 1.0, steps, device=device_of(model))
     with evaluation_mode(guide, guide, seed):
-        line = {
-            name: _line(site["fn"], share, data_dim(site))
-            for name, site in _latent_sites(guide, ends)
-        }
+        sites, shared = _latent_sites(guide, ends)
+        line = {name: _line(site["fn"], share, data_dim(site)) for name, site in sites} | shared
     repeated = {name: value.expand(steps, *value.shape[1:]) for name, value in condition.items()}
     return sample(model, repeated, method=method, seed=seed, unknown=unknown, latents=line)
 
 
-def _latent_sites(guide: nn.Module, batch: Mapping[str, Tensor]) -> list[tuple[str, Any]]:
+def _latent_sites(
+    guide: nn.Module, batch: Mapping[str, Tensor]
+) -> tuple[list[tuple[str, Any]], dict[str, Tensor]]:
+    """The latent sites of the sentences, and the draws of the global ones."""
     fields = fields_of(guide, to_device(batch, guide))
-    sites = latent_sites(poutine.trace(guide).get_trace(**fields))
+    trace = poutine.trace(guide).get_trace(**fields)
+    sites = [(name, site) for name, site in latent_sites(trace) if not is_global(site)]
     if not sites:
         raise UserError(
-            "the model has no latent, so there is nothing to encode: use a model with a latent"
+            "the model has no latent of its sentences, so there is nothing to encode: use a model "
+            "with a latent"
+            if global_sites(trace)
+            else "the model has no latent, so there is nothing to encode: use a model with a latent"
         )
-    return sites
+    return sites, {name: site["value"] for name, site in global_sites(trace)}
 
 
 def _line(fn: Any, share: Tensor, dim: int) -> Tensor:

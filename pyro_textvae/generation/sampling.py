@@ -10,18 +10,21 @@ from typing import Any
 import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 from torch.distributions import Independent
 
 from pyro_textvae.config.checks import SEED, at_least, check_argument
-from pyro_textvae.contract import DATA_PLATE, TEXT_SITE
+from pyro_textvae.contract import DATA_PLATE, TEXT_SITE, TOKENS
 from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.sentences import seed_of
 from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.infer.batches import Fields, check_batch, text_fields_of
+from pyro_textvae.infer.global_latents import global_sites, is_global
 from pyro_textvae.infer.running import evaluation_mode, to_device
-from pyro_textvae.infer.simulate import Condition, simulate, size_of
+from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
+from pyro_textvae.special_tokens import EOS
 
 SENTENCES_AT_ONCE = 1000
 """A part. Its scores are what fills memory: at 10,000 words a sentence takes 0.12 MB."""
@@ -61,6 +64,7 @@ def sample(
     seed: int = 0,
     unknown: bool = True,
     latents: Mapping[str, Tensor] | None = None,
+    guide: nn.Module | None = None,
 ) -> Tensor:
     """Draw sentences from the model, ids ``(N, max_length)``.
 
@@ -83,13 +87,22 @@ def sample(
         the catalogue, ``path/to/file.py:Class``, or a :class:`DecodingMethod`.
     :param unknown: whether ``<unk>`` may be generated. Without it every token is chosen among the
         others: no longer the model's own distribution, but easier to read.
-    :param latents: values of latent sites, ``(N, ...)``; the others come from the prior.
+    :param latents: values of latent sites, ``(N, ...)``, of global ones as the model has them; the
+        others come from the prior.
+    :param guide: where the global latents, outside the plate ``"data"``, are drawn from, once for
+        all sentences of the call: what was learnt of them. Without it they come from the prior.
     :raises UserError: for fewer than one sentence, an unknown method, a condition without a field
         that the model needs, latents that the model does not have, and where the method or
         ``unknown=False`` cannot be honoured, for the text is no :class:`AutoregressiveCategorical`.
     """
     parts = sample_in_parts(
-        model, condition, method=method, seed=seed, unknown=unknown, latents=latents
+        model,
+        condition,
+        method=method,
+        seed=seed,
+        unknown=unknown,
+        latents=latents,
+        guide=guide,
     )
     return torch.cat(list(parts))
 
@@ -102,6 +115,7 @@ def sample_in_parts(
     seed: int = 0,
     unknown: bool = True,
     latents: Mapping[str, Tensor] | None = None,
+    guide: nn.Module | None = None,
 ) -> Iterator[Tensor]:
     """The sentences of :func:`sample`, 1,000 at a time, so that memory does not grow with them.
 
@@ -116,7 +130,7 @@ def sample_in_parts(
     >>> [len(part) for part in sample_in_parts(model, 2100)]
     [1000, 1000, 100]
 
-    :param condition, method, seed, unknown, latents: as in :func:`sample`.
+    :param condition, method, seed, unknown, latents, guide: as in :func:`sample`.
     :raises UserError: as :func:`sample`, when the first part is asked for.
     """
     decoding = build_method(method)
@@ -128,7 +142,13 @@ def sample_in_parts(
         condition = check_argument("number of sentences", condition, int)
     size = check_argument("number of sentences", size_of(condition), int, at_least(1))
     given = _checked_latents(latents or {})
-    dims = _data_dims(model, condition, given, seed) if size > SENTENCES_AT_ONCE else {}
+    dims: dict[str, int] = {}
+    if size > SENTENCES_AT_ONCE or guide is not None:
+        nodes = _nodes_of_one(model, condition, seed)
+        given = _draws_of_globals(nodes, guide, condition, seed) | given
+        if size > SENTENCES_AT_ONCE:
+            local = {n: nodes[n] for n in given if n in nodes and not is_global(nodes[n])}
+            dims = {name: data_dim(node) for name, node in local.items()}
     for first in range(0, size, SENTENCES_AT_ONCE):
         rows = slice(first, min(first + SENTENCES_AT_ONCE, size))
         yield _draw(
@@ -185,16 +205,35 @@ def _draw(
     return text["value"].movedim(data_dim(text), 0)
 
 
-def _data_dims(
-    model: nn.Module, condition: Condition, given: Mapping[str, Tensor], seed: int
-) -> dict[str, int]:
-    """Where each of the latents that are given has the sentences, from a draw of one sentence."""
-    if not given:
-        return {}
+def _nodes_of_one(model: nn.Module, condition: Condition, seed: int) -> dict[str, Any]:
+    """The sites of a draw of one sentence."""
     one = _rows_of_condition(condition, slice(1))
     with evaluation_mode(model, model, seed):
-        nodes: Any = simulate(model, one if isinstance(one, int) else to_device(one, model)).nodes
-    return {name: data_dim(nodes[name]) for name in given if name in nodes}
+        trace = simulate(model, one if isinstance(one, int) else to_device(one, model))
+    nodes: Any = trace.nodes
+    return {name: node for name, node in nodes.items() if node["type"] == "sample"}
+
+
+def _draws_of_globals(
+    nodes: Mapping[str, Any], guide: nn.Module | None, condition: Condition, seed: int
+) -> dict[str, Tensor]:
+    """One draw of every global latent; from the model's own where there is no guide.
+
+    :param nodes: the sites of a draw of the model.
+    """
+    drawn = {name: n["value"] for name, n in nodes.items() if _is_global_latent(n)}
+    if not drawn or guide is None:
+        return drawn
+    # A guide wants a sentence to run on, and its global latents hang on none.
+    fields = {} if isinstance(condition, int) else {n: v[:1] for n, v in condition.items()}
+    fields = {TOKENS: torch.tensor([[EOS]])} | fields
+    with evaluation_mode(guide, guide, seed):
+        trace = poutine.trace(guide).get_trace(**fields_of(guide, to_device(fields, guide)))
+    return {name: site["value"] for name, site in global_sites(trace) if name in drawn}
+
+
+def _is_global_latent(site: Any) -> bool:
+    return not (site_is_subsample(site) or site["infer"].get("_deterministic")) and is_global(site)
 
 
 def _rows_of_condition(condition: Condition, rows: slice) -> Condition:

@@ -8,12 +8,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from pyro import poutine
 from pyro.infer import ELBO
 from pyro.poutine import Trace
 from torch import Tensor, nn
 
+from pyro_textvae.contract import PARTICLE_PLATE
 from pyro_textvae.infer.batches import check_batch
 from pyro_textvae.infer.constraint import KLConstraint
+from pyro_textvae.infer.forgotten_plate import check_are_global
+from pyro_textvae.infer.global_latents import (
+    ParticlePlate,
+    cannot_train,
+    global_part,
+    global_sites,
+    size_not_known,
+)
 from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.plates import find_plates
 from pyro_textvae.infer.terms import PerDatumTerms, join_terms, read_terms
@@ -21,23 +31,41 @@ from pyro_textvae.infer.traces import Draws, trace_pair
 
 
 class PerDatumELBO(ELBO):
-    """Base of objectives that are computed sentence by sentence.
+    r"""Base of objectives that are computed sentence by sentence.
 
     A subclass implements :meth:`bound`, the quantity to maximise for each sentence; an estimator
     whose gradient is not the bound's derivative implements :meth:`surrogate` too. It then works
     as ``objective(model, guide)`` under ``torch.optim`` and as ``SVI(..., loss=objective)``.
 
-    Assumes the contract: every sample site in one vectorised plate ``"data"``. Other plates may
-    stand inside it: the terms of a sentence are summed over them. Particles go to the left of all
-    plates. Each program is called with the fields of the batch that its ``forward`` names.
+    Assumes the contract: what belongs to a sentence is in one vectorised plate ``"data"``. Other
+    plates may stand inside it: the terms of a sentence are summed over them. Particles go to the
+    left of all plates. Each program is called with the fields of the batch that its ``forward``
+    names.
 
-    :raises ValueError: with the site's name, for a sample site outside that plate, for sites of
-        unequal scale, for a latent that only one of the two programs has, and for a latent whose
-        draws have no gradient under an objective that needs it.
+    A latent outside that plate is global: one for the whole corpus, such as a matrix of topics or
+    a Bayesian weight. All particles of a batch share one draw of it, and the loss of B sentences
+    out of N has B / N of its KL, so that the losses of an epoch add up to minus the bound of the
+    corpus:
+
+    .. math::
+        \mathrm{loss} = - \sum_{n=1}^{B} \mathrm{bound}_n(g)
+        + \beta \, \frac{B}{N} \, \mathrm{KL}(q(g), p(g)), \qquad g \sim q(g)
+
+    Source: Hoffman et al. (2013), Stochastic Variational Inference, equation 19,
+    https://arxiv.org/abs/1206.7051, for a batch's share of what is global.
+
+    :raises ValueError: with the site's name, for an observed site outside that plate, for sites of
+        unequal scale, for a latent that only one of the two programs has, for a latent whose
+        draws have no gradient under an objective that needs it, and for a global latent without
+        ``corpus_size``, under an objective that needs several draws of it, or whose draws have no
+        gradient.
 
     :param num_particles: draws of the latents for each sentence.
     :param vectorize_particles: run all draws at once, ``(K, N, ...)``; otherwise one by one.
-    :param constraint: what stands in the place of the KL term in training.
+    :param constraint: what stands in the place of the KL term in training, of sentences' latents.
+    :param corpus_size: N, the sentences that all batches are from; a run's trainer knows it. Needed
+        where there is a global latent, unless the programs say it, by
+        ``pyro.plate("data", N, subsample_size=B)``.
     """
 
     draws: Draws = Draws.CONNECTED
@@ -45,6 +73,9 @@ class PerDatumELBO(ELBO):
 
     takes_discrete_latents: bool = False
     """Whether latents without reparameterisation have a gradient under this objective."""
+
+    takes_global_latents: bool = True
+    """Whether one draw of a latent of the whole corpus is enough for this objective."""
 
     kl_weight: float = 1.0
     """What the KL term, or the constraint in its place, is multiplied by at present."""
@@ -58,7 +89,10 @@ class PerDatumELBO(ELBO):
         *,
         vectorize_particles: bool = True,
         constraint: KLConstraint | None = None,
+        corpus_size: int | None = None,
     ) -> None:
+        if corpus_size is not None and corpus_size < 1:
+            raise ValueError(f"corpus_size must be at least 1, got {corpus_size}")
         if num_particles < 1:
             raise ValueError(f"num_particles must be at least 1, got {num_particles}")
         super().__init__(
@@ -67,6 +101,7 @@ class PerDatumELBO(ELBO):
             vectorize_particles=vectorize_particles,
         )
         self.constraint = constraint
+        self.corpus_size = corpus_size
 
     def bound(self, terms: PerDatumTerms) -> Tensor:
         """The bound of each sentence, ``(N,)`` nats, to be maximised."""
@@ -82,7 +117,11 @@ class PerDatumELBO(ELBO):
     def terms(self, model: nn.Module, guide: nn.Module, *args: Any, **kwargs: Any) -> PerDatumTerms:
         """Run guide and model once, and return their terms for each sentence."""
         traces = self._get_traces(model, guide, args, kwargs)
-        return join_terms([read_terms(*traced) for traced in traces])
+        terms = join_terms([read_terms(*traced) for traced in traces])
+        if terms.global_sites:
+            names = [site.name for site in terms.global_sites]
+            check_are_global(model, guide, names, args, kwargs)
+        return terms
 
     def differentiable_loss(
         self, model: nn.Module, guide: nn.Module, *args: Any, **kwargs: Any
@@ -98,13 +137,15 @@ class PerDatumELBO(ELBO):
         surrogate = self.surrogate(terms)
         bound = self.bound(self.latest)
         value = (surrogate - surrogate.detach()) + bound
-        return -(terms.scale * (value - self._constrained(terms))).sum()
+        loss = -(terms.scale * (value - self._constrained(terms))).sum()
+        return loss + self._global_loss(terms) if terms.global_sites else loss
 
     @torch.no_grad()
     def loss(self, model: nn.Module, guide: nn.Module, *args: Any, **kwargs: Any) -> float:
         """Minus the bound, less what the constraint changes, summed over the batch."""
         terms = self.terms(model, guide, *args, **kwargs)
-        return -(terms.scale * (self.bound(terms) - self._constrained(terms))).sum().item()
+        loss = -(terms.scale * (self.bound(terms) - self._constrained(terms))).sum()
+        return (loss + self._global_loss(terms) if terms.global_sites else loss).item()
 
     def loss_and_grads(
         self, model: nn.Module, guide: nn.Module, *args: Any, **kwargs: Any
@@ -146,8 +187,45 @@ class PerDatumELBO(ELBO):
                 )
         return self.kl_weight * (self.constraint(terms) - terms.total_kl.mean(0))
 
+    def global_share(self, terms: PerDatumTerms) -> float:
+        """B / N: the share of the KL of global latents that belongs to the batch.
+
+        :raises ValueError: with the site's name, where N is not known, and for an objective that
+            one draw is not enough for.
+        """
+        site = terms.global_sites[0].name
+        self.check_takes_globals(site)
+        sizes = {size for size in (self.corpus_size, terms.corpus_size) if size is not None}
+        if not sizes:
+            raise ValueError(size_not_known(site, type(self).__name__))
+        if len(sizes) > 1:
+            raise ValueError(
+                f"corpus_size is {self.corpus_size}, and the plate 'data' of the programs has size "
+                f"{terms.corpus_size}: give one of them"
+            )
+        return terms.log_likelihood.shape[1] / sizes.pop()
+
+    def check_takes_globals(self, site: str) -> None:
+        """Refuse a global latent where one draw of it is not enough.
+
+        :raises ValueError: with the site's name.
+        """
+        if not self.takes_global_latents:
+            raise ValueError(cannot_train(site, type(self).__name__))
+
+    def _global_loss(self, terms: PerDatumTerms) -> Tensor:
+        """What global latents add to the loss of a batch; no dimension."""
+        return terms.scale * self.kl_weight * self.global_share(terms) * terms.global_kl
+
     def _check_latents(self, terms: PerDatumTerms) -> None:
         name = type(self).__name__
+        for shared in terms.global_sites:
+            self.global_share(terms)
+            if not shared.is_reparameterised:
+                raise ValueError(
+                    f"the guide of the global latent {shared.name!r} is not reparameterised, so "
+                    "its gradient would be lost: give it a guide of another family, such as Normal"
+                )
         sites = terms.passes[0]
         for site in sites:
             if not (site.is_reparameterised or self.takes_discrete_latents):
@@ -188,7 +266,13 @@ class PerDatumELBO(ELBO):
             yield self._get_vectorized_trace(model, guide, args, kwargs)
             return
         for _ in range(self.num_particles):
-            yield self._get_trace(model, guide, args, kwargs)
+            traced = self._get_trace(model, guide, args, kwargs)
+            yield traced
+            if global_sites(traced[1]):
+                guide = poutine.replay(guide, trace=global_part(traced[1]))
+
+    def _vectorized_num_particles(self, fn: Any) -> Any:
+        return ParticlePlate(PARTICLE_PLATE, self.num_particles, dim=-self.max_plate_nesting)(fn)
 
     def _plate_nesting(self, model: nn.Module, guide: nn.Module, args: tuple, kwargs: dict) -> int:
         """How many dimensions the plates of the programs take together."""

@@ -15,6 +15,7 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from pyro_textvae.contract import DATA_PLATE, PARTICLE_PLATE
+from pyro_textvae.infer.global_latents import is_global
 from pyro_textvae.infer.running import same_random_state
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import latent_sites, random_sites
@@ -85,7 +86,7 @@ class Plates:
     nesting
         How many dimensions all plates take together: 1 where there is ``"data"`` alone.
     sites
-        The plates of each latent site.
+        The plates of each latent site; global latents, which are outside ``"data"``, are not here.
     """
 
     nesting: int
@@ -95,12 +96,17 @@ class Plates:
     def of(*traces: Trace) -> Plates:
         """Those of traces without particles; the latents are those of any of them.
 
-        :raises ValueError: with the site's name, for a latent outside the plate ``"data"``.
+        :raises ValueError: with the site's name, for an observed site outside the plate ``"data"``.
         """
+        for trace in traces:
+            for name, site in random_sites(trace):
+                if site["is_observed"]:
+                    frames_in_data(name, site)
         sites = {
             name: SitePlates.of(name, site)
             for trace in traces
             for name, site in latent_sites(trace)
+            if not is_global(site)
         }
         return Plates(deepest_plate(*traces), sites)
 
@@ -121,6 +127,8 @@ class Plates:
 
 def frames_in_data(name: str, site: Any) -> dict[str, Any]:
     """The vectorised plates of a site by name, of which one must be ``"data"``.
+
+    What is asked of the latents of sentences; global ones have no such plate.
 
     :raises ValueError: with the site's name, for a site outside the plate ``"data"``.
     """
@@ -157,7 +165,7 @@ def find_plates(model: Any, guide: Any, args: tuple, kwargs: Mapping[str, Any]) 
     gradient. Its result is kept as long as both programs are, for calls with arguments of as many
     dimensions: the plates must not change from batch to batch.
 
-    :raises ValueError: with the site's name, for a latent outside the plate ``"data"``.
+    :raises ValueError: with the site's name, for an observed site outside the plate ``"data"``.
     """
     kept = _FOUND.setdefault(model, WeakKeyDictionary()).setdefault(guide, {})
     key = tuple(_kind(value) for value in args), tuple((n, _kind(v)) for n, v in kwargs.items())

@@ -15,6 +15,9 @@ from torch import Tensor
 from torch.distributions import Independent, kl_divergence
 
 from pyro_textvae.contract import DATA_PLATE, PARTICLE_PLATE
+from pyro_textvae.infer.closed_forms import closed_forms
+from pyro_textvae.infer.global_latents import is_global
+from pyro_textvae.infer.global_sites import GlobalSite, read_global_sites
 from pyro_textvae.infer.plates import frames_in_data
 from pyro_textvae.infer.sites import random_sites
 
@@ -98,6 +101,10 @@ class PerDatumTerms:
         vectorised, K in a loop.
     closed_form
         The sites whose ``kl`` is the closed form.
+    global_sites
+        The global latents, of which all particles of a batch share one draw; all else is given it.
+    corpus_size
+        The size of the plate ``"data"`` where the programs take a part of it alone.
     """
 
     log_likelihood: Tensor
@@ -106,6 +113,13 @@ class PerDatumTerms:
     scale: Tensor | float
     passes: tuple[tuple[LatentSite, ...], ...] = ()
     closed_form: frozenset[str] = field(default_factory=frozenset)
+    global_sites: tuple[GlobalSite, ...] = ()
+    corpus_size: int | None = None
+
+    @cached_property
+    def global_kl(self) -> Tensor:
+        """KL(q, p) of all global latents together, no dimension; nats of the whole corpus."""
+        return sum((site.kl for site in self.global_sites), self.log_likelihood.new_zeros(()))
 
     @cached_property
     def log_weights(self) -> Tensor:
@@ -135,6 +149,7 @@ class PerDatumTerms:
             log_ratio={name: value.detach() for name, value in self.log_ratio.items()},
             kl={name: value.detach() for name, value in self.kl.items()},
             passes=(),
+            global_sites=tuple(replace(s, kl=s.kl.detach()) for s in self.global_sites),
         )
 
     def _over_sites(self, name: str) -> Tensor:
@@ -149,15 +164,22 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
     """Sort the log-probabilities of a pair of traces by sentence.
 
     :param draws: the guide's own draw of each latent site.
-    :raises ValueError: with the site's name, for a sample site outside the plate ``"data"``, and
+    :raises ValueError: with the site's name, for an observed site outside the plate ``"data"``, and
         for sites of unequal scale.
     """
     scale: Tensor | float | None = None
+    full_size = size = 1
+    of_corpus: dict[str, tuple[Any, Any]] = {}
     log_likelihood: Tensor | float = 0.0
     sites: dict[str, LatentSite] = {}
     guide_sites = dict(random_sites(guide_trace))
     for name, site in random_sites(model_trace):
+        if is_global(site):
+            of_corpus[name] = site, guide_sites[name]
+            continue
         scale = _common_scale(name, site, scale)
+        frame = frames_in_data(name, site)[DATA_PLATE]
+        full_size, size = frame.full_size, frame.size
         log_prob = by_datum(name, site, site["unscaled_log_prob"])
         if site["is_observed"]:
             log_likelihood = log_likelihood + log_prob
@@ -176,7 +198,12 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
         )
     log_ratio = {name: site.log_posterior - site.log_prior for name, site in sites.items()}
     in_order_of_guide = tuple(sites[name] for name in guide_sites if name in sites)
-    closed_form = closed_form_kl(model_trace, guide_trace)
+    for name, pair in of_corpus.items():
+        for site in pair:
+            # The plate has scaled what is inside it, and these are not.
+            _common_scale(name, {**site, "scale": site["scale"] * (full_size / size)}, scale)
+    closed = closed_forms(model_trace, guide_trace)
+    closed_form = {n: by_datum(n, guide_sites[n], kl) for n, kl in closed.items() if n in sites}
     shape = torch.broadcast_shapes(
         *(value.shape for value in (*log_ratio.values(), torch.as_tensor(log_likelihood)))
     )
@@ -187,6 +214,8 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
         scale=1.0 if scale is None else scale,
         passes=(in_order_of_guide,),
         closed_form=frozenset(closed_form),
+        global_sites=read_global_sites(of_corpus, closed),
+        corpus_size=full_size if size != full_size else None,
     )
 
 
@@ -202,32 +231,22 @@ def join_terms(parts: list[PerDatumTerms]) -> PerDatumTerms:
         scale=first.scale,
         passes=tuple(sites for part in parts for sites in part.passes),
         closed_form=first.closed_form,
+        global_sites=first.global_sites,
+        corpus_size=first.corpus_size,
     )
 
 
 def closed_form_kl(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
     """KL(q(z | x), p(z)) of the latent sites that have a closed form, ``(K, N)`` or ``(1, N)``.
 
-    A site has one when it is registered with PyTorch and the guide draws all the latents that come
-    before the site in the model before it too: only then is its mean over the draws the KL.
+    Which have one says :func:`~pyro_textvae.infer.closed_forms.closed_forms`.
     """
-    kl: dict[str, Tensor] = {}
-    guide_order = [name for name, _ in random_sites(guide_trace)]
-    seen: set[str] = set()
-    for name, site in random_sites(model_trace):
-        if name not in guide_order:
-            continue
-        guide_site: Any = guide_trace.nodes[name]
-        parents_drawn = seen <= set(guide_order[: guide_order.index(name)])
-        seen.add(name)
-        if not parents_drawn:
-            continue
-        try:
-            closed_form = kl_divergence(guide_site["fn"], site["fn"])
-        except NotImplementedError:
-            continue
-        kl[name] = by_datum(name, guide_site, closed_form)
-    return kl
+    sites = dict(random_sites(guide_trace))
+    return {
+        name: by_datum(name, sites[name], kl)
+        for name, kl in closed_forms(model_trace, guide_trace).items()
+        if not is_global(sites[name])
+    }
 
 
 def by_datum(name: str, site: Any, value: Tensor) -> Tensor:

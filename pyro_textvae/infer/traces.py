@@ -16,6 +16,7 @@ from pyro.poutine.util import prune_subsample_sites
 from pyro.util import check_model_guide_match, check_site_shape
 from torch import Tensor
 
+from pyro_textvae.infer.global_latents import is_global
 from pyro_textvae.infer.plates import deepest_plate, named
 from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
 
@@ -45,7 +46,8 @@ def trace_pair(
 
     With ``Draws.CUT`` the model sees a view of each draw, at which a hook can be set, and log q is
     taken at a leaf: the gradients of log p, of log q in the draw, and of log q in the guide's own
-    parameters can then be told apart, for any number of latents that depend on each other.
+    parameters can then be told apart, for any number of latents that depend on each other. The
+    draw of a global latent stays connected: to the sentences it is as a parameter of both programs.
     """
     with _Detach() if draws is Draws.DETACHED else nullcontext():
         guide_trace = poutine.trace(guide).get_trace(*args, **named(guide, args, kwargs))
@@ -54,6 +56,8 @@ def trace_pair(
     if draws is Draws.CUT:
         seen = guide_trace.copy()
         for name, draw in drawn.items():
+            if is_global(guide_trace.nodes[name]):
+                continue
             site: Any = guide_trace.nodes[name]
             leaf = draw.detach().requires_grad_(draw.requires_grad)
             seen.nodes[name] = {**site, "value": draw.view_as(draw)}

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from pyro_textvae.distributions import AutoregressiveCategorical, Context, Memory
+from pyro_textvae.nn.abstract_module import AbstractModule
 from pyro_textvae.nn.checks import check_rates, check_sizes
 from pyro_textvae.nn.source_reader import SourceReader
 from pyro_textvae.nn.tied_token_scores import TiedTokenScores
@@ -33,7 +34,7 @@ class Scores(Protocol):
         """Log-probability (nats) of ids ``tokens`` ``(M,)`` after ``hidden`` ``(M, H)``."""
 
 
-class Decoder(nn.Module, ABC):
+class Decoder(AbstractModule):
     """p(x | z), each word from a network over the words before; called with z, it returns p(x | z).
 
     A subclass says how hidden states come from embedded words and a

@@ -4,17 +4,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
 
 from pyro_textvae.distributions import Memory, sentence_mask
 from pyro_textvae.errors import UserError
+from pyro_textvae.nn.abstract_module import AbstractModule
 from pyro_textvae.nn.checks import check_sizes
 
 
-class Encoder(nn.Module, ABC):
+class Encoder(AbstractModule):
     """A network that reads sentences.
 
     >>> import torch

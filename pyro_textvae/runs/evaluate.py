@@ -26,6 +26,7 @@ from pyro_textvae.evaluation.excess import Excess
 from pyro_textvae.evaluation.importance.partial_results import remove_partial_results
 from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.evaluation.importance.rounds import DrawSettings
+from pyro_textvae.evaluation.over_globals import draw_globals
 from pyro_textvae.processes import rank_and_size
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.environment import describe_environment
@@ -33,6 +34,7 @@ from pyro_textvae.run_folder.files import plain_json, write_json
 from pyro_textvae.run_folder.quantities import quantity
 from pyro_textvae.run_folder.sentence_table import sentence_table_path, write_sentence_table
 from pyro_textvae.run_folder.weights_hash import load_with_hash
+from pyro_textvae.runs.build import Pair
 from pyro_textvae.runs.load import (
     StoredRun,
     load_corpus_of,
@@ -87,6 +89,8 @@ def evaluate(
     def batches() -> Iterator[Batch]:
         return corpus.batches(config.split, config.batch_size, shuffle=False)
 
+    if config.check:
+        _refuse_check_of_globals(pair, next(batches(), None))
     try:
         likelihood = log_likelihood(
             pair.model,
@@ -98,6 +102,7 @@ def evaluate(
             quasi_random=config.quasi_random,
             target_standard_error=config.target_standard_error,
             most_rounds=config.most_rounds,
+            num_global_draws=config.num_global_draws,
             max_tokens=config.max_tokens,
             partial=partial,
             progress=True,
@@ -115,7 +120,12 @@ def evaluate(
     by_guide = None
     if proposal.has_guide_beside and not likelihood.exact and not likelihood.beside_text:
         by_guide = ByGuide.of(
-            pair.model, pair.guide, batches(), seed=config.seed, max_tokens=config.max_tokens
+            pair.model,
+            pair.guide,
+            batches(),
+            seed=config.seed,
+            num_global_draws=config.num_global_draws,
+            max_tokens=config.max_tokens,
         )
     rank, _ = rank_and_size()
     if rank > 0:
@@ -142,6 +152,7 @@ def evaluate(
         "unknown_token_share": summary["unknown_token_share"],
         "text_warnings": [*corpus.source_warnings, *corpus.warnings(config.split)],
         **_of_likelihood(likelihood, *_units_of_text(corpus, config.split)),
+        **_of_globals(likelihood),
         **({} if by_guide is None else by_guide.compared_with(likelihood)),
         **({} if excess is None else {"truth": excess.to_dict()}),
         **{name: value for name, value in measured.items() if name not in _OF_THE_LIKELIHOOD},
@@ -210,8 +221,8 @@ def write_evaluation(
         evaluation.result["evaluation_id"],
         sentence_columns(evaluation),
     )
-    if evaluation.likelihood.identity is not None:
-        remove_partial_results(partial_of(out), evaluation.likelihood.identity)
+    for identity in evaluation.likelihood.identities:
+        remove_partial_results(partial_of(out), identity)
 
 
 def sentence_columns(evaluation: Evaluation) -> dict[str, Tensor]:
@@ -279,6 +290,32 @@ def _of_likelihood(
         ],
     }
     return values | joint
+
+
+def _of_globals(likelihood: LogLikelihood) -> dict[str, Any]:
+    """What is known of the global latents; nothing where there is none."""
+    draws = likelihood.global_draws
+    if draws is None:
+        return {}
+    return {
+        "global_latents": {
+            "num_draws": draws.count,
+            "nll_global_error": likelihood.nll_global_error,
+            "nll_local_error": likelihood.nll_local_error,
+            "kl": sum(draws.kl.values()),
+            "kl_of_sites": dict(draws.kl),
+        }
+    }
+
+
+def _refuse_check_of_globals(pair: Pair, batch: Batch | None) -> None:
+    draws = draw_globals(pair.model, pair.guide, batch, 0, 1)
+    if draws:
+        name = next(iter(draws[0].values))
+        raise UserError(
+            f"check compares estimates of one likelihood, and with the global latent {name!r} "
+            "there is one for each of its draws: leave check out"
+        )
 
 
 def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokenizer) -> Corpus:

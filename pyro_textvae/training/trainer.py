@@ -318,6 +318,8 @@ class Trainer:
         if terms is not None:
             sums["reconstruction"] = -number(terms.log_likelihood.mean(0).sum())
             sums["kl"] = number(terms.total_kl.mean(0).sum())
+            if terms.global_sites:
+                sums["global_kl"] = size * number(terms.global_kl) / len(self.corpus.train)
         self.epoch_mean.add(size, **sums)
         self.log_mean.add(size, **sums)
         if hasattr(objective, "advance"):
@@ -377,7 +379,8 @@ class Trainer:
 
     def _train_on(self, objective: ELBO) -> None:
         self.current_objective = objective
-        self.loss_module = loss_module(objective, self.model, self.guide)
+        size = len(self.corpus.train)
+        self.loss_module = loss_module(objective, self.model, self.guide, size)
 
     def _bound_counts(self) -> bool:
         """Whether neither the KL schedule nor the procedure can be why a bound is worse."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyro_textvae.evaluation.importance.global_draws import GlobalDraws, part_beyond
 from pyro_textvae.evaluation.importance.running_weights import curve_sizes
 from pyro_textvae.units import bits, perplexity
 
@@ -85,6 +86,8 @@ class LogLikelihood:
     observed sites that are not the text: ``log_px`` and the bound are of all of them together then,
     ``nll_joint`` has the mean, and ``nll`` and what is made of it are NaN. ``identity`` is the hash
     by which finished sentences were kept in a file; None where none was asked for.
+    ``global_draws`` are the estimates given each draw of global latents, of which ``log_px`` is the
+    log of the mean; None without such a latent.
     """
 
     log_px: Tensor
@@ -111,6 +114,7 @@ class LogLikelihood:
     points: tuple[str, ...] = ()
     beside_text: tuple[str, ...] = ()
     identity: str | None = None
+    global_draws: GlobalDraws | None = None
 
     @cached_property
     def elbo(self) -> Tensor:
@@ -140,7 +144,27 @@ class LogLikelihood:
     @cached_property
     def nll_standard_error(self) -> float:
         """Monte Carlo standard error of ``nll``: the noise of the draws on these sentences."""
-        return self._error_of_mean(self.standard_error)
+        if self.global_draws is None:
+            return self._error_of_mean(self.standard_error)
+        return max(self.global_draws.error_of_mean, self.nll_local_error)
+
+    @cached_property
+    def nll_local_error(self) -> float:
+        """The part of ``nll_standard_error`` that is of the draws of the sentences' own latents."""
+        if self.global_draws is None:
+            return self.nll_standard_error
+        return self._error_of_mean(self.global_draws.local_error)
+
+    @cached_property
+    def nll_global_error(self) -> float:
+        """The part that is of the draws of global latents, which all sentences share."""
+        return part_beyond(self.nll_standard_error, self.nll_local_error)
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The hashes by which finished sentences were kept in files."""
+        own = () if self.identity is None else (self.identity,)
+        return own if self.global_draws is None else (*own, *self.global_draws.identities)
 
     @cached_property
     def nll_sampling_error(self) -> float:

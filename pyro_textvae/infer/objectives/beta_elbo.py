@@ -24,7 +24,8 @@ class BetaELBO(PerDatumELBO):
     With beta = 1 it is the evidence lower bound, as ``TraceMeanField_ELBO`` computes it: the KL in
     closed form where it is registered, sampled elsewhere. With any other beta it is no bound, and
     what is reported of a model is always the unweighted one. The weight lives here so that model
-    and guide stay the same program in training and in evaluation.
+    and guide stay the same program in training and in evaluation. It is also that of the KL of
+    global latents.
 
     Source: Higgins et al. (2017), https://openreview.net/forum?id=Sy2fzU9gl, for a fixed beta;
     Bowman et al. (2016), https://arxiv.org/abs/1511.06349, for annealing.
@@ -59,9 +60,13 @@ class BetaELBO(PerDatumELBO):
         *,
         vectorize_particles: bool = True,
         constraint: KLConstraint | None = None,
+        corpus_size: int | None = None,
     ) -> None:
         super().__init__(
-            num_particles, vectorize_particles=vectorize_particles, constraint=constraint
+            num_particles,
+            vectorize_particles=vectorize_particles,
+            constraint=constraint,
+            corpus_size=corpus_size,
         )
         if not isinstance(kl_weight, KLSchedule):
             kl_weight = ConstantSchedule(kl_weight)

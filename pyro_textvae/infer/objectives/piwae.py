@@ -46,6 +46,7 @@ class PIWAE(IWAE):
     """
 
     draws = Draws.CUT
+    takes_global_latents = False
 
     def __init__(self, num_particles: int = 16, num_groups: int = 4, **options: Any) -> None:
         super().__init__(num_particles, **options)

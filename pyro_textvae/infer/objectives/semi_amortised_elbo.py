@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from pyro_textvae.contract import DATA_PLATE
+from pyro_textvae.infer.global_latents import global_sites
 from pyro_textvae.infer.kl_schedule import KLSchedule
 from pyro_textvae.infer.objectives.beta_elbo import BetaELBO
 from pyro_textvae.infer.plates import SitePlates, named
@@ -67,6 +68,8 @@ class SemiAmortisedELBO(BetaELBO):
         from another: refined apart from each other, they would no longer be the guide's.
     """
 
+    takes_global_latents = False
+
     def __init__(
         self,
         kl_weight: float | KLSchedule = 1.0,
@@ -99,6 +102,8 @@ class SemiAmortisedELBO(BetaELBO):
             with poutine.block(), _Leaves():
                 trace = poutine.trace(guide).get_trace(*args, **named(guide, args, kwargs))
             check_draws_only_latents(trace)
+            for name, _ in global_sites(trace):
+                self.check_takes_globals(name)
             sites = dict(latent_sites(trace))
             start = _gaussian_parameters(sites)
             _check_apart(sites, start)

@@ -49,6 +49,7 @@ class ThermodynamicELBO(PerDatumELBO):
 
     draws = Draws.DETACHED
     takes_discrete_latents = True
+    takes_global_latents = False
 
     def __init__(
         self, num_particles: int = 16, betas: Sequence[float] | None = None, **options: Any

@@ -46,6 +46,7 @@ class WakeSleep(IWAE):
 
     draws = Draws.DETACHED
     takes_discrete_latents = True
+    takes_global_latents = False
 
     def __init__(self, num_particles: int = 16, **options: Any) -> None:
         super().__init__(num_particles, **options)
