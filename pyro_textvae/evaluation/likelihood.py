@@ -187,9 +187,12 @@ def log_likelihood(
     )
 
 
-_ROWS = 2
+_ROWS = 3
 """The version of what is kept of a finished sentence."""
-_ERRORS = ("standard_error", "ess", "khat", "curve_error", "half_difference")
+_ERRORS = (
+    *("standard_error", "ess", "khat", "curve_error", "half_difference"),
+    *("smoothed", "jackknife"),
+)
 """What draws that are all alike say nothing of."""
 
 
@@ -269,7 +272,10 @@ def _exact(target: Target, num_samples: int) -> dict[str, Tensor]:
     nothing = log_px.new_zeros((len(log_px), 0))
     return {
         "log_px": log_px,
+        "smoothed": log_px,
+        "jackknife": log_px,
         "standard_error": zero,
+        "error_freedom": torch.full_like(log_px, torch.inf),
         "ess": torch.full_like(log_px, num_samples),
         "khat": torch.full_like(log_px, -torch.inf),
         "largest_weight": zero,

@@ -49,7 +49,7 @@ def _lines(shown: Sequence[Quantity], result: Mapping[str, Any]) -> list[tuple[s
         if each.exact is not None and not has_latent(result):
             line, text = each.exact
         if each.unknown and not is_known(value):
-            written = each.unknown
+            written = filled(each.unknown, result, TERMINAL)
         elif text:
             written = filled(text, result, TERMINAL)
         else:

@@ -158,3 +158,34 @@ def test_raw_text_of_subword_models_is_counted_in_characters():
 
 def test_bits_per_word_are_told_to_three_digits():
     assert rows(bits_per_word=6.25)["bits per word"].strip() == "6.250"
+
+
+def test_other_estimates_of_the_nll_stand_beside_it_by_name():
+    table = rows(nll_smoothed=110.9, nll_jackknife=110.875, nll_interval_low=110.5)
+    assert table["nll, K = 100"].strip().startswith("111.017")
+    assert table["Pareto-smoothed"].strip() == "110.900 by weights with a smoothed tail"
+    assert table["jackknife"].strip() == "110.875 without its bias of order 1 / K"
+    assert not {"Pareto-smoothed", "jackknife"} & set(rows())
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"no_interval": "K is below 10"}, "- (K is below 10)"),
+        ({}, "- (less than half of the sentences are settled)"),  # of an earlier version
+    ],
+)
+def test_interval_that_is_not_there_says_why(changes, why):
+    assert rows(**changes)["95 % interval"].strip() == why
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"proposal": "annealed", "num_samples": 64}, "annealed populations have none"),
+        ({"proposal": "auto", "num_samples": 300}, "all sentences were annealed"),
+        ({"proposal": "auto", "num_samples": 99}, "needs K >= 100"),
+    ],
+)
+def test_khat_that_is_not_there_says_why(changes, why):
+    assert why in rows(heavy_tail_share=None, **changes)["khat above 0.7"]
