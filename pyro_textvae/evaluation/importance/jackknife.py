@@ -14,7 +14,7 @@ def jackknife(log_sums: Tensor, sizes: Tensor) -> Tensor:
     .. math::
         G \log \hat p - \sum_{g=1}^G \left(1 - \frac{K_g}{K}\right) \log \hat p_{-g}
 
-    for :math:`\hat p` the mean of K weights, and :math:`\hat p_{-g}` that without the K_g of part g.
+    with the mean :math:`\hat p` of K weights, :math:`\hat p_{-g}` without the K_g of part g.
     It has a larger variance than the plain estimate, and is no bound of log p(x). NaN for a single
     part.
 

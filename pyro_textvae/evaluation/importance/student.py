@@ -41,7 +41,7 @@ def freedom_of_sum(errors: Tensor, freedom: Tensor) -> Tensor:
 
     >>> import torch
     >>> freedom_of_sum(torch.ones(10), torch.full((10,), 7.0))
-    tensor(70.)
+    tensor(70.0000)
 
     Source: Satterthwaite (1946), An approximate distribution of estimates of variance components,
     https://doi.org/10.2307/3002019.
