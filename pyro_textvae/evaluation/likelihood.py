@@ -153,7 +153,10 @@ def log_likelihood(
                         "quasi-random draws need one latent with a Gaussian posterior, and the "
                         f"guide has {first.describe()}: leave quasi_random off"
                     )
-                notes += filter(None, [None if exact else settings.proposal.falls_back(first)])
+                if not exact:
+                    proposal = settings.proposal
+                    said = [proposal.falls_back(first), proposal.goes_without_prior(first)]
+                    notes += filter(None, said)
             if number % size != rank:
                 continue
             keys = [sentence_key(sentence) for sentence in single_sentences(batch)]
