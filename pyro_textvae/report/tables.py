@@ -19,6 +19,7 @@ from pyro_textvae.run_folder import quantities
 from pyro_textvae.run_folder.quantities import Quantity, with_current_names
 
 _WIDTH = 100
+_MOST_OPEN = 5
 
 
 def evaluation_table(result: Mapping[str, Any]) -> str:
@@ -65,6 +66,19 @@ def _what_to_try(result: Mapping[str, Any]) -> str:
     return "--proposal auto, or a larger --num-samples"
 
 
+def _not_closed(check: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Which sentences of the check have bounds that are apart, and why; the first of them."""
+    sentences = ((check.get("annealing") or {}).get("sandwich") or {}).get("not_closed") or []
+    remarks = [
+        ("not closed", f"sentence {each['index']}: {each['why']}")
+        for each in sentences[:_MOST_OPEN]
+    ]
+    more = len(sentences) - _MOST_OPEN
+    if more > 0:
+        remarks.append(("not closed", f"{more} more, which evaluation.json names"))
+    return remarks
+
+
 def _remarks(result: Mapping[str, Any]) -> list[str]:
     check = result.get("check") or {}
     remarks = [("warning", text) for text in result.get("text_warnings") or []]
@@ -79,6 +93,7 @@ def _remarks(result: Mapping[str, Any]) -> list[str]:
     remarks += [("note", text) for text in result.get("notes") or []]
     remarks += [("left out", text) for text in result.get("left_out") or []]
     remarks += [("not checked", text) for text in check.get("left_out") or []]
+    remarks += _not_closed(check)
     return [
         textwrap.fill(f"{kind}: {text}", _WIDTH, initial_indent="  ", subsequent_indent="    ")
         for kind, text in remarks

@@ -25,12 +25,13 @@ Group = Literal[
     "training",
     "trust",
     "annealing",
+    "bounds",
     "sandwich",
     "gaps",
 ]
 TERMINAL: tuple[Group, ...] = (
     *("text", "likelihood", "draws", "trust", "bound", "tokens", "information"),
-    *("annealing", "sandwich", "gaps"),
+    *("annealing", "bounds", "sandwich", "gaps"),
 )
 """Order of the groups in the table that ``evaluate`` prints."""
 PAGE: tuple[Group, ...] = (
@@ -583,6 +584,43 @@ QUANTITIES: tuple[Quantity, ...] = (
     *_of_annealing(
         *("worst", "of the worst khat", "sentences of the worst khat", "sentences of worst k-hat")
     ),
+    Quantity("check.annealing.sandwich.num_sentences", "bounds", heading="sentences", kind="count"),
+    Quantity("check.annealing.sandwich.closed", "bounds", unit=NATS, digits=1),
+    Quantity(
+        "check.annealing.sandwich.num_closed",
+        "bounds",
+        label="sentences whose bounds are closed",
+        line="sandwich, {check.annealing.sandwich.num_sentences:d} of the text",
+        text="{check.annealing.sandwich.num_closed} within {check.annealing.sandwich.closed} nats; "
+        "mean from {check.annealing.sandwich.lower} to {check.annealing.sandwich.upper}, the upper "
+        "approximate",
+        line_when="known",
+        kind="count",
+        count="check.annealing.sandwich.num_sentences",
+    ),
+    Quantity(
+        "check.annealing.sandwich.lower",
+        "bounds",
+        label="lower bound of log p(x)",
+        unit=NATS,
+        count="check.annealing.sandwich.num_sentences",
+    ),
+    Quantity(
+        "check.annealing.sandwich.upper",
+        "bounds",
+        label="upper bound of log p(x), approximate",
+        unit=NATS,
+        count="check.annealing.sandwich.num_sentences",
+    ),
+    Quantity(
+        "check.annealing.sandwich.gap",
+        "bounds",
+        label="gap of the bounds",
+        unit=NATS,
+        error="check.annealing.sandwich.gap_standard_error",
+        count="check.annealing.sandwich.num_sentences",
+    ),
+    Quantity("check.annealing.sandwich.gap_standard_error", "bounds", unit=NATS),
     Quantity("check.bidirectional.num_sentences", "sandwich", heading="sentences", kind="count"),
     Quantity(
         "check.bidirectional.lower",

@@ -189,3 +189,20 @@ def test_interval_that_is_not_there_says_why(changes, why):
 )
 def test_khat_that_is_not_there_says_why(changes, why):
     assert why in rows(heavy_tail_share=None, **changes)["khat above 0.7"]
+
+
+def test_sandwich_of_the_text_says_which_sentences_are_not_closed():
+    open_ones = [{"index": n, "lower": -9.0, "upper": -8.5, "why": f"why {n}"} for n in range(7)]
+    sandwich = {"num_sentences": 70, "num_closed": 63, "closed": 0.1, "not_closed": open_ones}
+    sandwich |= {"lower": -50.0625, "upper": -50.0, "gap": 0.0625, "gap_standard_error": 0.01}
+    annealing = CHECK["annealing"] | {"sandwich": sandwich}
+    changes = {"check": CHECK | {"annealing": annealing}}
+    assert rows(**changes)["sandwich, 70 of the text"].strip() == (
+        "63 within 0.1 nats; mean from -50.062 to -50.000, the upper approximate"
+    )
+    lines = evaluation_table(RESULT | changes).splitlines()
+    assert [line for line in lines if "not closed" in line] == [
+        *(f"  not closed: sentence {number}: why {number}" for number in range(5)),
+        "  not closed: 2 more, which evaluation.json names",
+    ]
+    assert "of the text" not in evaluation_table(RESULT | {"check": CHECK})
