@@ -10,18 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyro_textvae import zoo
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.evaluation import LogLikelihood, log_likelihood
 from pyro_textvae.evaluation.amortisation import amortisation_gap
 from pyro_textvae.evaluation.annealing.bidirectional import bidirectional_check
 from pyro_textvae.evaluation.annealing.check import AnnealingCheck, check_with_annealing
+from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.evaluation.importance.target import suitable_tokens
-from pyro_textvae.evaluation.proposals import (
-    AdaptiveProposal,
-    GuideProposal,
-    RefinedProposal,
-    WidenedProposal,
+from pyro_textvae.evaluation.sentences import (
+    batch_of,
+    num_tokens_of,
+    sentences_in_corpus_order,
 )
-from pyro_textvae.evaluation.sentences import batch_of, sentences_in_corpus_order
 
 _MOST_SAMPLES = 1000
 
@@ -58,10 +59,12 @@ def check(
             progress=progress,
         )
         result["annealing"] = _of_annealing(annealed)
+        checked = [sentences[index] for index in annealed.indices.tolist()]
         result["bidirectional"] = bidirectional_check(
             model,
             guide,
             sentences=sentences,
+            like=[int(num_tokens_of(sentence[TOKENS])) for sentence in checked],
             seed=seed,
             max_tokens=max_tokens,
             progress=progress,
@@ -75,16 +78,16 @@ def check(
     some = [sentences[index] for index in places.tolist()]
     try:
         gap = amortisation_gap(model, guide, some, seed=seed, max_tokens=max_tokens)
+        result["gaps"] = gap.to_dict()
+        if annealed is not None:
+            # log p(x) - ELBO = approximation gap + amortisation gap.
+            result["gaps"]["inference_gap"] = annealed.inference_gap
+            result["gaps"]["approximation_gap"] = annealed.inference_gap - gap.mean
     except ValueError as error:
         result["left_out"].append(str(error))
-        return result
-    result["gaps"] = gap.to_dict()
-    if annealed is not None:
-        # log p(x) - ELBO = approximation gap + amortisation gap.
-        result["gaps"]["inference_gap"] = annealed.inference_gap
-        result["gaps"]["approximation_gap"] = annealed.inference_gap - gap.mean
     count = min(likelihood.num_samples, _MOST_SAMPLES)
-    result["proposals"] = _proposals(model, guide, some, count, seed, max_tokens)
+    result["proposals"], left_out = _proposals(model, guide, some, count, seed, max_tokens)
+    result["left_out"] += left_out
     return result
 
 
@@ -100,19 +103,27 @@ def _proposals(
     num_samples: int,
     seed: int,
     max_tokens: int,
-) -> list[dict[str, Any]]:
-    """Every proposal with the same number of draws, on the same sentences."""
-    rows = []
-    for proposal in (GuideProposal(), WidenedProposal(), AdaptiveProposal(), RefinedProposal()):
-        scored = log_likelihood(
-            model,
-            guide,
-            [batch_of(sentences)],
-            num_samples,
-            seed,
-            proposal=proposal,
-            max_tokens=max_tokens,
-        )
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every proposal of the catalogue with the same number of draws, on the same sentences.
+
+    :returns: a row for each, the guide's first; and why one has none.
+    """
+    rows, left_out = [], []
+    for name in sorted(zoo.names("proposals"), key=lambda name: name != "guide"):
+        proposal: Proposal = zoo.build(zoo.load("proposals", name), {})
+        try:
+            scored = log_likelihood(
+                model,
+                guide,
+                [batch_of(sentences)],
+                num_samples,
+                seed,
+                proposal=proposal,
+                max_tokens=max_tokens,
+            )
+        except ValueError as error:
+            left_out.append(str(error))
+            continue
         rows.append(
             {
                 "proposal": proposal.name,
@@ -126,4 +137,4 @@ def _proposals(
                 "heavy_tail_share": scored.heavy_tail_share,
             }
         )
-    return rows
+    return rows, left_out

@@ -18,7 +18,7 @@ from pyro_textvae.evaluation.evidence import (
     ScoredSentences,
     paired_evidence,
 )
-from pyro_textvae.evaluation.importance.result import DEVIATE
+from pyro_textvae.evaluation.importance.student import DEVIATE
 
 LEVEL = 0.95
 """Level of the interval of a comparison."""

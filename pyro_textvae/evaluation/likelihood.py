@@ -198,7 +198,10 @@ def _estimate(
                         "quasi-random draws need one latent with a Gaussian posterior, and the "
                         f"guide has {first.describe()}: leave quasi_random off"
                     )
-                notes += filter(None, [None if exact else settings.proposal.falls_back(first)])
+                if not exact:
+                    proposal = settings.proposal
+                    said = [proposal.falls_back(first), proposal.goes_without_prior(first)]
+                    notes += filter(None, said)
             if number % size != rank:
                 continue
             keys = [sentence_key(sentence) for sentence in single_sentences(batch)]
@@ -232,9 +235,12 @@ def _estimate(
     )
 
 
-_ROWS = 2
+_ROWS = 3
 """The version of what is kept of a finished sentence."""
-_ERRORS = ("standard_error", "ess", "khat", "curve_error", "half_difference")
+_ERRORS = (
+    *("standard_error", "ess", "khat", "curve_error", "half_difference"),
+    *("smoothed", "jackknife"),
+)
 """What draws that are all alike say nothing of."""
 
 
@@ -314,7 +320,10 @@ def _exact(target: Target, num_samples: int) -> dict[str, Tensor]:
     nothing = log_px.new_zeros((len(log_px), 0))
     return {
         "log_px": log_px,
+        "smoothed": log_px,
+        "jackknife": log_px,
         "standard_error": zero,
+        "error_freedom": torch.full_like(log_px, torch.inf),
         "ess": torch.full_like(log_px, num_samples),
         "khat": torch.full_like(log_px, -torch.inf),
         "largest_weight": zero,

@@ -19,6 +19,7 @@ from pyro_textvae.run_folder import quantities
 from pyro_textvae.run_folder.quantities import Quantity, with_current_names
 
 _WIDTH = 100
+_MOST_OPEN = 5
 
 
 def evaluation_table(result: Mapping[str, Any]) -> str:
@@ -49,7 +50,7 @@ def _lines(shown: Sequence[Quantity], result: Mapping[str, Any]) -> list[tuple[s
         if each.exact is not None and not has_latent(result):
             line, text = each.exact
         if each.unknown and not is_known(value):
-            written = each.unknown
+            written = filled(each.unknown, result, TERMINAL)
         elif text:
             written = filled(text, result, TERMINAL)
         else:
@@ -63,6 +64,19 @@ def _what_to_try(result: Mapping[str, Any]) -> str:
     if result.get("proposal") in ("auto", "annealed"):
         return "a larger --num-samples"
     return "--proposal auto, or a larger --num-samples"
+
+
+def _not_closed(check: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Which sentences of the check have bounds that are apart, and why; the first of them."""
+    sentences = ((check.get("annealing") or {}).get("sandwich") or {}).get("not_closed") or []
+    remarks = [
+        ("not closed", f"sentence {each['index']}: {each['why']}")
+        for each in sentences[:_MOST_OPEN]
+    ]
+    more = len(sentences) - _MOST_OPEN
+    if more > 0:
+        remarks.append(("not closed", f"{more} more, which evaluation.json names"))
+    return remarks
 
 
 def _remarks(result: Mapping[str, Any]) -> list[str]:
@@ -79,6 +93,7 @@ def _remarks(result: Mapping[str, Any]) -> list[str]:
     remarks += [("note", text) for text in result.get("notes") or []]
     remarks += [("left out", text) for text in result.get("left_out") or []]
     remarks += [("not checked", text) for text in check.get("left_out") or []]
+    remarks += _not_closed(check)
     return [
         textwrap.fill(f"{kind}: {text}", _WIDTH, initial_indent="  ", subsequent_indent="    ")
         for kind, text in remarks

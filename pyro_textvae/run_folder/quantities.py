@@ -25,12 +25,13 @@ Group = Literal[
     "training",
     "trust",
     "annealing",
+    "bounds",
     "sandwich",
     "gaps",
 ]
 TERMINAL: tuple[Group, ...] = (
     *("text", "likelihood", "draws", "trust", "bound", "tokens", "information"),
-    *("annealing", "sandwich", "gaps"),
+    *("annealing", "bounds", "sandwich", "gaps"),
 )
 """Order of the groups in the table that ``evaluate`` prints."""
 PAGE: tuple[Group, ...] = (
@@ -56,7 +57,7 @@ class Quantity:
     :param text: what stands in that line: fields in braces are the names of quantities, ``:.2``
         asks for other digits, ``:d`` for no separator of thousands, ``:+`` for a sign and
         ``:value`` for no error. Default: the value.
-    :param unknown: what stands there instead where the value is not known.
+    :param unknown: what stands there instead where the value is not known, with fields in braces.
     :param exact: line and text where nothing is drawn, so that the value is no estimate.
     :param line_when: whether the line is always there, or only for a value that is known, or that
         is not zero.
@@ -153,6 +154,20 @@ def _proposal_and_settings(result: Mapping[str, Any]) -> str | None:
         if value not in (None, False)
     ]
     return ", ".join([str(result["proposal"]), *settings])
+
+
+def _no_interval(result: Mapping[str, Any]) -> str:
+    """Why there is no interval of the nll, as far as files of earlier versions tell."""
+    return str(result.get("no_interval") or "less than half of the sentences are settled")
+
+
+def _no_khat(result: Mapping[str, Any]) -> str:
+    """Why no sentence has a k-hat."""
+    if result.get("proposal") == "annealed":
+        return "annealed populations have none"
+    if result.get("proposal") == "auto" and (result.get("num_samples") or 0) >= 100:
+        return "all sentences were annealed, and their populations have none"
+    return "needs K >= 100, and draws that differ"
 
 
 def _active_of_all(result: Mapping[str, Any]) -> str | None:
@@ -341,10 +356,29 @@ QUANTITIES: tuple[Quantity, ...] = (
         label="95 % interval of the nll, lower end",
         line="  95 % interval",
         text="{nll_interval_low} to {nll_interval_high}, bias allowed for",
-        unknown="- (less than half of the sentences are settled)",
+        unknown="- ({no_interval})",
         unit=NATS,
     ),
     Quantity("nll_interval_high", "likelihood", label="its upper end", unit=NATS),
+    Quantity("no_interval", "likelihood", kind="words", of=_no_interval),
+    Quantity(
+        "nll_smoothed",
+        "likelihood",
+        label="nll by Pareto-smoothed weights",
+        line="  Pareto-smoothed",
+        text="{nll_smoothed} by weights with a smoothed tail",
+        line_when="known",
+        unit=NATS,
+    ),
+    Quantity(
+        "nll_jackknife",
+        "likelihood",
+        label="nll by the jackknife",
+        line="  jackknife",
+        text="{nll_jackknife} without its bias of order 1 / K",
+        line_when="known",
+        unit=NATS,
+    ),
     Quantity(
         "by_guide.nll",
         "likelihood",
@@ -596,12 +630,13 @@ QUANTITIES: tuple[Quantity, ...] = (
         heading="share with k-hat above 0.7",
         line="  khat above 0.7",
         text="{heavy_tail_share} of sentences",
-        unknown="- (needs K >= 100, and draws that differ)",
+        unknown="- ({no_khat})",
         kind="share",
         digits=1,
         averaged=("khat %", 0),
         aliases=("khat_above_0_7",),
     ),
+    Quantity("no_khat", "trust", kind="words", of=_no_khat),
     Quantity(
         "doubling_increment",
         "trust",
@@ -619,6 +654,43 @@ QUANTITIES: tuple[Quantity, ...] = (
     *_of_annealing(
         *("worst", "of the worst khat", "sentences of the worst khat", "sentences of worst k-hat")
     ),
+    Quantity("check.annealing.sandwich.num_sentences", "bounds", heading="sentences", kind="count"),
+    Quantity("check.annealing.sandwich.closed", "bounds", unit=NATS, digits=1),
+    Quantity(
+        "check.annealing.sandwich.num_closed",
+        "bounds",
+        label="sentences whose bounds are closed",
+        line="sandwich, {check.annealing.sandwich.num_sentences:d} of the text",
+        text="{check.annealing.sandwich.num_closed} within {check.annealing.sandwich.closed} nats; "
+        "mean from {check.annealing.sandwich.lower} to {check.annealing.sandwich.upper}, the upper "
+        "approximate",
+        line_when="known",
+        kind="count",
+        count="check.annealing.sandwich.num_sentences",
+    ),
+    Quantity(
+        "check.annealing.sandwich.lower",
+        "bounds",
+        label="lower bound of log p(x)",
+        unit=NATS,
+        count="check.annealing.sandwich.num_sentences",
+    ),
+    Quantity(
+        "check.annealing.sandwich.upper",
+        "bounds",
+        label="upper bound of log p(x), approximate",
+        unit=NATS,
+        count="check.annealing.sandwich.num_sentences",
+    ),
+    Quantity(
+        "check.annealing.sandwich.gap",
+        "bounds",
+        label="gap of the bounds",
+        unit=NATS,
+        error="check.annealing.sandwich.gap_standard_error",
+        count="check.annealing.sandwich.num_sentences",
+    ),
+    Quantity("check.annealing.sandwich.gap_standard_error", "bounds", unit=NATS),
     Quantity("check.bidirectional.num_sentences", "sandwich", heading="sentences", kind="count"),
     Quantity(
         "check.bidirectional.lower",

@@ -249,6 +249,7 @@ def _of_likelihood(
             # Errors and growth are those of nll_joint, and would stand under the name of the nll.
             **dict.fromkeys(("nll", "nll_standard_error", "nll_sampling_error")),
             **dict.fromkeys(("nll_interval_low", "nll_interval_high")),
+            **dict.fromkeys(("nll_smoothed", "nll_jackknife")),
             **dict.fromkeys(("ppl", "ppl_elbo")),
             "curve": [],
         }
@@ -261,6 +262,9 @@ def _of_likelihood(
         "nll_standard_error": likelihood.nll_standard_error,
         "nll_interval_low": interval[0],
         "nll_interval_high": interval[1],
+        "no_interval": likelihood.no_interval,
+        "nll_smoothed": likelihood.nll_smoothed,
+        "nll_jackknife": likelihood.nll_jackknife,
         "settled_share": likelihood.settled_share,
         "nll_sampling_error": likelihood.nll_sampling_error,
         "elbo": -likelihood.elbo.mean().item(),

@@ -13,7 +13,7 @@ import torch
 from pyro_textvae.distributions import PowerSpherical
 from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.importance.proposal import ProposalTask
-from pyro_textvae.evaluation.proposals import AutoProposal, GuideProposal
+from pyro_textvae.evaluation.proposals import AnnealedProposal, AutoProposal, GuideProposal
 from pyro_textvae.models import SentenceVAE
 from pyro_textvae.priors import UniformSphere
 from tests.evaluation.replicates import (
@@ -93,28 +93,41 @@ def test_bad_guide_is_settled_where_its_own_weights_are_wrong(pair, tokens, mome
     assert not by_guide.settled.all()
 
 
+class Folded(Numbered):
+    """x is |z| + noise of 0.3 in ``dim`` dimensions, seen at 2 in each: modes at -2 and at 2."""
+
+    def __init__(self, dim):
+        super().__init__(None)
+        self.dim = dim
+
+    def forward(self, tokens=None, number=None, *, size=None):
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            zero = torch.zeros(self.dim, dtype=torch.float64)
+            z = pyro.sample("z", dist.Normal(zero, 1.0).to_event(1))
+            seen = dist.Normal(z.abs(), 0.3).to_event(1)
+            return pyro.sample("x", seen, obs=(zero + 2).expand(len(tokens), self.dim))
+
+    def guide_of_one_mode(self):
+        """Near +2 alone: its estimate is too low by log 2 for each dimension."""
+        loc = torch.full((1, self.dim), 1.8, dtype=torch.float64)
+        return TableGuide(diagonal, loc, torch.full_like(loc, 0.3))
+
+    def log_px(self):
+        """By the trapezoid rule, a dimension at a time."""
+        grid = torch.linspace(-6, 6, 2001, dtype=torch.float64)
+        joint = dist.Normal(grid.abs(), 0.3).log_prob(torch.tensor(2.0).double())
+        joint = joint + dist.Normal(0.0, 1.0).log_prob(grid)
+        return self.dim * (joint.logsumexp(0) + math.log(12 / 2000))
+
+
 def test_two_modes_of_which_the_guide_has_one(tokens):
     """x says of z that it is at +-2, and the guide knows of +2 alone: log p(x) is off by log 2."""
-
-    class Folded(Numbered):
-        def forward(self, tokens=None, number=None, *, size=None):
-            with pyro.plate("data", size if tokens is None else len(tokens)):
-                zero = torch.zeros(2, dtype=torch.float64)
-                z = pyro.sample("z", dist.Normal(zero, 1.0).to_event(1))
-                seen = dist.Normal(z.abs(), 0.3).to_event(1)
-                two = torch.full((2,), 2.0, dtype=torch.float64)
-                return pyro.sample("x", seen, obs=two.expand(len(tokens), 2))
-
-    batch = replicates(tokens, 5)
-    loc = torch.full((1, 2), 1.8, dtype=torch.float64)
-    guide = TableGuide(diagonal, loc, torch.full((1, 2), 0.3, dtype=torch.float64))
-    grid = torch.linspace(-6, 6, 2001, dtype=torch.float64)
-    joint = dist.Normal(grid.abs(), 0.3).log_prob(torch.tensor(2.0).double())
-    one = (joint + dist.Normal(0.0, 1.0).log_prob(grid)).logsumexp(0) + math.log(12 / 2000)
-    result = log_likelihood(Folded(None), guide, [batch], 320, 0, proposal=AutoProposal())
-    errors = result.log_px - 2 * one
-    by_guide = log_likelihood(Folded(None), guide, [batch], 320, 0, proposal=GuideProposal())
-    assert (by_guide.log_px - 2 * one).mean() < -1.0
+    model, batch = Folded(2), replicates(tokens, 5)
+    guide, truth = model.guide_of_one_mode(), model.log_px()
+    result = log_likelihood(model, guide, [batch], 320, 0, proposal=AutoProposal())
+    errors = result.log_px - truth
+    by_guide = log_likelihood(model, guide, [batch], 320, 0, proposal=GuideProposal())
+    assert (by_guide.log_px - truth).mean() < -1.0
     # No search of a few draws finds all of four modes every time.
     assert errors.abs().median() < 0.3
     assert abs(z_score(errors.exp(), 1.0)) < 4.5
@@ -197,39 +210,87 @@ def test_budget_too_small_to_settle_anything_gives_no_interval(pair, tokens, mom
     result = log_likelihood(Numbered(pair[0]), guide, batches, 10, 0, proposal=one_stage)
     assert result.settled_share < 0.5
     assert result.nll_interval is None
+    assert result.no_interval == "less than half of the sentences are settled"
+    assert "the nll has no interval: less than half of the sentences are settled" in result.warnings
+
+
+def intervals(result, size):
+    """The interval of every ``size`` sentences in turn, as of an evaluation of their own."""
+    columns = {each.name: getattr(result, each.name) for each in fields(result)}
+    tensors = {name: value for name, value in columns.items() if isinstance(value, torch.Tensor)}
+    for rows in torch.arange(result.num_sentences).split(size):
+        yield replace(result, **{n: value[rows] for n, value in tensors.items()}).nll_interval
+
+
+def share_covered(result, truth, size):
+    """Of intervals of means of ``size`` sentences; one that is not given says nothing."""
+    given = [interval for interval in intervals(result, size) if interval is not None]
+    assert len(given) > 0.9 * result.num_sentences / size
+    return sum(low <= truth <= high for low, high in given) / len(given)
+
+
+def of_trials(pair, tokens, moments, name, trials):
+    """``trials`` evaluations of twelve sentences."""
+    batch = replicates(tokens, 3 * trials)
+    guide = guide_of(moments, name)
+    return log_likelihood(Numbered(pair[0]), guide, [batch], 40, 0, proposal=AutoProposal())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GUIDES)
 def test_interval_covers(pair, tokens, moments, exact, name):
-    """Of 200 seeds, at 95 %: from 93 to 99 %, with the noise of 200 trials to either side."""
-    _check_coverage(pair, tokens, exact, guide_of(moments, name), 200, 0.93 - 0.03)
+    """Of 200 seeds, at 95 %: from 93 to 99 %, with the noise of 200 trials to either side.
+
+    Without the bias a quarter of them misses.
+    """
+    result = of_trials(pair, tokens, moments, name, 200)
+    assert 0.93 - 0.03 <= share_covered(result, -exact.mean(), 12) <= 0.99 + 0.01
+
+
+@pytest.mark.slow
+def test_interval_covers_two_modes_of_which_the_guide_has_one(tokens):
+    model, batch = Folded(1), replicates(tokens[:1], 12 * 200)
+    options = {"proposal": AutoProposal()}
+    result = log_likelihood(model, model.guide_of_one_mode(), [batch], 40, 0, **options)
+    assert 0.93 - 0.03 <= share_covered(result, -model.log_px(), 12) <= 0.99 + 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GUIDES)
+def test_interval_of_one_annealed_sentence_covers(pair, tokens, moments, exact, name):
+    """Eight populations have seven degrees of freedom; four, as here, have three."""
+    guide = guide_of([moment[2:3] for moment in moments], name)
+    proposal = AnnealedProposal(pilot_particles=8, threshold=0.5, leapfrog_steps=1)
+    batch = replicates(tokens[2:3], 200)
+    result = log_likelihood(Numbered(pair[0]), guide, [batch], 16, 0, proposal=proposal)
+    assert (result.error_freedom == 3).all()
+    assert 0.93 - 0.03 <= share_covered(result, -exact[2], 1) <= 1.0
 
 
 @pytest.mark.parametrize("name", ["narrow"])
 def test_interval_covers_in_a_few_trials(pair, tokens, moments, exact, name):
     """At 95 %, fewer than 16 of 20 would come once in 400."""
-    _check_coverage(pair, tokens, exact, guide_of(moments, name), 20, 0.8)
+    result = of_trials(pair, tokens, moments, name, 20)
+    assert share_covered(result, -exact.mean(), 12) >= 0.8
 
 
-def rows_of(result, index):
-    """The estimates of some of the sentences."""
-    columns = {each.name: getattr(result, each.name) for each in fields(result)}
-    tensors = {name: value for name, value in columns.items() if isinstance(value, torch.Tensor)}
-    return replace(result, **{name: value[index] for name, value in tensors.items()})
+def test_interval_of_one_annealed_sentence_has_the_quantile_of_its_populations(pair, tokens):
+    """Eight of eight particles each: seven degrees of freedom."""
+    proposal = AnnealedProposal(pilot_particles=8, threshold=0.5, leapfrog_steps=1)
+    result = log_likelihood(*pair, [{"tokens": tokens[:1]}], 64, 0, proposal=proposal)
+    assert result.error_freedom.tolist() == [7.0]
+    low, high = result.nll_interval
+    half = 0.5 * result.half_difference.abs().item()
+    error = max(result.nll_standard_error, half)
+    assert high - result.nll == pytest.approx(2.3646 * error, rel=1e-3)
+    assert result.nll - low == pytest.approx(2.3646 * error + result.bias.item(), rel=1e-3)
 
 
-def _check_coverage(pair, tokens, exact, guide, trials, least):
-    """Intervals of the mean of 12 sentences; without the bias a quarter of them misses."""
-    batch = replicates(tokens, 3 * trials)
-    result = log_likelihood(Numbered(pair[0]), guide, [batch], 40, 0, proposal=AutoProposal())
-    truth = -exact.mean()
-    covered = 0
-    for trial in range(trials):
-        rows = torch.arange(12 * trial, 12 * (trial + 1))
-        low, high = rows_of(result, rows).nll_interval
-        covered += bool(low <= truth <= high)
-    assert covered / trials >= least
+@pytest.mark.parametrize(("num_samples", "why"), [(9, "K is below 10"), (10, None)])
+def test_fewer_than_ten_draws_have_no_interval(pair, tokens, num_samples, why):
+    result = log_likelihood(*pair, [{"tokens": tokens}], num_samples)
+    assert result.no_interval == why
+    assert (result.nll_interval is None) == (why is not None)
 
 
 @pytest.mark.parametrize(("prior_share", "second"), [(0.15, 0.25), (0.4, 0.4)])

@@ -6,12 +6,14 @@ import math
 import pytest
 import torch
 
+from pyro_textvae import zoo
 from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.annealing.path import AnnealingSettings
 from pyro_textvae.evaluation.checks import check
-from pyro_textvae.guides import EmptyGuide
-from pyro_textvae.models import LanguageModel
-from pyro_textvae.nn import LSTMDecoder
+from pyro_textvae.guides import EmptyGuide, PowerSphericalGuide
+from pyro_textvae.models import LanguageModel, SentenceVAE
+from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
+from pyro_textvae.priors import UniformSphere
 
 
 @pytest.fixture
@@ -37,15 +39,20 @@ def test_check_has_all_its_parts_in_plain_values(pair, tokens, short):
     whole = gaps["amortisation_gap"] + gaps["approximation_gap"]
     assert whole == pytest.approx(found["annealing"]["inference_gap"])
     names = [row["proposal"] for row in found["proposals"]]
-    assert names == ["guide", "widened", "adaptive", "refined"]
+    assert names == ["guide", *(name for name in zoo.names("proposals") if name != "guide")]
     # Nothing is observed beside the text, so that there is no other nll than its own.
     assert not any("nll_joint" in row for row in found["proposals"])
-    guide, *_, refined = found["proposals"]
+    row = dict(zip(names, found["proposals"], strict=True))
+    guide, refined = row["guide"], row["refined"]
     assert guide["nll"] == pytest.approx(likelihood.nll)
     assert guide["decoder_evaluations"] == 4 * 200
     assert refined["decoder_evaluations"] == 4 * (200 + 15 * 4 * 3)
-    error = math.hypot(guide["nll_standard_error"], refined["nll_standard_error"])
-    assert abs(refined["nll"] - guide["nll"]) < 4.5 * error
+    for other in row.values():
+        error = math.hypot(guide["nll_standard_error"], other["nll_standard_error"])
+        assert abs(other["nll"] - guide["nll"]) <= 4.5 * error
+    sandwich = found["annealing"]["sandwich"]
+    assert sandwich["num_sentences"] == 4
+    assert sandwich["num_closed"] + len(sandwich["not_closed"]) == 4
 
 
 def test_exact_likelihood_needs_no_check(tokens):
@@ -58,12 +65,7 @@ def test_exact_likelihood_needs_no_check(tokens):
     assert "exact" in found["left_out"][0]
 
 
-def test_latent_that_annealing_cannot_move_is_said_and_the_rest_is_done(tokens, short):
-    from pyro_textvae.guides import PowerSphericalGuide
-    from pyro_textvae.models import SentenceVAE
-    from pyro_textvae.nn import LSTMEncoder
-    from pyro_textvae.priors import UniformSphere
-
+def test_sphere_is_checked_like_any_other_latent(tokens, short):
     decoder = LSTMDecoder(vocab_size=7, embedding_dim=4, hidden_dim=5, latent_dim=3, max_length=6)
     model = SentenceVAE(prior=UniformSphere(3), decoder=decoder).eval()
     encoder = LSTMEncoder(vocab_size=7, embedding_dim=3, hidden_dim=8)
@@ -71,8 +73,18 @@ def test_latent_that_annealing_cannot_move_is_said_and_the_rest_is_done(tokens, 
     batches = [{"tokens": tokens}]
     likelihood = log_likelihood(model, guide, batches, 50)
     found = check(model, guide, batches, likelihood, seed=0, max_tokens=None, progress=False)
-    assert "annealing" not in found
-    assert "R^D" in found["left_out"][0]
+    assert found["left_out"] == []
+    assert found["annealing"]["sandwich"]["num_sentences"] == 4
+    assert found["bidirectional"]["num_sentences"] == 24
     assert found["gaps"]["num_sentences"] == 4
-    assert len(found["proposals"]) == 4
+    assert len(found["proposals"]) == len(zoo.names("proposals"))
     assert torch.tensor([row["nll"] for row in found["proposals"]]).isfinite().all()
+
+
+def test_proposal_that_so_few_draws_are_not_enough_for_is_left_out_and_named(pair, tokens, short):
+    batches = [{"tokens": tokens}]
+    likelihood = log_likelihood(*pair, batches, 9)
+    found = check(*pair, batches, likelihood, seed=0, max_tokens=None, progress=False)
+    assert "auto" not in [row["proposal"] for row in found["proposals"]]
+    (reason,) = found["left_out"]
+    assert reason.startswith("the auto proposal needs num_samples of at least 10")

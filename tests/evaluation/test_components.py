@@ -7,6 +7,8 @@ import pyro.distributions as dist
 import pytest
 import torch
 
+from pyro_textvae import zoo
+from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.families import GaussianFamily
 from pyro_textvae.evaluation.importance.components import (
     FamilyComponent,
@@ -29,7 +31,7 @@ from tests.programs.pairs import (
     conditional,
     conversations,
 )
-from tests.quadrature import TinyTextModel
+from tests.quadrature import TinyTextModel, log_px_by_quadrature
 
 SENTENCES = torch.tensor([[5, 9, 5, 2], [3, 7, 2, 0], [2, 0, 0, 0]])
 ROUNDING = {"rtol": 0, "atol": 1e-9}
@@ -288,3 +290,37 @@ def test_density_of_a_mixture_is_the_mean_by_its_shares():
     assert torch.equal(alone.sample(5, [1])["z"], latents["z"][:, row])
     part = {"z": latents["z"][:, row]}
     assert torch.equal(alone.log_prob(part, None), mixture.log_prob(latents, None)[:, row])
+
+
+class ScoredPrior(pyro.nn.PyroModule):
+    """N(0, I) that has a density and no draws."""
+
+    class Density(dist.Normal):
+        has_rsample = False
+
+        def sample(self, sample_shape=()):
+            raise NotImplementedError
+
+        rsample = sample
+
+    def forward(self):
+        return self.Density(torch.zeros(2).double(), 1.0).to_event(1)
+
+
+@pytest.mark.parametrize("guide_kind", ["family", "flow"])
+@pytest.mark.parametrize("name", ["annealed", "auto", "guide", "mixture", "refined"])
+def test_prior_without_draws_is_named_and_done_without(pair, tokens, name, guide_kind):
+    """With the density of a standard normal, so that the truth is known."""
+    pyro.set_rng_seed(1)
+    model, guide = pair
+    if guide_kind == "flow":
+        guide = SplineFlowGuide(BagOfWordsEncoder(7, 3, 6), 2, num_bins=3).double().eval()
+    exact = log_px_by_quadrature(model.decoder, tokens, 2)
+    model.prior = ScoredPrior()
+    proposal = zoo.load("proposals", name)()
+    found = log_likelihood(model, guide, [{"tokens": tokens}], 100, proposal=proposal)
+    assert ((found.log_px - exact).abs() < 4.5 * found.standard_error).all()
+    notes = [note for note in found.notes if "the prior of 'z', which has a density alone" in note]
+    assert len(notes) == (name != "guide")
+    assert all(f"of the {name} proposal are from the guide" in note for note in notes)
+    assert not any("but for a share of the prior's" in note for note in found.notes)

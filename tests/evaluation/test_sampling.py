@@ -19,6 +19,8 @@ from pyro_textvae.evaluation.importance.samplers import (
 from pyro_textvae.evaluation.importance.target import Target
 from pyro_textvae.evaluation.proposals import (
     AdaptiveProposal,
+    AnnealedProposal,
+    AutoProposal,
     GuideProposal,
     MixtureProposal,
     RefinedProposal,
@@ -284,21 +286,49 @@ def test_samplers_side_by_side_keep_their_shares(prepared):
     assert [(part.log_guide < -1e4).sum(0).tolist() for part in draws] == [[1] * 4] * 3
 
 
-@pytest.mark.parametrize("name", [*PROPOSALS, "run"])
-def test_no_random_number_is_used_twice(narrow, tokens, name, monkeypatch):
-    """Two rounds of two blocks, and what a proposal draws for itself before them."""
+@pytest.fixture
+def asked(monkeypatch):
+    """Every seed that was asked for, but those of draws that only try whether there are any."""
     asked = []
-    plain = Posteriors.seeds
+    plain = GuideDraws.seeds
 
     def recorded(self, *purpose):
-        asked.extend(plain(self, *purpose))
+        if purpose != ("score",):
+            asked.extend(plain(self, *purpose))
         return plain(self, *purpose)
 
     monkeypatch.setattr(GuideDraws, "seeds", recorded)
+    return asked
+
+
+@pytest.mark.parametrize("name", [*PROPOSALS, "run"])
+def test_no_random_number_is_used_twice(narrow, tokens, name, asked, monkeypatch):
+    """Two rounds of two blocks, and what a proposal draws for itself before them."""
     if name == "run":
         monkeypatch.setattr(Posteriors, "_find_family", lambda self, sites: None)
     options = {"num_samples": 600, "target_standard_error": 1e-9, "most_rounds": 2}
     batch = replicates(tokens)
     log_likelihood(*narrow, [batch], proposal=PROPOSALS.get(name), **options)
     assert len(asked) >= 2 * 2 * 4
+    assert len(set(asked)) == len(asked)
+
+
+def test_populations_have_numbers_that_no_fit_and_no_pilot_has_had(narrow, tokens, asked):
+    """A population that begins where its pilot began would move by steps that were fitted to it."""
+    proposal = AnnealedProposal(pilot_particles=8, threshold=0.5, leapfrog_steps=1)
+    options = {"target_standard_error": 1e-9, "most_rounds": 2}
+    log_likelihood(*narrow, [replicates(tokens)], 16, proposal=proposal, **options)
+    # A fit, a pilot, and two rounds of four blocks.
+    assert len(asked) == (2 + 2 * 4) * 4
+    assert len(set(asked)) == len(asked)
+
+
+def test_no_stage_has_the_numbers_of_the_stage_before(pair, tokens, asked):
+    loc, scale = posterior_moments(pair[0].decoder, tokens)
+    guide = TableGuide(diagonal, loc + 3 * scale, 0.5 * scale)
+    proposal = AutoProposal(pilot_draws=4)
+    batch = replicates(tokens, 5)
+    result = log_likelihood(Numbered(pair[0]), guide, [batch], 10, proposal=proposal)
+    # Some sentences went on to annealing, so that all three stages were met.
+    assert (result.decoder_evaluations > 500).any()
     assert len(set(asked)) == len(asked)

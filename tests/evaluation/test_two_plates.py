@@ -5,6 +5,7 @@
 import pytest
 import torch
 
+from pyro_textvae import zoo
 from pyro_textvae.evaluation import information, log_likelihood
 from pyro_textvae.evaluation.amortisation import amortisation_gap
 from pyro_textvae.evaluation.annealing.bidirectional import bidirectional_check
@@ -26,7 +27,7 @@ BATCH = {"tokens": CONVERSATIONS}
 PROPOSALS = [GuideProposal(), WidenedProposal(), AdaptiveProposal(), RefinedProposal()]
 every_proposal = pytest.mark.parametrize("proposal", PROPOSALS, ids=lambda one: one.name)
 both_layouts = pytest.mark.parametrize("data_dim", [-1, -2])
-SHORT = AnnealingSettings(num_chains=4, num_temperatures=40, leapfrog_steps=2)
+SHORT = AnnealingSettings(num_chains=8, num_temperatures=10, leapfrog_steps=1)
 
 
 def exact_log_px(model, *, turn_latents=True):
@@ -152,15 +153,20 @@ def test_information_gives_the_kl_and_says_what_it_leaves_out(data_dim):
 
 
 @both_layouts
-def test_check_leaves_out_what_needs_one_latent_and_says_so(data_dim):
-    pair = conversations(data_dim)
-    likelihood = log_likelihood(*pair, [BATCH], 30)
+def test_check_anneals_all_latents_and_leaves_out_what_needs_one(data_dim, monkeypatch):
+    for place in ("check", "bidirectional"):
+        monkeypatch.setattr(
+            f"pyro_textvae.evaluation.annealing.{place}.AnnealingSettings", lambda: SHORT
+        )
+    model, guide = conversations(data_dim)
+    pair = as_generator(model), guide
+    likelihood = log_likelihood(*pair, [BATCH], 10)
     found = check(*pair, [BATCH], likelihood, seed=0, max_tokens=None, progress=False)
-    assert (
-        "annealing needs one latent in R^D, and the model has sites z, z_tu"
-        in (found["left_out"][0])
-    )
-    assert "2 latent sites (z, z_turn): leave it out" in found["left_out"][1]
+    assert found["annealing"]["sandwich"]["num_sentences"] == len(BATCH["tokens"])
+    assert abs(found["annealing"]["sandwich"]["gap"]) < 0.3
+    assert abs(found["bidirectional"]["gap"]) < 0.3
+    assert "2 latent sites (z, z_turn): leave it out" in found["left_out"][0]
+    assert {row["proposal"] for row in found["proposals"]} == set(zoo.names("proposals"))
 
 
 @both_layouts

@@ -273,3 +273,20 @@ def test_summary_of_runs_on_several_texts_says_which_is_whose(record):
     table = only(summary([record(), other]), Table)
     assert table.rows[0] == ("text", "test split of grammar", "test split of elsewhere")
     assert table.headings[0] == ""
+
+
+def test_sentences_whose_bounds_are_apart_are_rows(record):
+    sandwich = {"num_sentences": 5, "num_closed": 3, "closed": 0.1, "lower": -24.5, "upper": -24.0}
+    not_closed = [
+        {"index": 7, "lower": -20.5, "upper": -20.125, "why": "too few chains"},
+        {"index": 9, "lower": None, "upper": -20.0, "why": "a bound is not finite"},
+    ]
+    annealing = CHECK["annealing"] | {"sandwich": sandwich | {"not_closed": not_closed}}
+    evaluation = EVALUATION | {"check": CHECK | {"annealing": annealing}}
+    _, bounds, apart, *_ = of_kind(check([record(evaluation=evaluation)]), Table)
+    assert bounds.rows[0] == ("sentences whose bounds are closed", "3")
+    assert bounds.rows[2] == ("upper bound of log p(x), approximate", "-24.000")
+    assert apart.rows == (
+        ("7", "-20.500", "-20.125", "too few chains"),
+        ("9", "–", "-20.000", "a bound is not finite"),
+    )

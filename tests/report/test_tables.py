@@ -158,3 +158,51 @@ def test_raw_text_of_subword_models_is_counted_in_characters():
 
 def test_bits_per_word_are_told_to_three_digits():
     assert rows(bits_per_word=6.25)["bits per word"].strip() == "6.250"
+
+
+def test_other_estimates_of_the_nll_stand_beside_it_by_name():
+    table = rows(nll_smoothed=110.9, nll_jackknife=110.875, nll_interval_low=110.5)
+    assert table["nll, K = 100"].strip().startswith("111.017")
+    assert table["Pareto-smoothed"].strip() == "110.900 by weights with a smoothed tail"
+    assert table["jackknife"].strip() == "110.875 without its bias of order 1 / K"
+    assert not {"Pareto-smoothed", "jackknife"} & set(rows())
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"no_interval": "K is below 10"}, "- (K is below 10)"),
+        ({}, "- (less than half of the sentences are settled)"),  # of an earlier version
+    ],
+)
+def test_interval_that_is_not_there_says_why(changes, why):
+    assert rows(**changes)["95 % interval"].strip() == why
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"proposal": "annealed", "num_samples": 64}, "annealed populations have none"),
+        ({"proposal": "auto", "num_samples": 300}, "all sentences were annealed"),
+        ({"proposal": "auto", "num_samples": 99}, "needs K >= 100"),
+    ],
+)
+def test_khat_that_is_not_there_says_why(changes, why):
+    assert why in rows(heavy_tail_share=None, **changes)["khat above 0.7"]
+
+
+def test_sandwich_of_the_text_says_which_sentences_are_not_closed():
+    open_ones = [{"index": n, "lower": -9.0, "upper": -8.5, "why": f"why {n}"} for n in range(7)]
+    sandwich = {"num_sentences": 70, "num_closed": 63, "closed": 0.1, "not_closed": open_ones}
+    sandwich |= {"lower": -50.0625, "upper": -50.0, "gap": 0.0625, "gap_standard_error": 0.01}
+    annealing = CHECK["annealing"] | {"sandwich": sandwich}
+    changes = {"check": CHECK | {"annealing": annealing}}
+    assert rows(**changes)["sandwich, 70 of the text"].strip() == (
+        "63 within 0.1 nats; mean from -50.062 to -50.000, the upper approximate"
+    )
+    lines = evaluation_table(RESULT | changes).splitlines()
+    assert [line for line in lines if "not closed" in line] == [
+        *(f"  not closed: sentence {number}: why {number}" for number in range(5)),
+        "  not closed: 2 more, which evaluation.json names",
+    ]
+    assert "of the text" not in evaluation_table(RESULT | {"check": CHECK})

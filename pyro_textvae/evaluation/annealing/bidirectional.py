@@ -15,15 +15,23 @@ from torch import Tensor, nn
 
 from pyro_textvae.contract import TEXT_SITE, TOKENS
 from pyro_textvae.evaluation.annealing.path import AnnealingSettings
+from pyro_textvae.evaluation.annealing.sandwich import CLOSED
 from pyro_textvae.evaluation.annealing.sentences import AnnealedSentences, in_order
-from pyro_textvae.evaluation.sentences import batch_of, seed_of, single_sentences
+from pyro_textvae.evaluation.sentences import (
+    batch_of,
+    num_tokens_of,
+    seed_of,
+    single_sentences,
+)
 from pyro_textvae.infer.batches import Fields, text_fields_of
 from pyro_textvae.infer.plates import SitePlates
 from pyro_textvae.infer.running import evaluation_mode, to_device
 from pyro_textvae.infer.simulate import Condition, simulate, takes_condition
+from pyro_textvae.infer.sites import latent_sites
 
 NOTEWORTHY_ERRORS = 3.0
 """Standard errors within which the bounds may cross."""
+_CANDIDATES = 8
 
 
 @dataclass(frozen=True)
@@ -31,9 +39,9 @@ class BidirectionalCheck:
     """A sandwich around log p(x) of sentences that the model made; float64, nats, ``(N,)``.
 
     lower, lower_error
-        By annealing from the guide to the joint, and the Monte Carlo error of the chains.
+        By annealing to the joint, and the Monte Carlo error of the chains.
     upper
-        By annealing from the z that made the sentence back to the guide. Its chains share that z,
+        By annealing from the z that made the sentence back to the start. Its chains share that z,
         so that only the spread over sentences shows its error.
     lower_acceptance, upper_acceptance
         Mean probability of acceptance of the transitions.
@@ -55,7 +63,7 @@ class BidirectionalCheck:
 
     @cached_property
     def mean_gap(self) -> float:
-        """Mean gap; in expectation, annealing from the guide is off by no more than this."""
+        """Mean gap; in expectation, annealing to the joint is off by no more than this."""
         return self.gap.mean().item()
 
     @cached_property
@@ -72,6 +80,7 @@ class BidirectionalCheck:
         """The summary for a result file; errors are over sentences, unlike ``lower_error``."""
         return {
             "num_sentences": len(self.gap),
+            "num_closed": int((self.gap.abs() <= CLOSED).sum()),
             "lower": self.lower.mean().item(),
             "lower_standard_error": _error_over_sentences(self.lower),
             "upper": self.upper.mean().item(),
@@ -93,6 +102,7 @@ def bidirectional_check(
     size: int = 24,
     *,
     sentences: Sequence[Mapping[str, Tensor]] = (),
+    like: Sequence[int] = (),
     settings: AnnealingSettings | None = None,
     seed: int = 0,
     max_tokens: int = 16384,
@@ -101,7 +111,7 @@ def bidirectional_check(
     """Bound log p(x) from both sides on sentences simulated from the model.
 
     The z that made a sentence is an exact draw from p(z | x): annealing can start there too, and
-    its gap to annealing from the guide calibrates the settings for this decoder.
+    its gap to annealing from the other end calibrates the settings for this decoder.
 
     Source: Grosse et al. (2016), Measuring the reliability of MCMC inference with bidirectional
     Monte Carlo, https://arxiv.org/abs/1606.02275.
@@ -109,35 +119,46 @@ def bidirectional_check(
     :param size: number of sentences; at least 2, for a standard error.
     :param sentences: what a model that is conditioned on something is conditioned on, in turn: the
         keywords of a call for each, of which the text is not used.
-    :raises ValueError: for ``size`` below 2, a model without a latent, or a latent that is not one
-        vector in R^D.
+    :param like: numbers of tokens: of many simulated sentences those are taken whose lengths are
+        nearest to these, as a long sentence is harder. A choice by the text alone leaves its z an
+        exact draw.
+    :raises ValueError: for ``size`` below 2, a model without a latent, or a pair that annealing
+        cannot start for.
     """
     if size < 2:
         raise ValueError(f"size must be at least 2, got {size}")
-    condition = _condition(model, size, sentences, seed)
+    candidates = _CANDIDATES * size if like else size
+    condition = _condition(model, candidates, sentences, seed)
     with evaluation_mode(model, guide, seed_of(seed, "simulation") % 2**31):
         trace = simulate(model, condition)
-    nodes: Any = trace.nodes
-    text = nodes[TEXT_SITE]
+    text: Any = trace.nodes[TEXT_SITE]
     tokens = SitePlates.of(TEXT_SITE, text).datum_first(text["value"], particles=False)
+    latents = {
+        name: SitePlates.of(name, site).datum_first(site["value"], particles=False)
+        for name, site in latent_sites(trace)
+    }
     fields: Mapping[str, Tensor] = {TOKENS: tokens}
     if not isinstance(condition, int):
         fields = Fields({**condition, TOKENS: tokens}, text_fields_of(condition))
+    simulated = single_sentences(fields)
+    if like:
+        alike = _alike([int(num_tokens_of(each[TOKENS])) for each in simulated], like, size)
+        simulated = [simulated[place] for place in alike]
+        latents = {name: z[alike] for name, z in latents.items()}
     run = AnnealedSentences(
         model,
         guide,
-        single_sentences(fields),
+        simulated,
         settings or AnnealingSettings(),
         seed=seed,
         max_tokens=max_tokens,
     )
     lower, upper = [], []
-    with run.progress_bar("bidirectional annealing", runs=2, shown=progress) as bar:
+    with run.progress_bar("bidirectional annealing", shown=progress) as bar:
         for rows, path in run.paths(bar):
             lower.append((rows, path.forward()))
-            latent = nodes[path.site]
-            z = SitePlates.of(path.site, latent).datum_first(latent["value"], particles=False)
-            upper.append((rows, path.backward(z[rows])))
+            start = {name: latents[name][rows][None] for name in path.names}
+            upper.append((rows, path.backward(start)))
     below, above = in_order(lower), in_order(upper)
     return BidirectionalCheck(
         lower=below.log_px,
@@ -161,6 +182,19 @@ def _condition(
     places = torch.randperm(len(sentences), generator=generator)
     places = places.repeat(-(-size // len(sentences)))[:size]
     return to_device(batch_of([sentences[place] for place in places.tolist()]), model)
+
+
+def _alike(lengths: Sequence[int], like: Sequence[int], size: int) -> list[int]:
+    """Places of ``size`` sentences whose lengths are spread as those of ``like`` are."""
+    ordered = sorted(like)
+    left = dict(enumerate(lengths))
+    chosen = []
+    for rank in range(size):
+        wanted = ordered[(2 * rank + 1) * len(ordered) // (2 * size)]
+        place = min(left, key=lambda each: (abs(left[each] - wanted), each))
+        chosen.append(place)
+        del left[place]
+    return chosen
 
 
 def _error_over_sentences(values: Tensor) -> float:

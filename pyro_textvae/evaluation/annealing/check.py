@@ -13,14 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from pyro_textvae.evaluation.annealing.path import AnnealingSettings
+from pyro_textvae.evaluation.annealing.sandwich import Sandwich
 from pyro_textvae.evaluation.annealing.sentences import AnnealedSentences, in_order
-from pyro_textvae.evaluation.importance.result import LogLikelihood
+from pyro_textvae.evaluation.importance.result import HEAVY_TAIL, LogLikelihood
 from pyro_textvae.evaluation.sentences import sentences_in_corpus_order
 
 NOTEWORTHY_DIFFERENCE = 0.05
 """Nats per sentence below which a difference is not worth a warning, however certain."""
 NOTEWORTHY_ERRORS = 3.0
 """Standard errors within which a difference is noise."""
+_UNSETTLED = 100.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,9 @@ class AnnealingCheck:
         A number made of the sentence: the errors of equal sentences are equal in ``checked``.
     elbo
         The guide's evidence lower bound.
+    sandwich
+        The bounds from both sides. Annealing back begins where the chains came, so that the upper
+        one is approximate: a mode that they have not met is missed by both.
     evaluations
         Decoder evaluations in all, a gradient counted as three.
     """
@@ -92,6 +97,7 @@ class AnnealingCheck:
     checked_error: Tensor
     keys: Tensor
     elbo: Tensor
+    sandwich: Sandwich
     evaluations: int
     settings: AnnealingSettings
     seed: int
@@ -121,6 +127,7 @@ class AnnealingCheck:
         return {
             "random": self.random.to_dict(),
             "worst": self.worst.to_dict(),
+            "sandwich": self.sandwich.to_dict(self.indices),
             "inference_gap": self.inference_gap,
             "inference_gap_standard_error": errors.norm().item() / len(errors),
             "mean_spread": self.spread.mean().item(),
@@ -156,14 +163,15 @@ def check_with_annealing(
     max_tokens: int = 16384,
     progress: bool = False,
 ) -> AnnealingCheck:
-    """Anneal from the guide on random sentences and on those with the worst k-hat.
+    """Sandwich log p(x) by annealing, on random sentences and on those of the worst diagnostics.
 
-    Without k-hat (fewer than 100 draws), the worst are those of the lowest effective sample size.
+    The worst are those that are not settled, and then those of the largest k-hat; without any k-hat
+    (fewer than 100 draws), those of the lowest effective sample size.
 
     :param batches: the batches that ``likelihood`` was made of.
     :param likelihood: the estimates to check.
     :raises ValueError: for numbers below 1, other sentences than those of ``likelihood``, a model
-        without a latent, or a latent that is not one vector in R^D.
+        without a latent, or a pair that annealing cannot start for.
     """
     for name, value in (("num_random", num_random), ("num_worst", num_worst)):
         if value < 1:
@@ -190,8 +198,14 @@ def check_with_annealing(
         seed=seed,
         max_tokens=max_tokens,
     )
-    with run.progress_bar("annealing", runs=1, shown=progress) as bar:
-        annealed = in_order([(rows, path.forward()) for rows, path in run.paths(bar)])
+    lower, upper = [], []
+    with run.progress_bar("annealing", shown=progress) as bar:
+        for rows, path in run.paths(bar):
+            forward = path.forward()
+            lower.append((rows, forward))
+            upper.append((rows, path.backward(path.approximate_posterior(forward))))
+    sandwich = Sandwich(in_order(lower), in_order(upper))
+    annealed = sandwich.lower
     return AnnealingCheck(
         indices=indices,
         is_random=is_random[indices],
@@ -204,6 +218,7 @@ def check_with_annealing(
         checked_error=likelihood.standard_error[indices],
         keys=likelihood.keys[indices],
         elbo=likelihood.elbo[indices],
+        sandwich=sandwich,
         evaluations=run.evaluations,
         settings=run.settings,
         seed=seed,
@@ -213,4 +228,7 @@ def check_with_annealing(
 def _badness(likelihood: LogLikelihood) -> Tensor:
     if likelihood.khat.isnan().all():
         return -likelihood.ess
-    return likelihood.khat.nan_to_num(-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    # Annealed populations have no k-hat; what was annealed is harder than what needed not to be.
+    annealed = HEAVY_TAIL + likelihood.standard_error.nan_to_num(1.0)
+    khat = likelihood.khat.where(~likelihood.khat.isnan(), annealed)
+    return torch.where(likelihood.settled, khat, khat + _UNSETTLED)

@@ -16,7 +16,7 @@ from torch import Tensor
 from pyro_textvae.contract import PARTICLE_PLATE
 from pyro_textvae.evaluation.families import Family
 from pyro_textvae.evaluation.families.family import seeded_generators
-from pyro_textvae.evaluation.importance.posteriors import GuideDraws
+from pyro_textvae.evaluation.importance.posteriors import GuideDraws, Posteriors
 from pyro_textvae.evaluation.importance.target import JointLogProb, Latents, Target
 from pyro_textvae.evaluation.sentences import seed_of
 from pyro_textvae.infer.running import to_device
@@ -199,3 +199,14 @@ class PriorComponent(Component):
     def rows(self, chosen: Tensor, target: Target, posteriors: GuideDraws) -> PriorComponent:
         """See :class:`Component`."""
         return PriorComponent(target, posteriors)
+
+
+def sites_without_prior_draws(posteriors: Posteriors) -> list[str]:
+    """Names of the latent sites whose prior has a density and no draws."""
+    sites = []
+    for name, (_, prior) in posteriors.distributions.items():
+        try:
+            prior.sample()
+        except NotImplementedError:
+            sites.append(name)
+    return sites

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pyro_textvae.evaluation.importance.result import is_enough
 from pyro_textvae.evaluation.importance.running_weights import RunningWeights, summarise
+from pyro_textvae.evaluation.importance.student import freedom_of_sum
 
 _KEPT = ("reconstruction", "sampled_kl")
 
@@ -131,7 +132,13 @@ def _joined(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tenso
     result = {name: 0.5 * (one[name] + other[name]) for name in one}
     result |= {
         "log_px": log_px,
+        "smoothed": torch.logaddexp(one["smoothed"], other["smoothed"]) - math.log(2),
+        "jackknife": log_px
+        + sum(share.square() * (part["jackknife"] - part["log_px"]) for share, part in weighted),
         "standard_error": torch.hypot(*errors),
+        "error_freedom": freedom_of_sum(
+            torch.stack(errors), torch.stack([part["error_freedom"] for part in (one, other)])
+        ),
         "ess": 1 / squares.sum(0),
         "khat": torch.fmax(one["khat"], other["khat"]),
         "largest_weight": torch.fmax(*(share * part["largest_weight"] for share, part in weighted)),

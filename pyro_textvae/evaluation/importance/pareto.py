@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""The shape of the tail of importance weights: when a likelihood estimate is not to be trusted."""
+"""The tail of importance weights: when an estimate is not to be trusted, and a smoother one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch import Tensor
 
 SMALLEST_SAMPLE = 100
 """Below this many weights the fit says nothing."""
+# A shape so near to zero has the quantiles of zero.
+_NO_SHAPE = 1e-9
 
 
 def tail_size(num_samples: int) -> int:
@@ -31,7 +33,44 @@ def pareto_khat(largest_log_weights: Tensor) -> Tensor:
         is the cut-off.
     :returns: ``(N,)``; minus infinity where the weights are constant.
     """
-    tail = largest_log_weights.double().sort(0).values
+    return _fitted(_ascending(largest_log_weights))[0]
+
+
+def smoothed_log_sum(largest_log_weights: Tensor, log_sum: Tensor) -> Tensor:
+    r"""Log of the sum of all weights, the M largest replaced by what is expected of them; ``(N,)``.
+
+    .. math::
+        w_{(m)} \to \min\left(F^{-1}\left(\frac{m - 1/2}{M}\right), \max_k w_k\right)
+
+    F is the generalised Pareto distribution that is fitted to the tail. The sum is then less
+    variable, and no longer unbiased. A tail that is constant stays as it is.
+
+    Source: Vehtari et al. (2024), Pareto smoothed importance sampling, section 3,
+    https://arxiv.org/abs/1507.02646.
+
+    :param largest_log_weights: as for :func:`pareto_khat`.
+    :param log_sum: of all weights, those among them, ``(N,)``.
+    """
+    tail = _ascending(largest_log_weights)
+    khat, scale = _fitted(tail)
+    largest = tail[-1]
+    weights = (tail - largest).exp()
+    rest = ((log_sum - largest).exp() - weights[1:].sum(0)).clamp(min=0.0)
+    count = len(tail) - 1
+    position = torch.arange(1, count + 1, dtype=tail.dtype, device=tail.device) - 0.5
+    rate = -torch.log1p(-position / count).unsqueeze(-1)  # of an exponential, the limit of shape 0
+    shape = khat.where(khat.abs() > _NO_SHAPE, _NO_SHAPE)
+    excess = scale * torch.expm1(shape * rate) / shape
+    smoothed = (weights[0] + excess).clamp(max=1.0).sum(0)
+    return (largest + (rest + smoothed).log()).where(khat.isfinite(), log_sum)
+
+
+def _ascending(largest_log_weights: Tensor) -> Tensor:
+    return largest_log_weights.double().sort(0).values
+
+
+def _fitted(tail: Tensor) -> tuple[Tensor, Tensor]:
+    """Shape, and scale in units of the largest weight, of ascending log-weights; ``(N,)`` each."""
     weights = (tail - tail[-1]).exp()
     excess = weights[1:] - weights[0]  # (M, N), ascending
     count = len(excess)
@@ -48,5 +87,6 @@ def pareto_khat(largest_log_weights: Tensor) -> Tensor:
     profile = count * ((-theta / shape).log() - shape - 1.0)
     average = (profile.softmax(0) * theta).sum(0)
     khat = torch.log1p(-average * excess).mean(0)
+    scale = -khat / average
     khat = (khat * count + 5.0) / (count + 10.0)
-    return khat.masked_fill(constant, -torch.inf)
+    return khat.masked_fill(constant, -torch.inf), scale

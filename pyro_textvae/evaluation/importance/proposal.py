@@ -21,6 +21,7 @@ from pyro_textvae.evaluation.importance.components import (
     FamilyComponent,
     GuideComponent,
     PriorComponent,
+    sites_without_prior_draws,
 )
 from pyro_textvae.evaluation.importance.posteriors import GuideDraws, Posteriors
 from pyro_textvae.evaluation.importance.rounds import DrawSettings, draw_rounds
@@ -193,8 +194,21 @@ class Proposal(ABC):
         """What to say when the guide's own draws take the place of this proposal's."""
         if posteriors.family is not None or self.name == "guide":
             return None
-        share = ", but for a share of the prior's" if self.prior_share else ""
+        has_share = self.prior_share and not sites_without_prior_draws(posteriors)
+        share = ", but for a share of the prior's" if has_share else ""
         return (
             f"the {self.name} proposal needs one latent with a Gaussian or spherical posterior, "
             f"and the guide has {posteriors.describe()}: the draws are the guide's own{share}"
+        )
+
+    def goes_without_prior(self, posteriors: Posteriors) -> str | None:
+        """What to say when nothing can be drawn from the prior that this proposal draws from."""
+        sites = sites_without_prior_draws(posteriors) if self.prior_share else []
+        if not sites:
+            return None
+        names = ", ".join(map(repr, sites))
+        return (
+            f"nothing can be drawn from the prior of {names}, which has a density alone: the draws "
+            f"of the {self.name} proposal are from the guide and from what is fitted to it, and no "
+            "share of the prior's bounds their weights"
         )

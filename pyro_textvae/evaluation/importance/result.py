@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pyro_textvae.evaluation.importance.global_draws import GlobalDraws, part_beyond
 from pyro_textvae.evaluation.importance.running_weights import curve_sizes
+from pyro_textvae.evaluation.importance.student import freedom_of_sum, student_deviate
 from pyro_textvae.units import bits, perplexity
 
 HEAVY_TAIL = 0.7
@@ -27,8 +28,8 @@ MOST_ERRORS = 4.0
 """Standard errors within which two halves of the draws agree."""
 SMALLEST_SETTLED_SHARE = 0.5
 """With fewer settled sentences there is no interval."""
-DEVIATE = 1.959963984540054
-"""Of a normal distribution, 95 % of whose mass lies within so many standard deviations."""
+FEWEST_DRAWS = 10
+"""With fewer draws there is no interval: too little is known of their error."""
 SMALLEST_ESS = 50.0
 LARGEST_WEIGHT = 0.2
 SLOW_RATIO = 0.7
@@ -43,9 +44,17 @@ class LogLikelihood:
     log_px
         log (1/K) sum_k p(x, z_k) / r(z_k | x), z_k drawn from the proposal r (the guide, unless
         another was asked for): in expectation a lower bound of log p(x).
+    smoothed
+        The same with the tail of the weights Pareto-smoothed: of less variance, and no bound. That
+        of annealed populations, whose weights are even, is ``log_px``; NaN where K is below 100.
+    jackknife
+        ``log_px`` less its bias of order 1 / K, by leaving out equal parts of the draws in turn: no
+        bound either, and of more variance. NaN for a single draw.
     standard_error
         Monte Carlo standard error of ``log_px`` (delta method). NaN, like ``ess`` and ``khat``,
         where the draws cannot be told apart: see :attr:`unresolved`.
+    error_freedom
+        Degrees of freedom of ``standard_error``: few where it is that between blocks of draws.
     ess
         Effective sample size of the K weights.
     khat
@@ -91,7 +100,10 @@ class LogLikelihood:
     """
 
     log_px: Tensor
+    smoothed: Tensor
+    jackknife: Tensor
     standard_error: Tensor
+    error_freedom: Tensor
     ess: Tensor
     khat: Tensor
     largest_weight: Tensor
@@ -140,6 +152,16 @@ class LogLikelihood:
     def nll_joint(self) -> float:
         """Negative log-likelihood of all that is observed, nats per sentence."""
         return -self.log_px.mean().item()
+
+    @cached_property
+    def nll_smoothed(self) -> float:
+        """The nll by Pareto-smoothed weights; NaN where any sentence has too few draws."""
+        return math.nan if self.beside_text else -self.smoothed.mean().item()
+
+    @cached_property
+    def nll_jackknife(self) -> float:
+        """The nll less its bias of order 1 / K, by the jackknife."""
+        return math.nan if self.beside_text else -self.jackknife.mean().item()
 
     @cached_property
     def nll_standard_error(self) -> float:
@@ -265,17 +287,40 @@ class LogLikelihood:
         """A 95 % interval for the nll that exact sums would give on these sentences.
 
         To both sides the noise of the draws: the delta method's error, or that between the two
-        halves of every sentence where it is larger. Further down what the estimates are expected to
-        be too high by, :attr:`bias`, which is large for sentences that are not settled. None where
-        less than half of the sentences are settled: nothing is known of the error then.
+        halves of every sentence where it is larger, times the quantile of Student's t for its
+        degrees of freedom. Further down what the estimates are expected to be too high by,
+        :attr:`bias`, which is large for sentences that are not settled. None where
+        :attr:`no_interval` says why.
         """
-        if not self.settled_share >= SMALLEST_SETTLED_SHARE:
+        if self.no_interval is not None:
             return None
         if self.exact:
             return self.nll, self.nll
         between = self._error_of_mean(0.5 * self.half_difference.abs())
-        reach = DEVIATE * max(self.nll_standard_error, between)
+        reach = self._deviate * max(self.nll_standard_error, between)
         return self.nll - reach - self.bias.mean().item(), self.nll + reach
+
+    @cached_property
+    def no_interval(self) -> str | None:
+        """Why there is no interval; None where there is one."""
+        if self.exact:
+            return None
+        if self.num_samples < FEWEST_DRAWS:
+            return f"K is below {FEWEST_DRAWS}"
+        if not self.settled_share >= SMALLEST_SETTLED_SHARE:
+            return "less than half of the sentences are settled"
+        return None if math.isfinite(self.nll_standard_error) else "the error is not known"
+
+    @cached_property
+    def _deviate(self) -> float:
+        """Errors of the mean within which 95 % of its noise lies."""
+        _, group = self.keys.unique(return_inverse=True)
+        errors = torch.zeros(int(group.max()) + 1, dtype=torch.float64)
+        freedom = torch.empty_like(errors)
+        # Equal sentences have equal draws, and an error of the same degrees of freedom.
+        freedom[group] = self.error_freedom
+        errors.index_add_(0, group, self.standard_error)
+        return student_deviate(freedom_of_sum(errors, freedom).item())
 
     @cached_property
     def doubling_increment(self) -> float:
@@ -322,6 +367,8 @@ class LogLikelihood:
         messages = self._of_single_sentences()
         if self.exact:
             return messages
+        if self.no_interval is not None and self.num_samples >= FEWEST_DRAWS:
+            messages.append(f"the nll has no interval: {self.no_interval}")
         heavy = self.heavy_tail_share
         if heavy is not None and heavy > UNTRUSTED_SHARE:
             messages.append(

@@ -12,7 +12,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from pyro_textvae.evaluation.importance.pareto import SMALLEST_SAMPLE, pareto_khat, tail_size
+from pyro_textvae.evaluation.importance.jackknife import jackknife
+from pyro_textvae.evaluation.importance.pareto import (
+    SMALLEST_SAMPLE,
+    pareto_khat,
+    smoothed_log_sum,
+    tail_size,
+)
 
 MOST_GROUPS = 64
 """The draws are cut into this many equal parts at most, to see how the estimate grows with K."""
@@ -180,16 +186,24 @@ def summarise(
     # Where no draw was possible, the shares of the weights are not defined.
     total = log_sum.where(possible, 0.0)
     squares = (sums["log_sum_of_squares"] - 2 * total).exp()
+    # Equal parts of the draws that are independent of one another.
+    parts, freedom = len(groups), k - 1
+    if not independent:
+        parts = min(num_blocks(size, independent=False), num_groups(size)) * len(rounds)
+        freedom = parts - 1
     if k == 1:
         standard_error = torch.full_like(log_sum, math.nan)
     elif independent:
         standard_error = ((squares - 1.0 / k).clamp(min=0.0) * k / (k - 1)).sqrt()
     else:
-        blocks = min(num_blocks(size, independent=False), num_groups(size))
-        standard_error = _error_between(groups, counts, blocks * len(rounds))
+        standard_error = _error_between(groups, counts, parts)
+    log_px = log_sum - math.log(k)
     columns = {
-        "log_px": log_sum - math.log(k),
+        "log_px": log_px,
+        "smoothed": log_px if populations else _smoothed(rounds, k, log_sum, possible),
+        "jackknife": jackknife(*_sums_of_parts(groups, counts, parts)).where(possible, log_px),
         "standard_error": standard_error,
+        "error_freedom": torch.full_like(log_sum, freedom),
         "ess": 1.0 / squares,
         "khat": _khat(rounds, k, sums["rounding"], possible),
         "largest_weight": (sums["largest"] - total).exp(),
@@ -232,8 +246,14 @@ def curve_sizes(num_samples: int) -> list[float]:
 
 def _parts(groups: Tensor, counts: Tensor, number: int) -> Tensor:
     """Log-mean-exp of equal parts of the draws, ``(number, N)``."""
+    log_sums, sizes = _sums_of_parts(groups, counts, number)
+    return log_sums - sizes.log()
+
+
+def _sums_of_parts(groups: Tensor, counts: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Log-sum-exp of equal parts of the draws ``(number, N)``, and their sizes ``(number, 1)``."""
     log_sums = groups.reshape(number, -1, groups.shape[-1]).logsumexp(1)
-    return log_sums - counts.reshape(number, -1).sum(1, keepdim=True).log()
+    return log_sums, counts.reshape(number, -1).sum(1, keepdim=True)
 
 
 def _mean_of_parts(groups: Tensor, counts: Tensor, number: int) -> Tensor:
@@ -252,14 +272,30 @@ def _error_between(groups: Tensor, counts: Tensor, number: int) -> Tensor:
 
 
 def _khat(rounds: Sequence[RunningWeights], k: int, rounding: Tensor, possible: Tensor) -> Tensor:
-    tails = [weights.tail for weights in rounds if weights.tail is not None]
     if k < SMALLEST_SAMPLE:
         return torch.full_like(rounding, math.nan)
-    tail = torch.cat(tails).topk(tail_size(k) + 1, 0).values
+    tail = _tail(rounds, k, possible)
     constant = tail[0] - tail[-1] <= rounding
+    return pareto_khat(tail).masked_fill(constant, -math.inf).where(possible, math.nan)
+
+
+def _smoothed(
+    rounds: Sequence[RunningWeights], k: int, log_sum: Tensor, possible: Tensor
+) -> Tensor:
+    """The estimate by weights with a smoothed tail; NaN where the draws are too few for one."""
+    if k < SMALLEST_SAMPLE:
+        return torch.full_like(log_sum, math.nan)
+    log_sum = log_sum.where(possible, math.log(k))
+    smoothed = smoothed_log_sum(_tail(rounds, k, possible), log_sum) - math.log(k)
+    return smoothed.where(possible, -math.inf)
+
+
+def _tail(rounds: Sequence[RunningWeights], k: int, possible: Tensor) -> Tensor:
+    """The largest of ``k`` log-weights of all rounds."""
+    tails = [weights.tail for weights in rounds if weights.tail is not None]
+    tail = torch.cat(tails).topk(tail_size(k) + 1, 0).values
     # An infinitely small weight is a zero in the fit; a sentence without any other has none.
-    khat = pareto_khat(tail.clamp(min=torch.finfo(tail.dtype).min).where(possible, 0.0))
-    return khat.masked_fill(constant, -math.inf).where(possible, math.nan)
+    return tail.clamp(min=torch.finfo(tail.dtype).min).where(possible, 0.0)
 
 
 def _combined(sums: dict[str, Tensor], added: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -104,7 +104,7 @@ class AnnealedProposal(Proposal):
         num_samples: int,
         *,
         quasi_random: bool = False,
-    ) -> Sampler:
+    ) -> AnnealedSampler:
         """The sampler for any guide; see :class:`Proposal`.
 
         :raises UserError: under ``torch.inference_mode()``, and for a guide that cannot score draws

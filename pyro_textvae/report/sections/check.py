@@ -29,6 +29,10 @@ _SANDWICH = (
     "annealing back from the latent that made the text bounds it from above: the gap shows how far "
     "the annealing itself can be trusted for this decoder."
 )
+_BOUNDS = (
+    "The same sentences from both sides. Annealing back begins where the chains came, not at exact "
+    "draws, so that the upper bound is approximate; the sandwich on simulated text is exact."
+)
 _GAPS = "How far the evidence lower bound is from log p(x), and why (Cremer et al., 2018)."
 
 
@@ -45,6 +49,7 @@ def check(runs: Sequence[RunRecord]) -> Section:
         blocks: list[Block] = []
         if results.get("annealing"):
             blocks += _annealing_blocks(run, run.evaluation, runs)
+            blocks += _bounds_blocks(run.evaluation)
         if results.get("bidirectional"):
             caption = f"{_SANDWICH} ({_settings(results['bidirectional'])})"
             blocks.append(_table_of("sandwich", run.evaluation, "simulated sentences", caption))
@@ -75,6 +80,24 @@ def _annealing_blocks(
     table = Table(headings, tuple(rows), _settings(annealing))
     pairs = _pairs(annealing)
     return [table, *warnings, *([_picture(run, pairs, runs)] if pairs else [])]
+
+
+def _bounds_blocks(evaluation: Mapping[str, Any]) -> list[Block]:
+    """Bounds of the sentences that were annealed, and of which they are not close."""
+    sandwich = evaluation["check"]["annealing"].get("sandwich")
+    if not sandwich:
+        return []
+    rows = tuple(
+        (str(each["index"]), *(_number(each[name]) for name in ("lower", "upper")), each["why"])
+        for each in sandwich.get("not_closed") or ()
+    )
+    headings = ("sentence", "lower bound", "upper bound", "why the bounds are not close")
+    table = _table_of("bounds", evaluation, "sentences", _BOUNDS)
+    return [table, *([Table(headings, rows, "In nats; places in the split.")] if rows else [])]
+
+
+def _number(value: float | None) -> str:
+    return f"{value:.3f}" if is_known(value) else PAGE.dash
 
 
 def _table_of(group: Group, evaluation: Mapping[str, Any], sentences: str, caption: str) -> Table:
