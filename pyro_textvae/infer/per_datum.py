@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -38,6 +39,9 @@ class PerDatumELBO(ELBO):
     :param num_particles: draws of the latents for each sentence.
     :param vectorize_particles: run all draws at once, ``(K, N, ...)``; otherwise one by one.
     :param constraint: what stands in the place of the KL term in training.
+    :param max_plate_nesting: how many dimensions the plates of model and guide take at most, as in
+        Pyro: the particles go to the left of so many. By default they are counted, by one run of
+        both before the first pass with vectorised particles.
     """
 
     draws: Draws = Draws.CONNECTED
@@ -58,12 +62,20 @@ class PerDatumELBO(ELBO):
         *,
         vectorize_particles: bool = True,
         constraint: KLConstraint | None = None,
+        max_plate_nesting: float = math.inf,
     ) -> None:
         if num_particles < 1:
             raise ValueError(f"num_particles must be at least 1, got {num_particles}")
+        is_counted = max_plate_nesting == math.inf
+        if not (is_counted or (max_plate_nesting >= 1 and max_plate_nesting % 1 == 0)):
+            raise ValueError(
+                "max_plate_nesting must be a whole number of at least 1, for the plate 'data', got "
+                f"{max_plate_nesting}: leave it out to have the plates counted"
+            )
+        self._nesting_given = None if is_counted else int(max_plate_nesting)
         super().__init__(
             num_particles=num_particles,
-            max_plate_nesting=1,
+            max_plate_nesting=self._nesting_given or 1,
             vectorize_particles=vectorize_particles,
         )
         self.constraint = constraint
@@ -192,6 +204,8 @@ class PerDatumELBO(ELBO):
 
     def _plate_nesting(self, model: nn.Module, guide: nn.Module, args: tuple, kwargs: dict) -> int:
         """How many dimensions the plates of the programs take together."""
+        if self._nesting_given is not None:
+            return self._nesting_given
         return find_plates(model, guide, args, kwargs).nesting
 
     def _get_trace(
