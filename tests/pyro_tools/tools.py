@@ -399,8 +399,8 @@ TOOLS = [
     Tool(
         "`NUTS`",
         nuts,
-        "weights frozen by `model.eval().requires_grad_(False)`; `max_plate_nesting=1`; where z is drawn "
-        "from y, take the noise for the latent and add what y says to it",
+        "weights frozen by `model.eval().requires_grad_(False)`; `max_plate_nesting=1`; where z is "
+        "drawn from y, take the noise for the latent and add what y says to it",
     ),
     Tool(
         "`NUTS(..., jit_compile=True)`",
