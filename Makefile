@@ -8,7 +8,7 @@ DEMO := runs/demo
 
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-slow test-oldest fuzz mutation lint format clean
+.PHONY: demo test test-slow test-oldest fuzz mutation pyro-tools lint format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -54,6 +54,9 @@ fuzz: $(VENV)/.dev
 
 mutation: $(VENV)/.dev
 	$(BIN)/python tests/mutation/run.py --record --seed 1
+
+pyro-tools: $(VENV)/.dev
+	$(BIN)/python -m tests.pyro_tools
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

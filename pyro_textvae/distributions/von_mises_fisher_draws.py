@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.distributions import Gamma
 
 from pyro_textvae.distributions.quadrature import gauss_legendre
+from pyro_textvae.distributions.tracked_function import TrackedFunction
 from pyro_textvae.distributions.von_mises_fisher_functions import mean_distance
 
 # Tails on a sphere of few dimensions are heavier than a normal's: the cut leaves 1e-9 at 12, 2e-5
@@ -44,7 +44,7 @@ def draw_angle(concentration: Tensor, dim: int) -> Tensor:
     return _WithGradient.apply(concentration, angle, dim)
 
 
-class _WithGradient(Function):
+class _WithGradient(TrackedFunction):
     """An angle that moves with the concentration so that its distribution function stays."""
 
     @staticmethod

@@ -21,9 +21,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
 from pyro_textvae.distributions.quadrature import gauss_legendre
+from pyro_textvae.distributions.tracked_function import TrackedFunction
 from pyro_textvae.distributions.von_mises_fisher_debye import DebyeExpansion
 from pyro_textvae.distributions.von_mises_fisher_series import LARGEST, PowerSeries
 
@@ -87,7 +87,7 @@ def mean_length_difference(k_p: Tensor, k_q: Tensor, dim: int) -> Tensor:
     )
 
 
-class _WithSlope(Function):
+class _WithSlope(TrackedFunction):
     """A quantity of the expansions and the function that is its derivative."""
 
     generate_vmap_rule = True
@@ -107,7 +107,7 @@ class _WithSlope(Function):
         return grad * ctx.slope(concentration, ctx.dim), None, None, None
 
 
-class _WithSlopes(Function):
+class _WithSlopes(TrackedFunction):
     """A function of two concentrations and the one that gives both derivatives."""
 
     generate_vmap_rule = True

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -66,6 +67,9 @@ class PerDatumELBO(ELBO):
     :param corpus_size: N, the sentences that all batches are from; a run's trainer knows it. Needed
         where there is a global latent, unless the programs say it, by
         ``pyro.plate("data", N, subsample_size=B)``.
+    :param max_plate_nesting: how many dimensions the plates of model and guide take at most, as in
+        Pyro: the particles go to the left of so many. By default they are counted, by one run of
+        both before the first pass with vectorised particles.
     """
 
     draws: Draws = Draws.CONNECTED
@@ -90,14 +94,22 @@ class PerDatumELBO(ELBO):
         vectorize_particles: bool = True,
         constraint: KLConstraint | None = None,
         corpus_size: int | None = None,
+        max_plate_nesting: float = math.inf,
     ) -> None:
         if corpus_size is not None and corpus_size < 1:
             raise ValueError(f"corpus_size must be at least 1, got {corpus_size}")
         if num_particles < 1:
             raise ValueError(f"num_particles must be at least 1, got {num_particles}")
+        is_counted = max_plate_nesting == math.inf
+        if not (is_counted or (max_plate_nesting >= 1 and max_plate_nesting % 1 == 0)):
+            raise ValueError(
+                "max_plate_nesting must be a whole number of at least 1, for the plate 'data', got "
+                f"{max_plate_nesting}: leave it out to have the plates counted"
+            )
+        self._nesting_given = None if is_counted else int(max_plate_nesting)
         super().__init__(
             num_particles=num_particles,
-            max_plate_nesting=1,
+            max_plate_nesting=self._nesting_given or 1,
             vectorize_particles=vectorize_particles,
         )
         self.constraint = constraint
@@ -276,6 +288,8 @@ class PerDatumELBO(ELBO):
 
     def _plate_nesting(self, model: nn.Module, guide: nn.Module, args: tuple, kwargs: dict) -> int:
         """How many dimensions the plates of the programs take together."""
+        if self._nesting_given is not None:
+            return self._nesting_given
         return find_plates(model, guide, args, kwargs).nesting
 
     def _get_trace(

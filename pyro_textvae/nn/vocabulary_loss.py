@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pyro_textvae.distributions.tracked_function import TrackedFunction
 from pyro_textvae.nn.plain_linear import plain_linear
 
 _SCORES_AT_ONCE = {"cpu": 2**22, "cuda": 2**26}
@@ -58,7 +59,7 @@ def vocabulary_loss(hidden: Tensor, weight: Tensor, bias: Tensor, classes: Tenso
         return _VocabularyLoss.apply(*inputs, classes, product, limit)
 
 
-class _VocabularyLoss(torch.autograd.Function):
+class _VocabularyLoss(TrackedFunction):
     @staticmethod
     def forward(
         ctx: Any,

@@ -36,6 +36,13 @@ def test_particles_must_be_positive(kind, count):
         kind(num_particles=count)
 
 
+@every_objective
+@pytest.mark.parametrize("nesting", [0, -1, 1.5, math.nan, -math.inf])
+def test_nesting_must_be_a_positive_number_of_plates(kind, nesting):
+    with pytest.raises(ValueError, match=f"max_plate_nesting must be a whole .* got {nesting}: "):
+        kind(max_plate_nesting=nesting)
+
+
 @pytest.mark.parametrize("kind", [VIMCO, ThermodynamicELBO, WakeSleep])
 def test_guides_that_one_particle_cannot_train_are_refused(kind):
     """Without another draw, baseline, covariance and weight say nothing: only noise is left."""

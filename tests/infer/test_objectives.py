@@ -227,6 +227,19 @@ def test_vectorised_particles_equal_a_loop_at_the_same_noise(make):
     assert all(gradient.abs().max() > 1e-4 for gradient in gradients)
 
 
+@every_objective
+@pytest.mark.parametrize("nesting", [1, 3])
+def test_nesting_that_is_given_is_not_looked_for(pair, tokens, make, nesting, monkeypatch):
+    """With room for plates that are not there, too, every number is the same."""
+    expected = losses_and_gradients(make(), *pair, tokens=tokens)
+    monkeypatch.setattr("pyro_textvae.infer.per_datum.find_plates", None)
+    for given in (nesting, float(nesting)):
+        found = losses_and_gradients(make(max_plate_nesting=given), *pair, tokens=tokens)
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+    in_a_loop = make(max_plate_nesting=nesting, vectorize_particles=False)
+    assert math.isfinite(in_a_loop.loss(*pair, tokens=tokens))
+
+
 class ScoredScript(ScriptedNormal):
     has_rsample = False
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import Tensor
@@ -61,12 +62,14 @@ class BetaELBO(PerDatumELBO):
         vectorize_particles: bool = True,
         constraint: KLConstraint | None = None,
         corpus_size: int | None = None,
+        max_plate_nesting: float = math.inf,
     ) -> None:
         super().__init__(
             num_particles,
             vectorize_particles=vectorize_particles,
             constraint=constraint,
             corpus_size=corpus_size,
+            max_plate_nesting=max_plate_nesting,
         )
         if not isinstance(kl_weight, KLSchedule):
             kl_weight = ConstantSchedule(kl_weight)
