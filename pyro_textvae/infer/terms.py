@@ -84,6 +84,8 @@ class PerDatumTerms:
 
     log_likelihood
         log p(x | z_k), summed over the observed sites.
+    observed
+        That of each observed site, by name.
     log_ratio
         log q(z_k | x) - log p(z_k) of each latent site at its draw.
     kl
@@ -106,6 +108,7 @@ class PerDatumTerms:
     scale: Tensor | float
     passes: tuple[tuple[LatentSite, ...], ...] = ()
     closed_form: frozenset[str] = field(default_factory=frozenset)
+    observed: dict[str, Tensor] = field(default_factory=dict)
 
     @cached_property
     def log_weights(self) -> Tensor:
@@ -134,6 +137,7 @@ class PerDatumTerms:
             log_likelihood=self.log_likelihood.detach(),
             log_ratio={name: value.detach() for name, value in self.log_ratio.items()},
             kl={name: value.detach() for name, value in self.kl.items()},
+            observed={name: value.detach() for name, value in self.observed.items()},
             passes=(),
         )
 
@@ -154,6 +158,7 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
     """
     scale: Tensor | float | None = None
     log_likelihood: Tensor | float = 0.0
+    observed: dict[str, Tensor] = {}
     sites: dict[str, LatentSite] = {}
     guide_sites = dict(random_sites(guide_trace))
     for name, site in random_sites(model_trace):
@@ -161,6 +166,7 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
         log_prob = by_datum(name, site, site["unscaled_log_prob"])
         if site["is_observed"]:
             log_likelihood = log_likelihood + log_prob
+            observed[name] = log_prob
             continue
         posterior = guide_sites[name]
         _common_scale(name, posterior, scale)
@@ -187,6 +193,7 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
         scale=1.0 if scale is None else scale,
         passes=(in_order_of_guide,),
         closed_form=frozenset(closed_form),
+        observed={name: value.expand(shape) for name, value in observed.items()},
     )
 
 
@@ -202,6 +209,7 @@ def join_terms(parts: list[PerDatumTerms]) -> PerDatumTerms:
         scale=first.scale,
         passes=tuple(sites for part in parts for sites in part.passes),
         closed_form=first.closed_form,
+        observed={n: torch.cat([part.observed[n] for part in parts]) for n in first.observed},
     )
 
 

@@ -171,7 +171,7 @@ def _build_objective(config: TrainConfig, corpus: Corpus) -> ELBO:
     """The objective of the settings, with its KL schedule in steps and its constraint."""
     objective_class = zoo.load("objectives", config.objective)
     accepted = zoo.parameters(objective_class)
-    for name in ("num_particles", "kl_weight", "constraint"):
+    for name in ("num_particles", "kl_weight", "constraint", "site_weights"):
         if name in config.options:
             raise UserError(
                 f"{name} is a setting of its own: give --{name.replace('_', '-')} instead of an "
@@ -186,6 +186,14 @@ def _build_objective(config: TrainConfig, corpus: Corpus) -> ELBO:
             f"{config.objective} has no KL weight, so kl_weight={config.kl_weight} and "
             f"kl_schedule={config.kl_schedule} would do nothing: use --objective beta_elbo"
         )
+    if config.site_weights:
+        if "site_weights" not in accepted:
+            raise UserError(
+                f"{config.objective} has no weights of single sites, so "
+                f"site_weights={config.site_weights} would do nothing: use one of "
+                f"{', '.join(_objectives_with('site_weights'))}"
+            )
+        values["site_weights"] = config.site_weights
     objective = zoo.build(objective_class, values)
     if isinstance(objective, _COMPILED):
         raise UserError(
@@ -212,6 +220,12 @@ def _build_objective(config: TrainConfig, corpus: Corpus) -> ELBO:
                 )
         objective.constraint = zoo.build(constraint_class, config.options)
     return objective
+
+
+def _objectives_with(parameter: str) -> list[str]:
+    """The objectives of the catalogue that take ``parameter``."""
+    names = zoo.names("objectives")
+    return [name for name in names if parameter in zoo.parameters(zoo.load("objectives", name))]
 
 
 def build_schedule(config: TrainConfig, steps_per_epoch: int) -> KLSchedule:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +13,7 @@ from pyro_textvae.infer.constraint import KLConstraint
 from pyro_textvae.infer.kl_schedule import KLSchedule
 from pyro_textvae.infer.kl_schedules.constant import ConstantSchedule
 from pyro_textvae.infer.per_datum import PerDatumELBO
+from pyro_textvae.infer.site_weights import checked_site_weights, weighted_bound
 from pyro_textvae.infer.terms import PerDatumTerms
 
 
@@ -25,6 +27,16 @@ class BetaELBO(PerDatumELBO):
     closed form where it is registered, sampled elsewhere. With any other beta it is no bound, and
     what is reported of a model is always the unweighted one. The weight lives here so that model
     and guide stay the same program in training and in evaluation.
+
+    With ``site_weights`` each latent site l and each observed site o has a weight of its own:
+
+    .. math::
+        \sum_o w_o \, \mathbb{E} \log p(x_o \mid z)
+        - \beta \sum_l w_l \, \mathbb{E} \, \mathrm{KL}(q(z_l \mid x, z_{<l}), p(z_l \mid z_{<l}))
+
+    Where beta times w is at least 1 for every latent and w for every observed site, it is a lower
+    bound of log p(x): no KL is negative, for a guide that draws the latents in the model's order,
+    and no log-probability of tokens or labels is positive. Otherwise it is no bound.
 
     Source: Higgins et al. (2017), https://openreview.net/forum?id=Sy2fzU9gl, for a fixed beta;
     Bowman et al. (2016), https://arxiv.org/abs/1511.06349, for annealing.
@@ -50,6 +62,9 @@ class BetaELBO(PerDatumELBO):
 
     :param kl_weight: beta, or a schedule of it; :meth:`advance` moves on by one training step, as
         a learning-rate scheduler's ``step`` does.
+    :param site_weights: by the name of a site, latent or observed; 1 for any other.
+    :raises ValueError: for a weight that is negative or not finite; when it is run, for the name
+        of no site, and for the weight of a latent beside a constraint.
     """
 
     def __init__(
@@ -59,10 +74,12 @@ class BetaELBO(PerDatumELBO):
         *,
         vectorize_particles: bool = True,
         constraint: KLConstraint | None = None,
+        site_weights: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(
             num_particles, vectorize_particles=vectorize_particles, constraint=constraint
         )
+        self.site_weights = checked_site_weights(site_weights or {})
         if not isinstance(kl_weight, KLSchedule):
             kl_weight = ConstantSchedule(kl_weight)
         self.schedule = kl_weight
@@ -80,6 +97,8 @@ class BetaELBO(PerDatumELBO):
 
     def bound(self, terms: PerDatumTerms) -> Tensor:
         """The weighted bound of each sentence, ``(N,)``."""
+        if self.site_weights:
+            return weighted_bound(terms, self.site_weights, self.kl_weight, self.constraint)
         return (terms.log_likelihood - self.kl_weight * terms.total_kl).mean(0)
 
     def state_dict(self) -> dict[str, Any]:
