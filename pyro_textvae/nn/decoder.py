@@ -15,7 +15,7 @@ from pyro_textvae.nn.checks import check_rates, check_sizes
 from pyro_textvae.nn.tied_token_scores import TiedTokenScores
 from pyro_textvae.nn.token_scores import TokenScores
 from pyro_textvae.nn.word_dropout import WordDropout
-from pyro_textvae.special_tokens import BOS
+from pyro_textvae.special_tokens import BOS, FIRST_EMITTED
 
 
 class Decoder(nn.Module, ABC):
@@ -151,6 +151,13 @@ class Decoder(nn.Module, ABC):
     def embed(self, words: Tensor) -> Tensor:
         """The network's input for each word before, ``(..., embedding_dim)``."""
         return self.embedding_dropout(self.embedding(self.word_dropout(words)))
+
+    def embed_mean(self, shares: Tensor) -> Tensor:
+        """The mean of :meth:`embed` over words, ``(..., embedding_dim)``, without its dropout.
+
+        :param shares: of each class of :meth:`step`, ``(..., vocab_size - FIRST_EMITTED)``.
+        """
+        return shares @ self.embedding.weight[FIRST_EMITTED:]
 
     def hidden_states(self, tokens: Tensor, context: Context) -> Tensor:
         """The teacher-forced state before each token, ``(*broadcast, T, state_dim)``."""

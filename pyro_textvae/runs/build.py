@@ -26,9 +26,11 @@ from pyro_textvae.contract import TEXT_SITE
 from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import KLSchedule, PerDatumELBO
+from pyro_textvae.infer.auxiliary import auxiliaries_of
 from pyro_textvae.infer.running import evaluation_mode, find_device
 from pyro_textvae.infer.simulate import Condition, simulate
 from pyro_textvae.infer.sites import latent_sites
+from pyro_textvae.runs.auxiliaries import join_auxiliaries
 from pyro_textvae.training import Procedure
 
 _COMPILED = (JitTrace_ELBO, JitTraceEnum_ELBO, JitTraceGraph_ELBO, JitTraceMeanField_ELBO)
@@ -108,6 +110,8 @@ def build(
         pair = build_pair(config, sizes or sizes_of(corpus), specs=specs, condition=example)
         pair.modules.to(find_device(config.device))
         objective = _build_objective(config, corpus)
+        join_auxiliaries(objective, config, pair.guide, example, _values(config, corpus))
+        auxiliaries_of(objective).to(find_device(config.device))
         procedure: Procedure | None = None
         if config.procedure is not None:
             procedure = zoo.build(zoo.load("procedures", config.procedure), config.options)
@@ -167,11 +171,17 @@ def sizes_of(corpus: Corpus) -> dict[str, int]:
     return {"vocab_size": len(corpus.tokenizer), "max_length": corpus.max_length}
 
 
+def _values(config: TrainConfig, corpus: Corpus) -> dict[str, Any]:
+    """What an auxiliary loss may ask for by name, besides its own options."""
+    settings = {name: getattr(config, name) for name in ARCHITECTURE}
+    return {**settings, **sizes_of(corpus), "num_labels": len(corpus.label_names)}
+
+
 def _build_objective(config: TrainConfig, corpus: Corpus) -> ELBO:
     """The objective of the settings, with its KL schedule in steps and its constraint."""
     objective_class = zoo.load("objectives", config.objective)
     accepted = zoo.parameters(objective_class)
-    for name in ("num_particles", "kl_weight", "constraint", "site_weights"):
+    for name in ("num_particles", "kl_weight", "constraint", "site_weights", "auxiliaries"):
         if name in config.options:
             raise UserError(
                 f"{name} is a setting of its own: give --{name.replace('_', '-')} instead of an "

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
 
+from pyro_textvae.infer.auxiliary import AuxiliaryLoss
 from pyro_textvae.infer.constraint import KLConstraint
 from pyro_textvae.infer.kl_schedule import KLSchedule
 from pyro_textvae.infer.kl_schedules.constant import ConstantSchedule
@@ -75,9 +76,13 @@ class BetaELBO(PerDatumELBO):
         vectorize_particles: bool = True,
         constraint: KLConstraint | None = None,
         site_weights: Mapping[str, float] | None = None,
+        auxiliaries: Iterable[AuxiliaryLoss] = (),
     ) -> None:
         super().__init__(
-            num_particles, vectorize_particles=vectorize_particles, constraint=constraint
+            num_particles,
+            vectorize_particles=vectorize_particles,
+            constraint=constraint,
+            auxiliaries=auxiliaries,
         )
         self.site_weights = checked_site_weights(site_weights or {})
         if not isinstance(kl_weight, KLSchedule):
