@@ -27,6 +27,7 @@ FOLDERS = {
     "encoders": "pyro_textvae.nn.encoders",
     "objectives": "pyro_textvae.infer.objectives",
     "constraints": "pyro_textvae.infer.constraints",
+    "auxiliaries": "pyro_textvae.infer.auxiliaries",
     "kl_schedules": "pyro_textvae.infer.kl_schedules",
     "proposals": "pyro_textvae.evaluation.proposals",
     "procedures": "pyro_textvae.training.procedures",
@@ -74,6 +75,7 @@ _BASES = {
     "encoders": _MODULE,
     "objectives": "pyro.infer:ELBO",
     "constraints": "pyro_textvae.infer:KLConstraint",
+    "auxiliaries": "pyro_textvae.infer:AuxiliaryLoss",
     "kl_schedules": "pyro_textvae.infer:KLSchedule",
     "proposals": "pyro_textvae.evaluation.importance.proposal:Proposal",
     "procedures": "pyro_textvae.training:Procedure",
@@ -87,9 +89,14 @@ _NOUNS = {
     "kl_schedules": "KL schedule",
     "constraints": "KL constraint",
     "conditional_priors": "conditional prior",
+    "auxiliaries": "auxiliary loss",
     "methods": "decoding method",
 }
 """What a member is called where the name of its kind does not say it."""
+
+
+def _singular(kind: str) -> str:
+    return f"{kind[:-3]}y" if kind.endswith("ies") else kind.removesuffix("s")
 
 
 def names(kind: str) -> list[str]:
@@ -150,7 +157,7 @@ def check_name(kind: str, spec: str) -> None:
     near = difflib.get_close_matches(spec, members, n=1)
     hint = f"did you mean {near[0]!r}? Known" if near else "known"
     raise UserError(
-        f"there is no {kind.removesuffix('s')} {spec!r}; {hint}: {', '.join(members)}; "
+        f"there is no {_singular(kind)} {spec!r}; {hint}: {', '.join(members)}; "
         "your own goes as path/to/file.py:Class"
     )
 
@@ -167,10 +174,8 @@ def load(kind: str, spec: str) -> type:
     if kind in _BASES:
         package, _, name = _BASES[kind].partition(":")
         if not issubclass(cls, getattr(importlib.import_module(package), name)):
-            raise UserError(
-                f"{spec} is no {_NOUNS.get(kind, kind.removesuffix('s'))}: "
-                f"derive it from {package}.{name}"
-            )
+            noun = _NOUNS.get(kind, _singular(kind))
+            raise UserError(f"{spec} is no {noun}: derive it from {package}.{name}")
     return cls
 
 

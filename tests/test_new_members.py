@@ -18,6 +18,7 @@ PUBLIC = {
     "encoders": "pyro_textvae.nn",
     "objectives": "pyro_textvae.infer",
     "constraints": "pyro_textvae.infer",
+    "auxiliaries": "pyro_textvae.infer",
     "kl_schedules": "pyro_textvae.infer",
     "methods": "pyro_textvae.generation",
 }

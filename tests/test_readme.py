@@ -85,7 +85,9 @@ def test_every_shown_flag_exists(capsys):
 
 
 PAGES = {
-    **dict.fromkeys(("objectives", "constraints", "kl_schedules", "procedures"), OBJECTIVES),
+    **dict.fromkeys(
+        ("objectives", "constraints", "auxiliaries", "kl_schedules", "procedures"), OBJECTIVES
+    ),
     **dict.fromkeys(("priors", "guides"), PRIORS_AND_GUIDES),
     **dict.fromkeys(("decoders", "encoders"), NETWORKS),
     "methods": README,
@@ -100,11 +102,21 @@ def test_every_member_has_its_row(kind, page):
 
 def test_objective_of_a_readers_own_trains(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    Path("mine.py").write_text(block("python", "# mine.py", OBJECTIVES))
-    (command,) = block("sh", "mine.py:", OBJECTIVES).strip().splitlines()
+    Path("mine.py").write_text(block("python", "MedianBound", OBJECTIVES))
+    (command,) = block("sh", "mine.py:MedianBound", OBJECTIVES).strip().splitlines()
     small = "--num-sentences 200 --embedding-dim 4 --hidden-dim 5 --latent-dim 3".split()
     assert main([*shlex.split(command)[1:], *small]) == 0
     assert "MedianBound" in capsys.readouterr().out
+
+
+def test_auxiliary_loss_of_a_readers_own_trains(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(block("python", "AuxiliaryLoss", OBJECTIVES))
+    small = "--num-sentences 60 --embedding-dim 4 --hidden-dim 5 --latent-dim 3 --epochs 1".split()
+    auxiliaries = '{"length": {"weight": 0.1, "sites": ["z"]}, "mine.py:SizeOfTheLatent": 0.01}'
+    arguments = ["--data", "grammar", "--out", "run", "--auxiliaries", auxiliaries]
+    assert main(["train", *small, *arguments]) == 0
+    assert "train_auxiliary_SizeOfTheLatent" in Path("run/metrics.jsonl").read_text()
 
 
 def test_decoder_and_encoder_of_a_readers_own_train(tmp_path, monkeypatch, capsys):

@@ -98,6 +98,7 @@ def test_build_names_what_is_missing_or_refused():
         ("decoders", r"is no decoder: derive it from torch\.nn\.Module"),
         ("objectives", r"is no objective: derive it from pyro\.infer\.ELBO"),
         ("constraints", r"is no KL constraint: derive it from pyro_textvae\.infer\.KLConstraint"),
+        ("auxiliaries", r"is no auxiliary loss: derive it from .*\.infer\.AuxiliaryLoss"),
         ("kl_schedules", r"is no KL schedule: derive it from pyro_textvae\.infer\.KLSchedule"),
         ("procedures", r"is no procedure: derive it from pyro_textvae\.training\.Procedure"),
         ("methods", r"is no decoding method: derive it from .*generation\.DecodingMethod"),

@@ -105,7 +105,7 @@ def check_settings(config: Any) -> None:
                 condition.check(each.name, value)
 
 
-def check_argument(name: str, value: Any, kind: Any, *conditions: Condition) -> Any:
+def check_argument(name: str, value: Any, kind: Any, *conditions: Condition | Member) -> Any:
     """Check an argument of a public function as a setting is checked; the value, as a plain one.
 
     :param kind: its annotation; ``str`` for a path.

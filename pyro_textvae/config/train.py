@@ -15,6 +15,7 @@ from pyro_textvae.config.checks import (
     SHARE,
     Member,
     at_least,
+    check_argument,
     check_settings,
     setting,
 )
@@ -126,6 +127,8 @@ class ProgramConfig:
         options: further keywords of any part, objective, constraint or procedure, as a JSON object.
         objective: name, or package.module:Class such as pyro.infer:Trace_ELBO.
         constraint: what stands in the KL's place in training, such as free_bits.
+        auxiliaries: losses beside the bound, by name, as {"bag_of_words": 0.5}; or their options.
+        site_weights: weight of single sites in the bound (beta_elbo), as {"z_1": 0.5}.
         procedure: how training goes besides one step a batch, such as aggressive_encoder.
         num_particles: draws of the latents for each sentence and step.
         kl_schedule: how the weight of the KL term grows (beta_elbo); name or file.py:Class.
@@ -167,6 +170,8 @@ class ProgramConfig:
     options: dict[str, Any] = field(default_factory=dict)
     objective: str = "beta_elbo"
     constraint: str | None = None
+    auxiliaries: dict[str, Any] = field(default_factory=dict)
+    site_weights: dict[str, Any] = field(default_factory=dict)
     procedure: str | None = setting(None, Member("procedures"))
     num_particles: int = setting(1, at_least(1))
     kl_schedule: str = setting("linear", Member("kl_schedules"))
@@ -179,6 +184,11 @@ class ProgramConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        for name, given in self.auxiliaries.items():
+            check_argument("auxiliaries", name, str, Member("auxiliaries"))
+            check_argument(f"auxiliaries.{name}", given, float | dict)
+        for name, weight in self.site_weights.items():
+            check_argument(f"site_weights.{name}", weight, float, at_least(0), FINITE)
         if self.kl_schedule != "constant" and self.kl_steps is None and self.kl_epochs <= 0:
             raise UserError(
                 f"kl_epochs must be positive with a {self.kl_schedule} schedule, got "

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Objectives computed sentence by sentence, and the weight of their KL term."""
 
-from pyro_textvae.infer import constraints, kl_schedules, objectives
+from pyro_textvae.infer import auxiliaries, constraints, kl_schedules, objectives
+from pyro_textvae.infer.auxiliaries import *  # noqa: F403
+from pyro_textvae.infer.auxiliary import AuxiliaryLoss, TrainingPass
 from pyro_textvae.infer.constraint import KLConstraint
 from pyro_textvae.infer.constraints import *  # noqa: F403
 from pyro_textvae.infer.kl_schedule import KLSchedule
@@ -14,14 +16,17 @@ from pyro_textvae.infer.traces import Draws
 
 # A new member is exported by its line in the folder below.
 __all__ = [
+    *auxiliaries.__all__,
     *constraints.__all__,
     *kl_schedules.__all__,
     *objectives.__all__,
+    "AuxiliaryLoss",
     "Draws",
     "KLConstraint",
     "KLSchedule",
     "LatentSite",
     "PerDatumELBO",
     "PerDatumTerms",
+    "TrainingPass",
     "log_weights",
 ]

@@ -5,16 +5,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from pyro import poutine
 from pyro.infer import ELBO
+from pyro.infer.elbo import ELBOModule
 from pyro.poutine import Trace
 from torch import Tensor, nn
 
 from pyro_textvae.contract import PARTICLE_PLATE
+from pyro_textvae.infer.auxiliary import AuxiliaryLoss, TrainingPass, as_modules
 from pyro_textvae.infer.batches import check_batch
 from pyro_textvae.infer.constraint import KLConstraint
 from pyro_textvae.infer.forgotten_plate import check_are_global
@@ -70,6 +72,7 @@ class PerDatumELBO(ELBO):
     :param max_plate_nesting: how many dimensions the plates of model and guide take at most, as in
         Pyro: the particles go to the left of so many. By default they are counted, by one run of
         both before the first pass with vectorised particles.
+    :param auxiliaries: losses that are added to the loss, and to no bound.
     """
 
     draws: Draws = Draws.CONNECTED
@@ -87,6 +90,9 @@ class PerDatumELBO(ELBO):
     latest: PerDatumTerms | None = None
     """Terms of the last training pass, without gradients: what a log needs, for free."""
 
+    latest_auxiliaries: Mapping[str, Tensor] = {}
+    """The auxiliary losses of the last training pass by name, ``(N,)``, without their weights."""
+
     def __init__(
         self,
         num_particles: int = 1,
@@ -95,6 +101,7 @@ class PerDatumELBO(ELBO):
         constraint: KLConstraint | None = None,
         corpus_size: int | None = None,
         max_plate_nesting: float = math.inf,
+        auxiliaries: Iterable[AuxiliaryLoss] = (),
     ) -> None:
         if corpus_size is not None and corpus_size < 1:
             raise ValueError(f"corpus_size must be at least 1, got {corpus_size}")
@@ -114,6 +121,14 @@ class PerDatumELBO(ELBO):
         )
         self.constraint = constraint
         self.corpus_size = corpus_size
+        self.auxiliaries = as_modules(auxiliaries)
+
+    def __call__(self, model: nn.Module, guide: nn.Module) -> ELBOModule:
+        """The loss of a batch as a module, whose parameters are all that is to be trained."""
+        module = super().__call__(model, guide)
+        if self.auxiliaries:
+            module.auxiliaries = self.auxiliaries
+        return module
 
     def bound(self, terms: PerDatumTerms) -> Tensor:
         """The bound of each sentence, ``(N,)`` nats, to be maximised."""
@@ -140,23 +155,24 @@ class PerDatumELBO(ELBO):
     ) -> Tensor:
         """Minus the bound, summed over the sentences of the batch; differentiable.
 
-        Its value is minus the bound, less what the constraint changes; its gradient is the
-        estimator's.
+        Its value is minus the bound, less what the constraint changes, and the weighted auxiliary
+        losses; its gradient is the estimator's.
         """
         terms = self.terms(model, guide, *args, **kwargs)
         self._check_latents(terms)
         self.latest = terms.detached()
         surrogate = self.surrogate(terms)
         bound = self.bound(self.latest)
-        value = (surrogate - surrogate.detach()) + bound
-        loss = -(terms.scale * (value - self._constrained(terms))).sum()
+        value = (surrogate - surrogate.detach()) + bound - self._constrained(terms)
+        loss = -(terms.scale * (value - self._auxiliary(model, terms, kwargs))).sum()
         return loss + self._global_loss(terms) if terms.global_sites else loss
 
     @torch.no_grad()
     def loss(self, model: nn.Module, guide: nn.Module, *args: Any, **kwargs: Any) -> float:
-        """Minus the bound, less what the constraint changes, summed over the batch."""
+        """What :meth:`differentiable_loss` has the value of, as a number."""
         terms = self.terms(model, guide, *args, **kwargs)
-        loss = -(terms.scale * (self.bound(terms) - self._constrained(terms))).sum()
+        value = self.bound(terms) - self._constrained(terms)
+        loss = -(terms.scale * (value - self._auxiliary(model, terms, kwargs))).sum()
         return (loss + self._global_loss(terms) if terms.global_sites else loss).item()
 
     def loss_and_grads(
@@ -178,12 +194,17 @@ class PerDatumELBO(ELBO):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
-        return {} if self.constraint is None else {"constraint": self.constraint.state_dict()}
+        state = {} if self.constraint is None else {"constraint": self.constraint.state_dict()}
+        if self.auxiliaries:
+            state["auxiliaries"] = self.auxiliaries.state_dict()
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume where ``state_dict`` left off."""
         if self.constraint is not None:
             self.constraint.load_state_dict(state["constraint"])
+        if self.auxiliaries:
+            self.auxiliaries.load_state_dict(state["auxiliaries"])
 
     def _constrained(self, terms: PerDatumTerms) -> Tensor | float:
         """What the constraint adds to the loss of each sentence, ``(N,)``."""
@@ -229,6 +250,24 @@ class PerDatumELBO(ELBO):
         """What global latents add to the loss of a batch; no dimension."""
         return terms.scale * self.kl_weight * self.global_share(terms) * terms.global_kl
 
+    def _auxiliary(
+        self, model: Any, terms: PerDatumTerms, batch: Mapping[str, Any]
+    ) -> Tensor | float:
+        """The weighted auxiliary losses of each sentence, ``(N,)``."""
+        total: Tensor | float = 0.0
+        losses = {}
+        for name, auxiliary in self.auxiliaries.items():
+            value = auxiliary(TrainingPass(model, batch, terms))
+            if value.shape != terms.log_likelihood.shape[1:]:
+                raise ValueError(
+                    f"auxiliary loss {name!r} must be one number a sentence, of shape "
+                    f"{tuple(terms.log_likelihood.shape[1:])}, got {tuple(value.shape)}"
+                )
+            losses[name] = value.detach()
+            total = total + auxiliary.weight * value
+        self.latest_auxiliaries = losses
+        return total
+
     def _check_latents(self, terms: PerDatumTerms) -> None:
         name = type(self).__name__
         for shared in terms.global_sites:
@@ -239,6 +278,12 @@ class PerDatumELBO(ELBO):
                     "its gradient would be lost: give it a guide of another family, such as Normal"
                 )
         sites = terms.passes[0]
+        for auxiliary in self.auxiliaries.values() if self.draws is Draws.DETACHED else ():
+            if auxiliary.needs_gradient_through_draws:
+                raise ValueError(
+                    f"auxiliary loss {auxiliary.name!r} trains the guide through its draws, and "
+                    f"{name} has no gradient through them: take BetaELBO, IWAE or DReG"
+                )
         for site in sites:
             if not (site.is_reparameterised or self.takes_discrete_latents):
                 raise ValueError(

@@ -87,6 +87,8 @@ class PerDatumTerms:
 
     log_likelihood
         log p(x | z_k), summed over the observed sites.
+    observed
+        That of each observed site, by name.
     log_ratio
         log q(z_k | x) - log p(z_k) of each latent site at its draw.
     kl
@@ -115,6 +117,7 @@ class PerDatumTerms:
     closed_form: frozenset[str] = field(default_factory=frozenset)
     global_sites: tuple[GlobalSite, ...] = ()
     corpus_size: int | None = None
+    observed: dict[str, Tensor] = field(default_factory=dict)
 
     @cached_property
     def global_kl(self) -> Tensor:
@@ -148,6 +151,7 @@ class PerDatumTerms:
             log_likelihood=self.log_likelihood.detach(),
             log_ratio={name: value.detach() for name, value in self.log_ratio.items()},
             kl={name: value.detach() for name, value in self.kl.items()},
+            observed={name: value.detach() for name, value in self.observed.items()},
             passes=(),
             global_sites=tuple(replace(s, kl=s.kl.detach()) for s in self.global_sites),
         )
@@ -171,6 +175,7 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
     full_size = size = 1
     of_corpus: dict[str, tuple[Any, Any]] = {}
     log_likelihood: Tensor | float = 0.0
+    observed: dict[str, Tensor] = {}
     sites: dict[str, LatentSite] = {}
     guide_sites = dict(random_sites(guide_trace))
     for name, site in random_sites(model_trace):
@@ -183,6 +188,7 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
         log_prob = by_datum(name, site, site["unscaled_log_prob"])
         if site["is_observed"]:
             log_likelihood = log_likelihood + log_prob
+            observed[name] = log_prob
             continue
         posterior = guide_sites[name]
         _common_scale(name, posterior, scale)
@@ -216,6 +222,7 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
         closed_form=frozenset(closed_form),
         global_sites=read_global_sites(of_corpus, closed),
         corpus_size=full_size if size != full_size else None,
+        observed={name: value.expand(shape) for name, value in observed.items()},
     )
 
 
@@ -233,6 +240,7 @@ def join_terms(parts: list[PerDatumTerms]) -> PerDatumTerms:
         closed_form=first.closed_form,
         global_sites=first.global_sites,
         corpus_size=first.corpus_size,
+        observed={n: torch.cat([part.observed[n] for part in parts]) for n in first.observed},
     )
 
 

@@ -17,7 +17,7 @@ from pyro_textvae.nn.source_reader import SourceReader
 from pyro_textvae.nn.tied_token_scores import TiedTokenScores
 from pyro_textvae.nn.token_scores import TokenScores
 from pyro_textvae.nn.word_dropout import WordDropout
-from pyro_textvae.special_tokens import BOS
+from pyro_textvae.special_tokens import BOS, FIRST_EMITTED
 
 
 class Scores(Protocol):
@@ -188,6 +188,13 @@ class Decoder(AbstractModule):
     def embed(self, words: Tensor) -> Tensor:
         """The network's input for each word before, ``(..., embedding_dim)``."""
         return self.embedding_dropout(self.embedding(self.word_dropout(words)))
+
+    def embed_mean(self, shares: Tensor) -> Tensor:
+        """The mean of :meth:`embed` over words, ``(..., embedding_dim)``, without its dropout.
+
+        :param shares: of each class of :meth:`step`, ``(..., vocab_size - FIRST_EMITTED)``.
+        """
+        return shares @ self.embedding.weight[FIRST_EMITTED:]
 
     def hidden_states(self, tokens: Tensor, context: Context) -> Tensor:
         """The teacher-forced state before each token, ``(*broadcast, T, state_dim)``."""

@@ -26,10 +26,12 @@ from pyro_textvae.contract import TEXT_SITE
 from pyro_textvae.data import Corpus, Tokenizer
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import KLSchedule, PerDatumELBO
+from pyro_textvae.infer.auxiliary import auxiliaries_of
 from pyro_textvae.infer.running import evaluation_mode, find_device
 from pyro_textvae.infer.simulate import Condition, simulate
 from pyro_textvae.infer.sites import latent_sites
 from pyro_textvae.nn import Guide, TextAndSourceEncoder
+from pyro_textvae.runs.auxiliaries import join_auxiliaries
 from pyro_textvae.training import Procedure
 
 SOURCE_ENCODER = "source_encoder"
@@ -130,6 +132,8 @@ def build(
         )
         pair.modules.to(find_device(config.device))
         objective = _build_objective(config, corpus)
+        join_auxiliaries(objective, config, pair.guide, example, _values(config, corpus))
+        auxiliaries_of(objective).to(find_device(config.device))
         procedure: Procedure | None = None
         if config.procedure is not None:
             procedure = zoo.build(zoo.load("procedures", config.procedure), config.options)
@@ -195,11 +199,17 @@ def sizes_of(corpus: Corpus) -> dict[str, int]:
     return {"vocab_size": len(corpus.tokenizer), "max_length": corpus.max_length}
 
 
+def _values(config: TrainConfig, corpus: Corpus) -> dict[str, Any]:
+    """What an auxiliary loss may ask for by name, besides its own options."""
+    settings = {name: getattr(config, name) for name in ARCHITECTURE}
+    return {**settings, **sizes_of(corpus), "num_labels": len(corpus.label_names)}
+
+
 def _build_objective(config: TrainConfig, corpus: Corpus) -> ELBO:
     """The objective of the settings, with its KL schedule in steps and its constraint."""
     objective_class = zoo.load("objectives", config.objective)
     accepted = zoo.parameters(objective_class)
-    for name in ("num_particles", "kl_weight", "constraint"):
+    for name in ("num_particles", "kl_weight", "constraint", "site_weights", "auxiliaries"):
         if name in config.options:
             raise UserError(
                 f"{name} is a setting of its own: give --{name.replace('_', '-')} instead of an "
@@ -214,6 +224,14 @@ def _build_objective(config: TrainConfig, corpus: Corpus) -> ELBO:
             f"{config.objective} has no KL weight, so kl_weight={config.kl_weight} and "
             f"kl_schedule={config.kl_schedule} would do nothing: use --objective beta_elbo"
         )
+    if config.site_weights:
+        if "site_weights" not in accepted:
+            raise UserError(
+                f"{config.objective} has no weights of single sites, so "
+                f"site_weights={config.site_weights} would do nothing: use one of "
+                f"{', '.join(_objectives_with('site_weights'))}"
+            )
+        values["site_weights"] = config.site_weights
     objective = zoo.build(objective_class, values)
     if isinstance(objective, _COMPILED):
         raise UserError(
@@ -240,6 +258,12 @@ def _build_objective(config: TrainConfig, corpus: Corpus) -> ELBO:
                 )
         objective.constraint = zoo.build(constraint_class, config.options)
     return objective
+
+
+def _objectives_with(parameter: str) -> list[str]:
+    """The objectives of the catalogue that take ``parameter``."""
+    names = zoo.names("objectives")
+    return [name for name in names if parameter in zoo.parameters(zoo.load("objectives", name))]
 
 
 def build_schedule(config: TrainConfig, steps_per_epoch: int) -> KLSchedule:

@@ -141,6 +141,7 @@ class StoredRun:
             "constraint": ("constraints", config.constraint),
             "procedure": ("procedures", config.procedure),
             "kl_schedule": ("kl_schedules", config.kl_schedule),
+            **{f"auxiliary {spec}": ("auxiliaries", spec) for spec in config.auxiliaries},
         }
         return {name: (kind, spec) for name, (kind, spec) in named.items() if spec is not None}
 
@@ -149,6 +150,8 @@ class StoredRun:
 
     def _own_code(self, named: Mapping[str, tuple[str, str]]) -> list[OwnCode]:
         path, options = self.folder.path, self.config.options
+        if self.config.auxiliaries:
+            options = {**options, "auxiliaries": self.config.auxiliaries}
         code = [own_code(path, kind, name, spec, options) for name, (kind, spec) in named.items()]
         return [each for each in code if each is not None]
 

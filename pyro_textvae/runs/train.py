@@ -200,9 +200,7 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
 def _dry_run(config: TrainConfig, built: Built, corpus: Corpus) -> None:
     """Train on, save and load one small batch with every check on, before anything is written."""
     batch = next(iter(corpus.batches("train", batch_size=2, shuffle=False)))
-    check_pair(
-        built.model, built.guide, built.objective, batch, corpus_size=len(corpus.train)
-    )
+    check_pair(built.model, built.guide, built.objective, batch, corpus_size=len(corpus.train))
     sizes, tokenizer = sizes_of(corpus), corpus.tokenizer
     check_rebuilt(
         built, lambda: build_pair(config, sizes, tokenizer=tokenizer, specs=built.specs), batch

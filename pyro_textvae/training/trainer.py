@@ -23,6 +23,7 @@ from pyro_textvae.contract import TOKENS
 from pyro_textvae.data import Corpus
 from pyro_textvae.data.batching import Batch
 from pyro_textvae.infer import PerDatumELBO
+from pyro_textvae.infer.auxiliary import auxiliaries_of
 from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.loss_module import loss_module
 from pyro_textvae.infer.running import require_gradients
@@ -110,8 +111,12 @@ class Trainer:
         self.report = report
         self.modules = nn.ModuleDict({"model": model, "guide": guide})
         check_savable(self.modules)
-        self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
-        self.updates = Updates(self.modules, self.parameters, config, folder.state)
+        # Of the auxiliaries nothing is in the run's weights: the checkpoint alone has theirs.
+        self.trained = nn.ModuleDict(
+            {"model": model, "guide": guide, "auxiliaries": auxiliaries_of(objective)}
+        )
+        self.parameters = [p for p in self.trained.parameters() if p.requires_grad]
+        self.updates = Updates(self.trained, self.parameters, config, folder.state)
         self.progress = Progress()
         self._has_begun = False
         self.move_to(folder)
@@ -147,7 +152,7 @@ class Trainer:
         :raises UserError: when another process is training into the folder.
         """
         require_gradients()
-        with self.folder.writing(), isolated(self.model, self.guide):
+        with self.folder.writing(), isolated(self.trained):
             self.begin()
             self._train_epochs()
         return self.progress
@@ -314,12 +319,14 @@ class Trainer:
         size = len(batch[TOKENS])
         sums = {"loss": size * self.update(batch, self.procedure.trainable(self), part)}
         objective, number = self.current_objective, self.updates.number
-        terms = objective.latest if isinstance(objective, PerDatumELBO) else None
-        if terms is not None:
+        if isinstance(objective, PerDatumELBO) and objective.latest is not None:
+            terms = objective.latest
             sums["reconstruction"] = -number(terms.log_likelihood.mean(0).sum())
             sums["kl"] = number(terms.total_kl.mean(0).sum())
             if terms.global_sites:
                 sums["global_kl"] = size * number(terms.global_kl) / len(self.corpus.train)
+            for name, values in objective.latest_auxiliaries.items():
+                sums[f"auxiliary_{name}"] = number(values.sum())
         self.epoch_mean.add(size, **sums)
         self.log_mean.add(size, **sums)
         if hasattr(objective, "advance"):

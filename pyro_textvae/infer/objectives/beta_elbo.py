@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
 
+from pyro_textvae.infer.auxiliary import AuxiliaryLoss
 from pyro_textvae.infer.constraint import KLConstraint
 from pyro_textvae.infer.kl_schedule import KLSchedule
 from pyro_textvae.infer.kl_schedules.constant import ConstantSchedule
 from pyro_textvae.infer.per_datum import PerDatumELBO
+from pyro_textvae.infer.site_weights import checked_site_weights, weighted_bound
 from pyro_textvae.infer.terms import PerDatumTerms
 
 
@@ -27,6 +30,16 @@ class BetaELBO(PerDatumELBO):
     what is reported of a model is always the unweighted one. The weight lives here so that model
     and guide stay the same program in training and in evaluation. It is also that of the KL of
     global latents.
+
+    With ``site_weights`` each latent site l and each observed site o has a weight of its own:
+
+    .. math::
+        \sum_o w_o \, \mathbb{E} \log p(x_o \mid z)
+        - \beta \sum_l w_l \, \mathbb{E} \, \mathrm{KL}(q(z_l \mid x, z_{<l}), p(z_l \mid z_{<l}))
+
+    Where beta times w is at least 1 for every latent and w for every observed site, it is a lower
+    bound of log p(x): no KL is negative, for a guide that draws the latents in the model's order,
+    and no log-probability of tokens or labels is positive. Otherwise it is no bound.
 
     Source: Higgins et al. (2017), https://openreview.net/forum?id=Sy2fzU9gl, for a fixed beta;
     Bowman et al. (2016), https://arxiv.org/abs/1511.06349, for annealing.
@@ -52,6 +65,9 @@ class BetaELBO(PerDatumELBO):
 
     :param kl_weight: beta, or a schedule of it; :meth:`advance` moves on by one training step, as
         a learning-rate scheduler's ``step`` does.
+    :param site_weights: by the name of a site, latent or observed; 1 for any other.
+    :raises ValueError: for a weight that is negative or not finite; when it is run, for the name
+        of no site, and for the weight of a latent beside a constraint.
     """
 
     def __init__(
@@ -63,6 +79,8 @@ class BetaELBO(PerDatumELBO):
         constraint: KLConstraint | None = None,
         corpus_size: int | None = None,
         max_plate_nesting: float = math.inf,
+        site_weights: Mapping[str, float] | None = None,
+        auxiliaries: Iterable[AuxiliaryLoss] = (),
     ) -> None:
         super().__init__(
             num_particles,
@@ -70,7 +88,9 @@ class BetaELBO(PerDatumELBO):
             constraint=constraint,
             corpus_size=corpus_size,
             max_plate_nesting=max_plate_nesting,
+            auxiliaries=auxiliaries,
         )
+        self.site_weights = checked_site_weights(site_weights or {})
         if not isinstance(kl_weight, KLSchedule):
             kl_weight = ConstantSchedule(kl_weight)
         self.schedule = kl_weight
@@ -88,6 +108,8 @@ class BetaELBO(PerDatumELBO):
 
     def bound(self, terms: PerDatumTerms) -> Tensor:
         """The weighted bound of each sentence, ``(N,)``."""
+        if self.site_weights:
+            return weighted_bound(terms, self.site_weights, self.kl_weight, self.constraint)
         return (terms.log_likelihood - self.kl_weight * terms.total_kl).mean(0)
 
     def state_dict(self) -> dict[str, Any]:

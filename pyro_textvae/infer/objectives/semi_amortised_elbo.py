@@ -64,6 +64,7 @@ class SemiAmortisedELBO(BetaELBO):
         of a whole batch, which makes a sentence's posterior depend on its batch.
     :param through_steps: False for the first-order form, where the guide's start is treated as the
         end: no second derivatives, for networks that have none.
+    :param site_weights: as in :class:`BetaELBO`; the posterior is refined for the weighted bound.
     :raises ValueError: for a guide that is not a diagonal Gaussian vector, or that draws one latent
         from another: refined apart from each other, they would no longer be the guide's.
     """
@@ -78,9 +79,10 @@ class SemiAmortisedELBO(BetaELBO):
         step_size: float = 1.0,
         clip_norm: float = 5.0,
         through_steps: bool = True,
+        site_weights: Mapping[str, float] | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(kl_weight, num_particles, **options)
+        super().__init__(kl_weight, num_particles, site_weights=site_weights, **options)
         if num_steps < 1:
             raise ValueError(f"num_steps must be at least 1, got {num_steps}")
         for name, value in (("step_size", step_size), ("clip_norm", clip_norm)):

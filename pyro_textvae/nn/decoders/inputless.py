@@ -70,3 +70,7 @@ class InputlessDecoder(LSTMDecoder):
     def embed(self, words: Tensor) -> Tensor:
         """The one vector, in the place of each of ``words``."""
         return self.embedding(torch.zeros_like(words))
+
+    def embed_mean(self, shares: Tensor) -> Tensor:
+        """The one vector, whatever the ``shares`` are."""
+        return self.embedding.weight[0].expand(*shares.shape[:-1], -1)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.errors import UserError
+from pyro_textvae.infer.auxiliary import auxiliaries_of
 from pyro_textvae.special_tokens import PAD
 from pyro_textvae.training.procedure import Procedure, Training, find_latents
 from pyro_textvae.training.validation import Validation
@@ -71,7 +72,7 @@ class AggressiveEncoder(Procedure):
             return
         previous, tokens = math.inf, 0
         loss: float | Tensor = 0.0
-        guide = _moving(trainer.guide)
+        guide = _moving(trainer.guide, auxiliaries_of(trainer.objective))
         for step in range(1, self.max_inner_steps + 1):
             drawn = trainer.draw_batch(self.generator)
             loss += trainer.update(drawn, guide) * len(drawn[TOKENS])
@@ -86,7 +87,9 @@ class AggressiveEncoder(Procedure):
 
     def trainable(self, trainer: Training) -> list[nn.Parameter] | None:
         """The model alone, while the guide is trained in the inner loop."""
-        return _moving(trainer.model) if self.aggressive else None
+        if not self.aggressive:
+            return None
+        return _moving(trainer.model, auxiliaries_of(trainer.objective))
 
     def after_epoch(self, trainer: Training, validation: Validation) -> None:
         """Stop for good when the mutual information no longer climbs."""
@@ -129,5 +132,5 @@ class AggressiveEncoder(Procedure):
         self.generator.set_state(state["generator"])
 
 
-def _moving(module: nn.Module) -> list[nn.Parameter]:
-    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+def _moving(*modules: nn.Module) -> list[nn.Parameter]:
+    return [p for module in modules for p in module.parameters() if p.requires_grad]

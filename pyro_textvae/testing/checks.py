@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,11 @@ from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_si
 from pyro_textvae.infer.supports import share_support, support_of
 from pyro_textvae.infer.terms import by_datum
 from pyro_textvae.infer.unread_samples import check_samples_are_sites
-from pyro_textvae.special_tokens import EOS, PAD
+from pyro_textvae.special_tokens import EOS
+from pyro_textvae.testing.demands import ContractError, demand_close
+from pyro_textvae.testing.text import MOST_ROOM, Text, cast, padded_text, run_program
 
 _SIZE = 5
-_MOST_ROOM = 2
-# float64 sums over a few dozen terms: anything above this is another number, not rounding.
-_TOLERANCE = 1e-8
-
-
-class ContractError(UserError):
-    """A program breaks the contract of a model or guide; says which clause, and where."""
 
 
 def check_model(model: nn.Module, *, condition: Condition = _SIZE, seed: int = 0) -> None:
@@ -74,13 +69,13 @@ def check_model(model: nn.Module, *, condition: Condition = _SIZE, seed: int = 0
         pyro.set_rng_seed(seed)
         double = copy.deepcopy(model).double().eval()
         text = _generate(double, condition)
-        _check_samples(double, _run(double, text.fields))
+        _check_samples(double, run_program(double, text.fields))
         _check_globals(double, double, list(text.shared), text.fields)
         _check_scores(double, text)
         _check_particles(double, text)
         _check_gradients(double, lambda m: _joint(m, text).sum() + _of_globals(m, text), "model")
         single = _joint(copy.deepcopy(double).float(), text.cast(torch.float32))
-        _demand_close(
+        demand_close(
             _joint(double, text).float(), single, "float32 and float64 scores differ", 1e-4
         )
         _check_saving(double, lambda m: _joint(m, text), "model")
@@ -113,16 +108,16 @@ def check_guide(
         program = copy.deepcopy(model).double().eval()
         double = copy.deepcopy(guide).double().eval()
         text = _generate(program, condition)
-        trace = _run(double, text.fields)
+        trace = run_program(double, text.fields)
         _check_sites(trace, "guide", text.size)
-        _check_same_latents(_run(program, text.fields), trace)
+        _check_same_latents(run_program(program, text.fields), trace)
         text = replace(text, plates=Plates.of(trace), latents={}).with_latents_of(trace)
         if not (text.latents or text.shared):
             return
         _check_globals(program, double, list(text.shared), text.fields)
         of_globals = _of_globals(double, text)
         for i in range(text.size) if text.shared else ():
-            _demand_close(
+            demand_close(
                 of_globals.reshape(1),
                 _of_globals(double, text.row(i)).reshape(1),
                 "the posterior of global latents is another for other sentences in the guide, "
@@ -130,14 +125,14 @@ def check_guide(
             )
         scores = _posterior(double, text)
         alone = torch.cat([_posterior(double, text.row(i)) for i in range(text.size)])
-        _demand_close(scores, alone, "a batch is not its sentences one by one in the guide")
-        padded = _posterior(double, _padded(double, replace(text, room=_MOST_ROOM)))
-        _demand_close(scores, padded, "padding changes the posterior of the guide")
+        demand_close(scores, alone, "a batch is not its sentences one by one in the guide")
+        padded = _posterior(double, padded_text(double, replace(text, room=MOST_ROOM)))
+        demand_close(scores, padded, "padding changes the posterior of the guide")
         _check_gradients(
             double, lambda g: _posterior(g, text).sum() + _of_globals(g, text), "guide"
         )
         single = _posterior(copy.deepcopy(double).float(), text.cast(torch.float32))
-        _demand_close(scores.float(), single, "float32 and float64 posteriors differ", 1e-4)
+        demand_close(scores.float(), single, "float32 and float64 posteriors differ", 1e-4)
         _check_saving(double, lambda g: _posterior(g, text), "guide")
 
 
@@ -160,9 +155,9 @@ def check_pair(
     batch = to_device(batch, nn.ModuleList([model, guide]))
     try:
         with isolated(model, guide), torch.random.fork_rng(), pyro.validation_enabled(True):
-            guide_trace = _run(guide, batch)
+            guide_trace = run_program(guide, batch)
             with poutine.replay(trace=guide_trace):
-                model_trace = _run(model, batch)
+                model_trace = run_program(model, batch)
             _check_sites(model_trace, "model", len(batch[TOKENS]))
             _check_sites(guide_trace, "guide", len(batch[TOKENS]))
             _check_same_latents(model_trace, guide_trace)
@@ -183,80 +178,14 @@ def check_pair(
         raise ContractError("the model has no sample site 'x' for the text")
 
 
-@dataclass(frozen=True)
-class _Text:
-    """Text of a model's own, with the latents that it came from.
-
-    fields
-        The batch of it, with the condition that it was generated on.
-    latents
-        Their values, ``(N, *inner, *event)``.
-    plates
-        Those of the program that drew them.
-    room
-        By how much the text may be padded.
-    shared
-        The values of global latents, as the program has them.
-    """
-
-    fields: Fields
-    latents: dict[str, Tensor]
-    plates: Plates
-    room: int
-    shared: dict[str, Tensor]
-
-    @property
-    def tokens(self) -> Tensor:
-        return self.fields[TOKENS]
-
-    @property
-    def size(self) -> int:
-        return len(self.tokens)
-
-    def with_latents_of(self, trace: poutine.Trace) -> _Text:
-        """The same with other draws of the latents."""
-        latents = {
-            name: self.plates.sites[name].datum_first(site["value"].detach(), particles=False)
-            for name, site in latent_sites(trace)
-            if name != TEXT_SITE and not is_global(site)
-        }
-        shared = {name: site["value"].detach() for name, site in global_sites(trace)}
-        return replace(self, latents=latents, shared=shared)
-
-    def in_program(self) -> dict[str, Tensor]:
-        """The latents as the program has them."""
-        return {
-            name: self.plates.sites[name].as_in_program(z, self.plates.nesting, particles=False)
-            for name, z in self.latents.items()
-        }
-
-    def with_fields(self, **fields: Tensor) -> _Text:
-        return replace(self, fields=Fields(self.fields | fields, self.fields.text_fields))
-
-    def row(self, i: int) -> _Text:
-        """One of the sentences."""
-        latents = {name: z[i : i + 1] for name, z in self.latents.items()}
-        text = self.with_fields(**{name: v[i : i + 1] for name, v in self.fields.items()})
-        return replace(text, latents=latents)
-
-    def cast(self, dtype: torch.dtype) -> _Text:
-        """With latents and other floating-point numbers in another precision."""
-        text = self.with_fields(**_cast(self.fields, dtype))
-        return replace(text, latents=_cast(self.latents, dtype), shared=_cast(self.shared, dtype))
-
-
-def _run(program: nn.Module, fields: Mapping[str, Tensor]) -> poutine.Trace:
-    return poutine.trace(program).get_trace(**fields_of(program, fields))
-
-
-def _generate(model: nn.Module, condition: Condition) -> _Text:
+def _generate(model: nn.Module, condition: Condition) -> Text:
     """Sentences of the model's own, with room for padding, and the latents they came from."""
     given: dict[str, Tensor] = {}
     text_fields: tuple[str, ...] = TEXT_FIELDS
     if not isinstance(condition, int):
         text_fields = text_fields_of(condition)
         given = {n: value for n, value in condition.items() if n != TOKENS}
-        given = _cast(to_device(given, model), torch.float64)
+        given = cast(to_device(given, model), torch.float64)
         condition = given
     size = size_of(condition)
     with torch.no_grad():
@@ -269,25 +198,25 @@ def _generate(model: nn.Module, condition: Condition) -> _Text:
     x = plates.sites[TEXT_SITE].datum_first(nodes[TEXT_SITE]["value"], particles=False)
     if x.dtype != torch.long or x.dim() < 2 or len(x) != size:
         raise ContractError(f"site 'x' must be int64 (N, T), got {x.dtype} {tuple(x.shape)}")
-    tokens = x[..., : max(1, x.shape[-1] - _MOST_ROOM)].clone()
+    tokens = x[..., : max(1, x.shape[-1] - MOST_ROOM)].clone()
     unended = ~(tokens == EOS).any(-1)
     tokens[unended, -1] = EOS
     fields = Fields({TOKENS: tokens, **given}, text_fields)
-    return _Text(fields, {}, plates, x.shape[-1] - tokens.shape[-1], {}).with_latents_of(trace)
+    return Text(fields, {}, plates, x.shape[-1] - tokens.shape[-1], {}).with_latents_of(trace)
 
 
-def _joint(model: nn.Module, text: _Text) -> Tensor:
+def _joint(model: nn.Module, text: Text) -> Tensor:
     """log p(x, z) of each sentence at given latents, ``(N,)``."""
     with given_globals([model], text.shared), poutine.condition(data=text.in_program()):
-        return _sum_sites(_run(model, text.fields), text.size)
+        return _sum_sites(run_program(model, text.fields), text.size)
 
 
-def _of_globals(program: nn.Module, text: _Text) -> Tensor:
+def _of_globals(program: nn.Module, text: Text) -> Tensor:
     """log p or log q of the global latents at given values, no dimension."""
     if not text.shared:
         return torch.zeros(())
     with poutine.condition(data=text.shared):
-        trace = _run(program, text.fields)
+        trace = run_program(program, text.fields)
     sites: list[Any] = [trace.nodes[name] for name in text.shared]
     return torch.stack(
         [
@@ -300,13 +229,13 @@ def _of_globals(program: nn.Module, text: _Text) -> Tensor:
     ).sum()
 
 
-def _posterior(guide: nn.Module, text: _Text) -> Tensor:
+def _posterior(guide: nn.Module, text: Text) -> Tensor:
     """log q(z | x) of each sentence at given latents, ``(N,)``; of a point, its coordinates' sum.
 
     A point has no density, but it has a place.
     """
     with given_globals([guide], text.shared), poutine.condition(data=text.in_program()):
-        trace = _run(guide, text.fields)
+        trace = run_program(guide, text.fields)
     points = [(name, site) for name, site in random_sites(trace) if is_point_mass(site["fn"])]
     for name, _ in points:
         trace.remove_node(name)
@@ -396,23 +325,23 @@ def _check_samples(program: nn.Module, trace: poutine.Trace) -> None:
         raise ContractError(str(error)) from error
 
 
-def _check_scores(model: nn.Module, text: _Text) -> None:
+def _check_scores(model: nn.Module, text: Text) -> None:
     scores = _joint(model, text)
     if not scores.isfinite().all():
         raise ContractError(f"the score of a sentence of the model's own is {scores.tolist()}")
     alone = torch.cat([_joint(model, text.row(i)) for i in range(text.size)])
-    _demand_close(scores, alone, "a batch is not its sentences one by one in the model")
-    padded = _joint(model, _padded(model, text))
-    _demand_close(scores, padded, "padding changes scores of the model")
+    demand_close(scores, alone, "a batch is not its sentences one by one in the model")
+    padded = _joint(model, padded_text(model, text))
+    demand_close(scores, padded, "padding changes scores of the model")
 
 
-def _check_particles(model: nn.Module, text: _Text) -> None:
+def _check_particles(model: nn.Module, text: Text) -> None:
     with given_globals([model], text.shared):
         _compare_particles(model, text)
 
 
-def _compare_particles(model: nn.Module, text: _Text) -> None:
-    names = [name for name, _ in latent_sites(_run(model, text.fields))]
+def _compare_particles(model: nn.Module, text: Text) -> None:
+    names = [name for name, _ in latent_sites(run_program(model, text.fields))]
     drawn: list[dict[str, Tensor]] = []
 
     def guide(**batch: Tensor) -> None:
@@ -433,11 +362,11 @@ def _compare_particles(model: nn.Module, text: _Text) -> None:
             for name, value in drawn[-1].items()
         }
         with poutine.condition(data=replace(text, latents=latents).in_program()):
-            trace = _run(model, text.fields)
+            trace = run_program(model, text.fields)
         for name in names:
             trace.remove_node(name)
         observed = _sum_sites(trace, text.size)
-        _demand_close(terms.log_likelihood[particle], observed, "particles differ from a loop")
+        demand_close(terms.log_likelihood[particle], observed, "particles differ from a loop")
 
 
 def _check_gradients(module: nn.Module, total: Callable[[nn.Module], Tensor], what: str) -> None:
@@ -459,49 +388,4 @@ def _check_saving(module: nn.Module, score: Callable[[nn.Module], Tensor], what:
         path = str(Path(folder) / "model.safetensors")
         save_model(module, path)
         load_model(loaded, path)
-    _demand_close(score(module), score(loaded), f"saving and loading changes the {what}", 0.0)
-
-
-def _padded(program: nn.Module, text: _Text) -> _Text:
-    """The same with more padding in all fields of text: of rows, and of the rows of a datum."""
-    wider = {
-        name: _with_padding(value, text.room if name == TOKENS else _MOST_ROOM)
-        for name, value in text.fields.items()
-        if name in text.fields.text_fields
-    }
-    padded = text.with_fields(**wider)
-    if text.tokens.dim() == 2:
-        return padded
-    with torch.no_grad(), given_globals([program], text.shared):
-        drawn = padded.with_latents_of(_run(program, padded.fields)).latents
-    latents = {name: _with_last_repeated(z, drawn[name].shape) for name, z in text.latents.items()}
-    return replace(padded, latents=latents)
-
-
-def _with_padding(ids: Tensor, room: int) -> Tensor:
-    between = [0, 1] * (ids.dim() - 2)
-    return torch.nn.functional.pad(ids, (0, room, *between), value=PAD)
-
-
-def _with_last_repeated(z: Tensor, shape: torch.Size) -> Tensor:
-    """Whatever a program has for a row of padding, it is in the support of the latent."""
-    for dim, size in enumerate(shape):
-        z = z.index_select(dim, torch.arange(size).clamp(max=z.shape[dim] - 1))
-    return z
-
-
-def _cast(values: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    return {name: z.to(dtype) if z.is_floating_point() else z for name, z in values.items()}
-
-
-def _demand_close(
-    expected: Tensor, actual: Tensor, what: str, relative: float = _TOLERANCE
-) -> None:
-    expected, actual = expected.detach(), actual.detach()
-    error = (expected - actual).abs()
-    worst = int((error - relative * expected.abs().clamp(min=1.0)).argmax())
-    if error[worst] > relative * max(1.0, float(expected[worst].abs())):
-        raise ContractError(
-            f"{what}: {float(expected[worst]):.10g} against {float(actual[worst]):.10g} for "
-            f"sentence {worst}"
-        )
+    demand_close(score(module), score(loaded), f"saving and loading changes the {what}", 0.0)
