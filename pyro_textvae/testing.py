@@ -23,6 +23,7 @@ from pyro_textvae.contract import DATA_PLATE, TEXT_FIELDS, TEXT_SITE, TOKENS
 from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import PerDatumELBO
+from pyro_textvae.infer.auxiliary_sites import at_latents, trace_guide
 from pyro_textvae.infer.batches import Fields, text_fields_of
 from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.loss_module import loss_module
@@ -104,7 +105,7 @@ def check_guide(
         program = copy.deepcopy(model).double().eval()
         double = copy.deepcopy(guide).double().eval()
         text = _generate(program, condition)
-        trace = _run(double, text.fields)
+        trace = _run_guide(double, text.fields)
         _check_sites(trace, "guide", text.size)
         _check_same_latents(_run(program, text.fields), trace)
         text = replace(text, plates=Plates.of(trace), latents={}).with_latents_of(trace)
@@ -133,7 +134,7 @@ def check_pair(
     batch = to_device(batch, nn.ModuleList([model, guide]))
     try:
         with isolated(model, guide), torch.random.fork_rng(), pyro.validation_enabled(True):
-            guide_trace = _run(guide, batch)
+            guide_trace = _run_guide(guide, batch)
             with poutine.replay(trace=guide_trace):
                 model_trace = _run(model, batch)
             _check_sites(model_trace, "model", len(batch[TOKENS]))
@@ -215,6 +216,10 @@ def _run(program: nn.Module, fields: Mapping[str, Tensor]) -> poutine.Trace:
     return poutine.trace(program).get_trace(**fields_of(program, fields))
 
 
+def _run_guide(guide: nn.Module, fields: Mapping[str, Tensor]) -> poutine.Trace:
+    return trace_guide(guide, **fields_of(guide, fields))
+
+
 def _generate(model: nn.Module, condition: Condition) -> _Text:
     """Sentences of the model's own, with room for padding, and the latents they came from."""
     given: dict[str, Tensor] = {}
@@ -253,8 +258,9 @@ def _posterior(guide: nn.Module, text: _Text) -> Tensor:
 
     A point has no density, but it has a place.
     """
-    with poutine.condition(data=text.in_program()):
-        trace = _run(guide, text.fields)
+    drawn = _run_guide(guide, text.fields)
+    with poutine.condition(data=at_latents(drawn, text.in_program())):
+        trace = _run_guide(guide, text.fields)
     points = [(name, site) for name, site in random_sites(trace) if is_point_mass(site["fn"])]
     for name, _ in points:
         trace.remove_node(name)
@@ -384,7 +390,7 @@ def _padded(program: nn.Module, text: _Text) -> _Text:
     if text.tokens.dim() == 2:
         return padded
     with torch.no_grad():
-        drawn = padded.with_latents_of(_run(program, padded.fields)).latents
+        drawn = padded.with_latents_of(_run_guide(program, padded.fields)).latents
     latents = {name: _with_last_repeated(z, drawn[name].shape) for name, z in text.latents.items()}
     return replace(padded, latents=latents)
 

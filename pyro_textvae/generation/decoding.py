@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_textvae.config.checks import at_least, check_argument
@@ -19,6 +18,7 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.latents.posterior_means import posterior_mean
 from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.generation.sampling import data_dim, sample
+from pyro_textvae.infer.auxiliary_sites import at_means, trace_guide
 from pyro_textvae.infer.batches import check_batch, check_text
 from pyro_textvae.infer.running import device_of, evaluation_mode, to_device
 from pyro_textvae.infer.simulate import fields_of, size_of
@@ -42,7 +42,7 @@ def encode(
     :raises UserError: when the guide has no latent, or needs a field that the batch does not have.
     """
     with evaluation_mode(guide, guide, seed):
-        sites = _latent_sites(guide, batch)
+        sites = _latent_sites(guide, batch, mean=mean)
         return {n: posterior_point(site["fn"]) if mean else site["value"] for n, site in sites}
 
 
@@ -152,15 +152,18 @@ def interpolate(
     with evaluation_mode(guide, guide, seed):
         line = {
             name: _line(site["fn"], share, data_dim(site))
-            for name, site in _latent_sites(guide, ends)
+            for name, site in _latent_sites(guide, ends, mean=True)
         }
     repeated = {name: value.expand(steps, *value.shape[1:]) for name, value in condition.items()}
     return sample(model, repeated, method=method, seed=seed, unknown=unknown, latents=line)
 
 
-def _latent_sites(guide: nn.Module, batch: Mapping[str, Tensor]) -> list[tuple[str, Any]]:
+def _latent_sites(
+    guide: nn.Module, batch: Mapping[str, Tensor], *, mean: bool
+) -> list[tuple[str, Any]]:
     fields = fields_of(guide, to_device(batch, guide))
-    sites = latent_sites(poutine.trace(guide).get_trace(**fields))
+    trace = trace_guide(guide, **fields)
+    sites = latent_sites(at_means(guide, trace, fields) if mean else trace)
     if not sites:
         raise UserError(
             "the model has no latent, so there is nothing to encode: use a model with a latent"

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from pyro.distributions import Delta
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine import Trace
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch.distributions import Independent, kl_divergence
 
 from pyro_textvae.contract import DATA_PLATE, PARTICLE_PLATE
 from pyro_textvae.infer.plates import frames_in_data
-from pyro_textvae.infer.sites import random_sites
+from pyro_textvae.infer.sites import auxiliary_sites, random_sites
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,17 @@ class LatentSite:
     """One latent of one pass: how it was drawn, and what guide and model say of the draw.
 
     prior, posterior
-        The distributions of model and guide at the site.
+        The distributions of model and guide at the site. An auxiliary site of the guide, which
+        latents are made of, has no prior.
     draw, seen_by_model
         The guide's draw, with whatever gradient the guide gave it, and what the model took for it.
     log_prior, log_posterior
-        log p and log q of the draw, ``(K, N)`` nats.
+        log p and log q of the draw, ``(K, N)`` nats. Of a latent that is made of an auxiliary site,
+        ``log_posterior`` is minus the log-volume of the map alone; the auxiliary site has the rest.
     node
         The guide's site, for sorting other quantities of the site by sentence.
+    is_image
+        Whether the latent is made of an auxiliary site of the guide.
     """
 
     name: str
@@ -41,6 +46,7 @@ class LatentSite:
     log_prior: Tensor
     log_posterior: Tensor
     node: Any
+    is_image: bool = False
 
     @property
     def is_reparameterised(self) -> bool:
@@ -152,6 +158,7 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
     :raises ValueError: with the site's name, for a sample site outside the plate ``"data"``, and
         for sites of unequal scale.
     """
+    auxiliary = auxiliary_sites(guide_trace)
     scale: Tensor | float | None = None
     log_likelihood: Tensor | float = 0.0
     sites: dict[str, LatentSite] = {}
@@ -173,6 +180,20 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
             log_prior=log_prob,
             log_posterior=by_datum(name, posterior, posterior["unscaled_log_prob"]),
             node=posterior,
+            is_image=bool(auxiliary) and isinstance(posterior["fn"], Delta),
+        )
+    for name, site in auxiliary:
+        _common_scale(name, site, scale)
+        log_prob = by_datum(name, site, site["unscaled_log_prob"])
+        sites[name] = LatentSite(
+            name=name,
+            prior=None,
+            posterior=site["fn"],
+            draw=draws[name],
+            seen_by_model=draws[name].view_as(draws[name]),
+            log_prior=torch.zeros_like(log_prob),
+            log_posterior=log_prob,
+            node=site,
         )
     log_ratio = {name: site.log_posterior - site.log_prior for name, site in sites.items()}
     in_order_of_guide = tuple(sites[name] for name in guide_sites if name in sites)
@@ -212,6 +233,8 @@ def closed_form_kl(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
     before the site in the model before it too: only then is its mean over the draws the KL.
     """
     kl: dict[str, Tensor] = {}
+    if auxiliary_sites(guide_trace):
+        return kl
     guide_order = [name for name, _ in random_sites(guide_trace)]
     seen: set[str] = set()
     for name, site in random_sites(model_trace):
