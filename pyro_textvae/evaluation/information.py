@@ -247,6 +247,12 @@ def _units(sites: list[SplitSite]) -> tuple[Tensor, tuple[str, ...]]:
         )
     for site in sites:
         variance = site.unit_variance()
+        if site.is_made_of_others and len(sites) == 1:
+            reasons.append(
+                f"the guide makes latent site {site.name!r} of an auxiliary site, and its density "
+                "at other draws is not known: the mutual information and the parts of the KL are "
+                "absent"
+            )
         if site.inner_plates:
             reasons.append(
                 f"latent site {site.name!r} has several posteriors for a sentence, in the plate "

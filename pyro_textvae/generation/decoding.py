@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_textvae.config.checks import at_least, check_argument
@@ -19,6 +18,7 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.latents.posterior_means import posterior_mean
 from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.generation.sampling import data_dim, sample
+from pyro_textvae.infer.auxiliary_sites import at_means, trace_guide
 from pyro_textvae.infer.batches import check_batch, check_text
 from pyro_textvae.infer.global_latents import global_sites, is_global
 from pyro_textvae.infer.running import device_of, evaluation_mode, to_device
@@ -50,7 +50,7 @@ def _encode(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Latents of the sentences, and the draw of the global ones that they are given."""
     with evaluation_mode(guide, guide, seed):
-        sites, shared = _latent_sites(guide, batch)
+        sites, shared = _latent_sites(guide, batch, mean=mean)
         latents = {n: posterior_point(site["fn"]) if mean else site["value"] for n, site in sites}
     return latents, shared
 
@@ -161,18 +161,19 @@ def interpolate(
         )
     share = torch.linspace(0.0, 1.0, steps, device=device_of(model))
     with evaluation_mode(guide, guide, seed):
-        sites, shared = _latent_sites(guide, ends)
+        sites, shared = _latent_sites(guide, ends, mean=True)
         line = {name: _line(site["fn"], share, data_dim(site)) for name, site in sites} | shared
     repeated = {name: value.expand(steps, *value.shape[1:]) for name, value in condition.items()}
     return sample(model, repeated, method=method, seed=seed, unknown=unknown, latents=line)
 
 
 def _latent_sites(
-    guide: nn.Module, batch: Mapping[str, Tensor]
+    guide: nn.Module, batch: Mapping[str, Tensor], *, mean: bool
 ) -> tuple[list[tuple[str, Any]], dict[str, Tensor]]:
     """The latent sites of the sentences, and the draws of the global ones."""
     fields = fields_of(guide, to_device(batch, guide))
-    trace = poutine.trace(guide).get_trace(**fields)
+    trace = trace_guide(guide, **fields)
+    trace = at_means(guide, trace, fields) if mean else trace
     sites = [(name, site) for name, site in latent_sites(trace) if not is_global(site)]
     if not sites:
         raise UserError(

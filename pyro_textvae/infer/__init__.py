@@ -11,6 +11,7 @@ from pyro_textvae.infer.kl_schedule import KLSchedule
 from pyro_textvae.infer.kl_schedules import *  # noqa: F403
 from pyro_textvae.infer.objectives import *  # noqa: F403
 from pyro_textvae.infer.per_datum import PerDatumELBO, log_weights
+from pyro_textvae.infer.sentence_autoguide import SentenceAutoGuide
 from pyro_textvae.infer.terms import LatentSite, PerDatumTerms
 from pyro_textvae.infer.traces import Draws
 
@@ -28,5 +29,6 @@ __all__ = [
     "PerDatumELBO",
     "PerDatumTerms",
     "TrainingPass",
+    "SentenceAutoGuide",
     "log_weights",
 ]

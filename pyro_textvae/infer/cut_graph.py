@@ -99,6 +99,8 @@ def _gradients_of_log_guide(
     for sites in terms.passes:
         later: list[tuple[Tensor, Tensor]] = []
         for site in reversed([site for site in sites if site.draw.requires_grad]):
+            if site.is_image:  # What log q says of it, it says of what it is made of.
+                continue
             places = [site.node["value"], site.draw]
             scored, through = torch.autograd.grad(
                 total, places, retain_graph=True, allow_unused=True

@@ -293,6 +293,12 @@ class PerDatumELBO(ELBO):
                 )
             if self.constraint is None:
                 continue
+            if site.prior is None:
+                raise ValueError(
+                    f"the guide makes its latents of the auxiliary site {site.name!r}, so that "
+                    f"none has a KL of its own for {type(self.constraint).__name__}: leave the "
+                    "constraint out, or give each latent a distribution of its own in the guide"
+                )
             joined = f"{type(self.constraint).__name__} joined to {name}"
             through_log_q = self.draws is not Draws.CONNECTED or not site.is_reparameterised
             if through_log_q and len(sites) > 1:

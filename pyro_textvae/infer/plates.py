@@ -15,6 +15,7 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from pyro_textvae.contract import DATA_PLATE, PARTICLE_PLATE
+from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.global_latents import is_global
 from pyro_textvae.infer.running import same_random_state
 from pyro_textvae.infer.simulate import fields_of
@@ -171,7 +172,7 @@ def find_plates(model: Any, guide: Any, args: tuple, kwargs: Mapping[str, Any]) 
     key = tuple(_kind(value) for value in args), tuple((n, _kind(v)) for n, v in kwargs.items())
     if key not in kept:
         with same_random_state(), torch.no_grad(), plain_kernels(), poutine.block():
-            guide_trace = poutine.trace(guide).get_trace(*args, **named(guide, args, kwargs))
+            guide_trace = trace_guide(guide, *args, **named(guide, args, kwargs))
             replayed = poutine.replay(model, trace=guide_trace)
             model_trace = poutine.trace(replayed).get_trace(*args, **named(model, args, kwargs))
         kept[key] = Plates.of(model_trace, guide_trace)

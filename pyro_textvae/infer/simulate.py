@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from pyro import poutine
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pyro_textvae.contract import COLUMN_SETTINGS, TOKENS
 from pyro_textvae.errors import UserError
+from pyro_textvae.infer.autoguides import model_of_autoguide, without_handlers
 
 Condition = int | Mapping[str, Tensor]
 """What text is generated on: a batch, of which ``tokens`` is not used, or a number of sentences."""
@@ -109,7 +110,10 @@ def _required(program: Any) -> list[str]:
 
 
 def _parameters(program: Any) -> Mapping[str, inspect.Parameter]:
-    program = _without_handlers(program)
+    program = without_handlers(program)
+    model = model_of_autoguide(program)
+    if model is not None:
+        return _parameters(model)
     function = program.forward if isinstance(program, nn.Module) else program
     if isinstance(program, nn.Module) and inspect.ismethod(function):
         return _parameters_of_method(function.__func__)
@@ -122,14 +126,6 @@ def _parameters_of_method(function: Callable[..., Any]) -> Mapping[str, inspect.
     return {parameter.name: parameter for parameter in parameters[1:]}
 
 
-def _without_handlers(program: Any) -> Any:
-    # Pyro's handlers wrap a program in a subclass of partial, with the handler and the program as
-    # arguments of what it calls.
-    while isinstance(program, partial) and type(program) is not partial:
-        program = program.func.args[1]  # type: ignore[attr-defined]
-    return program
-
-
 def _name(program: Any) -> str:
-    program = _without_handlers(program)
+    program = without_handlers(program)
     return getattr(program, "__name__", type(program).__name__)

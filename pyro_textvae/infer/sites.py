@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
-from pyro.distributions import Unit
+from pyro.distributions import Delta, Unit
 from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
@@ -39,36 +40,77 @@ def observed_beside_text(trace: Trace, tokens: Tensor) -> list[str]:
 
 
 def latent_sites(trace: Trace) -> list[tuple[str, Any]]:
-    """Those of them that are not observed."""
-    return [(name, site) for name, site in random_sites(trace) if not site["is_observed"]]
+    """Those of them that are neither observed nor auxiliary."""
+    return [(name, site) for name, site in _unobserved(trace) if not _is_auxiliary(site)]
+
+
+def auxiliary_sites(trace: Trace) -> list[tuple[str, Any]]:
+    """Those that a guide has marked ``is_auxiliary``: latents are made of them."""
+    return [(name, site) for name, site in _unobserved(trace) if _is_auxiliary(site)]
 
 
 def check_same_latents(model_trace: Trace, guide_trace: Trace) -> None:
     """Check that model and guide have the same latent sites, and the guide nothing else.
 
     :raises ValueError: with the names of both, for a latent that only one of the two programs has,
-        and as :func:`check_draws_only_latents`.
+        with the nearest name of the other, and as :func:`check_draws_only_latents`.
     """
+    in_model = sorted(name for name, _ in _unobserved(model_trace))
+    for name, _ in auxiliary_sites(guide_trace):
+        if name in in_model:
+            raise ValueError(
+                f"site {name!r} is marked is_auxiliary in the guide, and the model has it: it is a "
+                "latent, so leave the mark out"
+            )
     check_draws_only_latents(guide_trace)
-    in_model, in_guide = (
-        sorted(name for name, _ in latent_sites(trace)) for trace in (model_trace, guide_trace)
-    )
+    in_guide = sorted(name for name, _ in latent_sites(guide_trace))
     if in_model != in_guide:
         raise ValueError(
             f"the model's latent sites are {', '.join(in_model) or 'none'}, the guide's "
-            f"{', '.join(in_guide) or 'none'}: they must be the same; choose another --guide or "
-            "rename the sites"
+            f"{', '.join(in_guide) or 'none'}: they must be the same"
+            f"{_nearest(in_model, in_guide)}; choose another --guide or rename the sites"
         )
+
+
+def _nearest(in_model: list[str], in_guide: list[str]) -> str:
+    """Which name of the guide may have been meant for which of the model."""
+    missing = [name for name in in_model if name not in in_guide]
+    for name in in_guide:
+        if name not in in_model and (near := difflib.get_close_matches(name, missing, n=1)):
+            return f", and {name!r} of the guide is nearest to {near[0]!r} of the model"
+    return ""
 
 
 def check_draws_only_latents(guide_trace: Trace) -> None:
     """Check that a guide has nothing beside latents: no bound of ours would count it.
 
-    :raises ValueError: with the site's name, for a ``pyro.factor`` or an observed site.
+    :raises ValueError: with the site's name, for a ``pyro.factor`` or an observed site, and for an
+        auxiliary site of which no latent is made.
     """
+    auxiliary = auxiliary_sites(guide_trace)
+    images = [site for _, site in latent_sites(guide_trace) if isinstance(site["fn"], Delta)]
+    if sum(map(_size, images)) < sum(_size(site) for _, site in auxiliary):
+        raise ValueError(
+            f"the guide's site {auxiliary[0][0]!r} is marked is_auxiliary, and its latents do not "
+            "say where it was drawn, so their density is not known: make each latent of it a "
+            "pyro.distributions.Delta with the log_density of the map, or give the model a site "
+            f"{auxiliary[0][0]!r} too, and leave the mark out"
+        )
     for name, site in random_sites(guide_trace):
         if site["is_observed"]:
             raise ValueError(_observed_in_guide(name, site))
+
+
+def _unobserved(trace: Trace) -> list[tuple[str, Any]]:
+    return [(name, site) for name, site in random_sites(trace) if not site["is_observed"]]
+
+
+def _is_auxiliary(site: Any) -> bool:
+    return bool(site["infer"].get("is_auxiliary"))
+
+
+def _size(site: Any) -> int:
+    return site["fn"].event_shape.numel()
 
 
 def _observed_in_guide(name: str, site: Any) -> str:

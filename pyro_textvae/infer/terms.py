@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from pyro.distributions import Delta
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine import Trace
 from torch import Tensor
@@ -19,7 +20,7 @@ from pyro_textvae.infer.closed_forms import closed_forms
 from pyro_textvae.infer.global_latents import is_global
 from pyro_textvae.infer.global_sites import GlobalSite, read_global_sites
 from pyro_textvae.infer.plates import frames_in_data
-from pyro_textvae.infer.sites import random_sites
+from pyro_textvae.infer.sites import auxiliary_sites, random_sites
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,17 @@ class LatentSite:
     """One latent of one pass: how it was drawn, and what guide and model say of the draw.
 
     prior, posterior
-        The distributions of model and guide at the site.
+        The distributions of model and guide at the site. An auxiliary site of the guide, which
+        latents are made of, has no prior.
     draw, seen_by_model
         The guide's draw, with whatever gradient the guide gave it, and what the model took for it.
     log_prior, log_posterior
-        log p and log q of the draw, ``(K, N)`` nats.
+        log p and log q of the draw, ``(K, N)`` nats. Of a latent that is made of an auxiliary site,
+        ``log_posterior`` is minus the log-volume of the map alone; the auxiliary site has the rest.
     node
         The guide's site, for sorting other quantities of the site by sentence.
+    is_image
+        Whether the latent is made of an auxiliary site of the guide.
     """
 
     name: str
@@ -44,6 +49,7 @@ class LatentSite:
     log_prior: Tensor
     log_posterior: Tensor
     node: Any
+    is_image: bool = False
 
     @property
     def is_reparameterised(self) -> bool:
@@ -171,6 +177,7 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
     :raises ValueError: with the site's name, for an observed site outside the plate ``"data"``, and
         for sites of unequal scale.
     """
+    auxiliary = auxiliary_sites(guide_trace)
     scale: Tensor | float | None = None
     full_size = size = 1
     of_corpus: dict[str, tuple[Any, Any]] = {}
@@ -201,6 +208,20 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
             log_prior=log_prob,
             log_posterior=by_datum(name, posterior, posterior["unscaled_log_prob"]),
             node=posterior,
+            is_image=bool(auxiliary) and isinstance(posterior["fn"], Delta),
+        )
+    for name, site in auxiliary:
+        _common_scale(name, site, scale)
+        log_prob = by_datum(name, site, site["unscaled_log_prob"])
+        sites[name] = LatentSite(
+            name=name,
+            prior=None,
+            posterior=site["fn"],
+            draw=draws[name],
+            seen_by_model=draws[name].view_as(draws[name]),
+            log_prior=torch.zeros_like(log_prob),
+            log_posterior=log_prob,
+            node=site,
         )
     log_ratio = {name: site.log_posterior - site.log_prior for name, site in sites.items()}
     in_order_of_guide = tuple(sites[name] for name in guide_sites if name in sites)
@@ -249,6 +270,8 @@ def closed_form_kl(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
 
     Which have one says :func:`~pyro_textvae.infer.closed_forms.closed_forms`.
     """
+    if auxiliary_sites(guide_trace):
+        return {}
     sites = dict(random_sites(guide_trace))
     return {
         name: by_datum(name, sites[name], kl)

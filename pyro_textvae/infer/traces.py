@@ -16,9 +16,15 @@ from pyro.poutine.util import prune_subsample_sites
 from pyro.util import check_model_guide_match, check_site_shape
 from torch import Tensor
 
+from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.global_latents import is_global
 from pyro_textvae.infer.plates import deepest_plate, named
-from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
+from pyro_textvae.infer.sites import (
+    auxiliary_sites,
+    check_same_latents,
+    latent_sites,
+    random_sites,
+)
 
 
 class Draws(Enum):
@@ -50,8 +56,9 @@ def trace_pair(
     draw of a global latent stays connected: to the sentences it is as a parameter of both programs.
     """
     with _Detach() if draws is Draws.DETACHED else nullcontext():
-        guide_trace = poutine.trace(guide).get_trace(*args, **named(guide, args, kwargs))
-    drawn = {name: site["value"] for name, site in latent_sites(guide_trace)}
+        guide_trace = trace_guide(guide, *args, **named(guide, args, kwargs))
+    sites = latent_sites(guide_trace) + auxiliary_sites(guide_trace)
+    drawn = {name: site["value"] for name, site in sites}
     seen = guide_trace
     if draws is Draws.CUT:
         seen = guide_trace.copy()

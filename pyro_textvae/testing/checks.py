@@ -23,6 +23,7 @@ from pyro_textvae.contract import DATA_PLATE, TEXT_FIELDS, TEXT_SITE, TOKENS
 from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import PerDatumELBO
+from pyro_textvae.infer.auxiliary_sites import at_latents, trace_guide
 from pyro_textvae.infer.batches import Fields, text_fields_of
 from pyro_textvae.infer.forgotten_plate import check_are_global
 from pyro_textvae.infer.given_globals import given_globals
@@ -108,7 +109,7 @@ def check_guide(
         program = copy.deepcopy(model).double().eval()
         double = copy.deepcopy(guide).double().eval()
         text = _generate(program, condition)
-        trace = run_program(double, text.fields)
+        trace = _run_guide(double, text.fields)
         _check_sites(trace, "guide", text.size)
         _check_same_latents(run_program(program, text.fields), trace)
         text = replace(text, plates=Plates.of(trace), latents={}).with_latents_of(trace)
@@ -155,7 +156,7 @@ def check_pair(
     batch = to_device(batch, nn.ModuleList([model, guide]))
     try:
         with isolated(model, guide), torch.random.fork_rng(), pyro.validation_enabled(True):
-            guide_trace = run_program(guide, batch)
+            guide_trace = _run_guide(guide, batch)
             with poutine.replay(trace=guide_trace):
                 model_trace = run_program(model, batch)
             _check_sites(model_trace, "model", len(batch[TOKENS]))
@@ -176,6 +177,10 @@ def check_pair(
         raise ContractError("the loss has no gradient: model and guide have no parameter in it")
     if TEXT_SITE not in model_trace.nodes:
         raise ContractError("the model has no sample site 'x' for the text")
+
+
+def _run_guide(guide: nn.Module, fields: Mapping[str, Tensor]) -> poutine.Trace:
+    return trace_guide(guide, **fields_of(guide, fields))
 
 
 def _generate(model: nn.Module, condition: Condition) -> Text:
@@ -234,8 +239,10 @@ def _posterior(guide: nn.Module, text: Text) -> Tensor:
 
     A point has no density, but it has a place.
     """
-    with given_globals([guide], text.shared), poutine.condition(data=text.in_program()):
-        trace = run_program(guide, text.fields)
+    drawn = _run_guide(guide, text.fields)
+    latents = at_latents(drawn, text.in_program())
+    with given_globals([guide], text.shared), poutine.condition(data=latents):
+        trace = _run_guide(guide, text.fields)
     points = [(name, site) for name, site in random_sites(trace) if is_point_mass(site["fn"])]
     for name, _ in points:
         trace.remove_node(name)

@@ -12,6 +12,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_textvae.contract import TEXT_SITE, TOKENS
+from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.batches import Fields
 from pyro_textvae.infer.given_globals import given_globals
 from pyro_textvae.infer.global_latents import global_sites, is_global
@@ -102,7 +103,8 @@ def padded_text(program: nn.Module, text: Text) -> Text:
     if text.tokens.dim() == 2:
         return padded
     with torch.no_grad(), given_globals([program], text.shared):
-        drawn = padded.with_latents_of(run_program(program, padded.fields)).latents
+        trace = trace_guide(program, **fields_of(program, padded.fields))
+        drawn = padded.with_latents_of(trace).latents
     latents = {name: _with_last_repeated(z, drawn[name].shape) for name, z in text.latents.items()}
     return replace(padded, latents=latents)
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
-from pyro import poutine
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
@@ -16,6 +15,7 @@ from pyro_textvae.config.train import TrainingConfig
 from pyro_textvae.data import Corpus
 from pyro_textvae.data.batching import Batch
 from pyro_textvae.errors import UserError
+from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.running import to_device
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import latent_sites
@@ -133,7 +133,7 @@ def find_latents(trainer: Training, procedure: Procedure) -> dict[str, Any]:
     batch = next(iter(trainer.corpus.batches("train", batch_size=2, shuffle=False)))
     with torch.random.fork_rng(), torch.no_grad():
         fields = fields_of(trainer.guide, to_device(batch, trainer.guide))
-        trace = poutine.trace(trainer.guide).get_trace(**fields)
+        trace = trace_guide(trainer.guide, **fields)
     sites = dict(latent_sites(trace))
     if not sites:
         raise UserError(

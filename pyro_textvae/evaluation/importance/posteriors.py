@@ -10,6 +10,7 @@ from typing import Any
 import pyro
 import torch
 from pyro import poutine
+from pyro.poutine import Trace
 from torch import Tensor, nn
 from torch.distributions import (
     Independent,
@@ -23,10 +24,12 @@ from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFamily
 from pyro_textvae.evaluation.importance.target import Latents
 from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
+from pyro_textvae.infer.auxiliary_sites import at_latents, trace_guide
 from pyro_textvae.infer.plates import Plates, SitePlates
 from pyro_textvae.infer.running import device_of, seed_generator, to_device
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import (
+    auxiliary_sites,
     check_same_latents,
     latent_sites,
     observed_beside_text,
@@ -49,8 +52,7 @@ class GuideDraws:
     :param batch: all sentences together, on the device of the guide.
     :param sentences: each of them alone.
     :param plates: where the plates of the programs stand.
-    :param inner_sizes: the latent sites of the guide, and of each the sizes of the plates inside
-        ``"data"`` that it is in, in the batch that the sentences are of.
+    :param trace: of the guide, in the batch that the sentences are of.
     """
 
     def __init__(
@@ -61,13 +63,15 @@ class GuideDraws:
         keys: Sequence[int],
         seed: int,
         plates: Plates,
-        inner_sizes: Mapping[str, Sequence[int]],
+        trace: Trace,
     ) -> None:
         self.keys = list(keys)
         self.seed = seed
-        self.names = list(inner_sizes)
+        self.inner_sizes = {name: _inner_sizes(name, site) for name, site in latent_sites(trace)}
+        """The latent sites of the guide, and of each the sizes of the plates inside ``"data"``."""
+        self.names = list(self.inner_sizes)
         self.plates = plates
-        self.inner_sizes = inner_sizes
+        self._trace = trace
         self.sentences = list(sentences)
         self._batch = batch
         self.guide = guide
@@ -99,11 +103,15 @@ class GuideDraws:
             seed_generator(seed, device)
             fields = fields_of(self.guide, to_device(sentence, self.guide))
             with pyro.plate(PARTICLE_PLATE, count, dim=self.plates.particle_dim):
-                trace = poutine.trace(self.guide).get_trace(**fields)
+                trace = trace_guide(self.guide, **fields)
             trace.compute_log_prob()
             sites = latent_sites(trace)
+            self._check_names([name for name, _ in sites])
             rows.append({n: self.plates.datum_first(n, site["value"]) for n, site in sites})
-            log_prob = sum(by_datum(name, site, site["unscaled_log_prob"]) for name, site in sites)
+            log_prob = sum(
+                by_datum(name, site, site["unscaled_log_prob"])
+                for name, site in sites + auxiliary_sites(trace)
+            )
             log_probs.append(torch.as_tensor(log_prob).expand(count, 1))
         return self.joined(rows), torch.cat(log_probs, 1)
 
@@ -112,7 +120,8 @@ class GuideDraws:
 
         The guide is run with its latents fixed, draws and sentences together.
 
-        :raises NotImplementedError: or ``KeyError``, for a guide with a flow that has no inverse.
+        :raises NotImplementedError: or ``KeyError``, for a guide with a flow that has no inverse,
+            or with latents that are made of an auxiliary site.
         """
         fields = fields_of(self.guide, self._batch)
         parts = []
@@ -120,13 +129,13 @@ class GuideDraws:
         for start in range(0, len(next(iter(latents.values()))), size):
             part = {name: value[start : start + size] for name, value in latents.items()}
             values = {name: self.plates.as_in_program(name, value) for name, value in part.items()}
-            program = poutine.condition(self.guide, data=values)
+            program = poutine.condition(self.guide, data=at_latents(self._trace, values))
             count = len(next(iter(part.values())))
             with (
                 frozen(self.guide.parameters()),
                 pyro.plate(PARTICLE_PLATE, count, dim=self.plates.particle_dim),
             ):
-                trace = poutine.trace(program).get_trace(**fields)
+                trace = trace_guide(program, **fields)
                 trace.compute_log_prob()
             log_prob = sum(
                 by_datum(name, site, site["unscaled_log_prob"])
@@ -150,8 +159,18 @@ class GuideDraws:
             [self.keys[row] for row in places],
             self.seed,
             self.plates,
-            self.inner_sizes,
+            self._trace,
         )
+
+    def _check_names(self, alone: Sequence[str]) -> None:
+        """Refuse a sentence that alone has other latents than in its batch."""
+        if set(alone) != set(self.names):
+            raise ValueError(
+                f"the latent sites of a sentence alone are {', '.join(alone) or 'none'}, and of "
+                f"its batch {', '.join(self.names)}: their number must not depend on the width of "
+                'a batch; draw them at one site, in a plate inside "data" with a mask, or as one '
+                "latent for the whole sentence"
+            )
 
 
 class Posteriors(GuideDraws):
@@ -170,7 +189,7 @@ class Posteriors(GuideDraws):
         sentences = single_sentences(batch)
         batch = to_device(batch, model)
         torch.manual_seed(seed)
-        guide_trace = poutine.trace(guide).get_trace(**fields_of(guide, batch))
+        guide_trace = trace_guide(guide, **fields_of(guide, batch))
         replayed = poutine.replay(model, guide_trace)
         model_trace = poutine.trace(replayed).get_trace(**fields_of(model, batch))
         check_same_latents(model_trace, guide_trace)
@@ -183,7 +202,7 @@ class Posteriors(GuideDraws):
             [sentence_key(sentence) for sentence in sentences],
             seed,
             Plates.of(model_trace, guide_trace),
-            {name: _inner_sizes(name, site) for name, site in latent_sites(guide_trace)},
+            guide_trace,
         )
         closed_form = closed_form_kl(model_trace, guide_trace)
         self.kl: Tensor | None = None
@@ -213,6 +232,8 @@ class Posteriors(GuideDraws):
     @property
     def points(self) -> list[str]:
         """The latent sites whose posteriors are points: no draw of theirs can be weighted."""
+        if auxiliary_sites(self._trace):
+            return []
         return [n for n, (posterior, _) in self.distributions.items() if is_point_mass(posterior)]
 
     def describe(self) -> str:

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import pyro
 import torch
-from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_textvae.contract import PARTICLE_PLATE
+from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.plates import Plates
 from pyro_textvae.infer.running import same_random_state
 from pyro_textvae.infer.simulate import fields_of
@@ -71,7 +71,7 @@ def means_over_draws(
     with same_random_state():
         for _ in range(_BLOCKS):
             with pyro.plate(PARTICLE_PLATE, _DRAWS_OF_MEAN, dim=plates.particle_dim):
-                trace = poutine.trace(guide).get_trace(**fields_of(guide, batch))
+                trace = trace_guide(guide, **fields_of(guide, batch))
             sites = dict(random_sites(trace))
             for name, blocks in drawn.items():
                 each = plates.datum_first(name, _mean_or_draw(sites[name])).double()

@@ -22,11 +22,13 @@ from pyro_textvae.evaluation.latents.posterior_means import (
     means_of,
     means_over_draws,
 )
+from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.batches import check_batches, check_text
 from pyro_textvae.infer.plates import Plates, frames_in_data
 from pyro_textvae.infer.running import to_device
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import (
+    auxiliary_sites,
     check_draws_only_latents,
     check_same_latents,
     latent_sites,
@@ -52,7 +54,7 @@ class SplitLatents:
             check_text(batch)
             batch = to_device(batch, model)
             self.num_sentences += len(batch[TOKENS])
-            guide_trace = poutine.trace(guide).get_trace(**fields_of(guide, batch))
+            guide_trace = trace_guide(guide, **fields_of(guide, batch))
             check_draws_only_latents(guide_trace)
             latents = latent_sites(guide_trace)
             if not latents:
@@ -93,7 +95,7 @@ class SplitLatents:
             if site.reference is not None
         }
         means: Mapping[str, PosteriorMeans | None] = {}
-        if len(self.sites) > 1:
+        if len(self.sites) > 1 or auxiliary_sites(guide_trace):
             means = means_over_draws(guide, batch, plates, list(whole))
             drawn = dict(random_sites(guide_trace))
             inner = {name: drawn[name]["value"] for name in self.sites if name not in whole}
@@ -122,6 +124,9 @@ class SplitSite:
         self.priors: list[Any] = []
         self.is_plain = True
         """Whether each sentence has one posterior, whole: no mask, no second plate."""
+        self.is_made_of_others = False
+        """Whether the guide makes the latent of auxiliary sites: it has no density of its own then,
+        and ``kl`` is this site's part of what all have together."""
         self.inner_plates: list[str] = []
         """The plates inside ``"data"`` that the site is in: a sentence has several draws then."""
         self.is_costly = False
@@ -145,6 +150,9 @@ class SplitSite:
         self.inner_plates = [name for name in frames if name != DATA_PLATE]
         masked = posterior["mask"] is not None or prior["mask"] is not None
         self.is_plain &= not masked and len(posterior["fn"].batch_shape) == 1
+        auxiliary = auxiliary_sites(guide_trace)
+        self.is_made_of_others |= bool(auxiliary)
+        self.is_plain &= not auxiliary
         self.is_costly |= isinstance(posterior["fn"], ConditionedFlow)
         kl = closed_form_kl(model_trace, guide_trace).get(self.name)
         if kl is None:
@@ -152,6 +160,9 @@ class SplitSite:
             value = posterior["value"]
             kl = by_datum(self.name, posterior, posterior["fn"].log_prob(value))
             kl = kl - by_datum(self.name, prior, prior["fn"].log_prob(value))
+            for name, site in auxiliary:
+                of_all = by_datum(name, site, site["fn"].log_prob(site["value"]))
+                kl = kl + of_all / len(latent_sites(guide_trace))
         self._kl.append(kl.squeeze(0).double())
         per_dimension = None
         if self.has_closed_form and self.is_plain:

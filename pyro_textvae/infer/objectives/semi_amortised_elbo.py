@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from pyro_textvae.contract import DATA_PLATE
+from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.global_latents import global_sites
 from pyro_textvae.infer.kl_schedule import KLSchedule
 from pyro_textvae.infer.objectives.beta_elbo import BetaELBO
@@ -102,7 +103,7 @@ class SemiAmortisedELBO(BetaELBO):
             self._nesting = super()._plate_nesting(model, guide, args, kwargs)
         with torch.enable_grad():
             with poutine.block(), _Leaves():
-                trace = poutine.trace(guide).get_trace(*args, **named(guide, args, kwargs))
+                trace = trace_guide(guide, *args, **named(guide, args, kwargs))
             check_draws_only_latents(trace)
             for name, _ in global_sites(trace):
                 self.check_takes_globals(name)
