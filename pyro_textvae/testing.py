@@ -29,7 +29,7 @@ from pyro_textvae.infer.loss_module import loss_module
 from pyro_textvae.infer.plates import Plates, SitePlates
 from pyro_textvae.infer.running import require_gradients, to_device
 from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
-from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites
+from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_sites, text_sites
 from pyro_textvae.infer.supports import share_support, support_of
 from pyro_textvae.infer.terms import by_datum
 from pyro_textvae.special_tokens import EOS, PAD
@@ -182,10 +182,11 @@ class _Text:
 
     def with_latents_of(self, trace: poutine.Trace) -> _Text:
         """The same with other draws of the latents."""
+        of_text = text_sites(trace)
         latents = {
             name: self.plates.sites[name].datum_first(site["value"].detach(), particles=False)
             for name, site in latent_sites(trace)
-            if name != TEXT_SITE
+            if name not in of_text
         }
         return replace(self, latents=latents)
 
@@ -232,7 +233,8 @@ def _generate(model: nn.Module, condition: Condition) -> _Text:
         raise ContractError("the model has no sample site 'x' for the text")
     _check_sites(trace, "model", size)
     plates = Plates.of(trace)
-    x = plates.sites[TEXT_SITE].datum_first(nodes[TEXT_SITE]["value"], particles=False)
+    site = nodes[TEXT_SITE]
+    x = SitePlates.of(TEXT_SITE, site).datum_first(site["value"], particles=False)
     if x.dtype != torch.long or x.dim() < 2 or len(x) != size:
         raise ContractError(f"site 'x' must be int64 (N, T), got {x.dtype} {tuple(x.shape)}")
     tokens = x[..., : max(1, x.shape[-1] - _MOST_ROOM)].clone()
