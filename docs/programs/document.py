@@ -15,7 +15,9 @@ from pyro import poutine
 from pyro.nn import PyroModule
 from torch import nn
 
-PAD, EOS, BAR = 0, 2, 4  # ids of words; the most frequent one, here the bar, has the first after 3
+from pyro_textvae.special_tokens import EOS, PAD
+
+BAR = 4  # the id of the most frequent word, which the bar between sentences is
 
 
 def sentences_of(tokens, most):

@@ -16,23 +16,24 @@ from torch import nn
 class PairVAE(PyroModule):
     """z ~ N(loc(source), scale(source)^2), x ~ p(x | z, source)."""
 
-    def __init__(self, decoder, encoder, latent_dim):
+    def __init__(self, decoder, encoder, latent_dim, hidden_dim):
         super().__init__("model")
         self.decoder = decoder
         self.encoder = encoder
-        self.prior = nn.Linear(encoder.output_dim, 2 * latent_dim)
+        self.source = nn.Linear(encoder.output_dim, hidden_dim)
+        self.prior = nn.Linear(hidden_dim, 2 * latent_dim)
 
     @staticmethod
     def decoder_latent_dim(latent_dim, hidden_dim):
-        return latent_dim + hidden_dim  # the decoder is given z and the features of the source
+        return latent_dim + hidden_dim  # the decoder is given z and what is read of the source
 
     def forward(self, source, tokens=None):
-        features = self.encoder(source)
+        read = self.source(self.encoder(source)).tanh()
         with pyro.plate("data", len(source)):
-            loc, log_scale = self.prior(features).chunk(2, -1)
+            loc, log_scale = self.prior(read).chunk(2, -1)
             z = pyro.sample("z", dist.Normal(loc, log_scale.exp()).to_event(1))
-            features = features.expand(*z.shape[:-1], -1)  # (K, N, ...) for K draws of z
-            return pyro.sample("x", self.decoder(torch.cat([z, features], -1)), obs=tokens)
+            read = read.expand(*z.shape[:-1], -1)  # (K, N, ...) for K draws of z
+            return pyro.sample("x", self.decoder(torch.cat([z, read], -1)), obs=tokens)
 
 
 class PairGuide(PyroModule):

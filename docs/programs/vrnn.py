@@ -15,7 +15,7 @@ from pyro import poutine
 from pyro.nn import PyroModule
 from torch import nn
 
-PAD, EOS = 0, 2  # ids; 0 and 1 are never drawn
+from pyro_textvae.special_tokens import EOS, PAD
 
 
 def join(*parts):
@@ -32,7 +32,7 @@ class VRNN(PyroModule):
         self.max_length, self.hidden_dim = max_length, hidden_dim
         self.embedding = nn.Embedding(vocab_size, embedding_dim)
         self.prior = nn.Linear(hidden_dim, 2 * latent_dim)
-        self.word = nn.Linear(hidden_dim + latent_dim, vocab_size - EOS)
+        self.word = nn.Linear(hidden_dim + latent_dim, vocab_size - EOS)  # no id below is drawn
         self.state = nn.Linear(hidden_dim + latent_dim + embedding_dim, hidden_dim)
 
     def forward(self, tokens=None, *, size=None):
