@@ -42,10 +42,8 @@ def decode_row(tokenizer: Tokenizer, row: list) -> str:
 
     Of rows of rows, as a conversation has, the texts are set apart by bars.
     """
-    if row and isinstance(row[0], list):
-        return " | ".join(decode_row(tokenizer, part) for part in row)
     return _LINE_BREAK.sub(
-        lambda match: match[0].encode("unicode_escape").decode(), tokenizer.decode(row)
+        lambda match: match[0].encode("unicode_escape").decode(), tokenizer.decode_parts(row)
     )
 
 

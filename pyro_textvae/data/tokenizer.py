@@ -119,6 +119,20 @@ class Tokenizer:
                 kept.append(index)
         return self._backend.decode(kept, skip_special_tokens=False)
 
+    def decode_parts(self, row: Sequence[Any]) -> str:
+        """The text of a row; of rows of rows, as a document has, the texts with bars between.
+
+        >>> from pyro_textvae.data import train_tokenizer
+        >>> train_tokenizer(["a b", "a"]).decode_parts([[4, 2], [5, 4, 2]])
+        'a | b a'
+
+        :param row: ids, or rows of ids, or rows of those.
+        :raises UserError: as :meth:`decode`.
+        """
+        if row and isinstance(row[0], list):
+            return " | ".join(self.decode_parts(part) for part in row)
+        return self.decode(row)
+
     def __len__(self) -> int:
         return self._backend.get_vocab_size()
 

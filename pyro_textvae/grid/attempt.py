@@ -146,7 +146,9 @@ def evaluate(run: GridRun, config: EvaluationConfig, *, report: Report) -> None:
         out, evaluation, config, shlex.join(["pyro-textvae", "evaluate", str(run.folder), *flags])
     )
     result = evaluation.result
-    report(f"nll {result['nll']:.3f} +- {result['nll_standard_error']:.3f} nats per sentence")
+    name = "nll" if result["nll"] is not None else "nll_joint"
+    error = result[f"{name}_standard_error"]
+    report(f"{name} {result[name]:.3f} +- {error:.3f} nats per sentence")
 
 
 def measure_gradient(run: GridRun, num_draws: int, *, report: Report) -> None:

@@ -27,6 +27,29 @@ def random_sites(trace: Trace) -> list[tuple[str, Any]]:
     ]
 
 
+def text_sites(trace: Trace) -> list[str]:
+    """Names of the sites that the text is drawn at; none where no site is named ``"x"``.
+
+    A program that draws its text word by word puts the words together by
+    ``pyro.deterministic("x", ...)``: then they are the sites whose names begin with ``"x_"``.
+
+    >>> import pyro
+    >>> import torch
+    >>> from pyro import poutine
+    >>> from pyro.distributions import Categorical
+    >>> def program():
+    ...     words = [pyro.sample(f"x_{t}", Categorical(torch.ones(9))) for t in range(2)]
+    ...     return pyro.deterministic("x", torch.stack(words, -1))
+    >>> text_sites(poutine.trace(program).get_trace())
+    ['x_0', 'x_1']
+    """
+    names = [name for name, _ in random_sites(trace)]
+    if TEXT_SITE in names:
+        return [TEXT_SITE]
+    words = [name for name in names if name.startswith(f"{TEXT_SITE}_")]
+    return words if TEXT_SITE in trace.nodes else []
+
+
 def observed_beside_text(trace: Trace, tokens: Tensor) -> list[str]:
     """Names of the observed sites that are not the text: labels, factors.
 
@@ -34,8 +57,8 @@ def observed_beside_text(trace: Trace, tokens: Tensor) -> list[str]:
     """
     observed = [(name, site) for name, site in random_sites(trace) if site["is_observed"]]
     names = [name for name, _ in observed]
-    if TEXT_SITE in names:
-        return [name for name in names if name != TEXT_SITE]
+    if of_text := text_sites(trace):
+        return [name for name in names if name not in of_text]
     return [name for name, site in observed if site["value"] is not tokens] if names[1:] else []
 
 

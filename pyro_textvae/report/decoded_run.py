@@ -32,7 +32,7 @@ class DecodedRun:
     :param reconstructions: of the first sentences, decoded greedily from their posterior means.
     :param samples: by ancestral sampling: from the prior, and on what the first sentences are
         conditioned on where the model needs it.
-    :param problem: why there are no samples, or no sentences; one line.
+    :param problem: why there are no samples, sentences or reconstructions; one line.
     """
 
     split: str
@@ -83,7 +83,7 @@ def decode_run(
         drawn = sample(model, condition, seed=seed)
     except UserError as error:
         return DecodedRun(split, problem=problem or str(error))
-    samples = tuple(tokenizer.decode(row) for row in drawn.tolist())
+    samples = tuple(tokenizer.decode_parts(row) for row in drawn.tolist())
     if rows is None:
         return DecodedRun(split, samples=samples, problem=problem)
     sentences = tuple(tokenizer.decode(rows[int(index)].tolist()) for index in indices)
@@ -97,12 +97,17 @@ def decode_run(
             )
     except UserError:
         return DecodedRun(split, sentences, lengths, samples=samples)
-    decoded = reconstruct(model, guide, shown, seed=seed)
+    decoded: list = []
+    try:
+        decoded = reconstruct(model, guide, shown, seed=seed).tolist()
+    except UserError as error:
+        problem = str(error)
     return DecodedRun(
         split,
         sentences,
         lengths,
         latents=torch.cat(latents).double(),
-        reconstructions=tuple(tokenizer.decode(row) for row in decoded.tolist()),
+        reconstructions=tuple(tokenizer.decode_parts(row) for row in decoded),
         samples=samples,
+        problem=problem,
     )

@@ -22,14 +22,13 @@ from torch import nn
 
 from pyro_textvae import zoo
 from pyro_textvae.config.train import TrainConfig
-from pyro_textvae.contract import TEXT_SITE
 from pyro_textvae.data import Corpus, Tokenizer
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import KLSchedule, PerDatumELBO
 from pyro_textvae.infer.auxiliary import auxiliaries_of
 from pyro_textvae.infer.running import evaluation_mode, find_device
 from pyro_textvae.infer.simulate import Condition, simulate
-from pyro_textvae.infer.sites import latent_sites
+from pyro_textvae.infer.sites import latent_sites, text_sites
 from pyro_textvae.nn import Guide, TextAndSourceEncoder
 from pyro_textvae.runs.auxiliaries import join_auxiliaries
 from pyro_textvae.training import Procedure
@@ -376,7 +375,8 @@ def _has_latents(model: nn.Module, condition: Condition) -> bool:
         raise UserError(
             f"{type(model).__name__} does not run without its text: {in_one_line(error)}"
         ) from error
-    return any(name != TEXT_SITE for name, _ in latent_sites(trace))
+    of_text = text_sites(trace)
+    return any(name not in of_text for name, _ in latent_sites(trace))
 
 
 def _given(specs: Specs, name: str) -> str:

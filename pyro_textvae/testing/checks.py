@@ -200,7 +200,8 @@ def _generate(model: nn.Module, condition: Condition) -> Text:
         raise ContractError("the model has no sample site 'x' for the text")
     _check_sites(trace, "model", size)
     plates = Plates.of(trace)
-    x = plates.sites[TEXT_SITE].datum_first(nodes[TEXT_SITE]["value"], particles=False)
+    site = nodes[TEXT_SITE]
+    x = SitePlates.of(TEXT_SITE, site).datum_first(site["value"], particles=False)
     if x.dtype != torch.long or x.dim() < 2 or len(x) != size:
         raise ContractError(f"site 'x' must be int64 (N, T), got {x.dtype} {tuple(x.shape)}")
     tokens = x[..., : max(1, x.shape[-1] - MOST_ROOM)].clone()

@@ -11,14 +11,14 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from pyro_textvae.contract import TEXT_SITE, TOKENS
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.batches import Fields
 from pyro_textvae.infer.given_globals import given_globals
 from pyro_textvae.infer.global_latents import global_sites, is_global
 from pyro_textvae.infer.plates import Plates
 from pyro_textvae.infer.simulate import fields_of
-from pyro_textvae.infer.sites import latent_sites
+from pyro_textvae.infer.sites import latent_sites, text_sites
 from pyro_textvae.special_tokens import PAD
 
 MOST_ROOM = 2
@@ -57,10 +57,11 @@ class Text:
 
     def with_latents_of(self, trace: poutine.Trace) -> Text:
         """The same with other draws of the latents."""
+        of_text = text_sites(trace)
         latents = {
             name: self.plates.sites[name].datum_first(site["value"].detach(), particles=False)
             for name, site in latent_sites(trace)
-            if name != TEXT_SITE and not is_global(site)
+            if name not in of_text and not is_global(site)
         }
         shared = {name: site["value"].detach() for name, site in global_sites(trace)}
         return replace(self, latents=latents, shared=shared)

@@ -1,0 +1,148 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Every program of ``docs/programs`` does all that "Writing a model" says of programs.
+
+A program is a file of that folder. Its docstring has the command that trains it and, where they
+are not the usual ones, a line ``Objectives: ...``. What is refused for it has a line of its own,
+``Refused: COMMAND: what the error says``.
+"""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+import pyro_textvae as tv
+from pyro_textvae.cli.main import main
+from pyro_textvae.config import TrainConfig
+from pyro_textvae.evaluation import log_likelihood
+from pyro_textvae.evaluation.proposals import MixtureProposal
+from pyro_textvae.grid import run_grid
+from pyro_textvae.runs.build import build_pair
+from pyro_textvae.testing import check_guide, check_model
+from tests.docs.exact import log_px
+
+FOLDER = Path(__file__).parents[2] / "docs" / "programs"
+PROGRAMS = sorted(FOLDER.glob("*.py"))
+SMALL = {"embedding_dim": 3, "hidden_dim": 4, "latent_dim": 1, "batch_size": 12, "epochs": 1}
+OBJECTIVES = ("beta_elbo", "iwae", "dreg")
+Z = 4.5
+
+
+class Program:
+    """What the docstring of a file says."""
+
+    def __init__(self, path):
+        text = path.read_text()
+        self.text = " ".join(text.split('"""')[1].split("\n"))
+        (command,) = re.findall(r"^pyro-textvae train (.*?)(?:\n\n|\"\"\")", text, re.M | re.S)
+        words = shlex.split(command)
+        names = (word.removeprefix("--").replace("-", "_") for word in words[::2])
+        self.settings = dict(zip(names, map(yaml.safe_load, words[1::2]), strict=True)) | SMALL
+        named = re.search(r"^Objectives: (.*)\.$", text, re.M)
+        self.objectives = named[1].split(", ") if named else OBJECTIVES
+        self.refused = dict(re.findall(r"^Refused: (.+?): (.+)$", text, re.M))
+        code = text.split('"""', 2)[2].splitlines()
+        self.lines = [line for line in code if line.strip()]
+
+
+@pytest.fixture(autouse=True)
+def in_folder(monkeypatch):
+    monkeypatch.chdir(FOLDER)
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+def test_program(path, tmp_path, capsys):
+    program = Program(path)
+    assert 15 <= len(program.lines) <= 60
+    runs = trained_and_compared(program, tmp_path)
+    resumed_bit_for_bit(program, runs[0], tmp_path)
+    model, guide, _ = tv.load_run(runs[0])
+    corpus_settings = ("data", "text_column", "source_column", "label_column")
+    text = {n: program.settings[n] for n in corpus_settings[1:] if n in program.settings}
+    corpus = tv.load_corpus(program.settings["data"], **text)
+    (batch,) = corpus.batches("test", batch_size=8, shuffle=False)
+    keeps_the_contract(program, corpus, batch)
+    scored_right(model.double(), guide.double(), batch)
+    commands_run_or_are_refused(program, runs[0], capsys)
+
+
+def trained_and_compared(program, tmp_path):
+    """A grid of the objectives: it trains and evaluates each, and makes the table."""
+    settings = {n: v for n, v in program.settings.items() if n != "objective"}
+    description = {
+        "out": str(tmp_path / "grid"),
+        "settings": {"num_particles": 2} | settings,
+        "axes": {"objective": list(program.objectives)},
+        "evaluation": {"num_samples": 4, "proposal": "guide"},
+        "gradient_draws": 0,
+    }
+    table = run_grid(description, num_resamples=1000, report=lambda line: None)
+    assert not table["failures"]
+    assert {row["cell"] for row in table["rows"]} == set(program.objectives)
+    said = program.refused.pop("compare", None)
+    assert table["no_differences"] is None if said is None else said in table["no_differences"]
+    return [tmp_path / "grid" / f"{name}-seed0" for name in program.objectives]
+
+
+def resumed_bit_for_bit(program, run, tmp_path):
+    """One epoch and then another are two epochs."""
+    settings = program.settings | {"objective": program.objectives[0], "epochs": 2}
+    settings = {"num_particles": 2} | settings
+    flags = [word for n, v in settings.items() for word in (f"--{n.replace('_', '-')}", str(v))]
+    whole = tmp_path / "whole"
+    assert main(["train", *flags, "--out", str(whole)]) == 0
+    assert main(["train", "--resume", str(run), "--epochs", "2"]) == 0
+    assert (run / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+def keeps_the_contract(program, corpus, batch):
+    """With room for text of its own and for padding."""
+    condition = {name: field for name, field in batch.items() if name != "tokens"}
+    condition = condition or len(batch["tokens"])
+    sizes = {"vocab_size": len(corpus.tokenizer), "max_length": 7}
+    pair = build_pair(TrainConfig(**program.settings), sizes, condition=condition)
+    check_model(pair.model, condition=condition)
+    check_guide(pair.guide, pair.model, condition=condition)
+
+
+def scored_right(model, guide, batch):
+    """By the guide's own draws, against the sum over a grid."""
+    exact = log_px(model, batch)
+    found = log_likelihood(
+        model, guide, [dict(batch)], num_samples=2000, proposal=MixtureProposal()
+    )
+    error = found.log_px - exact
+    assert (error.abs() < Z * found.standard_error + 1e-6).all(), (error, found.standard_error)
+    assert abs(error.sum()) < Z * found.standard_error.square().sum().sqrt() + 1e-6
+
+
+COMMANDS = {
+    "sample": ["sample --size 4"],
+    "reconstruct": ["reconstruct", "reconstruct --method ancestral"],
+    "interpolate": ["interpolate", "interpolate --method ancestral"],
+    "evaluate": ["evaluate --num-samples 100"],
+}
+"""What is expected to run, and what else where the file says that it is refused."""
+
+
+def commands_run_or_are_refused(program, run, capsys):
+    for ways in COMMANDS.values():
+        for command in ways:
+            said = program.refused.pop(command, None)
+            status, printed = called(command, run, capsys)
+            if said is None:
+                assert (status, printed.err) == (0, ""), printed.err
+                assert printed.out.strip()
+                break
+            assert (status, said in printed.err) == (2, True), printed.err
+    assert not program.refused, "nothing of this name is tried"
+
+
+def called(command, run, capsys):
+    name, *flags = command.split()
+    capsys.readouterr()
+    status = main([name, str(run), *flags])
+    return status, capsys.readouterr()
