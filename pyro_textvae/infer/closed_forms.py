@@ -10,7 +10,7 @@ from pyro.poutine import Trace
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from pyro_textvae.infer.sites import random_sites
+from pyro_textvae.infer.sites import auxiliary_sites, random_sites
 
 
 def closed_forms(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -20,6 +20,8 @@ def closed_forms(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
     before the site in the model before it too: only then is its mean over the draws the KL.
     """
     kl: dict[str, Tensor] = {}
+    if auxiliary_sites(guide_trace):
+        return kl
     guide_order = [name for name, _ in random_sites(guide_trace)]
     seen: set[str] = set()
     for name, site in random_sites(model_trace):

@@ -270,8 +270,6 @@ def closed_form_kl(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
 
     Which have one says :func:`~pyro_textvae.infer.closed_forms.closed_forms`.
     """
-    if auxiliary_sites(guide_trace):
-        return {}
     sites = dict(random_sites(guide_trace))
     return {
         name: by_datum(name, sites[name], kl)
