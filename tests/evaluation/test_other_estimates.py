@@ -14,7 +14,7 @@ from pyro_textvae.evaluation.importance.pareto import smoothed_log_sum, tail_siz
 from pyro_textvae.evaluation.importance.running_weights import RunningWeights, Scored, summarise
 from tests.evaluation.replicates import z_score
 
-SENTENCES = 20_000
+SENTENCES = 8_000
 
 
 def running(log_weights, most=None):
