@@ -97,6 +97,26 @@ def test_an_estimate_half_a_nat_off_is_found_out(pair, split, scored, shift, war
         assert abs(difference.mean + shift) < 4.5 * difference.standard_error
 
 
+def test_estimates_outside_of_their_bounds_are_counted(checked):
+    """Beyond a tenth of a nat and three errors, to either side; an error not known is none."""
+    assert not checked.is_outside.any()
+    bounds = checked.sandwich
+    room = [
+        (3 * torch.hypot(error, checked.checked_error)).clamp(min=0.1)
+        for error in (bounds.lower_error, bounds.upper_error)
+    ]
+    for values, outside in (
+        (bounds.lower - 0.99 * room[0], False),
+        (bounds.lower - 1.01 * room[0], True),
+        (bounds.upper + 1.01 * room[1], True),
+    ):
+        moved = replace(checked, checked=values)
+        assert (moved.is_outside == outside).all()
+        assert moved.to_dict()["sandwich"]["num_outside"] == len(values) * outside
+    unknown = torch.full_like(checked.checked_error, math.nan)
+    assert not replace(checked, checked_error=unknown, checked=bounds.lower).is_outside.any()
+
+
 def test_too_narrow_a_guide_is_found_out(pair):
     """Its 200 draws miss much of the posterior, which draws from the guide as it was do not."""
     model, guide = pair

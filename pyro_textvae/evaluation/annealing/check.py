@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_textvae.evaluation.annealing.path import AnnealingSettings
-from pyro_textvae.evaluation.annealing.sandwich import Sandwich
+from pyro_textvae.evaluation.annealing.sandwich import CLOSED, Sandwich
 from pyro_textvae.evaluation.annealing.sentences import AnnealedSentences, in_order
 from pyro_textvae.evaluation.importance.result import HEAVY_TAIL, LogLikelihood
 from pyro_textvae.evaluation.sentences import seed_of, sentences_in_corpus_order
@@ -117,6 +117,22 @@ class AnnealingCheck:
         return self._difference(self.is_worst)
 
     @cached_property
+    def is_outside(self) -> Tensor:
+        """Whether a checked estimate is outside of its bounds, ``(M,)`` of bool.
+
+        By more than 0.1 nats, and by more than three errors of both.
+        """
+        checked_error = self.checked_error.nan_to_num(0.0)
+        below = self.sandwich.lower - self.checked
+        above = self.checked - self.sandwich.upper
+        errors = (self.sandwich.lower_error, self.sandwich.upper_error)
+        rooms = [
+            (NOTEWORTHY_ERRORS * torch.hypot(error, checked_error)).clamp(min=CLOSED)
+            for error in errors
+        ]
+        return (below > rooms[0]) | (above > rooms[1])
+
+    @cached_property
     def inference_gap(self) -> float:
         """Annealed log p(x) minus the guide's bound, mean over the random sentences.
 
@@ -131,7 +147,8 @@ class AnnealingCheck:
         return {
             "random": self.random.to_dict(),
             "worst": self.worst.to_dict(),
-            "sandwich": self.sandwich.to_dict(self.indices),
+            "sandwich": self.sandwich.to_dict(self.indices)
+            | {"num_outside": int(self.is_outside.sum())},
             "inference_gap": self.inference_gap,
             "inference_gap_standard_error": errors.norm().item() / len(errors),
             "mean_spread": self.spread.mean().item(),
