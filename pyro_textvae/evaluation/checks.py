@@ -93,7 +93,11 @@ def check(
 
 def _of_annealing(annealed: AnnealingCheck) -> dict[str, Any]:
     columns = ("indices", "is_random", "is_worst", "annealed", "annealed_error", "checked")
-    return annealed.to_dict() | {name: getattr(annealed, name).tolist() for name in columns}
+    return (
+        annealed.to_dict()
+        | {name: getattr(annealed, name).tolist() for name in columns}
+        | {name: getattr(annealed.sandwich, name).tolist() for name in ("upper", "upper_error")}
+    )
 
 
 def _proposals(

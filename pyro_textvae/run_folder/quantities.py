@@ -661,9 +661,9 @@ QUANTITIES: tuple[Quantity, ...] = (
         "bounds",
         label="sentences whose bounds are closed",
         line="sandwich, {check.annealing.sandwich.num_sentences:d} of the text",
-        text="{check.annealing.sandwich.num_closed} within {check.annealing.sandwich.closed} nats; "
-        "mean from {check.annealing.sandwich.lower} to {check.annealing.sandwich.upper}, the upper "
-        "approximate",
+        text="{check.annealing.sandwich.num_closed} within {check.annealing.sandwich.closed} nats, "
+        "mean from {check.annealing.sandwich.lower} to {check.annealing.sandwich.upper} (the upper "
+        "approximate); {check.annealing.sandwich.num_outside} evaluated outside",
         line_when="known",
         kind="count",
         count="check.annealing.sandwich.num_sentences",
@@ -691,6 +691,13 @@ QUANTITIES: tuple[Quantity, ...] = (
         count="check.annealing.sandwich.num_sentences",
     ),
     Quantity("check.annealing.sandwich.gap_standard_error", "bounds", unit=NATS),
+    Quantity(
+        "check.annealing.sandwich.num_outside",
+        "bounds",
+        label="sentences whose evaluated log p(x) is outside of them",
+        kind="count",
+        count="check.annealing.sandwich.num_sentences",
+    ),
     Quantity("check.bidirectional.num_sentences", "sandwich", heading="sentences", kind="count"),
     Quantity(
         "check.bidirectional.lower",

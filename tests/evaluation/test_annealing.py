@@ -330,6 +330,22 @@ def test_ends_of_chains_are_moved_on_to_draws_of_the_posterior(pair, tokens):
     assert scores(forward.latents["z"], 1 / 32) > 8
 
 
+def test_ends_of_chains_are_drawn_by_their_weights_and_then_moved(pair, tokens, monkeypatch):
+    """Of two chains in sixteen, one has three times the weight of the other, and the rest none."""
+    path = annealing_path(density_path(*pair, {"tokens": tokens[:1]}), AnnealingSettings(16, 3, 1))
+    z = torch.arange(16.0).double().reshape(16, 1, 1).expand(16, 1, 2)
+    log_weights = torch.full((16, 1), -math.inf).double()
+    log_weights[4], log_weights[9] = math.log(3), 0.0
+    forward = AnnealedEstimate(log_weights, torch.ones(1), is_upper_bound=False, latents={"z": z})
+    moved = path.approximate_posterior(forward)["z"]
+    monkeypatch.setattr("pyro_textvae.evaluation.annealing.path._MOVES_AT_THE_END", 0)
+    drawn = path.approximate_posterior(forward)["z"]
+    assert (drawn == drawn[..., :1]).all()
+    assert set(drawn[:, 0, 0].tolist()) == {4.0, 9.0}
+    assert (drawn == 4.0).double().mean() > 0.5
+    assert (moved != drawn).all()
+
+
 def test_same_seed_same_numbers_and_generators_left_alone(pair, tokens):
     base = density_path(*pair, {"tokens": tokens})
     settings = AnnealingSettings(num_chains=2, num_temperatures=3)

@@ -97,6 +97,26 @@ def test_an_estimate_half_a_nat_off_is_found_out(pair, split, scored, shift, war
         assert abs(difference.mean + shift) < 4.5 * difference.standard_error
 
 
+def test_estimates_outside_of_their_bounds_are_counted(checked):
+    """Beyond a tenth of a nat and three errors, to either side; an error not known is none."""
+    assert not checked.is_outside.any()
+    bounds = checked.sandwich
+    room = [
+        (3 * torch.hypot(error, checked.checked_error)).clamp(min=0.1)
+        for error in (bounds.lower_error, bounds.upper_error)
+    ]
+    for values, outside in (
+        (bounds.lower - 0.99 * room[0], False),
+        (bounds.lower - 1.01 * room[0], True),
+        (bounds.upper + 1.01 * room[1], True),
+    ):
+        moved = replace(checked, checked=values)
+        assert (moved.is_outside == outside).all()
+        assert moved.to_dict()["sandwich"]["num_outside"] == len(values) * outside
+    unknown = torch.full_like(checked.checked_error, math.nan)
+    assert not replace(checked, checked_error=unknown, checked=bounds.lower).is_outside.any()
+
+
 def test_too_narrow_a_guide_is_found_out(pair):
     """Its 200 draws miss much of the posterior, which draws from the guide as it was do not."""
     model, guide = pair
@@ -188,16 +208,33 @@ def test_summary_is_made_of_its_columns_and_can_be_written(checked):
     assert summary["seed"] == 0
 
 
-def test_evaluations_are_counted(pair, split, scored, checked):
+def test_evaluations_are_counted(pair, split, scored):
     """A gradient counts as three; what another chain costs, beside the fit and the pilot run.
 
     Its start in each direction and its moves, and what its end is moved on by between them.
     """
-    options = {"num_random": 10, "num_worst": 4, "settings": replace(QUICK, num_chains=17)}
-    more = check_with_annealing(*pair, split, scored, **options)
+    options = {"num_random": 10, "num_worst": 4, "close": False}
+    one, more = (
+        check_with_annealing(*pair, split, scored, settings=settings, **options)
+        for settings in (QUICK, replace(QUICK, num_chains=17))
+    )
     run = 1 + 2 * QUICK.transitions
     chain = 3 * (2 * run + 1 + 2 * 10)
-    assert more.evaluations - checked.evaluations == chain * len(checked.indices)
+    assert more.evaluations - one.evaluations == chain * len(one.indices)
+
+
+def test_sentences_that_are_not_closed_are_annealed_again_with_more_chains(pair, split, scored):
+    """From two temperatures some bounds are far apart, and of the others nothing changes."""
+    options = {"num_random": 20, "num_worst": 4, "settings": TINY}
+    once = check_with_annealing(*pair, split, scored, close=False, **options)
+    again = check_with_annealing(*pair, split, scored, **options)
+    closed = once.sandwich.is_closed
+    assert 0 < closed.sum() < len(closed)
+    assert (once.num_again, again.num_again) == (0, int((~closed).sum()))
+    assert torch.equal(again.annealed[closed], once.annealed[closed])
+    assert (again.annealed[~closed] != once.annealed[~closed]).all()
+    assert again.annealed_error[~closed].mean() < 0.7 * once.annealed_error[~closed].mean()
+    assert again.evaluations > once.evaluations
 
 
 @pytest.mark.parametrize(
@@ -235,7 +272,7 @@ def test_progress_bar_ends_where_it_said(pair, split, scored, monkeypatch):
 
     monkeypatch.setattr(annealed_sentences, "tqdm", Bar)
     for progress in (True, False):
-        check_with_annealing(*pair, split, scored, settings=TINY, progress=progress)
+        check_with_annealing(*pair, split, scored, settings=TINY, close=False, progress=progress)
     assert [bar.disable for bar in bars] == [None, True]
     assert [bar.done for bar in bars] == [bar.total for bar in bars] == [24 * 2] * 2
 

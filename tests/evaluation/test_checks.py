@@ -51,6 +51,9 @@ def test_check_has_all_its_parts_in_plain_values(pair, tokens, short):
         error = math.hypot(guide["nll_standard_error"], other["nll_standard_error"])
         assert abs(other["nll"] - guide["nll"]) <= 4.5 * error
     sandwich = found["annealing"]["sandwich"]
+    upper = found["annealing"]["upper"]
+    assert sum(upper) / 4 == pytest.approx(sandwich["upper"])
+    assert len(found["annealing"]["upper_error"]) == 4
     assert sandwich["num_sentences"] == 4
     assert sandwich["num_closed"] + len(sandwich["not_closed"]) == 4
 

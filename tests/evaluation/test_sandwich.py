@@ -20,7 +20,7 @@ def bound(values, errors, is_upper, acceptance=0.8):
 
 
 def sandwich(lower, upper, error, acceptance=0.8):
-    return Sandwich(
+    return Sandwich.of(
         bound([lower], [error], False, acceptance), bound([upper], [error], True, acceptance)
     )
 
@@ -47,7 +47,7 @@ def test_bounds_are_closed_within_a_tenth_of_a_nat(lower, upper, error, acceptan
 
 
 def test_summary_names_the_sentences_that_are_not_closed():
-    found = Sandwich(
+    found = Sandwich.of(
         bound([-20.0, -30.0, -40.0], [0.01] * 3, False),
         bound([-19.95, -29.0, -40.0], [0.01] * 3, True),
     ).to_dict(torch.tensor([3, 11, 12]))
@@ -59,3 +59,20 @@ def test_summary_names_the_sentences_that_are_not_closed():
     assert row["upper"] - row["lower"] == pytest.approx(1.0, abs=1e-3)
     assert "1.00 nats apart" in row["why"]
     json.dumps(found)
+
+
+def test_bounds_that_were_found_again_take_the_places_of_the_first():
+    first = Sandwich.of(
+        bound([-20.0, -30.0, -40.0], [0.1] * 3, False),
+        bound([-19.0, -30.0, -39.0], [0.1] * 3, True),
+    )
+    again = Sandwich.of(
+        bound([-19.5, -39.5], [0.01] * 2, False), bound([-19.5, -39.25], [0.01] * 2, True)
+    )
+    places = (~first.is_closed).nonzero().squeeze(1)
+    assert places.tolist() == [0, 2]
+    found = first.replaced(places, again)
+    assert found.is_closed.tolist() == [True, True, False]
+    assert torch.equal(found.upper[places], again.upper)
+    assert found.lower[1] == first.lower[1]
+    assert first.is_closed.tolist() == [False, True, False]

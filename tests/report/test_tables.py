@@ -195,10 +195,12 @@ def test_sandwich_of_the_text_says_which_sentences_are_not_closed():
     open_ones = [{"index": n, "lower": -9.0, "upper": -8.5, "why": f"why {n}"} for n in range(7)]
     sandwich = {"num_sentences": 70, "num_closed": 63, "closed": 0.1, "not_closed": open_ones}
     sandwich |= {"lower": -50.0625, "upper": -50.0, "gap": 0.0625, "gap_standard_error": 0.01}
+    sandwich["num_outside"] = 2
     annealing = CHECK["annealing"] | {"sandwich": sandwich}
     changes = {"check": CHECK | {"annealing": annealing}}
     assert rows(**changes)["sandwich, 70 of the text"].strip() == (
-        "63 within 0.1 nats; mean from -50.062 to -50.000, the upper approximate"
+        "63 within 0.1 nats, mean from -50.062 to -50.000 (the upper approximate); "
+        "2 evaluated outside"
     )
     lines = evaluation_table(RESULT | changes).splitlines()
     assert [line for line in lines if "not closed" in line] == [

@@ -1,3 +1,3 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Annealed importance sampling along a path from guide to joint."""
+"""Particles along a path of densities from a wide distribution to the joint."""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,16 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from pyro_textvae.evaluation.annealing.path import AnnealingSettings
-from pyro_textvae.evaluation.annealing.sandwich import Sandwich
+from pyro_textvae.evaluation.annealing.sandwich import CLOSED, Sandwich
 from pyro_textvae.evaluation.annealing.sentences import AnnealedSentences, in_order
 from pyro_textvae.evaluation.importance.result import HEAVY_TAIL, LogLikelihood
-from pyro_textvae.evaluation.sentences import sentences_in_corpus_order
+from pyro_textvae.evaluation.sentences import seed_of, sentences_in_corpus_order
 
 NOTEWORTHY_DIFFERENCE = 0.05
 """Nats per sentence below which a difference is not worth a warning, however certain."""
 NOTEWORTHY_ERRORS = 3.0
 """Standard errors within which a difference is noise."""
 _UNSETTLED = 100.0
+_MORE_CHAINS = 4
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class AnnealingCheck:
     sandwich
         The bounds from both sides. Annealing back begins where the chains came, so that the upper
         one is approximate: a mode that they have not met is missed by both.
+    num_again
+        Sentences that were annealed once more, with four times as many chains.
     evaluations
         Decoder evaluations in all, a gradient counted as three.
     """
@@ -98,6 +101,7 @@ class AnnealingCheck:
     keys: Tensor
     elbo: Tensor
     sandwich: Sandwich
+    num_again: int
     evaluations: int
     settings: AnnealingSettings
     seed: int
@@ -111,6 +115,22 @@ class AnnealingCheck:
     def worst(self) -> Difference:
         """On the sentences with the worst diagnostics."""
         return self._difference(self.is_worst)
+
+    @cached_property
+    def is_outside(self) -> Tensor:
+        """Whether a checked estimate is outside of its bounds, ``(M,)`` of bool.
+
+        By more than 0.1 nats, and by more than three errors of both.
+        """
+        checked_error = self.checked_error.nan_to_num(0.0)
+        below = self.sandwich.lower - self.checked
+        above = self.checked - self.sandwich.upper
+        errors = (self.sandwich.lower_error, self.sandwich.upper_error)
+        rooms = [
+            (NOTEWORTHY_ERRORS * torch.hypot(error, checked_error)).clamp(min=CLOSED)
+            for error in errors
+        ]
+        return (below > rooms[0]) | (above > rooms[1])
 
     @cached_property
     def inference_gap(self) -> float:
@@ -127,12 +147,14 @@ class AnnealingCheck:
         return {
             "random": self.random.to_dict(),
             "worst": self.worst.to_dict(),
-            "sandwich": self.sandwich.to_dict(self.indices),
+            "sandwich": self.sandwich.to_dict(self.indices)
+            | {"num_outside": int(self.is_outside.sum())},
             "inference_gap": self.inference_gap,
             "inference_gap_standard_error": errors.norm().item() / len(errors),
             "mean_spread": self.spread.mean().item(),
             "largest_spread": self.spread.max().item(),
             "acceptance": self.acceptance.mean().item(),
+            "num_again": self.num_again,
             "evaluations": self.evaluations,
             "seed": self.seed,
             **asdict(self.settings),
@@ -159,6 +181,7 @@ def check_with_annealing(
     num_random: int = 50,
     num_worst: int = 20,
     settings: AnnealingSettings | None = None,
+    close: bool = True,
     seed: int = 0,
     max_tokens: int = 16384,
     progress: bool = False,
@@ -170,6 +193,9 @@ def check_with_annealing(
 
     :param batches: the batches that ``likelihood`` was made of.
     :param likelihood: the estimates to check.
+    :param close: anneal sentences whose bounds are not close once more, by four times as many
+        chains of their own. What decides is how far the bounds are from each other, to either side,
+        which says next to nothing of which way a bound is off.
     :raises ValueError: for numbers below 1, other sentences than those of ``likelihood``, a model
         without a latent, or a pair that annealing cannot start for.
     """
@@ -198,31 +224,50 @@ def check_with_annealing(
         seed=seed,
         max_tokens=max_tokens,
     )
-    lower, upper = [], []
-    with run.progress_bar("annealing", shown=progress) as bar:
-        for rows, path in run.paths(bar):
-            forward = path.forward()
-            lower.append((rows, forward))
-            upper.append((rows, path.backward(path.approximate_posterior(forward))))
-    sandwich = Sandwich(in_order(lower), in_order(upper))
-    annealed = sandwich.lower
+    sandwich = _sandwich(run, "annealing", progress)
+    evaluations = run.evaluations
+    open_places = (~sandwich.is_closed).nonzero().squeeze(1)
+    if close and len(open_places):
+        more_chains = replace(run.settings, num_chains=_MORE_CHAINS * run.settings.num_chains)
+        again = AnnealedSentences(
+            model,
+            guide,
+            [annealed_sentences[place] for place in open_places.tolist()],
+            more_chains,
+            seed=seed_of(seed, "again"),
+            max_tokens=max_tokens,
+        )
+        sandwich = sandwich.replaced(open_places, _sandwich(again, "annealing again", progress))
+        evaluations += again.evaluations
     return AnnealingCheck(
         indices=indices,
         is_random=is_random[indices],
         is_worst=is_worst[indices],
-        annealed=annealed.log_px,
-        annealed_error=annealed.standard_error,
-        spread=annealed.spread,
-        acceptance=annealed.acceptance,
+        annealed=sandwich.lower,
+        annealed_error=sandwich.lower_error,
+        spread=sandwich.spread,
+        acceptance=sandwich.lower_acceptance,
         checked=likelihood.log_px[indices],
         checked_error=likelihood.standard_error[indices],
         keys=likelihood.keys[indices],
         elbo=likelihood.elbo[indices],
         sandwich=sandwich,
-        evaluations=run.evaluations,
+        num_again=len(open_places) if close else 0,
+        evaluations=evaluations,
         settings=run.settings,
         seed=seed,
     )
+
+
+def _sandwich(run: AnnealedSentences, title: str, progress: bool) -> Sandwich:
+    """The bounds of all its sentences."""
+    lower, upper = [], []
+    with run.progress_bar(title, shown=progress) as bar:
+        for rows, path in run.paths(bar):
+            forward = path.forward()
+            lower.append((rows, forward))
+            upper.append((rows, path.backward(path.approximate_posterior(forward))))
+    return Sandwich.of(in_order(lower), in_order(upper))
 
 
 def _badness(likelihood: LogLikelihood) -> Tensor:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -21,26 +21,57 @@ _HARDLY_MOVES = 0.3
 
 @dataclass(frozen=True)
 class Sandwich:
-    """Bounds by annealing in both directions, of N sentences; nats.
+    """Bounds of log p(x) by annealing in both directions; float64, nats, ``(N,)``.
 
-    lower
-        From the start of the path to the joint.
-    upper
+    lower, lower_error
+        From the start of the path to the joint, and its standard error.
+    upper, upper_error
         Back, from draws of the posterior, or from those that stand for them.
+    spread
+        Standard deviation of the log-weights of the lower bound.
+    lower_acceptance, upper_acceptance
+        Mean probability of acceptance of the moves.
     """
 
-    lower: AnnealedEstimate
-    upper: AnnealedEstimate
+    lower: Tensor
+    lower_error: Tensor
+    upper: Tensor
+    upper_error: Tensor
+    spread: Tensor
+    lower_acceptance: Tensor
+    upper_acceptance: Tensor
+
+    @classmethod
+    def of(cls, lower: AnnealedEstimate, upper: AnnealedEstimate) -> Sandwich:
+        """That of chains in both directions."""
+        return cls(
+            lower.log_px,
+            lower.standard_error,
+            upper.log_px,
+            upper.standard_error,
+            lower.spread,
+            lower.acceptance,
+            upper.acceptance,
+        )
+
+    def replaced(self, places: Tensor, other: Sandwich) -> Sandwich:
+        """With the bounds of ``other`` at these places."""
+        columns = {}
+        for each in fields(self):
+            column = getattr(self, each.name).clone()
+            column[places] = getattr(other, each.name)
+            columns[each.name] = column
+        return Sandwich(**columns)
 
     @cached_property
     def gap(self) -> Tensor:
         """Upper less lower bound, ``(N,)``: in expectation not negative, and 0 at best."""
-        return self.upper.log_px - self.lower.log_px
+        return self.upper - self.lower
 
     @cached_property
     def gap_error(self) -> Tensor:
         """Its standard error, ``(N,)``."""
-        return torch.hypot(self.lower.standard_error, self.upper.standard_error)
+        return torch.hypot(self.lower_error, self.upper_error)
 
     @cached_property
     def is_closed(self) -> Tensor:
@@ -50,7 +81,7 @@ class Sandwich:
     def why_open(self, place: int) -> str:
         """Why the bounds of a sentence are not close, in words; empty where they are."""
         gap, error = self.gap[place].item(), self.gap_error[place].item()
-        acceptance = min(bound.acceptance[place].item() for bound in (self.lower, self.upper))
+        acceptance = min(self.lower_acceptance[place].item(), self.upper_acceptance[place].item())
         if self.is_closed[place]:
             return ""
         if not self.gap[place].isfinite():
@@ -79,15 +110,15 @@ class Sandwich:
             "num_sentences": count,
             "num_closed": int(self.is_closed.sum()),
             "closed": CLOSED,
-            "lower": self.lower.log_px.mean().item(),
-            "upper": self.upper.log_px.mean().item(),
+            "lower": self.lower.mean().item(),
+            "upper": self.upper.mean().item(),
             "gap": self.gap.mean().item(),
             "gap_standard_error": self.gap_error.norm().item() / count,
             "not_closed": [
                 {
                     "index": int(indices[place]),
-                    "lower": self.lower.log_px[place].item(),
-                    "upper": self.upper.log_px[place].item(),
+                    "lower": self.lower[place].item(),
+                    "upper": self.upper[place].item(),
                     "why": self.why_open(place),
                 }
                 for place in (~self.is_closed).nonzero().flatten().tolist()

@@ -46,7 +46,8 @@ class LogLikelihood:
         another was asked for): in expectation a lower bound of log p(x).
     smoothed
         The same with the tail of the weights Pareto-smoothed: of less variance, and no bound. That
-        of annealed populations, whose weights are even, is ``log_px``; NaN where K is below 100.
+        of annealed populations, whose weights are even, is ``log_px``. NaN where K is below 100, or
+        where a half of the draws that ``auto`` takes by itself has fewer.
     jackknife
         ``log_px`` less its bias of order 1 / K, by leaving out equal parts of the draws in turn: no
         bound either, and of more variance. NaN for a single draw.

@@ -25,9 +25,9 @@ _LEAD = (
     "and 0.05 nats says that the nll of the evaluation is too high."
 )
 _SANDWICH = (
-    "On text that the model itself wrote, annealing from the guide bounds log p(x) from below, and "
-    "annealing back from the latent that made the text bounds it from above: the gap shows how far "
-    "the annealing itself can be trusted for this decoder."
+    "On text that the model itself wrote, annealing to the posterior bounds log p(x) from below, "
+    "and annealing back from the latent that made the text bounds it from above: the gap shows how "
+    "far the annealing itself can be trusted for this decoder."
 )
 _BOUNDS = (
     "The same sentences from both sides. Annealing back begins where the chains came, not at exact "
