@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_HALVINGS = 25
+
 
 class Family(ABC):
     """One distribution over z for each of N sentences, all of one kind.
@@ -73,6 +75,28 @@ class Family(ABC):
 def effective_number(weights: Tensor) -> Tensor:
     """1 / sum of squared weights, ``(N, 1)``, for weights ``(K, N)`` that sum to one."""
     return weights.square().sum(0).reciprocal().unsqueeze(-1)
+
+
+def tempered(log_weights: Tensor, fewest: float) -> Tensor:
+    """Shares of draws ``(K, N)``: their weights to the largest power that leaves so many effective.
+
+    :param fewest: effective draws, or half of all where that is less.
+    """
+    wanted = min(fewest, len(log_weights) / 2)
+    # Where no draw was possible, all count alike.
+    log_weights = log_weights.nan_to_num(-torch.inf, posinf=torch.inf)
+    possible = log_weights.amax(0) > -torch.inf
+    log_weights = log_weights.where(possible, 0.0).clamp(min=torch.finfo(log_weights.dtype).min / 2)
+    low, high = torch.zeros_like(log_weights[0]), torch.ones_like(log_weights[0])
+    power = high
+    for _ in range(_HALVINGS):
+        shares = (power * log_weights).softmax(0)
+        enough = effective_number(shares).squeeze(-1) >= wanted
+        low, high = torch.where(enough, power, low), torch.where(enough, high, power)
+        if enough.all() and (low == 1).all():
+            break
+        power = torch.where(low == 1, low, 0.5 * (low + high))
+    return (low * log_weights).softmax(0)
 
 
 def seeded_generators(seeds: Sequence[int], device: torch.device) -> list[torch.Generator]:

@@ -17,7 +17,15 @@ from torch.distributions import (
     Normal,
 )
 
-from pyro_textvae.evaluation.families.family import Family, effective_number, seeded_generators
+from pyro_textvae.evaluation.families.family import (
+    Family,
+    effective_number,
+    seeded_generators,
+    tempered,
+)
+from pyro_textvae.evaluation.families.log_quadratic import log_quadratic_fit
+
+_FARTHEST_UNITS = 1e6
 
 
 class GaussianFamily(Family):
@@ -106,6 +114,29 @@ class GaussianFamily(Family):
             number + strength
         )
         return self._member([loc, 0.5 * variance.log()])
+
+    def regressed(self, z: Tensor, log_joint: Tensor, log_weights: Tensor) -> GaussianFamily:
+        """The Gaussian of full covariance whose log-density is closest to log p(x, z) at draws.
+
+        A sixth of the draws are made to count at least, by tempering their weights.
+
+        :param z: ``(K, N, D)``.
+        :param log_joint: there, ``(K, N)``.
+        :param log_weights: of the draws, ``(K, N)``.
+        """
+        u = self.in_own_units(z)
+        # Of a posterior that is a point all draws but its own are infinitely far.
+        possible = (u.abs().amax(-1) < _FARTHEST_UNITS) & log_joint.isfinite()
+        u = u.where(possible.unsqueeze(-1), 0.0)
+        shares = tempered(log_weights.double().where(possible, -torch.inf), len(z) / 6)
+        log_ratio = (log_joint - self.log_prob(z)).where(possible, 0.0)
+        loc, inner = log_quadratic_fit(u, log_ratio, shares.where(possible, 0.0))
+        outer = self.scale_tril
+        if outer.dim() == 2:
+            outer = torch.diag_embed(outer)
+        scale_tril = outer @ (self.log_scale.exp().unsqueeze(-1) * inner)
+        origin = self.from_own_units(loc.unsqueeze(0)).squeeze(0)
+        return GaussianFamily(origin, scale_tril, torch.zeros_like(loc), torch.zeros_like(loc))
 
     def variational(self) -> tuple[list[Tensor], Callable[[list[Tensor]], GaussianFamily]]:
         """Mean and log scale, in the guide's units."""

@@ -11,12 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_textvae.evaluation.families.family import Family, effective_number, seeded_generators
+from pyro_textvae.evaluation.families.family import (
+    Family,
+    effective_number,
+    seeded_generators,
+    tempered,
+)
 from pyro_textvae.evaluation.families.gaussian import GaussianFamily, quasi_uniform
 
 _STEPS = 8
 _FEWEST_EFFECTIVE = 8.0
-_HALVINGS = 25
 _FARTHEST = 50.0
 _SMALLEST_MASS = 1e-6
 _FARTHEST_UNITS = 1e6
@@ -72,7 +76,7 @@ class GaussianMixtureFamily(Family):
         # Of a base that is a point all draws but its own are infinitely far: they say nothing.
         near = u.abs().amax(-1) < _FARTHEST_UNITS
         u = u.where(near.unsqueeze(-1), 0.0)
-        shares = _tempered(log_weights.to(u.dtype).where(near, -torch.inf))
+        shares = tempered(log_weights.to(u.dtype).where(near, -torch.inf), _FEWEST_EFFECTIVE)
         number = effective_number(shares)  # (N, 1)
         loc = _far_apart(u, shares, num_components)
         count, dim = u.shape[1], u.shape[2]
@@ -154,25 +158,6 @@ def _uniform(count: int, dim: int, seeds: Sequence[int], like: Tensor) -> Tensor
     generators = seeded_generators(seeds, like.device)
     numbers = [torch.rand(count, dim, generator=g, **options) for g in generators]
     return torch.stack(numbers, 1).clamp(min=torch.finfo(torch.float64).tiny)
-
-
-def _tempered(log_weights: Tensor) -> Tensor:
-    """Shares of the draws ``(K, N)``, their effective number at least 8 where there are as many."""
-    wanted = min(_FEWEST_EFFECTIVE, len(log_weights) / 2)
-    # Where no draw was possible, all count alike.
-    log_weights = log_weights.nan_to_num(-torch.inf, posinf=torch.inf)
-    possible = log_weights.amax(0) > -torch.inf
-    log_weights = log_weights.where(possible, 0.0).clamp(min=torch.finfo(log_weights.dtype).min / 2)
-    low, high = torch.zeros_like(log_weights[0]), torch.ones_like(log_weights[0])
-    power = high
-    for _ in range(_HALVINGS):
-        shares = (power * log_weights).softmax(0)
-        enough = effective_number(shares).squeeze(-1) >= wanted
-        low, high = torch.where(enough, power, low), torch.where(enough, high, power)
-        if enough.all() and (low == 1).all():
-            break
-        power = torch.where(low == 1, low, 0.5 * (low + high))
-    return (low * log_weights).softmax(0)
 
 
 def _far_apart(u: Tensor, shares: Tensor, count: int) -> Tensor:

@@ -50,10 +50,14 @@ class PilotDraws:
             name: torch.cat([part[name] for part in self._latents]) for name in self._latents[0]
         }
 
+    @property
+    def joint(self) -> JointLogProb:
+        """What the model says of all draws, ``(K, N)``."""
+        return JointLogProb(*(torch.cat(column) for column in zip(*self._joints, strict=True)))
+
     def log_weights(self) -> Tensor:
         """log p(x, z) less the log-density of the mixture of all rounds, ``(K, N)``."""
-        latents = self.latents
-        joint = JointLogProb(*(torch.cat(column) for column in zip(*self._joints, strict=True)))
+        latents, joint = self.latents, self.joint
         total = sum(count for _, count in self.components)
         log_density = torch.stack(
             [

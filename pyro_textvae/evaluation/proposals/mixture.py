@@ -28,8 +28,9 @@ class MixtureProposal(Proposal):
     The first round is from the refined guide and the prior, the second from a fit to the first,
     and the draws that are weighted from a fit to both, with a share each from the guide and the
     prior. A Gaussian guide of few dimensions gets a mixture of several Gaussians of full
-    covariance for every sentence, so that it finds more than one mode; of more dimensions, and on
-    the sphere, one member of the guide's own family. No pilot draw is weighted, so the estimate of
+    covariance for every sentence, so that it finds more than one mode; of more dimensions one
+    Gaussian of full covariance, by regression of the log-density; a sphere one member of the
+    guide's own family. No pilot draw is weighted, so the estimate of
     p(x) is unbiased, and its draws are independent.
 
     Source: Cappe et al. (2004), Population Monte Carlo, https://doi.org/10.1198/106186004X12803.
@@ -37,10 +38,12 @@ class MixtureProposal(Proposal):
     :param steps: of the refinement, see :class:`RefinedProposal`.
     :param step_draws: likewise.
     :param learning_rate: likewise.
-    :param pilot_draws: of each of the two rounds.
+    :param pilot_draws: of each of the two rounds; twice as many for a Gaussian of more than 8
+        dimensions, which has more to be found.
     :param num_components: of a mixture, for one sentence.
     :param factor: what the fitted scale is multiplied by, in two dimensions; in D by its power
-        of the square root of 2 / D, as a wider scale costs draws in every dimension.
+        of the square root of 2 / D, as a wider scale costs draws in every dimension, and after a
+        regression by the square root of that.
     :param guide_share: of the draws that are weighted.
     :param prior_share: likewise.
     """
@@ -86,11 +89,12 @@ class MixtureProposal(Proposal):
         self.require_gradients()
         refined = self._refined.refine(task.target, task.posteriors, task.guide)
         pilot = PilotDraws(task.target, task.posteriors)
+        draws = self.pilot_draws * (_MORE if _is_regressed(refined) else 1)
         looks_for_modes = _can_mix(refined) and task.prior is not None
-        from_prior = self.pilot_draws * 5 // 8 if looks_for_modes else self.pilot_draws // 8
+        from_prior = draws * 5 // 8 if looks_for_modes else draws // 8
         if task.prior is None:
             from_prior = 0
-        near = self.pilot_draws - from_prior
+        near = draws - from_prior
         if task.prior is not None:
             pilot.add([(task.prior, from_prior)])
         elsewhere = self._elsewhere(refined, pilot) if looks_for_modes and from_prior else None
@@ -101,8 +105,8 @@ class MixtureProposal(Proposal):
             ]
         )
         second = task.component(_widened(self._fitted(refined, pilot), _WIDER))
-        from_elsewhere = 0 if elsewhere is None else self.pilot_draws // 2
-        pilot.add([(second, self.pilot_draws - from_elsewhere)])
+        from_elsewhere = 0 if elsewhere is None else draws // 2
+        pilot.add([(second, draws - from_elsewhere)])
         if elsewhere is not None:
             pilot.add([(task.component(elsewhere), from_elsewhere)])
         return PilotFit(refined, self._fitted(refined, pilot), pilot)
@@ -138,6 +142,11 @@ class MixtureProposal(Proposal):
         fit: Family
         if isinstance(refined, GaussianFamily) and _can_mix(refined):
             fit = GaussianMixtureFamily.fit(refined, z, log_weights, self.num_components)
+        elif _is_regressed(refined):
+            assert isinstance(refined, GaussianFamily)
+            fit = refined.regressed(z, pilot.joint.total, log_weights)
+            # It has less noise than moments, so there is less to be wider for.
+            return _widened(fit, math.sqrt(self.factor))
         else:
             weights = log_weights.double().softmax(0).nan_to_num(1.0 / len(z))
             # The moments of D dimensions need draws in proportion.
@@ -151,3 +160,7 @@ def _widened(family: Family, factor: float) -> Family:
 
 def _can_mix(refined: Family) -> bool:
     return isinstance(refined, GaussianFamily) and refined.dim <= MOST_DIMENSIONS
+
+
+def _is_regressed(refined: Family) -> bool:
+    return isinstance(refined, GaussianFamily) and refined.dim > MOST_DIMENSIONS
