@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from pyro_textvae.errors import UserError, in_one_line
+from pyro_textvae.siblings import builtins_with, content_of
 
 FOLDERS = {
     "models": "pyro_textvae.models",
@@ -214,14 +215,14 @@ def name_of(kind: str, cls: type) -> str | None:
 
 
 def digest_of(cls: type) -> str:
-    """A short hash of the file that defines a class, and of which of its classes it is.
+    """A short hash of the file that defines a class, its siblings, and which of its classes it is.
 
     The same for a copy of the file elsewhere. Of a class without a file, of its name alone.
     """
     digest = hashlib.sha256(cls.__qualname__.encode())
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     if file is not None and Path(file).is_file():
-        digest.update(Path(file).read_bytes())
+        digest.update(content_of(Path(file)))
     return digest.hexdigest()[:16]
 
 
@@ -293,7 +294,7 @@ def _import_file(path: Path) -> ModuleType:
         raise UserError(f"there is no file {path}")
     # The contents are in the name: an edited file is another module, and two runs' copies differ.
     content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()[:12]
+    digest = hashlib.sha256(content_of(path)).hexdigest()[:12]
     name = f"pyro_textvae_user_{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
@@ -302,6 +303,7 @@ def _import_file(path: Path) -> ModuleType:
         raise UserError(f"cannot import {path}: it is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    module.__dict__["__builtins__"] = builtins_with(path, _import_file)
     try:
         # Not by the loader, which would take a compiled file beside it, whatever that holds.
         exec(compile(content, str(path), "exec", dont_inherit=True), module.__dict__)
