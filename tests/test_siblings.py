@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Modules beside a file of the user's own: found, kept with the run, and part of what is trusted."""
+"""Modules beside a file of the user's own: kept with the run, and part of what is trusted."""
 
 import shutil
 
