@@ -92,8 +92,8 @@ def test_run_is_complete_in_itself(folders, tmp_path):
     names = [*model.state_dict(), *guide.state_dict()]
     assert not [name for name in names if "embedding" in name or "base_layer" in name]
 
-    evaluate(run, EvaluationConfig(num_samples=4, proposal="guide", device="cpu"))
-    result = json.loads((run / "evaluation.json").read_text())
+    config = EvaluationConfig(num_samples=4, proposal="guide", device="cpu")
+    result = evaluate(run, config).result
     words = sum(len(text.split()) + 1 for text in TEXTS[1:])
     total = result["nll"] * result["num_sentences"]
     assert result["bits_per_word"] == pytest.approx(total / words / math.log(2))
