@@ -161,6 +161,8 @@ def refused(capsys, *arguments):
         ("pickled weights", "pytorch_model.bin is pickled, which is never opened"),
         ("cut weights", "cannot be loaded: "),
         ("code", "has code of its own (mine.GPT), which is never executed"),
+        ("kernel", "has code of its own (someone/attention), which is never executed"),
+        ("quantised", "is quantised, and is trained in float32"),
         ("architecture", "is a 'neverheardof', which transformers"),
         ("no config", "has no config.json, so it is no model's folder"),
     ],
@@ -178,6 +180,8 @@ def test_damaged_folder_is_refused_in_one_line(folders, tmp_path, capsys, change
         weights.write_bytes(weights.read_bytes()[:-100])
     else:
         new = {"code": {"auto_map": {"AutoModelForCausalLM": "mine.GPT"}}}
+        new |= {"kernel": {"attn_implementation": "someone/attention"}}
+        new |= {"quantised": {"quantization_config": {"load_in_8bit": True}}}
         new |= {"architecture": {"model_type": "neverheardof"}}
         config.write_text(json.dumps(json.loads(config.read_text()) | new[change]))
     out = tmp_path / "run"
