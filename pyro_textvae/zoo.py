@@ -155,7 +155,9 @@ def load(kind: str, spec: str) -> type:
     """The class that ``spec`` names.
 
     :param spec: a member's name (``"sentence_vae"``), ``"package.module:Class"``, or a file
-        ``"path/to/mine.py:Class"``; the class may be left out where the file defines just one.
+        ``"path/to/mine.py:Class"``; the class may be left out where the file defines just one. A
+        decoder, an encoder and a tokenizer also by the folder of a pre-trained model,
+        ``"hf:path/to/gpt2"``.
     :raises UserError: when there is no such member, file, module or class, and when the class does
         not derive from what its kind derives from.
     """

@@ -98,8 +98,8 @@ class ProgramConfig:
 
     Args:
         data: stdlib, grammar, nltk:NAME, a folder or file of sentences, or file.py:Class.
-        tokenizer: word (split at spaces), nltk (raw text), character, bpe, or file.py:Class.
-        unicode_form: normal form that text is taken into; by default nfc, and none for bpe.
+        tokenizer: word (split at spaces), nltk (raw text), character, bpe, hf:PATH or file.py:Class.
+        unicode_form: normal form that text is taken into; by default nfc; none for bpe and hf:PATH.
         text_column: column of a TSV or JSONL file that holds the sentence.
         source_column: column of the text that the sentence is conditioned on.
         label_column: column of its label; where it is empty, the label is not given.
@@ -112,8 +112,8 @@ class ProgramConfig:
         model: name, package.module:Class or path/to/file.py:Class.
         guide: likewise; by default gaussian, or empty for a model without latents.
         prior: likewise.
-        decoder: likewise.
-        encoder: likewise.
+        decoder: likewise, or hf:PATH, a pre-trained causal language model on disk.
+        encoder: likewise, or hf:PATH, a pre-trained encoder on disk.
         embedding_dim: width of the word embeddings.
         hidden_dim: width of encoder and decoder.
         latent_dim: dimensions of z.

@@ -3,6 +3,7 @@
 """Pre-trained causal language models as decoders."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -66,9 +67,9 @@ def test_contract(pretrained, name, options):
 @pytest.mark.parametrize("name", NAMES)
 def test_without_z_it_is_the_language_model_over_what_a_text_can_contain(pretrained, name):
     """The numbers of transformers' own model, renormalised over the tokens that have an id."""
+    folder = pretrained(name)
     import transformers
 
-    folder = pretrained(name)
     model = LanguageModel(decoder_of(folder, latent_dim=0))
     tokens = sentences(folder)
     scored = model.decoder().log_prob(tokens)
@@ -97,9 +98,9 @@ def test_all_mass_is_on_what_a_text_can_contain(pretrained, name):
 
 
 def test_embeddings_are_not_touched(pretrained):
+    folder = pretrained("gpt2")
     import transformers
 
-    folder = pretrained("gpt2")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(folder).state_dict()
     ours = decoder_of(folder, injection=WAYS[-1]).network.network.state_dict()
     assert ours.keys() == theirs.keys()
@@ -210,16 +211,16 @@ def test_what_is_no_decoder_is_refused_in_one_line(pretrained, name, options, re
 
 def test_model_that_looks_ahead_is_refused(pretrained, tmp_path):
     """A BERT with its head, which transformers builds as a causal model without a word."""
+    bert = Path(pretrained("bert"))
     import transformers
 
-    decoder_of(pretrained("gpt2"))
     folder = tmp_path / "bert"
-    config = transformers.AutoConfig.from_pretrained(pretrained("bert"))
+    config = transformers.AutoConfig.from_pretrained(bert)
     config.is_decoder = False
     transformers.utils.logging.set_verbosity_error()
     save(transformers.BertLMHeadModel(config), folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        (folder / name).write_bytes((tmp_path.__class__(pretrained("bert")) / name).read_bytes())
+        (folder / name).write_bytes((bert / name).read_bytes())
     with pytest.raises(UserError, match="a word in it sees the words after it"):
         decoder_of(folder)
 

@@ -37,9 +37,9 @@ def rows_of(tokenizer):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_features_are_those_of_transformers(pretrained, name):
+    folder = pretrained(name)
     import transformers
 
-    folder = pretrained(name)
     encoder = encoder_of(folder)
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=f"{folder}/tokenizer.json")
     auto = transformers.T5EncoderModel if name == "t5" else transformers.AutoModel
