@@ -12,6 +12,7 @@ import pyro
 import torch
 from hand_written import HandWrittenVAE
 from hand_written_decoder import HandWrittenDecoder
+from hand_written_pretrained import HandWrittenPretrained, tiny_decoder
 from torch import Tensor, nn
 
 from pyro_textvae.config.train import TrainingConfig
@@ -185,6 +186,31 @@ def generation() -> Steps:
     return {"ours": ours, "by hand": by_hand}
 
 
+def tiny_gpt2(*, fine_tuning: str) -> Steps:
+    """A pre-trained decoder with z in memory slots, against ``transformers`` by hand.
+
+    Adam of the trainer, the same encoder, the same draws of z and the same dropout in both.
+    """
+    sizes = PTB | {"hidden_dim": 128, "embedding_dim": 128}
+
+    def built() -> tuple[SentenceVAE, GaussianGuide, Tensor]:
+        model = SentenceVAE(StandardNormal(LATENT_DIM), tiny_decoder(LATENT_DIM, fine_tuning))
+        vocab_size = model.decoder.vocab_size
+        encoder = LSTMEncoder(**sizes | {"vocab_size": vocab_size})
+        guide = GaussianGuide(encoder=encoder, latent_dim=LATENT_DIM)
+        tokens = draw_tokens(32, (20, 24), vocab_size)
+        return model.to(_device), guide.to(_device), tokens
+
+    def ours() -> Callable[[], object]:
+        return our_step(*built())
+
+    def by_hand() -> Callable[[], object]:
+        model, guide, tokens = built()
+        return _their_step(HandWrittenPretrained(model.decoder, guide), tokens, "by hand")
+
+    return {"ours": ours, "by hand with transformers": by_hand}
+
+
 def growth(what: str, name: str) -> Steps:
     """The same work as one of its sizes grows, largest first: time for a unit of it."""
 
@@ -250,7 +276,8 @@ def our_step(
 ) -> Callable[[], object]:
     """What the trainer does with a batch, checks of finite numbers included."""
     modules = nn.ModuleDict({"model": model, "guide": guide})
-    updates = Updates(modules, list(modules.parameters()), TrainingConfig(), Path("none"))
+    moving = [parameter for parameter in modules.parameters() if parameter.requires_grad]
+    updates = Updates(modules, moving, TrainingConfig(), Path("none"))
     objective = BetaELBO() if num_particles == 1 else IWAE(num_particles)
     loss_module, progress = objective(model, guide), Progress()
 
@@ -270,8 +297,10 @@ def _hand_written(
     return module
 
 
-def _their_step(module: HandWrittenVAE, tokens: Tensor, cross_entropy: str) -> Callable[[], object]:
-    parameters = list(module.parameters())
+def _their_step(
+    module: HandWrittenVAE | HandWrittenPretrained, tokens: Tensor, cross_entropy: str
+) -> Callable[[], object]:
+    parameters = [each for each in module.parameters() if each.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=True)
 
     def step() -> None:
@@ -324,6 +353,8 @@ CASES: dict[str, Callable[[], Steps]] = {
     "vocabulary, 11,000 tokens, no gradient": lambda: vocabulary(gradients=False),
     "vocabulary, 11,000 tokens, with gradients": lambda: vocabulary(gradients=True),
     "generation, 32 sentences of 40 words": generation,
+    "training step, tiny GPT-2, batch 32": lambda: tiny_gpt2(fine_tuning="full"),
+    "training step, tiny GPT-2, frozen, batch 32": lambda: tiny_gpt2(fine_tuning="none"),
 }
 GROWTH: dict[str, tuple[str, str]] = {
     "evaluation, K of 100": ("evaluation", "num_samples"),

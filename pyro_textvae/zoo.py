@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from pyro_textvae.errors import UserError, in_one_line
+from pyro_textvae.siblings import builtins_with, content_of
 
 FOLDERS = {
     "models": "pyro_textvae.models",
@@ -166,7 +167,9 @@ def load(kind: str, spec: str) -> type:
     """The class that ``spec`` names.
 
     :param spec: a member's name (``"sentence_vae"``), ``"package.module:Class"``, or a file
-        ``"path/to/mine.py:Class"``; the class may be left out where the file defines just one.
+        ``"path/to/mine.py:Class"``; the class may be left out where the file defines just one. A
+        decoder, an encoder and a tokenizer also by the folder of a pre-trained model,
+        ``"hf:path/to/gpt2"``.
     :raises UserError: when there is no such member, file, module or class, and when the class does
         not derive from what its kind derives from.
     """
@@ -224,14 +227,14 @@ def name_of(kind: str, cls: type) -> str | None:
 
 
 def digest_of(cls: type) -> str:
-    """A short hash of the file that defines a class, and of which of its classes it is.
+    """A short hash of the file that defines a class, its siblings, and which of its classes it is.
 
     The same for a copy of the file elsewhere. Of a class without a file, of its name alone.
     """
     digest = hashlib.sha256(cls.__qualname__.encode())
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     if file is not None and Path(file).is_file():
-        digest.update(Path(file).read_bytes())
+        digest.update(content_of(Path(file)))
     return digest.hexdigest()[:16]
 
 
@@ -303,7 +306,7 @@ def _import_file(path: Path) -> ModuleType:
         raise UserError(f"there is no file {path}")
     # The contents are in the name: an edited file is another module, and two runs' copies differ.
     content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()[:12]
+    digest = hashlib.sha256(content_of(path)).hexdigest()[:12]
     name = f"pyro_textvae_user_{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
@@ -312,6 +315,7 @@ def _import_file(path: Path) -> ModuleType:
         raise UserError(f"cannot import {path}: it is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    module.__dict__["__builtins__"] = builtins_with(path, _import_file)
     try:
         # Not by the loader, which would take a compiled file beside it, whatever that holds.
         exec(compile(content, str(path), "exec", dont_inherit=True), module.__dict__)

@@ -10,6 +10,7 @@ from pyro_textvae.guides import GaussianGuide
 from pyro_textvae.models import SentenceVAE
 from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
 from pyro_textvae.priors import StandardNormal
+from tests.pretrained_folders import folder_of
 
 # Distinct sizes for every dimension, so that a transposed one cannot pass.
 VOCAB_SIZE = 7
@@ -26,6 +27,13 @@ def _strict_session(tmp_path_factory, monkeypatch):
     pyro.enable_validation(True)
     pyro.set_rng_seed(0)
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory):
+    """The folder of a small pre-trained model by its name; no test may write into it."""
+    place = tmp_path_factory.mktemp("pretrained")
+    return lambda name: folder_of(name, place / name)
 
 
 @pytest.fixture

@@ -100,8 +100,8 @@ class ProgramConfig:
     Args:
         data: stdlib, world:NAME, nltk:NAME, a folder or file of sentences, or file.py:Class.
         data_options: settings of a world, as a JSON object.
-        tokenizer: word (split at spaces), nltk (raw text), character, bpe, or file.py:Class.
-        unicode_form: normal form that text is taken into; by default nfc, and none for bpe.
+        tokenizer: word (split at spaces), nltk (raw text), character, bpe, hf:PATH or file.py:Class.
+        unicode_form: normal form that text is taken into; by default nfc; none for bpe and hf:PATH.
         text_column: column of a TSV or JSONL file that holds the sentence.
         source_column: column of the text that the sentence is conditioned on.
         label_column: column of its label; where it is empty, the label is not given.
@@ -114,10 +114,10 @@ class ProgramConfig:
         model: name, package.module:Class or path/to/file.py:Class.
         guide: likewise; by default gaussian, or empty for a model without latents.
         prior: likewise.
-        decoder: likewise.
-        encoder: likewise.
-        source_encoder: likewise, of the source, in a model that has one.
-        conditional_prior: likewise, of z given the source.
+        decoder: likewise, or hf:PATH, a pre-trained causal language model on disk.
+        encoder: likewise, or hf:PATH, a pre-trained encoder on disk.
+        source_encoder: as encoder, of the source, in a model that has one.
+        conditional_prior: name or file.py:Class of p(z | source), in such a model.
         embedding_dim: width of the word embeddings.
         hidden_dim: width of encoder and decoder.
         latent_dim: dimensions of z.

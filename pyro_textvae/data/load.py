@@ -79,7 +79,8 @@ def load_corpus(
         a folder with train, valid and test as .txt, .tsv or .jsonl; one such file, split 90/5/5 by
         the hash of the sentence; or "file.py:Class", a source of your own.
     :param tokenizer: "word" (split at whitespace), "nltk" (NLTK's word tokeniser), "character",
-        "bpe" (byte-level), "file.py:Class", or a :class:`Tokenizer`, which is used as it is.
+        "bpe" (byte-level), "hf:PATH" (of a pre-trained model), "file.py:Class", or a
+        :class:`Tokenizer`, which is used as it is.
     :param max_length: longest row in tokens, ``<eos>`` included; longer sentences are dropped. A
         sentence with a source is dropped where either is longer, so that both keep to it.
     :param min_count: least frequency of a token in text and sources of the train split; rarer ones

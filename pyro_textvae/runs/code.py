@@ -22,6 +22,7 @@ from pyro_textvae.data.source import is_own_source
 from pyro_textvae.errors import UserError
 from pyro_textvae.run_folder.files import write_text
 from pyro_textvae.runs.pretrained import KEPT, check_kept
+from pyro_textvae.siblings import siblings_of
 
 COPIES = "source"
 """The folder of a run that holds its copies of files of the user's own."""
@@ -43,6 +44,7 @@ class OwnCode:
     :param file: the file that is executed; None for a class of an installed package.
     :param sha256: of the file; empty for a class of an installed package.
     :param identity: a hash of all that trust is given to.
+    :param beside: the modules beside the file that it imports, with their hashes.
     """
 
     run: Path
@@ -51,10 +53,14 @@ class OwnCode:
     file: Path | None
     sha256: str
     identity: str
+    beside: tuple[tuple[Path, str], ...] = ()
 
     def __str__(self) -> str:
-        """The file and its hash, or the class of a package."""
-        return self.spec if self.file is None else f"{self.file} (sha256 {self.sha256})"
+        """The file and its hash, with those that it imports, or the class of a package."""
+        if self.file is None:
+            return self.spec
+        files = ((self.file, self.sha256), *self.beside)
+        return ", ".join(f"{file} (sha256 {sha256})" for file, sha256 in files)
 
 
 def own_code(
@@ -81,7 +87,8 @@ def own_code(
     if file is not None and not file.is_file():
         relative = "" if file.is_absolute() else f" in {Path.cwd()}, which its path is relative to"
         raise UserError(f"{run} needs its {setting}: there is no file {file}{relative}")
-    sha256 = "" if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
+    sha256 = "" if file is None else _sha256(file)
+    beside = tuple((each, _sha256(each)) for each in (siblings_of(file) if file else ()))
     home = run.resolve()
     trusted = [str(home), setting, spec, json.dumps(options, sort_keys=True, default=str)]
     if file is not None:
@@ -90,9 +97,13 @@ def own_code(
         target = file.resolve()
         inside = target.is_relative_to(home)
         trusted[2] = f"{target.relative_to(home).as_posix() if inside else target}:{class_name}"
-        trusted += [sha256] if inside else []
+        trusted += [sha256, *(f"{each.name} {sha}" for each, sha in beside)] if inside else []
     identity = hashlib.sha256(json.dumps(trusted).encode()).hexdigest()
-    return OwnCode(home, setting, spec, file, sha256, identity)
+    return OwnCode(home, setting, spec, file, sha256, identity, beside)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def copy_in_run(run: Path, setting: str, spec: str) -> str:

@@ -13,6 +13,7 @@ from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.build import Pair
 from pyro_textvae.runs.code import COPIES
 from pyro_textvae.runs.pretrained import keep_pretrained
+from pyro_textvae.siblings import siblings_of
 
 
 def write_what_rebuilds(
@@ -24,7 +25,7 @@ def write_what_rebuilds(
     corpus: Corpus | None,
     *,
     tokenizer_kind: str,
-    sources: Mapping[str, bytes],
+    sources: Mapping[str, Mapping[str, bytes]],
     **further: Any,
 ) -> dict[str, Any]:
     """Write config.yaml, tokenizer.json, ``source``, ``pretrained`` and, last, config.json.
@@ -49,14 +50,22 @@ def write_what_rebuilds(
     return contents
 
 
-def read_sources(specs: Mapping[str, str]) -> dict[str, bytes]:
-    """Files of the user's own, read before a run that may hold them is replaced."""
+def read_sources(specs: Mapping[str, str]) -> dict[str, dict[str, bytes]]:
+    """Files of the user's own, read before a run that may hold them is replaced.
+
+    :returns: by setting, the contents of the file and of the modules beside it that it imports, by
+        the names of the files.
+    """
     places = {name: spec.partition(":")[0] for name, spec in specs.items()}
-    return {n: Path(place).read_bytes() for n, place in places.items() if place.endswith(".py")}
+    return {
+        name: {file.name: file.read_bytes() for file in (Path(place), *siblings_of(Path(place)))}
+        for name, place in places.items()
+        if place.endswith(".py")
+    }
 
 
 def _keep_sources(
-    specs: Mapping[str, str], sources: Mapping[str, bytes], folder: RunFolder
+    specs: Mapping[str, str], sources: Mapping[str, Mapping[str, bytes]], folder: RunFolder
 ) -> dict[str, str]:
     """Copy files of the user's own into the run, so that it can be loaded wherever it goes."""
     kept = {}
@@ -65,14 +74,15 @@ def _keep_sources(
         if name in sources:
             copy = folder.path / COPIES / name / Path(place).name
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(sources[name])
+            for file_name, content in sources[name].items():
+                (copy.parent / file_name).write_bytes(content)
             spec = copy.relative_to(folder.path).as_posix() + colon + class_name
         kept[name] = spec
     return kept
 
 
 def _keep_tokenizer_kind(
-    spec: str, sources: Mapping[str, bytes], folder: RunFolder
+    spec: str, sources: Mapping[str, Mapping[str, bytes]], folder: RunFolder
 ) -> dict[str, str]:
     """What names a tokenizer of the user's own, or one of a pre-trained model.
 

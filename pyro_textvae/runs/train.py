@@ -74,7 +74,11 @@ def train(
 
 
 def _write_settings(
-    folder: RunFolder, config: TrainConfig, corpus: Corpus, built: Built, sources: dict[str, bytes]
+    folder: RunFolder,
+    config: TrainConfig,
+    corpus: Corpus,
+    built: Built,
+    sources: dict[str, dict[str, bytes]],
 ) -> StoredRun:
     """Write what rebuilds the pair and the text's ids."""
     folder.create(config.to_dict(), overwrite=False)

@@ -46,13 +46,13 @@ class ModelFolder:
         :raises UserError: when it is missing or damaged, or when the model needs code of its own.
         """
         config = self._read(CONFIG)
-        code = config.get("auto_map")
-        if code:
-            named = sorted({str(each) for each in code.values()} if isinstance(code, dict) else [])
+        if code := _code_of(config):
             raise UserError(
-                f"{self} has code of its own ({', '.join(named) or 'auto_map'}), which is never "
-                "executed: give a model whose architecture transformers itself has"
+                f"{self} has code of its own ({', '.join(code)}), which is never executed: give a "
+                "model whose architecture transformers itself has"
             )
+        if "quantization_config" in config:
+            raise UserError(f"{self} is quantised, and is trained in float32: give it as it was")
         if not isinstance(config.get("model_type"), str):
             raise UserError(f"{self / CONFIG} names no model_type, so it is no model's folder")
         return config
@@ -133,6 +133,16 @@ class ModelFolder:
         if not isinstance(contents, dict):
             raise UserError(f"{path} holds no JSON object: save the model again")
         return contents
+
+
+def _code_of(config: dict[str, Any]) -> list[str]:
+    """The code that a config.json asks for: classes of the folder, and kernels of a hub."""
+    named = config.get("auto_map") or {}
+    code = {str(each) for each in named.values()} if isinstance(named, dict) else {"auto_map"}
+    for key, value in config.items():
+        if key.endswith("_implementation") and "/" in str(value):
+            code.add(str(value))
+    return sorted(code)
 
 
 def digest_of_files(files: list[Path]) -> str:
