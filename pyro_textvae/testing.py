@@ -25,8 +25,10 @@ from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import PerDatumELBO
 from pyro_textvae.infer.auxiliary_sites import at_latents, trace_guide
 from pyro_textvae.infer.batches import Fields, text_fields_of
+from pyro_textvae.infer.function_program import as_program
 from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.loss_module import loss_module
+from pyro_textvae.infer.param_statements import check_statements
 from pyro_textvae.infer.plates import Plates, SitePlates
 from pyro_textvae.infer.running import require_gradients, to_device
 from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
@@ -131,8 +133,10 @@ def check_pair(
         or support, sites outside the plate ``"data"``, an objective that refuses the pair, or a
         loss without a gradient.
     """
+    model, guide = as_program(model), as_program(guide)
     batch = to_device(batch, nn.ModuleList([model, guide]))
     try:
+        check_statements(model, guide, batch)
         with isolated(model, guide), torch.random.fork_rng(), pyro.validation_enabled(True):
             guide_trace = _run_guide(guide, batch)
             with poutine.replay(trace=guide_trace):
@@ -140,6 +144,7 @@ def check_pair(
             _check_sites(model_trace, "model", len(batch[TOKENS]))
             _check_sites(guide_trace, "guide", len(batch[TOKENS]))
             _check_same_latents(model_trace, guide_trace)
+            _check_same_in_wider(guide, batch, guide_trace)
             loss = loss_module(objective, model, guide)(**batch)
     except UserError:
         raise
@@ -317,6 +322,26 @@ def _check_same_latents(model_trace: poutine.Trace, guide_trace: poutine.Trace) 
                 "density: pair a prior and a guide of one support, such as --prior uniform_sphere "
                 "with --guide power_spherical, or --prior standard_normal with --guide gaussian"
             )
+
+
+def _check_same_in_wider(
+    guide: nn.Module, batch: Mapping[str, Tensor], trace: poutine.Trace
+) -> None:
+    """Check that the latents are the same where the text has one more place of padding."""
+    wider = {
+        name: _with_padding(value, 1) if name == TOKENS and not value.is_floating_point() else value
+        for name, value in batch.items()
+    }
+    names, in_wider = (
+        [name for name, _ in latent_sites(each)] for each in (trace, _run_guide(guide, wider))
+    )
+    if names != in_wider:
+        raise ContractError(
+            f"the latent sites are {', '.join(names) or 'none'} in a batch, and "
+            f"{', '.join(in_wider) or 'none'} in one that is wider by one place of padding: their "
+            "number must not depend on the width of a batch; draw them at one site, in a plate "
+            'inside "data" with a mask, or as one latent for the whole sentence'
+        )
 
 
 def _check_scores(model: nn.Module, text: _Text) -> None:

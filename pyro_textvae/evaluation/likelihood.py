@@ -32,6 +32,7 @@ from pyro_textvae.evaluation.sentences import (
     single_sentences,
 )
 from pyro_textvae.infer.batches import check_batches, check_text
+from pyro_textvae.infer.function_program import as_program
 from pyro_textvae.infer.running import device_of, evaluation_mode
 from pyro_textvae.processes import gather, rank_and_size
 
@@ -96,6 +97,7 @@ def log_likelihood(
         ``quasi_random`` with a posterior that is not Gaussian, or more than one draw from a
         posterior that is a point.
     """
+    model, guide = as_program(model), as_program(guide)
     num_samples = check_argument("num_samples", num_samples, int, at_least(1))
     seed = check_argument("seed", seed, int, SEED)
     check_argument("quasi_random", quasi_random, bool)

@@ -15,8 +15,9 @@ from torch import nn
 from pyro_textvae import zoo
 from pyro_textvae.config.checks import plain
 from pyro_textvae.errors import UserError
+from pyro_textvae.infer.function_program import FunctionProgram
 from pyro_textvae.nn.word_dropout import WordDropout
-from pyro_textvae.runs.build import ARCHITECTURE, PARTS
+from pyro_textvae.runs.build import ARCHITECTURE, FROM_RUN, PARTS
 from pyro_textvae.runs.spec_of import spec_of
 
 SIZES = ("vocab_size", "max_length")
@@ -60,7 +61,7 @@ def describe_pair(model: nn.Module, guide: nn.Module, given: Mapping[str, Any]) 
     # Where they differ, the decoder's value is the setting and the prior's an option.
     everything = dict(programs)
     everything |= {name: parts[name] for name in ("decoder", "encoder", "prior") if name in parts}
-    specs = {name: spec_of(kinds[name], type(each)) for name, each in everything.items()}
+    specs = {name: spec_of(kinds[name], maker_of(each)) for name, each in everything.items()}
     told = {name: dict(_told(each)) for name, each in everything.items()}
 
     settings: dict[str, Any] = {}
@@ -88,14 +89,15 @@ def describe_pair(model: nn.Module, guide: nn.Module, given: Mapping[str, Any]) 
     unknown = []
     options |= given
     for name, each in everything.items():
-        for argument in zoo.parameters(type(each)):
+        for argument in _arguments_of(each):
             elsewhere = {*settings, *options, *SIZES, *PARTS, *told[name]}
+            elsewhere |= {*FROM_RUN} if name == "guide" else set()
             if argument not in elsewhere and f"{name}_{argument}" not in elsewhere:
-                unknown.append(f"{argument} of {type(each).__name__}")
+                unknown.append(f"{argument} of {maker_of(each).__name__}")
                 if _default(each, argument) is _MISSING:
                     raise UserError(
-                        f"{type(each).__name__} does not tell with which {argument} it was built: "
-                        f"keep it as self.{argument}, or give options={{{argument!r}: ...}}"
+                        f"{maker_of(each).__name__} does not tell with which {argument} it was "
+                        f"built: keep it as self.{argument}, or give options={{{argument!r}: ...}}"
                     )
     return Described(specs, settings, options, tuple(unknown))
 
@@ -121,7 +123,7 @@ def _parts_of(programs: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     parts: dict[str, nn.Module] = {}
     for program in programs.values():
         for name in PARTS:
-            if name not in zoo.parameters(type(program)):
+            if name not in _arguments_of(program):
                 continue
             part = getattr(program, name, None)
             if not isinstance(part, nn.Module):
@@ -138,13 +140,25 @@ def _parts_of(programs: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     return parts
 
 
+def maker_of(module: nn.Module) -> Any:
+    """What a module was made by: its class, or the function that it is a program of."""
+    return module.function if isinstance(module, FunctionProgram) else type(module)
+
+
+def _arguments_of(module: nn.Module) -> list[str]:
+    """What it was given by name when it was made."""
+    if isinstance(module, FunctionProgram):
+        return [name for name in zoo.parameters(module.function) if name in module.given]
+    return zoo.parameters(type(module))
+
+
 _MISSING = object()
 
 
 def _told(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """Arguments of ``__init__`` whose values are attributes."""
-    for name in zoo.parameters(type(module)):
-        if name in PARTS or name in SIZES:
+    for name in _arguments_of(module):
+        if name in PARTS or name in SIZES or name in FROM_RUN:
             continue
         value = getattr(module, name, _MISSING)
         if isinstance(value, nn.Dropout):
@@ -161,7 +175,7 @@ def _told(module: nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 def _default(module: nn.Module, argument: str) -> Any:
-    default = inspect.signature(type(module)).parameters[argument].default
+    default = inspect.signature(maker_of(module)).parameters[argument].default
     if default is inspect.Parameter.empty:
         return _MISSING
     return list(default) if isinstance(default, tuple) else default

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +19,19 @@ from pyro.infer import (
     JitTraceGraph_ELBO,
     JitTraceMeanField_ELBO,
 )
-from torch import nn
+from torch import Tensor, nn
 
 from pyro_textvae import zoo
 from pyro_textvae.config.train import TrainConfig
-from pyro_textvae.contract import TEXT_SITE
+from pyro_textvae.contract import TEXT_SITE, TOKENS
 from pyro_textvae.data import Corpus
+from pyro_textvae.data.batching import Batch
+from pyro_textvae.data.corpus import SPLITS
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import KLSchedule, PerDatumELBO
+from pyro_textvae.infer.function_program import FunctionProgram, networks_of
 from pyro_textvae.infer.running import evaluation_mode, find_device
-from pyro_textvae.infer.simulate import Condition, simulate
+from pyro_textvae.infer.simulate import Condition, fields_of, simulate
 from pyro_textvae.infer.sites import latent_sites
 from pyro_textvae.training import Procedure
 
@@ -35,6 +39,10 @@ _COMPILED = (JitTrace_ELBO, JitTraceEnum_ELBO, JitTraceGraph_ELBO, JitTraceMeanF
 
 PARTS = {"prior": "priors", "decoder": "decoders", "encoder": "encoders"}
 """What a model's or guide's ``__init__`` may ask for by name, and its kind in the zoo."""
+
+FROM_RUN = ("model", "sentences")
+"""What a guide's ``__init__`` may ask for besides: the model that it is the guide of, and batches
+of the sentences of all splits, for posteriors that read no text."""
 
 ARCHITECTURE = (
     "embedding_dim",
@@ -105,7 +113,16 @@ def build(
     with pyro.settings.context(module_local_params=True):
         pyro.set_rng_seed(config.seed)
         example = corpus.train.batch(np.arange(1))
-        pair = build_pair(config, sizes or sizes_of(corpus), specs=specs, condition=example)
+        pair = build_pair(
+            config,
+            sizes or sizes_of(corpus),
+            specs=specs,
+            condition=example,
+            sentences=_AllSplits(corpus),
+        )
+        for program in (pair.guide, pair.model):
+            if isinstance(program, FunctionProgram):
+                program.collect(fields_of(program, example))
         pair.modules.to(find_device(config.device))
         objective = _build_objective(config, corpus)
         procedure: Procedure | None = None
@@ -121,6 +138,7 @@ def build_pair(
     *,
     specs: Specs | None = None,
     condition: Condition = 1,
+    sentences: Iterable[Mapping[str, Tensor]] = (),
 ) -> Pair:
     """Build model and guide, and whatever their ``__init__`` names of the zoo's other kinds.
 
@@ -131,6 +149,8 @@ def build_pair(
     :param sizes: ``vocab_size`` and ``max_length``.
     :param specs: by default what the settings name.
     :param condition: what the model can be run on, to see whether it has a latent.
+    :param sentences: batches of all that is trained on or scored, for a guide that asks for them;
+        none for one whose weights are to be loaded.
     :raises UserError: for a part that cannot be built.
     """
     specs = specs_of(config) if specs is None else specs
@@ -147,7 +167,8 @@ def build_pair(
             guide_spec = "empty"
             if _tied_parts(model) or _has_latents(model, condition):
                 guide_spec = "gaussian"
-        guide = _build_with_parts(zoo.load("guides", guide_spec), specs, values)
+        from_run = dict(zip(FROM_RUN, (model, sentences), strict=True))
+        guide = _build_with_parts(zoo.load("guides", guide_spec), specs, values | from_run)
         for part in _tied_parts(model):
             try:
                 part.tie(guide)
@@ -155,6 +176,17 @@ def build_pair(
                 raise UserError(str(error)) from error
     named = {name: spec for name, spec in specs.items() if spec}
     return Pair(model, guide, {**named, "guide": guide_spec})
+
+
+@dataclass(frozen=True)
+class _AllSplits:
+    """Batches of all sentences of a corpus, made when they are asked for."""
+
+    corpus: Corpus
+
+    def __iter__(self) -> Iterator[Batch]:
+        for split in SPLITS:
+            yield from self.corpus.batches(split, shuffle=False)
 
 
 def specs_of(config: TrainConfig) -> dict[str, str | None]:
@@ -252,7 +284,7 @@ def refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
         takers.append(programs[0].decoder_latent_dim)
     for kind, spec in (("constraints", config.constraint), ("procedures", config.procedure)):
         takers += [] if spec is None else [zoo.load(kind, spec)]
-    accepted = {name for taker in takers for name in zoo.parameters(taker)}
+    accepted = {name for taker in takers for name in zoo.parameters(taker)} - {*FROM_RUN}
     if "kl_weight" in zoo.parameters(zoo.load("objectives", config.objective)):
         schedule = zoo.load("kl_schedules", config.kl_schedule)
         accepted |= set(zoo.parameters(schedule)) - set(_settings_of_schedules(config, 1))
@@ -266,12 +298,27 @@ def refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
 
 
 def _build_with_parts(cls: type, specs: Specs, values: dict[str, Any]) -> nn.Module:
+    """A program of a class, or one that is a function, whose other arguments are given here."""
     parts = {
         name: _build_part(name, zoo.load(kind, _given(specs, name)), values)
         for name, kind in PARTS.items()
         if name in zoo.parameters(cls)
     }
-    return zoo.build(cls, {**values, **parts})
+    if not inspect.isfunction(cls):
+        return zoo.build(cls, {**values, **parts})
+    if TOKENS not in zoo.parameters(cls):
+        raise UserError(
+            f"{cls.__name__} is a function without an argument {TOKENS!r}, so it is no program: "
+            "name the fields of a batch that it takes, or write a class"
+        )
+    for name, network in networks_of(cls).items():
+        raise UserError(
+            f"the function {cls.__name__} refers to {name!r}, a {type(network).__name__} of its "
+            "file, which all runs would share: name it as an argument (decoder, encoder, prior), "
+            "or write a class that makes it in __init__"
+        )
+    given = {n: value for n, value in (values | parts).items() if n in zoo.parameters(cls)}
+    return FunctionProgram(cls, given)
 
 
 def _build_part(name: str, cls: type, values: dict[str, Any]) -> Any:
