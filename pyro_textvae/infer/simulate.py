@@ -86,6 +86,11 @@ def fields_of(program: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in batch.items() if name in parameters}
 
 
+def named_fields(program: Any) -> list[str]:
+    """The names in the signature of a program, ``size`` among them."""
+    return list(_parameters(program))
+
+
 def takes_condition(program: Any, condition: Condition) -> bool:
     """Whether ``program`` names a field of ``condition`` besides ``tokens``."""
     if isinstance(condition, int):

@@ -27,7 +27,7 @@ SETTINGS = {
     "latent_dim": 1,
     "embedding_dropout": 0.0,
     "output_dropout": 0.0,
-    "learning_rate": 0.02,
+    "learning_rate": 0.05,
     "device": "cpu",
 }
 
@@ -39,8 +39,12 @@ def quiet(line):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("autoguide") / "run"
-    options = {"posterior_epochs": 60}
-    train(TrainConfig(**SETTINGS, epochs=2, options=options), path, report=quiet)
+    options = {"posterior_epochs": 15}
+    config = TrainConfig(**SETTINGS, epochs=2, options=options)
+    with pytest.MonkeyPatch.context() as patch:
+        # That of every test, where its programs are remembered as the user's own.
+        patch.setenv("PYRO_TEXTVAE_CONFIG", str(tmp_path_factory.getbasetemp() / "config"))
+        train(config, path, report=quiet)
     return path
 
 
@@ -48,9 +52,9 @@ def test_score_is_that_of_quadrature(run):
     model, guide, _ = load_run(run)
     corpus = load_corpus("grammar", num_sentences=60)
     (batch,) = corpus.batches("test", shuffle=False)
-    r = log_likelihood(model.double(), guide.double(), [batch], num_samples=3000)
+    r = log_likelihood(model.double(), guide.double(), [batch], num_samples=600)
     # s z for z ~ N(0, 1) and log s ~ N(0, 1/2), each on a grid.
-    points = torch.linspace(-7.0, 7.0, 281).double()
+    points = torch.linspace(-7.0, 7.0, 113).double()
     z, log_s = torch.meshgrid(points, 0.5 * points, indexing="ij")
     with torch.no_grad():
         of_text = model.decoder((z * log_s.exp()).reshape(-1, 1, 1)).log_prob(batch["tokens"])
@@ -58,7 +62,7 @@ def test_score_is_that_of_quadrature(run):
     exact = (of_text + log_density.unsqueeze(-1)).logsumexp(0) + 2 * (points[1] - points[0]).log()
     order = batch.indices.argsort()
     assert ((r.log_px - exact[order]) / r.standard_error).abs().max() < 4.5
-    assert r.standard_error.max() < 0.2
+    assert r.standard_error.max() < 0.3
 
 
 @pytest.mark.parametrize("objective", ["iwae", "dreg", "wake_sleep"])
