@@ -272,6 +272,24 @@ def test_latents_that_depend_on_the_width_of_a_batch_are_refused_by_name(corpus)
         check_pair(model, guide, BetaELBO(), batch)
 
 
+def test_a_latent_that_the_model_enumerates_is_refused_with_what_to_write(corpus):
+    decoder, encoder = networks(corpus)
+
+    class Mixture(Plain):
+        def forward(self, tokens=None, *, size=None):
+            with pyro.plate("data", size if tokens is None else len(tokens)):
+                logits = torch.zeros(3)
+                infer = {"enumerate": "parallel"}
+                c = pyro.sample("c", dist.Categorical(logits=logits), infer=infer)
+                loc = torch.stack([c, -c], -1).float()
+                z = pyro.sample("z", dist.Normal(loc, 1.0).to_event(1))
+                return pyro.sample("x", self.decoder(z), obs=tokens)
+
+    batch = next(corpus.batches("train"))
+    with pytest.raises(ValueError, match="'c' is marked enumerate in the model, .* train by VIMCO"):
+        BetaELBO().loss(Mixture(decoder), WithPyroParam(encoder), **batch)
+
+
 def test_the_nearest_name_of_another_site_is_told(corpus):
     decoder, encoder = networks(corpus)
 
