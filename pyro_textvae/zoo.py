@@ -48,6 +48,8 @@ _PRETRAINED = {
     "tokenizers": "pyro_textvae.data.hugging_face.tokenizer_kind:HuggingFaceTokenizer",
 }
 """What takes the path of a pre-trained model, by kind."""
+PROGRAMS = ("models", "guides")
+"""The kinds whose members may be functions too, in files of the user's own."""
 
 FORMER_NAMES: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "constraints": {
@@ -164,7 +166,7 @@ def check_name(kind: str, spec: str) -> None:
 
 
 def load(kind: str, spec: str) -> type:
-    """The class that ``spec`` names.
+    """The class that ``spec`` names; of a program, a function may be named too.
 
     :param spec: a member's name (``"sentence_vae"``), ``"package.module:Class"``, or a file
         ``"path/to/mine.py:Class"``; the class may be left out where the file defines just one. A
@@ -174,7 +176,7 @@ def load(kind: str, spec: str) -> type:
         not derive from what its kind derives from.
     """
     cls = _load(kind, spec)
-    if kind in _BASES:
+    if kind in _BASES and inspect.isclass(cls):
         package, _, name = _BASES[kind].partition(":")
         if not issubclass(cls, getattr(importlib.import_module(package), name)):
             noun = _NOUNS.get(kind, _singular(kind))
@@ -204,8 +206,11 @@ def _load(kind: str, spec: str) -> type:
     if not class_name:
         return _only_class(module, spec)
     named = getattr(module, class_name, None)
+    if kind in PROGRAMS and inspect.isfunction(named):
+        return named  # type: ignore[return-value]
     if not inspect.isclass(named):
-        raise UserError(f"{place} defines no class {class_name!r}")
+        what = "class or function" if kind in PROGRAMS else "class"
+        raise UserError(f"{place} defines no {what} {class_name!r}")
     return named
 
 

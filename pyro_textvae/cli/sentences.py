@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from pyro_textvae.contract import SOURCE, TOKENS
 from pyro_textvae.data import Tokenizer, pad
 from pyro_textvae.data.text_lines import lines
 from pyro_textvae.errors import UserError
+from pyro_textvae.infer.simulate import named_fields
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.load import load_run_corpus
 from pyro_textvae.special_tokens import EOS, PAD, UNK
@@ -54,7 +54,7 @@ def without_padding(row: Tensor) -> list[int]:
 
 def is_conditional(program: nn.Module) -> bool:
     """Whether a program names a field of a batch besides its tokens, such as a source."""
-    return bool(set(inspect.signature(program.forward).parameters) - {TOKENS, "size"})
+    return bool(set(named_fields(program)) - {TOKENS, "size"})
 
 
 def read_sources(

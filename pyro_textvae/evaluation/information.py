@@ -16,6 +16,7 @@ from pyro_textvae.config.checks import at_least, check_argument
 from pyro_textvae.evaluation.latents.elbo_surgery import ElboSurgery, elbo_surgery
 from pyro_textvae.evaluation.latents.split_latents import SplitLatents, SplitSite
 from pyro_textvae.evaluation.over_globals import given_one_draw
+from pyro_textvae.infer.function_program import as_program
 from pyro_textvae.infer.running import evaluation_mode
 
 ACTIVE_VARIANCE = 0.01
@@ -181,6 +182,7 @@ def information(
     :raises ValueError: without a batch, for ``num_draws`` below 1, or when model and guide do not
         have the same latent sites.
     """
+    model, guide = as_program(model), as_program(guide)
     num_draws = check_argument("num_draws", num_draws, int | None, at_least(1))
     costly_pairs = check_argument("costly_pairs", costly_pairs, int, at_least(0))
     with (

@@ -38,6 +38,7 @@ from pyro_textvae.evaluation.sentences import (
     single_sentences,
 )
 from pyro_textvae.infer.batches import check_batches, check_text
+from pyro_textvae.infer.function_program import as_program
 from pyro_textvae.infer.given_globals import given_globals
 from pyro_textvae.infer.running import device_of, evaluation_mode
 from pyro_textvae.processes import gather, rank_and_size
@@ -109,6 +110,7 @@ def log_likelihood(
         ``quasi_random`` with a posterior that is not Gaussian, more than one draw from a
         posterior that is a point, or ``num_global_draws`` for a model without global latents.
     """
+    model, guide = as_program(model), as_program(guide)
     num_samples = check_argument("num_samples", num_samples, int, at_least(1))
     seed = check_argument("seed", seed, int, SEED)
     check_argument("quasi_random", quasi_random, bool)

@@ -14,6 +14,9 @@ from torch import nn
 
 from pyro_textvae.contract import DATA_PLATE
 
+OF_ONE = "autoguide_of_one"
+"""The attribute of a guide of sentences with the autoguide that is given their rows."""
+
 
 def without_handlers(program: Any) -> Any:
     """The program inside of Pyro's effect handlers."""
@@ -27,14 +30,14 @@ def without_handlers(program: Any) -> Any:
 def model_of_autoguide(guide: Any) -> Any:
     """The model that an autoguide was made of, whose fields it takes; None for another program."""
     is_autoguide = isinstance(guide, AutoGuide | AutoMessenger) and guide._model is not None
-    return guide.model if is_autoguide else None
+    return guide.model if is_autoguide or hasattr(type(guide), OF_ONE) else None
 
 
 def latents_of_autoguides(guide: Any) -> dict[str, Any]:
     """The distributions in the model of the latents that autoguides inside ``guide`` have."""
     return {
         name: site["fn"]
-        for part in (getattr(each, "autoguide_of_one", each) for each in _parts(guide))
+        for part in (getattr(each, OF_ONE, each) for each in _parts(guide))
         if isinstance(part, AutoGuide) and part.prototype_trace is not None
         for name, site in part.prototype_trace.iter_stochastic_nodes()
     }

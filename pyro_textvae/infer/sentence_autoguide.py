@@ -118,6 +118,11 @@ class SentenceAutoGuide(PyroModule):
         return len(self.keys)
 
     @property
+    def model(self) -> Any:
+        """What the latents are of; its fields are the guide's."""
+        return self._model[0]
+
+    @property
     def autoguide_of_one(self) -> Any:
         """The autoguide that is given the rows of a batch.
 
@@ -132,7 +137,7 @@ class SentenceAutoGuide(PyroModule):
 
         :raises ValueError: for a sentence that is not in the set.
         """
-        fields = fields_of(self._model[0], fields)
+        fields = fields_of(self.model, fields)
         rows = self._rows(fields)
         one = self.autoguide_of_one
         one.create_plates = lambda **_: pyro.plate(DATA_PLATE, len(rows), dim=self._data_dim)
@@ -157,19 +162,19 @@ class SentenceAutoGuide(PyroModule):
             )
         loc = self.posteriors.loc
         precision = torch.zeros(*loc.shape, loc.shape[1], dtype=loc.dtype, device=loc.device)
-        with isolated(self, self._model[0]), torch.enable_grad():
+        with isolated(self, self.model), torch.enable_grad():
             for batch in batches:
-                bound = PerDatumELBO().terms(self._model[0], self, **batch).log_weights.sum()
+                bound = PerDatumELBO().terms(self.model, self, **batch).log_weights.sum()
                 (slope,) = torch.autograd.grad(bound, loc, create_graph=True)
                 curved = [
                     torch.autograd.grad(slope[:, j].sum(), loc, retain_graph=True)[0]
                     for j in range(loc.shape[1])
                 ]
-                rows = self._rows(fields_of(self._model[0], batch)).unique()
+                rows = self._rows(fields_of(self.model, batch)).unique()
                 precision[rows] = -torch.stack(curved, 1)[rows]
         scale_tril = torch.linalg.cholesky(precision.inverse())
         scale = scale_tril.diagonal(dim1=-2, dim2=-1)
-        gaussian = SentenceAutoGuide(self._model[0], AutoMultivariateNormal.__name__)
+        gaussian = SentenceAutoGuide(self.model, AutoMultivariateNormal.__name__)
         gaussian._build(dict(self.example.named_buffers()))
         gaussian._resize(self.keys)
         values = {"loc": loc.detach(), "scale": scale, "scale_tril": scale_tril / scale[..., None]}
@@ -198,7 +203,7 @@ class SentenceAutoGuide(PyroModule):
         """Make the autoguide for one sentence, and a row of its parameters."""
         for name, value in example.items():
             self.example.register_buffer(name, value.clone())
-        model = self._model[0]
+        model = self.model
         with (
             isolated(model),
             same_random_state(),
@@ -301,7 +306,7 @@ def _maker(autoguide: str | Callable[[Any], nn.Module]) -> Callable[[Any], nn.Mo
     if not isinstance(autoguide, str):
         return autoguide
     made = getattr(autoguides, autoguide, None)
-    if made is None:
+    if not (isinstance(made, type) and issubclass(made, autoguides.AutoGuide | AutoMessenger)):
         raise UserError(f"pyro.infer.autoguide has no {autoguide!r}: take one of {_names()}")
     return made
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pyro_textvae.contract import COLUMN_SETTINGS, TOKENS
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.autoguides import model_of_autoguide, without_handlers
+from pyro_textvae.infer.function_program import FunctionProgram, name_of_function
 
 Condition = int | Mapping[str, Tensor]
 """What text is generated on: a batch, of which ``tokens`` is not used, or a number of sentences."""
@@ -51,8 +52,8 @@ def simulate(model: nn.Module, condition: Condition) -> Trace:
         for name in _required(model):
             if name != "size":
                 raise UserError(
-                    f"{_name(model)} needs the field {name!r} to generate text: give a batch that "
-                    "has it, not a number of sentences alone"
+                    f"{name_of(model)} needs the field {name!r} to generate text: give a batch "
+                    "that has it, not a number of sentences alone"
                 )
         return poutine.trace(model).get_trace(size=condition)
     fields = fields_of(model, {n: value for n, value in condition.items() if n != TOKENS})
@@ -75,7 +76,7 @@ def fields_of(program: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
     for name in _required(program):
         if name not in batch:
             raise UserError(
-                f"{_name(program)} needs the field {name!r}, and the batch has "
+                f"{name_of(program)} needs the field {name!r}, and the batch has "
                 f"{', '.join(batch) or 'none'}: {_REMEDIES.get(name, 'give it')}, or give it a "
                 "default in its signature"
             )
@@ -83,6 +84,11 @@ def fields_of(program: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return dict(batch)
     return {name: value for name, value in batch.items() if name in parameters}
+
+
+def named_fields(program: Any) -> list[str]:
+    """The names in the signature of a program, ``size`` among them."""
+    return list(_parameters(program))
 
 
 def takes_condition(program: Any, condition: Condition) -> bool:
@@ -111,6 +117,8 @@ def _required(program: Any) -> list[str]:
 
 def _parameters(program: Any) -> Mapping[str, inspect.Parameter]:
     program = without_handlers(program)
+    if isinstance(program, FunctionProgram):
+        return program.fields
     model = model_of_autoguide(program)
     if model is not None:
         return _parameters(model)
@@ -126,6 +134,6 @@ def _parameters_of_method(function: Callable[..., Any]) -> Mapping[str, inspect.
     return {parameter.name: parameter for parameter in parameters[1:]}
 
 
-def _name(program: Any) -> str:
-    program = without_handlers(program)
-    return getattr(program, "__name__", type(program).__name__)
+def name_of(program: Any) -> str:
+    """What a program is called in a message."""
+    return name_of_function(without_handlers(program))

@@ -92,6 +92,7 @@ def check_same_latents(model_trace: Trace, guide_trace: Trace) -> None:
             f"the model's latent sites are {', '.join(in_model) or 'none'}, the guide's "
             f"{', '.join(in_guide) or 'none'}: they must be the same"
             f"{_nearest(in_model, in_guide)}; choose another --guide or rename the sites"
+            f"{_enumerated(model_trace, in_guide)}"
         )
 
 
@@ -101,6 +102,19 @@ def _nearest(in_model: list[str], in_guide: list[str]) -> str:
     for name in in_guide:
         if name not in in_model and (near := difflib.get_close_matches(name, missing, n=1)):
             return f", and {name!r} of the guide is nearest to {near[0]!r} of the model"
+    return ""
+
+
+def _enumerated(model_trace: Trace, in_guide: list[str]) -> str:
+    """What to do about a latent that the model would have summed out."""
+    for name, site in _unobserved(model_trace):
+        if name not in in_guide and site["infer"].get("enumerate"):
+            return (
+                f"; {name!r} is marked enumerate in the model, which these objectives draw and do "
+                "not sum over: give the guide a site for it and train by VIMCO, or write the sum "
+                "as a distribution, such as DiagonalGaussianMixture, in the place of the sites "
+                "that depend on it"
+            )
     return ""
 
 

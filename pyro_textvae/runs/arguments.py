@@ -15,9 +15,10 @@ from torch import nn
 from pyro_textvae import zoo
 from pyro_textvae.config.checks import plain
 from pyro_textvae.errors import UserError
+from pyro_textvae.infer.function_program import FunctionProgram
 from pyro_textvae.nn import TextAndSourceEncoder
 from pyro_textvae.nn.word_dropout import WordDropout
-from pyro_textvae.runs.build import ARCHITECTURE, PARTS, TOKENIZER
+from pyro_textvae.runs.build import ARCHITECTURE, FROM_RUN, PARTS, TOKENIZER
 from pyro_textvae.runs.spec_of import spec_of
 
 OF_TEXT = ("vocab_size", "max_length", TOKENIZER)
@@ -90,14 +91,15 @@ def describe_pair(model: nn.Module, guide: nn.Module, given: Mapping[str, Any]) 
     unknown = []
     options |= given
     for name, each in everything.items():
-        for argument in _arguments(each):
+        for argument in _arguments_of(each):
             elsewhere = {*settings, *options, *OF_TEXT, *PARTS, *told[name]}
+            elsewhere |= {*FROM_RUN} if name == "guide" else set()
             if argument not in elsewhere and f"{name}_{argument}" not in elsewhere:
-                unknown.append(f"{argument} of {type(each).__name__}")
+                unknown.append(f"{argument} of {maker_of(each).__name__}")
                 if _default(each, argument) is _MISSING:
                     raise UserError(
-                        f"{type(each).__name__} does not tell with which {argument} it was built: "
-                        f"keep it as self.{argument}, or give options={{{argument!r}: ...}}"
+                        f"{maker_of(each).__name__} does not tell with which {argument} it was "
+                        f"built: keep it as self.{argument}, or give options={{{argument!r}: ...}}"
                     )
     return Described(specs, settings, options, tuple(unknown))
 
@@ -123,7 +125,7 @@ def _parts_of(programs: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     parts: dict[str, nn.Module] = {}
     for program in programs.values():
         for name in PARTS:
-            if name not in zoo.parameters(type(program)):
+            if name not in _arguments_of(program):
                 continue
             part = getattr(program, name, None)
             if isinstance(part, TextAndSourceEncoder):
@@ -142,11 +144,25 @@ def _parts_of(programs: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     return parts
 
 
+def maker_of(module: nn.Module) -> Any:
+    """What a module was made by: its class, or the function that it is a program of."""
+    return module.function if isinstance(module, FunctionProgram) else type(module)
+
+
+def _arguments_of(module: nn.Module) -> list[str]:
+    """What it was given by name when it was made."""
+    if isinstance(module, FunctionProgram):
+        return [name for name in zoo.parameters(module.function) if name in module.given]
+    # The folder of a pre-trained part is in its name.
+    named = [] if _pretrained_path(module) is None else ["path"]
+    return [name for name in zoo.parameters(type(module)) if name not in named]
+
+
 _MISSING = object()
 
 
 def _spec_of(kind: str, module: nn.Module) -> str:
-    return spec_of(kind, type(module), _pretrained_path(module))
+    return spec_of(kind, maker_of(module), _pretrained_path(module))
 
 
 def _pretrained_path(module: nn.Module) -> str | None:
@@ -155,16 +171,10 @@ def _pretrained_path(module: nn.Module) -> str | None:
     return None if next(kinds, None) is None else str(module.path)
 
 
-def _arguments(module: nn.Module) -> list[str]:
-    """What its ``__init__`` takes, without the folder that its name has."""
-    named = [] if _pretrained_path(module) is None else ["path"]
-    return [name for name in zoo.parameters(type(module)) if name not in named]
-
-
 def _told(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """Arguments of ``__init__`` whose values are attributes."""
-    for name in _arguments(module):
-        if name in PARTS or name in OF_TEXT:
+    for name in _arguments_of(module):
+        if name in PARTS or name in OF_TEXT or name in FROM_RUN:
             continue
         value = getattr(module, name, _MISSING)
         if isinstance(value, nn.Dropout):
@@ -181,7 +191,7 @@ def _told(module: nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 def _default(module: nn.Module, argument: str) -> Any:
-    default = inspect.signature(type(module)).parameters[argument].default
+    default = inspect.signature(maker_of(module)).parameters[argument].default
     if default is inspect.Parameter.empty:
         return _MISSING
     return list(default) if isinstance(default, tuple) else default

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +19,20 @@ from pyro.infer import (
     JitTraceGraph_ELBO,
     JitTraceMeanField_ELBO,
 )
-from torch import nn
+from torch import Tensor, nn
 
 from pyro_textvae import zoo
 from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.data import Corpus, Tokenizer
+from pyro_textvae.data.batching import Batch
+from pyro_textvae.data.corpus import SPLITS
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import KLSchedule, PerDatumELBO
 from pyro_textvae.infer.auxiliary import auxiliaries_of
+from pyro_textvae.infer.function_program import FunctionProgram, networks_of
 from pyro_textvae.infer.running import evaluation_mode, find_device
-from pyro_textvae.infer.simulate import Condition, simulate
+from pyro_textvae.infer.simulate import Condition, fields_of, simulate
 from pyro_textvae.infer.sites import latent_sites, text_sites
 from pyro_textvae.nn import Guide, TextAndSourceEncoder
 from pyro_textvae.runs.auxiliaries import join_auxiliaries
@@ -49,6 +54,10 @@ PARTS = {
 
 The encoder of a source comes first: it says how wide the others' input from it is.
 """
+
+FROM_RUN = ("model", "sentences")
+"""What a guide's ``__init__`` may ask for besides: the model that it is the guide of, and batches
+of the sentences of all splits, for posteriors that read no text."""
 
 ARCHITECTURE = (
     "embedding_dim",
@@ -128,7 +137,11 @@ def build(
             tokenizer=corpus.tokenizer,
             specs=specs,
             condition=example,
+            sentences=_AllSplits(corpus),
         )
+        for program in (pair.guide, pair.model):
+            if isinstance(program, FunctionProgram):
+                program.collect(fields_of(program, example))
         pair.modules.to(find_device(config.device))
         objective = _build_objective(config, corpus)
         join_auxiliaries(objective, config, pair.guide, example, _values(config, corpus))
@@ -147,6 +160,7 @@ def build_pair(
     tokenizer: Tokenizer | None = None,
     specs: Specs | None = None,
     condition: Condition = 1,
+    sentences: Iterable[Mapping[str, Tensor]] = (),
 ) -> Pair:
     """Build model and guide, and whatever their ``__init__`` names of the zoo's other kinds.
 
@@ -158,6 +172,8 @@ def build_pair(
     :param tokenizer: of the text, for a part that asks for it.
     :param specs: by default what the settings name.
     :param condition: what the model can be run on, to see whether it has a latent.
+    :param sentences: batches of all that is trained on or scored, for a guide that asks for them;
+        none for one whose weights are to be loaded.
     :raises UserError: for a part that cannot be built.
     """
     specs = specs_of(config) if specs is None else specs
@@ -178,7 +194,8 @@ def build_pair(
                 guide_spec = "gaussian"
         guide_class = zoo.load("guides", guide_spec)
         reads_source = SOURCE_ENCODER in zoo.parameters(model_class)
-        guide = _build_with_parts(guide_class, specs, values, reads_source=reads_source)
+        from_run = dict(zip(FROM_RUN, (model, sentences), strict=True))
+        guide = _build_with_parts(guide_class, specs, values | from_run, reads_source=reads_source)
         for part in _tied_parts(model):
             try:
                 part.tie(guide)
@@ -186,6 +203,17 @@ def build_pair(
                 raise UserError(str(error)) from error
     named = {name: spec for name, spec in specs.items() if spec}
     return Pair(model, guide, {**named, "guide": guide_spec})
+
+
+@dataclass(frozen=True)
+class _AllSplits:
+    """Batches of all sentences of a corpus, made when they are asked for."""
+
+    corpus: Corpus
+
+    def __iter__(self) -> Iterator[Batch]:
+        for split in SPLITS:
+            yield from self.corpus.batches(split, shuffle=False)
 
 
 def specs_of(config: TrainConfig) -> dict[str, str | None]:
@@ -303,7 +331,7 @@ def refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
         takers.append(programs[0].decoder_latent_dim)
     for kind, spec in (("constraints", config.constraint), ("procedures", config.procedure)):
         takers += [] if spec is None else [zoo.load(kind, spec)]
-    accepted = {name for taker in takers for name in zoo.parameters(taker)}
+    accepted = {name for taker in takers for name in zoo.parameters(taker)} - {*FROM_RUN}
     if "kl_weight" in zoo.parameters(zoo.load("objectives", config.objective)):
         schedule = zoo.load("kl_schedules", config.kl_schedule)
         accepted |= set(zoo.parameters(schedule)) - set(_settings_of_schedules(config, 1))
@@ -319,12 +347,17 @@ def refuse_unused_options(config: TrainConfig, pair: Pair) -> None:
 def _build_with_parts(
     cls: type, specs: Specs, values: dict[str, Any], *, reads_source: bool = False
 ) -> nn.Module:
-    """A program and the parts that it names.
+    """A program of a class, or one that is a function, whose other arguments are given here.
 
     :param reads_source: whether a guide of the library's kind is to read the source too.
     """
     wanted = set(zoo.parameters(cls))
-    joins = reads_source and issubclass(cls, Guide) and SOURCE_ENCODER not in wanted
+    joins = (
+        reads_source
+        and inspect.isclass(cls)
+        and issubclass(cls, Guide)
+        and SOURCE_ENCODER not in wanted
+    )
     if joins:
         wanted.add(SOURCE_ENCODER)
     parts: dict[str, Any] = {}
@@ -336,7 +369,21 @@ def _build_with_parts(
             values = values | _widths_of_source(part)
     if joins:
         parts["encoder"] = TextAndSourceEncoder(parts["encoder"], parts.pop(SOURCE_ENCODER))
-    return zoo.build(cls, {**values, **parts})
+    if not inspect.isfunction(cls):
+        return zoo.build(cls, {**values, **parts})
+    if TOKENS not in zoo.parameters(cls):
+        raise UserError(
+            f"{cls.__name__} is a function without an argument {TOKENS!r}, so it is no program: "
+            "name the fields of a batch that it takes, or write a class"
+        )
+    for name, network in networks_of(cls).items():
+        raise UserError(
+            f"the function {cls.__name__} refers to {name!r}, a {type(network).__name__} of its "
+            "file, which all runs would share: name it as an argument (decoder, encoder, prior), "
+            "or write a class that makes it in __init__"
+        )
+    given = {n: value for n, value in (values | parts).items() if n in zoo.parameters(cls)}
+    return FunctionProgram(cls, given)
 
 
 def _widths_of_source(encoder: Any) -> dict[str, int]:

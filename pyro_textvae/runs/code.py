@@ -28,6 +28,10 @@ COPIES = "source"
 """The folder of a run that holds its copies of files of the user's own."""
 
 _OF_PYRO = "pyro.infer:"
+_OF_PACKAGE = (
+    "pyro_textvae.infer:SentenceAutoGuide",
+    "pyro_textvae.infer.sentence_autoguide:SentenceAutoGuide",
+)
 
 
 class UntrustedCodeError(UserError):
@@ -68,7 +72,8 @@ def own_code(
 ) -> OwnCode | None:
     """The code that ``spec`` names; None for a member of the catalogue. Nothing is imported.
 
-    An objective of ``pyro.infer`` is as safe as the catalogue, which is built on it.
+    An objective of ``pyro.infer`` is as safe as the catalogue, which is built on it, and so is what
+    this package has beside the catalogue.
 
     :param run: the folder of the run.
     :param kind: of the catalogue.
@@ -77,7 +82,11 @@ def own_code(
     if kind == "sources":
         if not is_own_source(spec):
             return None
-    elif zoo.is_member(kind, spec) or (kind == "objectives" and spec.startswith(_OF_PYRO)):
+    elif (
+        zoo.is_member(kind, spec)
+        or (kind == "objectives" and spec.startswith(_OF_PYRO))
+        or (kind == "guides" and spec in _OF_PACKAGE)
+    ):
         return None
     place, _, class_name = spec.partition(":")
     file = Path(place) if place.endswith(".py") else None

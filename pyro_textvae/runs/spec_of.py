@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pyro.infer
 
@@ -14,7 +15,7 @@ from pyro_textvae.errors import UserError
 _OF_PYRO = "pyro.infer"
 
 
-def spec_of(kind: str, cls: type, pretrained_path: str | None = None) -> str:
+def spec_of(kind: str, cls: Any, pretrained_path: str | None = None) -> str:
     """What :func:`pyro_textvae.zoo.load` takes for a class.
 
     A member's name, ``mine.py:Class`` for a module that is one file, ``package.module:Class`` for

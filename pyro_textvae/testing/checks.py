@@ -26,10 +26,12 @@ from pyro_textvae.infer import PerDatumELBO
 from pyro_textvae.infer.auxiliary_sites import at_latents, trace_guide
 from pyro_textvae.infer.batches import Fields, text_fields_of
 from pyro_textvae.infer.forgotten_plate import check_are_global
+from pyro_textvae.infer.function_program import as_program
 from pyro_textvae.infer.given_globals import given_globals
 from pyro_textvae.infer.global_latents import global_sites, global_sum, is_global
 from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.loss_module import loss_module
+from pyro_textvae.infer.param_statements import check_statements
 from pyro_textvae.infer.plates import Plates, SitePlates
 from pyro_textvae.infer.running import require_gradients, to_device
 from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
@@ -39,7 +41,7 @@ from pyro_textvae.infer.terms import by_datum
 from pyro_textvae.infer.unread_samples import check_samples_are_sites
 from pyro_textvae.special_tokens import EOS
 from pyro_textvae.testing.demands import ContractError, demand_close
-from pyro_textvae.testing.text import MOST_ROOM, Text, cast, padded_text, run_program
+from pyro_textvae.testing.text import MOST_ROOM, Text, cast, padded_text, run_program, with_padding
 
 _SIZE = 5
 
@@ -153,8 +155,10 @@ def check_pair(
         or support, sites outside the plate ``"data"``, an objective that refuses the pair, or a
         loss without a gradient.
     """
+    model, guide = as_program(model), as_program(guide)
     batch = to_device(batch, nn.ModuleList([model, guide]))
     try:
+        check_statements(model, guide, batch)
         with isolated(model, guide), torch.random.fork_rng(), pyro.validation_enabled(True):
             guide_trace = _run_guide(guide, batch)
             with poutine.replay(trace=guide_trace):
@@ -162,6 +166,7 @@ def check_pair(
             _check_sites(model_trace, "model", len(batch[TOKENS]))
             _check_sites(guide_trace, "guide", len(batch[TOKENS]))
             _check_same_latents(model_trace, guide_trace)
+            _check_same_in_wider(guide, batch, guide_trace)
             _check_globals(model, guide, [name for name, _ in global_sites(guide_trace)], batch)
             _check_samples(model, model_trace)
             _check_samples(guide, guide_trace)
@@ -331,6 +336,26 @@ def _check_samples(program: nn.Module, trace: poutine.Trace) -> None:
         check_samples_are_sites(program, trace)
     except ValueError as error:
         raise ContractError(str(error)) from error
+
+
+def _check_same_in_wider(
+    guide: nn.Module, batch: Mapping[str, Tensor], trace: poutine.Trace
+) -> None:
+    """Check that the latents are the same where the text has one more place of padding."""
+    wider = {
+        name: with_padding(value, 1) if name == TOKENS and not value.is_floating_point() else value
+        for name, value in batch.items()
+    }
+    names, in_wider = (
+        [name for name, _ in latent_sites(each)] for each in (trace, _run_guide(guide, wider))
+    )
+    if names != in_wider:
+        raise ContractError(
+            f"the latent sites are {', '.join(names) or 'none'} in a batch, and "
+            f"{', '.join(in_wider) or 'none'} in one that is wider by one place of padding: their "
+            "number must not depend on the width of a batch; draw them at one site, in a plate "
+            'inside "data" with a mask, or as one latent for the whole sentence'
+        )
 
 
 def _check_scores(model: nn.Module, text: Text) -> None:

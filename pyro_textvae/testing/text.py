@@ -96,7 +96,7 @@ def run_program(program: nn.Module, fields: Mapping[str, Tensor]) -> poutine.Tra
 def padded_text(program: nn.Module, text: Text) -> Text:
     """The same with more padding in all fields of text: of rows, and of the rows of a datum."""
     wider = {
-        name: _with_padding(value, text.room if name == TOKENS else MOST_ROOM)
+        name: with_padding(value, text.room if name == TOKENS else MOST_ROOM)
         for name, value in text.fields.items()
         if name in text.fields.text_fields
     }
@@ -110,7 +110,8 @@ def padded_text(program: nn.Module, text: Text) -> Text:
     return replace(padded, latents=latents)
 
 
-def _with_padding(ids: Tensor, room: int) -> Tensor:
+def with_padding(ids: Tensor, room: int) -> Tensor:
+    """Ids with more places of padding on the right."""
     between = [0, 1] * (ids.dim() - 2)
     return torch.nn.functional.pad(ids, (0, room, *between), value=PAD)
 

@@ -81,6 +81,9 @@ class Procedure:
     goes on bit for bit.
     """
 
+    fits_other_splits: bool = False
+    """Whether a guide that has a posterior for each sentence gets those of all splits fitted."""
+
     @property
     def name(self) -> str:
         """The name it is asked for by: its file's in the catalogue, else its class's."""
@@ -109,6 +112,9 @@ class Procedure:
 
     def trainable(self, trainer: Training) -> list[nn.Parameter] | None:
         """The parameters that the training step moves; None for all."""
+
+    def before_validation(self, trainer: Training) -> None:
+        """Called at the end of each epoch, before the validation split is measured."""
 
     def after_epoch(self, trainer: Training, validation: Validation) -> None:
         """Called after each epoch, once it is written down and before the checkpoint."""

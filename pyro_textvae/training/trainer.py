@@ -22,11 +22,15 @@ from pyro_textvae.config.train import TrainingConfig
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.data import Corpus
 from pyro_textvae.data.batching import Batch
-from pyro_textvae.infer import PerDatumELBO
+from pyro_textvae.errors import UserError
+from pyro_textvae.infer import PerDatumELBO, SentenceAutoGuide
 from pyro_textvae.infer.auxiliary import auxiliaries_of
+from pyro_textvae.infer.function_program import FunctionProgram, as_program
 from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.loss_module import loss_module
-from pyro_textvae.infer.running import require_gradients
+from pyro_textvae.infer.param_statements import check_statements
+from pyro_textvae.infer.running import require_gradients, to_device
+from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.run_folder.saved_weights import check_savable
 from pyro_textvae.training.accumulation import (
@@ -79,6 +83,8 @@ class Trainer:
     >>> trainer.fit().epoch
     1
 
+    :param model: an ``nn.Module``, or a function; of a function, the parameters of its
+        ``pyro.param`` statements and of the networks that it refers to by name; likewise ``guide``.
     :param config: settings of training alone. Its ``seed`` orders the batches, and its ``device``
         is not used: the modules are trained where they are, with the draws of torch's generator.
     :param folder: where metrics, weights and checkpoints are written.
@@ -102,14 +108,15 @@ class Trainer:
         procedure: Procedure | None = None,
         report: Callable[[str], None] = print,
     ) -> None:
-        self.model = model
-        self.guide = guide
+        self.model = as_program(model)
+        self.guide = as_program(guide)
         self.objective = objective
         self.corpus = corpus
         self.config = config
         self.procedure = procedure or Procedure()
         self.report = report
-        self.modules = nn.ModuleDict({"model": model, "guide": guide})
+        self._collect_statements()
+        self.modules = nn.ModuleDict({"model": self.model, "guide": self.guide})
         check_savable(self.modules)
         # Of the auxiliaries nothing is in the run's weights: the checkpoint alone has theirs.
         self.trained = nn.ModuleDict(
@@ -128,8 +135,9 @@ class Trainer:
         if moves(config):
             each = corpus.num_batches("train", seed=config.seed, **config.batch_limits)
             self._num_steps = config.epochs * each
-        with isolated(model, guide):
+        with isolated(self.model, self.guide):
             self.procedure.check(self)
+        self._check_rows()
         self._train_on(self.procedure.objective(self))
 
     @property
@@ -267,6 +275,26 @@ class Trainer:
         self.timing.load_state_dict(timing)
         set_random_state(state["random_state"])
 
+    def _collect_statements(self) -> None:
+        """Take in the parameters of functions, and refuse statements that no module answers."""
+        batch = self.corpus.train.batch(np.arange(1))
+        guide, model = self.guide, self.model
+        for program in (guide, model):
+            if isinstance(program, FunctionProgram):
+                fields = fields_of(program, to_device(batch, program))
+                program.collect(fields, publish=not program.given)
+        check_statements(model, guide, batch)
+
+    def _check_rows(self) -> None:
+        """Refuse to validate posteriors that nothing has fitted."""
+        has_rows = any(isinstance(part, SentenceAutoGuide) for part in self.guide.modules())
+        if has_rows and not self.procedure.fits_other_splits:
+            raise UserError(
+                f"{type(self.guide).__name__} has a posterior for each sentence, and training "
+                "fits those of the training split alone: take the procedure sentence_posteriors, "
+                "which fits those of the other splits too"
+            )
+
     def _train_epochs(self) -> None:
         with pyro.validation_enabled(False):
             while self.progress.epoch < self.config.epochs and not self.progress.finished:
@@ -348,6 +376,7 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         config, progress = self.config, self.progress
+        self.procedure.before_validation(self)
         validation = validate(self.model, self.guide, self.corpus, config.batch_size)
         if not math.isfinite(validation.elbo):
             raise broken_bound(validation.elbo, progress, self.folder.state)

@@ -7,7 +7,11 @@ import torch
 
 from pyro_textvae import zoo
 from pyro_textvae.training import Procedure
-from pyro_textvae.training.procedures import AggressiveEncoder, PretrainedEncoder
+from pyro_textvae.training.procedures import (
+    AggressiveEncoder,
+    PretrainedEncoder,
+    SentencePosteriors,
+)
 
 from .procedure_runs import BATCHES, Killed, kill_before, make_trainer, same, values_of
 
@@ -16,7 +20,9 @@ MAKERS = {
     "plain": Procedure,
     "aggressive_encoder": lambda: AggressiveEncoder(max_inner_steps=5, inner_window=2),
     "pretrained_encoder": lambda: PretrainedEncoder(pretrain_epochs=1),
+    "sentence_posteriors": lambda: SentencePosteriors(posterior_epochs=2),
 }
+OF_SENTENCES = {"guide": "pyro_textvae.infer:SentenceAutoGuide"}
 
 
 def finish(path, make, kill_at, **settings):
@@ -41,17 +47,18 @@ def test_every_procedure_of_the_catalogue_is_tried():
 
 @pytest.fixture(scope="module", params=MAKERS)
 def undisturbed(request, tmp_path_factory):
-    """Name of a procedure, and a run with it."""
+    """Name of a procedure, a run with it, and the settings that it needs."""
     path = tmp_path_factory.mktemp("undisturbed")
-    return request.param, finish(path, MAKERS[request.param], ())
+    settings = OF_SENTENCES if request.param == "sentence_posteriors" else {}
+    return request.param, finish(path, MAKERS[request.param], (), **settings), settings
 
 
 # An epoch has 4 steps, and checkpoints are after 0, 3, 4, 6, 8, 9 and 12. Going on from 3, 6 and 9
 # is going on in the middle of an epoch.
 @pytest.mark.parametrize("kill_at", [(0, 2), (3, 7), (5, 10)])
 def test_killed_and_resumed_run_is_the_undisturbed_one(tmp_path, undisturbed, kill_at):
-    name, left_alone = undisturbed
-    killed = finish(tmp_path / "killed", MAKERS[name], kill_at)
+    name, left_alone, settings = undisturbed
+    killed = finish(tmp_path / "killed", MAKERS[name], kill_at, **settings)
     assert killed.folder.metrics.read_text() == left_alone.folder.metrics.read_text()
     assert same(values_of(killed.modules), values_of(left_alone.modules))
     assert killed.progress == left_alone.progress

@@ -4,5 +4,6 @@
 
 from pyro_textvae.training.procedures.aggressive_encoder import AggressiveEncoder
 from pyro_textvae.training.procedures.pretrained_encoder import PretrainedEncoder
+from pyro_textvae.training.procedures.sentence_posteriors import SentencePosteriors
 
-__all__ = ["AggressiveEncoder", "PretrainedEncoder"]
+__all__ = ["AggressiveEncoder", "PretrainedEncoder", "SentencePosteriors"]
