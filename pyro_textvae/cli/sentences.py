@@ -76,7 +76,7 @@ def read_sources(
     clashing = [name for name, value in given.items() if value is not None]
     if len(clashing) > 1:
         raise UserError(f"{clashing[0]} and {clashing[1]} both say what the source is: give one")
-    others = set(inspect.signature(model.forward).parameters) - {TOKENS, "size"}
+    others = set(named_fields(model)) - {TOKENS, "size"}
     if SOURCE not in others:
         raise UserError(
             f"the model of {run} takes no source, so {named[0]} would do nothing: leave it out"

@@ -352,12 +352,8 @@ def _build_with_parts(
     :param reads_source: whether a guide of the library's kind is to read the source too.
     """
     wanted = set(zoo.parameters(cls))
-    joins = (
-        reads_source
-        and inspect.isclass(cls)
-        and issubclass(cls, Guide)
-        and SOURCE_ENCODER not in wanted
-    )
+    is_guide = inspect.isclass(cls) and issubclass(cls, Guide)
+    joins = reads_source and is_guide and SOURCE_ENCODER not in wanted
     if joins:
         wanted.add(SOURCE_ENCODER)
     parts: dict[str, Any] = {}
