@@ -11,11 +11,11 @@ import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
-from torch.distributions import Independent
 
 from pyro_textvae.config.checks import SEED, at_least, check_argument
 from pyro_textvae.contract import DATA_PLATE, TEXT_SITE
 from pyro_textvae.distributions import AutoregressiveCategorical
+from pyro_textvae.distributions.unwrapped import unwrapped
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.sentences import seed_of
 from pyro_textvae.generation.method import DecodingMethod, build_method
@@ -36,19 +36,19 @@ class _DecodingMessenger(Messenger):
         self.unknown = unknown
 
     def _pyro_sample(self, message: Any) -> None:
-        if message["done"] or message["is_observed"]:
+        if message["done"]:
             return
-        text = message["fn"]
-        while isinstance(text, Independent):
-            text = text.base_dist
-        if isinstance(text, AutoregressiveCategorical):
+        text = unwrapped(message["fn"])
+        observed = message["is_observed"]
+        if isinstance(text, AutoregressiveCategorical) and not observed:
             message["value"] = self.method.decode(text, unknown=self.unknown)
             message["done"] = True
         elif message["name"] == TEXT_SITE and not (self.method.is_the_models_own and self.unknown):
             wanted = type(self.method).__name__ if self.unknown else "unknown=False"
+            kind = "what the program computes" if observed else type(text).__name__
             raise UserError(
                 f"{wanted} chooses tokens one by one, and the text site {TEXT_SITE!r} is "
-                f"{type(text).__name__}, not AutoregressiveCategorical: use method='ancestral' "
+                f"{kind}, not AutoregressiveCategorical: use method='ancestral' "
                 "and unknown=True"
             )
 

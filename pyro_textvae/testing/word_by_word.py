@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from pyro import poutine
 from torch import Tensor
 
 from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.distributions.autoregressive_categorical import sentence_mask
+from pyro_textvae.distributions.unwrapped import unwrapped
 from pyro_textvae.infer.sites import random_sites
 from pyro_textvae.nn.decoder import Decoder
 from pyro_textvae.special_tokens import FIRST_EMITTED
@@ -28,7 +27,7 @@ def check_generation(trace: poutine.Trace) -> None:
     :raises ContractError: with the site and the decoder, for a text whose two scores differ.
     """
     for name, site in random_sites(trace):
-        text = without_wrappers(site["fn"])
+        text = unwrapped(site["fn"])
         if not isinstance(text, AutoregressiveCategorical):
             continue
         kind = type(text.network).__name__
@@ -74,12 +73,3 @@ def log_prob_word_by_word(text: AutoregressiveCategorical, value: Tensor) -> Ten
 
     text.generate(next_known_token)
     return torch.stack(parts[: rows.shape[-1]]).sum(0).reshape(text.batch_shape)
-
-
-def without_wrappers(distribution: Any) -> Any:
-    """A distribution without ``to_event`` and ``mask`` around it."""
-    while not isinstance(distribution, AutoregressiveCategorical) and hasattr(
-        distribution, "base_dist"
-    ):
-        distribution = distribution.base_dist
-    return distribution
