@@ -12,11 +12,11 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
-from torch.distributions import Independent
 
 from pyro_textvae.config.checks import SEED, at_least, check_argument
 from pyro_textvae.contract import DATA_PLATE, TEXT_SITE, TOKENS
 from pyro_textvae.distributions import AutoregressiveCategorical
+from pyro_textvae.distributions.unwrapped import unwrapped
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.sentences import seed_of
 from pyro_textvae.generation.method import DecodingMethod, build_method
@@ -40,16 +40,16 @@ class _DecodingMessenger(Messenger):
         self.unknown = unknown
 
     def _pyro_sample(self, message: Any) -> None:
-        if message["done"] or message["is_observed"]:
+        if message["done"]:
             return
-        text = message["fn"]
-        while isinstance(text, Independent):
-            text = text.base_dist
-        if isinstance(text, AutoregressiveCategorical):
+        text = unwrapped(message["fn"])
+        observed = message["is_observed"]
+        if isinstance(text, AutoregressiveCategorical) and not observed:
             message["value"] = self.method.decode(text, unknown=self.unknown)
             message["done"] = True
         elif message["name"] == TEXT_SITE:
-            self.check_takes(f"{type(text).__name__}, not AutoregressiveCategorical")
+            kind = "what the program computes" if observed else type(text).__name__
+            self.check_takes(f"{kind}, not AutoregressiveCategorical")
 
     def check_takes(self, text: str) -> None:
         """Refuse what cannot be honoured where the text is drawn by other means.

@@ -5,10 +5,8 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pyro
@@ -16,7 +14,6 @@ import torch
 from pyro import poutine
 from pyro.distributions.util import sum_rightmost
 from pyro.infer import ELBO
-from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from pyro_textvae.contract import DATA_PLATE, TEXT_FIELDS, TEXT_SITE, TOKENS
@@ -41,7 +38,10 @@ from pyro_textvae.infer.terms import by_datum
 from pyro_textvae.infer.unread_samples import check_samples_are_sites
 from pyro_textvae.special_tokens import EOS
 from pyro_textvae.testing.demands import ContractError, demand_close
+from pyro_textvae.testing.precision import explained
 from pyro_textvae.testing.text import MOST_ROOM, Text, cast, padded_text, run_program, with_padding
+from pyro_textvae.testing.weights import check_gradients, check_saving
+from pyro_textvae.testing.word_by_word import check_generation
 
 _SIZE = 5
 
@@ -52,9 +52,10 @@ def check_model(model: nn.Module, *, condition: Condition = _SIZE, seed: int = 0
     It generates text of its own on ``condition`` and scores it again: every site in the plate
     ``"data"``, other plates inside it, but for global latents, whose shape is the same for any
     number of sentences; every ``PyroSample`` is a site; the text at ``"x"``; a batch equals its
-    sentences one by one, given the global latents; padding changes no score; vectorised particles
-    equal a loop; every parameter has a gradient; float32 and float64 agree; weights survive saving
-    and loading.
+    sentences one by one, given the global latents, in its sites and in its scores; padding changes
+    no score; what is generated word by word has the probability that it is scored by; vectorised
+    particles equal a loop; every parameter has a gradient; float32 and float64 agree, with no
+    constant of another precision; weights survive saving and loading.
 
     >>> from pyro_textvae.models import SentenceVAE
     >>> from pyro_textvae.nn import LSTMDecoder
@@ -74,14 +75,17 @@ def check_model(model: nn.Module, *, condition: Condition = _SIZE, seed: int = 0
         text = _generate(double, condition)
         _check_samples(double, run_program(double, text.fields))
         _check_globals(double, double, list(text.shared), text.fields)
+        trace = _at_latents(double, text, "the model")
+        text = replace(text, sites=_names(trace))
         _check_scores(double, text)
+        check_generation(trace)
         _check_particles(double, text)
-        _check_gradients(double, lambda m: _joint(m, text).sum() + _of_globals(m, text), "model")
+        check_gradients(double, lambda m: _joint(m, text).sum() + _of_globals(m, text), "model")
         single = _joint(copy.deepcopy(double).float(), text.cast(torch.float32))
         demand_close(
             _joint(double, text).float(), single, "float32 and float64 scores differ", 1e-4
         )
-        _check_saving(double, lambda m: _joint(m, text), "model")
+        check_saving(double, lambda m: _joint(m, text), "model")
 
 
 def check_guide(
@@ -111,10 +115,11 @@ def check_guide(
         program = copy.deepcopy(model).double().eval()
         double = copy.deepcopy(guide).double().eval()
         text = _generate(program, condition)
-        trace = _run_guide(double, text.fields)
+        trace = explained("the guide", double, lambda: _run_guide(double, text.fields))
         _check_sites(trace, "guide", text.size)
         _check_same_latents(run_program(program, text.fields), trace)
-        text = replace(text, plates=Plates.of(trace), latents={}).with_latents_of(trace)
+        text = replace(text, plates=Plates.of(trace), latents={}, sites=_names(trace))
+        text = text.with_latents_of(trace)
         if not (text.latents or text.shared):
             return
         _check_globals(program, double, list(text.shared), text.fields)
@@ -131,12 +136,11 @@ def check_guide(
         demand_close(scores, alone, "a batch is not its sentences one by one in the guide")
         padded = _posterior(double, padded_text(double, replace(text, room=MOST_ROOM)))
         demand_close(scores, padded, "padding changes the posterior of the guide")
-        _check_gradients(
-            double, lambda g: _posterior(g, text).sum() + _of_globals(g, text), "guide"
-        )
+        _check_without_padding(double, text, scores, _posterior, "the posterior of the guide")
+        check_gradients(double, lambda g: _posterior(g, text).sum() + _of_globals(g, text), "guide")
         single = _posterior(copy.deepcopy(double).float(), text.cast(torch.float32))
         demand_close(scores.float(), single, "float32 and float64 posteriors differ", 1e-4)
-        _check_saving(double, lambda g: _posterior(g, text), "guide")
+        check_saving(double, lambda g: _posterior(g, text), "guide")
 
 
 def check_pair(
@@ -199,7 +203,7 @@ def _generate(model: nn.Module, condition: Condition) -> Text:
         condition = given
     size = size_of(condition)
     with torch.no_grad():
-        trace = simulate(model, condition)
+        trace = explained("the model", model, lambda: simulate(model, condition))
     nodes: Any = trace.nodes
     if TEXT_SITE not in nodes:
         raise ContractError("the model has no sample site 'x' for the text")
@@ -216,10 +220,44 @@ def _generate(model: nn.Module, condition: Condition) -> Text:
     return Text(fields, {}, plates, x.shape[-1] - tokens.shape[-1], {}).with_latents_of(trace)
 
 
+def _at_latents(
+    program: nn.Module, text: Text, what: str, *, is_guide: bool = False
+) -> poutine.Trace:
+    """The trace of a program on the text, scored at the text's latents.
+
+    :raises ContractError: where it has other sites than on the whole batch.
+    """
+
+    def run() -> poutine.Trace:
+        latents = text.in_program()
+        if is_guide:
+            latents = at_latents(_run_guide(program, text.fields), latents)
+        with given_globals([program], text.shared), poutine.condition(data=latents):
+            trace = (_run_guide if is_guide else run_program)(program, text.fields)
+        trace.compute_log_prob()
+        return trace
+
+    trace = explained(what, program, run)
+    names = _names(trace)
+    for name in sorted(names ^ (text.sites or names)):
+        places = ["the whole batch", f"tokens of shape {tuple(text.tokens.shape)} of its sentences"]
+        if name in names:
+            places.reverse()
+        raise ContractError(
+            f"{what} has the site {name!r} on {places[0]} and not on {places[1]}: let every batch "
+            "have the same sites, and mask what a sentence does not have with poutine.mask or "
+            "obs_mask"
+        )
+    return trace
+
+
+def _names(trace: poutine.Trace) -> frozenset[str]:
+    return frozenset(name for name, _ in random_sites(trace))
+
+
 def _joint(model: nn.Module, text: Text) -> Tensor:
     """log p(x, z) of each sentence at given latents, ``(N,)``."""
-    with given_globals([model], text.shared), poutine.condition(data=text.in_program()):
-        return _sum_sites(run_program(model, text.fields), text.size)
+    return _sum_sites(_at_latents(model, text, "the model"), text.size)
 
 
 def _of_globals(program: nn.Module, text: Text) -> Tensor:
@@ -245,10 +283,7 @@ def _posterior(guide: nn.Module, text: Text) -> Tensor:
 
     A point has no density, but it has a place.
     """
-    drawn = _run_guide(guide, text.fields)
-    latents = at_latents(drawn, text.in_program())
-    with given_globals([guide], text.shared), poutine.condition(data=latents):
-        trace = _run_guide(guide, text.fields)
+    trace = _at_latents(guide, text, "the guide", is_guide=True)
     points = [(name, site) for name, site in random_sites(trace) if is_point_mass(site["fn"])]
     for name, _ in points:
         trace.remove_node(name)
@@ -366,6 +401,22 @@ def _check_scores(model: nn.Module, text: Text) -> None:
     demand_close(scores, alone, "a batch is not its sentences one by one in the model")
     padded = _joint(model, padded_text(model, text))
     demand_close(scores, padded, "padding changes scores of the model")
+    _check_without_padding(model, text, scores, _joint, "scores of the model")
+
+
+def _check_without_padding(
+    program: nn.Module,
+    text: Text,
+    scores: Tensor,
+    score: Callable[[nn.Module, Text], Tensor],
+    what: str,
+) -> None:
+    if text.tokens.dim() > 2:
+        return
+    rows = [text.row(i).without_padding() for i in range(text.size)]
+    demand_close(
+        scores, torch.cat([score(program, row) for row in rows]), f"padding changes {what}"
+    )
 
 
 def _check_particles(model: nn.Module, text: Text) -> None:
@@ -382,7 +433,12 @@ def _compare_particles(model: nn.Module, text: Text) -> None:
             model(**fields_of(model, batch))
         drawn.append({name: site["value"] for name, site in latent_sites(recorded.trace)})
 
-    terms = PerDatumELBO(3).terms(model, guide, **text.fields)  # type: ignore[arg-type]
+    terms = explained(
+        "the model with 3 vectorised particles",
+        model,
+        lambda: PerDatumELBO(3).terms(model, guide, **text.fields),  # type: ignore[arg-type]
+        ": keep shapes agnostic to dimensions on the left",
+    )
     if terms.log_likelihood.shape != (3, text.size):
         raise ContractError(
             f"with 3 vectorised particles site 'x' has log-probabilities of shape "
@@ -400,30 +456,3 @@ def _compare_particles(model: nn.Module, text: Text) -> None:
             trace.remove_node(name)
         observed = _sum_sites(trace, text.size)
         demand_close(terms.log_likelihood[particle], observed, "particles differ from a loop")
-
-
-def _check_gradients(module: nn.Module, total: Callable[[nn.Module], Tensor], what: str) -> None:
-    module.zero_grad()
-    if any(parameter.requires_grad for parameter in module.parameters()):
-        total(module).backward()
-    for name, parameter in module.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        if parameter.grad is None or not parameter.grad.abs().sum() > 0:
-            raise ContractError(f"parameter {name!r} of the {what} gets no gradient")
-    module.zero_grad()
-
-
-def _check_saving(module: nn.Module, score: Callable[[nn.Module], Tensor], what: str) -> None:
-    loaded = copy.deepcopy(module)
-    # What a part leaves out of its state is what it is built from, and nobody changes it.
-    kept = {id(value) for value in loaded.state_dict(keep_vars=True).values()}
-    with torch.no_grad():
-        for parameter in loaded.parameters():
-            if id(parameter) in kept:
-                parameter.add_(0.1)
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "model.safetensors")
-        save_model(module, path)
-        load_model(loaded, path)
-    demand_close(score(module), score(loaded), f"saving and loading changes the {what}", 0.0)

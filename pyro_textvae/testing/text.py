@@ -39,6 +39,8 @@ class Text:
         By how much the text may be padded.
     shared
         The values of global latents, as the program has them.
+    sites
+        The sites that a program has on all of it.
     """
 
     fields: Fields
@@ -46,6 +48,7 @@ class Text:
     plates: Plates
     room: int
     shared: dict[str, Tensor]
+    sites: frozenset[str] | None = None
 
     @property
     def tokens(self) -> Tensor:
@@ -81,6 +84,15 @@ class Text:
         latents = {name: z[i : i + 1] for name, z in self.latents.items()}
         text = self.with_fields(**{name: v[i : i + 1] for name, v in self.fields.items()})
         return replace(text, latents=latents)
+
+    def without_padding(self) -> Text:
+        """One sentence in a batch no wider than it is, in all fields of text."""
+        narrower = {
+            name: value[..., : max(1, int((value != PAD).flatten(0, -2).any(0).sum()))]
+            for name, value in self.fields.items()
+            if name in self.fields.text_fields
+        }
+        return self.with_fields(**narrower)
 
     def cast(self, dtype: torch.dtype) -> Text:
         """With latents and other floating-point numbers in another precision."""

@@ -151,6 +151,40 @@ def test_text_that_is_no_sequence_has_no_tokens_to_choose():
         sample(model, 5, unknown=False)
 
 
+class WordByWord(torch.nn.Module):
+    """Every word is a site of its own, and the text what they make up."""
+
+    def forward(self, tokens=None, *, size=None):
+        with pyro.plate("data", size):
+            pyro.sample("z", pyro.distributions.Normal(torch.zeros(2), 1.0).to_event(1))
+            words = [
+                pyro.sample(f"x_{t}", pyro.distributions.Categorical(torch.ones(5)))
+                for t in range(3)
+            ]
+            pyro.deterministic("x", torch.stack(words, -1), event_dim=1)
+
+
+@pytest.mark.parametrize("choice", [{"method": "greedy"}, {"unknown": False}])
+def test_text_that_a_program_computes_is_not_decoded_in_silence(choice):
+    assert sample(WordByWord(), 4, seed=1).shape == (4, 3)
+    with pytest.raises(UserError, match="the text site 'x' is what the program computes, not Auto"):
+        sample(WordByWord(), 4, **choice)
+
+
+def test_text_with_a_mask_is_decoded(pair):
+    class Masked(torch.nn.Module):
+        def forward(self, tokens=None, *, size=None):
+            with pyro.plate("data", size):
+                zero = torch.zeros(2).double()
+                z = pyro.sample("z", pyro.distributions.Normal(zero, 1.0).to_event(1))
+                pyro.sample("x", pair[0].decoder(z).mask(True), obs=tokens)
+
+    z = torch.randn(4, 2).double()
+    rows = sample(Masked(), 4, method="greedy", latents={"z": z})
+    assert torch.equal(rows, pair[0].decoder(z).greedy())
+    assert not (sample(Masked(), 40, unknown=False) == 3).any()
+
+
 def test_text_of_independent_sentences_is_decoded(pair):
     """``to_event`` around the decoder's distribution hides it from nobody."""
 

@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from pyro_textvae.contract import LABELS, TEXT_SITE, TOKENS
 from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.distributions.autoregressive_categorical import sentence_mask
+from pyro_textvae.distributions.unwrapped import unwrapped
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.auxiliary import AuxiliaryLoss, TrainingPass
 from pyro_textvae.infer.simulate import fields_of, simulate
@@ -158,4 +159,4 @@ def _text_given_the_condition(training_pass: TrainingPass) -> Any:
     """The distribution of the text at latents from the prior."""
     with _WithoutText(training_pass.field(TOKENS)) as recorded:
         simulate(training_pass.model, training_pass.batch)
-    return recorded.text
+    return unwrapped(recorded.text)

@@ -28,6 +28,7 @@ class BagOfWords(AuxiliaryLoss):
     Source: Zhao et al. (2017), Learning Discourse-level Diversity for Neural Dialog Models using
     Conditional Variational Autoencoders, section 3.3, https://aclanthology.org/P17-1061/.
 
+    >>> import torch
     >>> BagOfWords({"z": 8}, vocab_size=9, hidden_dim=16).scores(torch.zeros(3, 2, 8)).shape
     torch.Size([3, 2, 7])
 
