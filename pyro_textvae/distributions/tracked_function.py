@@ -44,4 +44,5 @@ class TrackedFunction(torch.autograd.Function):
         """The function's value, from the same draws as its arguments."""
         if not any(isinstance(value, ProvenanceTensor) for value in args):
             return super().apply(*args)
-        return track_provenance(super().apply(*detach_provenance(args)), get_provenance(args))
+        given: Any = list(args)
+        return track_provenance(super().apply(*detach_provenance(given)), get_provenance(given))

@@ -6,14 +6,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pyro_textvae.config.checks import at_least, check_argument
-from pyro_textvae.evaluation.latents.elbo_surgery import ElboSurgery, elbo_surgery
+from pyro_textvae.evaluation.latents.aggregate_posterior import AggregateLogProb
+from pyro_textvae.evaluation.latents.elbo_surgery import (
+    ElboSurgery,
+    elbo_surgery,
+    surgery_of_pairs,
+)
+from pyro_textvae.evaluation.latents.given_source import InformationGivenSource
+from pyro_textvae.evaluation.latents.guide_density import NoDensityError
+from pyro_textvae.evaluation.latents.joint_latents import SiteInformation
 from pyro_textvae.evaluation.latents.split_latents import SplitLatents, SplitSite
 from pyro_textvae.evaluation.over_globals import given_one_draw
 from pyro_textvae.infer.function_program import as_program
@@ -35,7 +43,8 @@ _MOST_DRAWS = 16
 class Information:
     """What the latents carry, over all N sentences of a split; nats per sentence.
 
-    Where there is one latent site, the KL has three parts that add up::
+    z is all latents together. The KL has three parts that add up, the last two where there is one
+    latent site::
 
         sampled_kl   = mutual_information + aggregate_kl
         aggregate_kl = total_correlation + dimensionwise_kl
@@ -55,14 +64,13 @@ class Information:
         Mean of log q(z | x) - log p(z) over the draws, with the control variates of
         :func:`elbo_surgery`: equal to ``kl`` where that is in
         closed form, to the precision of the guide. This and its parts are None without a latent,
-        and with more than one latent site: whether the posterior of one site depends on the draw
-        of another cannot be seen from outside, so no density under another sentence is known.
+        and where a sentence has several posteriors, or none that scores the draws of others.
     mutual_information
         I_N = E log q(z | x) - log q_N(z) with q_N(z) = (1/N) sum_n q(z | x_n): the mutual
         information of z and the number of the sentence. A lower bound of that under the population
-        that the sentences are from; never above ``kl``, but for noise. None, with its other bound
+        that the sentences are from; never above the KL, but for noise. None, with its other bound
         and the total correlation, when the prior differs between sentences: beside what z says of
-        the text it would count what the source says of z.
+        the text it would count what the source says of z. See ``given_source`` then.
     mutual_information_upper
         The same with each draw's own sentence left out of the mean: an upper bound. None with one
         sentence.
@@ -90,6 +98,12 @@ class Information:
         Draws of z for each sentence; 0 without a latent.
     left_out
         Why something is missing that other programs have.
+    sites
+        What each of several latent sites knows, alone and beside those before it. Empty where
+        ``mutual_information`` is None, and for a single site.
+    given_source
+        I(x; z | source) where the prior differs between sentences for what the model is
+        conditioned on, of texts that the model makes of a source. None otherwise.
     """
 
     kl: float
@@ -111,6 +125,8 @@ class Information:
     num_sentences: int
     num_draws: int
     left_out: tuple[str, ...] = ()
+    sites: Mapping[str, SiteInformation] = field(default_factory=dict)
+    given_source: InformationGivenSource | None = None
 
     @property
     def not_finite(self) -> list[str]:
@@ -127,11 +143,14 @@ class Information:
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain numbers and lists; None for what is missing or not finite.
 
-        ``left_out`` only where something is.
+        ``left_out``, ``sites`` and ``given_source`` only where there is something.
         """
-        values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-        left_out = values.pop("left_out")
-        return values | ({"left_out": list(left_out)} if left_out else {})
+        values = {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
+        for name in ("left_out", "sites", "given_source"):
+            value = values.pop(name)
+            if value:
+                values[name] = list(value) if name == "left_out" else value
+        return values
 
 
 def information(
@@ -146,8 +165,9 @@ def information(
 ) -> Information:
     r"""Mutual information on the whole split, the other parts of the KL, and active units.
 
-    The decoder is not run. Time grows as N^2 ``num_draws``. Where there are global latents, all of
-    it is of the sentences' own latents, given one draw of the global ones from the guide.
+    The decoder is run only where the prior depends on a source, to make texts of it. Time grows as
+    N^2 ``num_draws``. Where there are global latents, all of it is of the sentences' own latents,
+    given one draw of the global ones from the guide.
 
     .. math::
         I_N = \frac{1}{N} \sum_n E_{q(z \mid x_n)} [\log q(z \mid x_n) - \log q_N(z)], \qquad
@@ -174,10 +194,12 @@ def information(
 
     :param num_draws: draws of z for each sentence. By default as many as make 2^26 pairs of a draw
         and a sentence, a second or two: from 16 for small splits to one for N above 5,800. A flow
-        has to be inverted for every pair: see ``costly_pairs``.
-    :param costly_pairs: pairs for a flow, some tenths of a millisecond each, or some milliseconds.
-        Where one draw of each sentence makes more, the parts of the KL are on fewer draws; with 0
-        they are left out there. No more is taken where ``num_draws`` is given.
+        has to be inverted for every pair, and with several latents the guide run: see
+        ``costly_pairs``.
+    :param costly_pairs: pairs for a flow, some tenths of a millisecond each, or some milliseconds,
+        and for several latents. Where one draw of each sentence makes more, the parts of the KL are
+        on fewer draws; with 0 they are left out there, and always for several latents and given a
+        source. No more is taken where ``num_draws`` is given.
     :param total_correlation: whether to find total correlation and dimension-wise KL too.
     :raises ValueError: without a batch, for ``num_draws`` below 1, or when model and guide do not
         have the same latent sites.
@@ -195,7 +217,7 @@ def information(
             raise ValueError("there is no batch to take the information of")
         only = latents.only
         if only is None:
-            return _information(latents, None, 1 if latents.sites else 0)
+            return _of_several(model, guide, latents, num_draws, costly_pairs)
         pairs = max(costly_pairs, _COSTLY_PAIRS) if only.is_costly else _PAIRS
         draws = num_draws or max(1, min(_MOST_DRAWS, pairs // count**2))
         drawn = only.draw(draws)
@@ -204,25 +226,66 @@ def information(
                 return _information(latents, None, 1)
             drawn = drawn.some(max(2, costly_pairs // count))
         surgery = elbo_surgery(only.posteriors, drawn, total_correlation=total_correlation)
-        return _information(latents, surgery, draws, of_all=len(drawn.z) >= count)
+        given = latents.given_source(model, guide) if costly_pairs else None
+        return _information(latents, surgery, draws, of_all=len(drawn.z) >= count, given=given)
+
+
+def _of_several(
+    model: nn.Module,
+    guide: nn.Module,
+    latents: SplitLatents,
+    num_draws: int | None,
+    costly_pairs: int,
+) -> Information:
+    """Of several latents together and each, or of what has more than one posterior a sentence."""
+    joint = latents.joint(model, guide) if costly_pairs else None
+    if joint is None:
+        several = len(latents.sites) > 1
+        reason = (
+            "some are masked, or in a plate inside 'data'" if costly_pairs else "costly_pairs is 0"
+        )
+        return _information(
+            latents, None, 1 if latents.sites else 0, reason=reason if several else None
+        )
+    count = latents.num_sentences
+    draws = num_draws or max(1, min(_MOST_DRAWS, costly_pairs // count**2))
+    try:
+        drawn = latents.draw_jointly(joint, draws)
+        if num_draws is None and count**2 > costly_pairs:
+            drawn = drawn.some(max(2, costly_pairs // count))
+        pairs = joint.pairs(drawn.z)
+        log_q = AggregateLogProb.of_pairs(pairs.sum(0), drawn.sentence)
+        surgery = surgery_of_pairs(log_q, drawn, count)
+        sites = joint.by_site(drawn.z, drawn.sentence, pairs) if drawn.shared_prior else {}
+        given = latents.given_source(model, guide)
+    except NoDensityError as error:
+        return _information(latents, None, 1, reason=str(error))
+    return _information(latents, surgery, draws, of_all=False, given=given, sites=sites)
 
 
 def _information(
-    latents: SplitLatents, surgery: ElboSurgery | None, num_draws: int, *, of_all: bool = True
+    latents: SplitLatents,
+    surgery: ElboSurgery | None,
+    num_draws: int,
+    *,
+    of_all: bool = True,
+    given: InformationGivenSource | None = None,
+    sites: Mapping[str, SiteInformation] | None = None,
+    reason: str | None = None,
 ) -> Information:
-    sites = list(latents.sites.values())
-    kl = sum(site.kl.mean().item() for site in sites)
-    if of_all and surgery is not None and not all(site.has_closed_form for site in sites):
+    of_split = list(latents.sites.values())
+    kl = sum(site.kl.mean().item() for site in of_split)
+    if of_all and surgery is not None and not all(site.has_closed_form for site in of_split):
         kl = surgery.sampled_kl
-    per_dimension = [site.kl_per_dimension for site in sites]
+    per_dimension = [site.kl_per_dimension for site in of_split]
     means = [part.mean(0).cpu() for part in per_dimension if part is not None]
-    variance, left_out = _units(sites)
+    variance, left_out = _units(of_split, reason)
     low, high = BORDERLINE_VARIANCE
     borderline = ((variance >= low) & (variance <= high)).nonzero().squeeze(1)
-    parts = [field.name for field in fields(ElboSurgery)]
+    parts = [each.name for each in fields(ElboSurgery)]
     return Information(
         kl=float(kl),
-        kl_per_dimension=torch.cat(means) if means and len(means) == len(sites) else None,
+        kl_per_dimension=torch.cat(means) if means and len(means) == len(of_split) else None,
         mutual_information_ceiling=math.log(latents.num_sentences),
         active_units=(
             None
@@ -234,18 +297,20 @@ def _information(
         num_sentences=latents.num_sentences,
         num_draws=num_draws,
         left_out=left_out,
+        sites=sites or {},
+        given_source=given,
         **{name: None if surgery is None else getattr(surgery, name) for name in parts},
     )
 
 
-def _units(sites: list[SplitSite]) -> tuple[Tensor, tuple[str, ...]]:
+def _units(sites: list[SplitSite], reason: str | None) -> tuple[Tensor, tuple[str, ...]]:
     """The variance of each dimension, NaN where there is none, and why something is missing."""
     variances, reasons = [torch.zeros(0)], []
-    if len(sites) > 1:
+    if reason is not None:
         names = ", ".join(repr(site.name) for site in sites)
         reasons.append(
-            f"the latents are {len(sites)} sites ({names}): the mutual information and the parts "
-            "of the KL are told of a single one"
+            f"the latents are {len(sites)} sites ({names}), and their mutual information and the "
+            f"parts of the KL are left out: {reason}"
         )
     for site in sites:
         variance = site.unit_variance()
@@ -276,6 +341,10 @@ def _units(sites: list[SplitSite]) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, SiteInformation | InformationGivenSource):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(number) for name, number in value.items()}
     if isinstance(value, Tensor):
         return [_plain(number) for number in value.tolist()]
     if isinstance(value, float) and not math.isfinite(value):

@@ -26,6 +26,17 @@ class AggregateLogProb(NamedTuple):
     left_out: Tensor
     """The same over all sentences but the draw's own; ``-inf`` where there is no other."""
 
+    @classmethod
+    def of_pairs(cls, log_q: Tensor, sentence: Tensor) -> AggregateLogProb:
+        """From log q(z_s | x_n) ``(S, N)`` of every draw under every sentence, which is used up."""
+        count = log_q.shape[1]
+        itself = sentence.unsqueeze(1)
+        own = log_q.gather(1, itself).squeeze(1)
+        # All others first: the draw's own term, usually the largest, would hide them.
+        left_out = log_q.scatter_(1, itself, -torch.inf).logsumexp(1)
+        included = torch.logaddexp(own, left_out).sub_(math.log(count))
+        return cls(own, included, left_out.sub_(math.log(max(count - 1, 1))))
+
 
 class AggregatePosterior:
     """q_N(z) = (1/N) sum_n q(z | x_n), evaluated exactly: S draws against all N sentences.
@@ -65,14 +76,9 @@ class AggregatePosterior:
         rows = max(1, _PAIRS_AT_ONCE // self.count)
         for start in range(0, len(z), rows):
             block = slice(start, start + rows)
-            log_q = self._pairs(z[block])
-            itself = sentence[block].unsqueeze(1)
-            log_probs.own[block] = log_q.gather(1, itself).squeeze(1)
-            # All others first: the draw's own term, usually the largest, would hide them.
-            log_probs.left_out[block] = log_q.scatter_(1, itself, -torch.inf).logsumexp(1)
-        torch.logaddexp(log_probs.own, log_probs.left_out, out=log_probs.included)
-        log_probs.included.sub_(math.log(self.count))
-        log_probs.left_out.sub_(math.log(max(self.count - 1, 1)))
+            part = AggregateLogProb.of_pairs(self._pairs(z[block]), sentence[block])
+            for whole, values in zip(log_probs, part, strict=True):
+                whole[block] = values
         return log_probs
 
     def marginal_log_prob(self, z: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -95,25 +95,40 @@ def elbo_surgery(
     aggregate = AggregatePosterior(posteriors)
     log_q = aggregate.log_prob(draws.z, draws.sentence)
     columns = _controls(draws, log_q)
-    resolution = resolution_of(draws.z)
-    controls = ControlVariates(columns, resolution)
+    surgery = _on(log_q, draws, columns, aggregate.count)
+    if not (draws.shared_prior and total_correlation and aggregate.factorises):
+        return surgery
+    return replace(surgery, **_by_dimension(aggregate, draws, log_q, columns, surgery))
+
+
+def surgery_of_pairs(
+    log_q: AggregateLogProb, draws: LatentDraws, num_sentences: int
+) -> ElboSurgery:
+    """The same of densities that are known already, without the parts by dimension.
+
+    :param log_q: of ``draws``.
+    """
+    return _on(log_q, draws, _controls(draws, log_q), num_sentences)
+
+
+def _on(
+    log_q: AggregateLogProb, draws: LatentDraws, columns: Tensor, num_sentences: int
+) -> ElboSurgery:
+    controls = ControlVariates(columns, resolution_of(draws.z))
     sampled_kl = controls.mean(log_q.own - draws.log_prior).value
     if not draws.shared_prior:
         # q_N is no posterior of all sentences: its spread holds that of what they are given.
         return ElboSurgery(sampled_kl)
     information = controls.mean(log_q.own - log_q.included)
     to_prior = controls.mean(log_q.included - draws.log_prior)
-    parts = _named("aggregate_kl", to_prior.value, to_prior.standard_error)
-    if total_correlation and aggregate.factorises:
-        parts |= _by_dimension(aggregate, draws, log_q, columns, parts)
     return ElboSurgery(
         sampled_kl=sampled_kl,
         mutual_information=information.value,
         mutual_information_standard_error=information.standard_error,
         mutual_information_upper=(
-            controls.mean(log_q.own - log_q.left_out).value if aggregate.count > 1 else None
+            controls.mean(log_q.own - log_q.left_out).value if num_sentences > 1 else None
         ),
-        **parts,
+        **_named("aggregate_kl", to_prior.value, to_prior.standard_error),
     )
 
 
@@ -122,29 +137,33 @@ def _by_dimension(
     draws: LatentDraws,
     log_q: AggregateLogProb,
     columns: Tensor,
-    of_all_draws: Mapping[str, float],
+    of_all_draws: ElboSurgery,
 ) -> dict[str, float]:
     """Total correlation and, where the prior has dimensions of its own, dimension-wise KL."""
+    aggregate_kl = of_all_draws.aggregate_kl
+    aggregate_kl_error = of_all_draws.aggregate_kl_standard_error
+    assert aggregate_kl is not None
+    assert aggregate_kl_error is not None
     count = min(TOTAL_CORRELATION_DRAWS, len(draws.z))
     rows = torch.linspace(0, len(draws.z) - 1, count, dtype=torch.float64).round().long()
     rows = rows.to(draws.z.device)
     together = log_q.included[rows]
     values = together - aggregate.marginal_log_prob(draws.z[rows]).sum(1)
     resolution = resolution_of(draws.z)
-    above = (together - draws.log_prior[rows] - of_all_draws["aggregate_kl"]).unsqueeze(1)
+    above = (together - draws.log_prior[rows] - aggregate_kl).unsqueeze(1)
     controls = ControlVariates(torch.cat([above, columns[rows]], 1), resolution)
     part, rest = controls.mean(values), controls.mean(above.squeeze(1) - values)
     # A control that is itself uncertain hands its error on.
     errors = [
         math.hypot(
             mean.standard_error,
-            mean.coefficients[0].item() * of_all_draws["aggregate_kl_standard_error"],
+            mean.coefficients[0].item() * aggregate_kl_error,
         )
         for mean in (part, rest)
     ]
     numbers = _named("total_correlation", part.value, errors[0])
     if draws.factorised_prior:
-        numbers |= _named("dimensionwise_kl", of_all_draws["aggregate_kl"] - part.value, errors[1])
+        numbers |= _named("dimensionwise_kl", aggregate_kl - part.value, errors[1])
     return numbers
 
 

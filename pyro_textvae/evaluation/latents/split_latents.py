@@ -17,6 +17,12 @@ from pyro_textvae.contract import DATA_PLATE, TOKENS
 from pyro_textvae.distributions.conditioned_flow import ConditionedFlow
 from pyro_textvae.evaluation.latents.aggregate_posterior import independent_factors
 from pyro_textvae.evaluation.latents.elbo_surgery import LatentDraws, resolution_of
+from pyro_textvae.evaluation.latents.given_source import (
+    InformationGivenSource,
+    information_given_source,
+)
+from pyro_textvae.evaluation.latents.guide_density import NoDensityError
+from pyro_textvae.evaluation.latents.joint_latents import JointLatents
 from pyro_textvae.evaluation.latents.posterior_means import (
     PosteriorMeans,
     means_of,
@@ -26,7 +32,7 @@ from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.batches import check_batches, check_text
 from pyro_textvae.infer.plates import Plates, frames_in_data
 from pyro_textvae.infer.running import to_device
-from pyro_textvae.infer.simulate import fields_of
+from pyro_textvae.infer.simulate import fields_of, takes_condition
 from pyro_textvae.infer.sites import (
     auxiliary_sites,
     check_draws_only_latents,
@@ -50,6 +56,11 @@ class SplitLatents:
         check_batches(batches)
         self.num_sentences = 0
         self.sites: dict[str, SplitSite] = {}
+        self.plates: Plates | None = None
+        """Where the plates of the programs stand; None without a latent."""
+        self.batches: list[Mapping[str, Tensor]] = []
+        """Those of the split, on the device of the model, where the guide is asked again: with
+        several latents, or where the model is conditioned on something."""
         for batch in batches:
             check_text(batch)
             batch = to_device(batch, model)
@@ -79,7 +90,9 @@ class SplitLatents:
         Both may depend on the latents before them. Those are drawn many times for the means, and
         are at the same values for all sentences of the split where the priors are compared.
         """
-        plates = Plates.of(model_trace, guide_trace)
+        self.plates = plates = Plates.of(model_trace, guide_trace)
+        if len(self.sites) > 1 or takes_condition(model, batch):
+            self.batches.append(batch)
         whole = {name: site for name, site in self.sites.items() if not site.inner_plates}
         for name, site in whole.items():
             if site.reference is None:
@@ -113,6 +126,47 @@ class SplitLatents:
             return None
         (site,) = self.sites.values()
         return site if site.is_plain else None
+
+    def joint(self, model: nn.Module, guide: nn.Module) -> JointLatents | None:
+        """All latents together, where there are several, each with one posterior a sentence."""
+        if len(self.sites) < 2 or not all(site.is_plain for site in self.sites.values()):
+            return None
+        assert self.plates is not None
+        return JointLatents(model, guide, self.batches, self.plates)
+
+    def draw_jointly(self, joint: JointLatents, num_draws: int) -> LatentDraws:
+        """Draw all of them for every sentence, and score them under the prior."""
+        z, log_prior = joint.draw(num_draws)
+        return LatentDraws(
+            z=z,
+            sentence=torch.arange(self.num_sentences, device=z.device).repeat_interleave(num_draws),
+            log_prior=log_prior,
+            shared_prior=all(site.shared_prior for site in self.sites.values()),
+            factorised_prior=False,
+            closed_forms={} if joint.dependent else self._entropy(),
+        )
+
+    def given_source(self, model: nn.Module, guide: nn.Module) -> InformationGivenSource | None:
+        """What they know of a text beyond its source, where the prior differs between sources.
+
+        None where it does not, or a posterior scores its own draws alone.
+        """
+        sites = self.sites.values()
+        if all(site.shared_prior for site in sites) or not all(site.is_plain for site in sites):
+            return None
+        if not self.batches or not takes_condition(model, self.batches[0]):
+            return None
+        assert self.plates is not None
+        try:
+            return information_given_source(model, guide, self.batches, self.plates)
+        except NoDensityError:
+            return None
+
+    def _entropy(self) -> dict[str, Tensor]:
+        """Of all sites together, where none depends on another and each has a formula."""
+        parts = [site.closed_forms().get("entropy") for site in self.sites.values()]
+        known = [part for part in parts if part is not None]
+        return {"entropy": torch.stack(known).sum(0)} if len(known) == len(parts) else {}
 
 
 class SplitSite:
@@ -230,10 +284,11 @@ class SplitSite:
             log_prior=_by_sentence(log_priors),
             shared_prior=self.shared_prior,
             factorised_prior=all(independent_factors(prior) is not None for prior in self.priors),
-            closed_forms=self._closed_forms(),
+            closed_forms=self.closed_forms(),
         )
 
-    def _closed_forms(self) -> dict[str, Tensor]:
+    def closed_forms(self) -> dict[str, Tensor]:
+        """KL to the prior and entropy of each posterior, ``(N,)``, where they have formulas."""
         closed_forms = {"KL": self.kl} if self.has_closed_form else {}
         try:
             entropy = [posterior.entropy().double() for posterior in self.posteriors]
