@@ -45,11 +45,12 @@ class DocumentVAE(PyroModule):
         self.num_sentences = num_sentences
 
     def forward(self, tokens=None, *, size=None):
-        words, there = None, self.mean.weight.new_ones(size or 0, self.num_sentences).bool()
+        zeros = torch.zeros_like(self.mean.weight[0])
+        words, there = None, zeros.new_ones(size or 0, self.num_sentences).bool()
         if tokens is not None:
             words, there = sentences_of(tokens, self.num_sentences)
         with pyro.plate("data", len(there), dim=-2):
-            z = pyro.sample("z", dist.Normal(0 * self.mean.weight[0], 1.0).to_event(1))
+            z = pyro.sample("z", dist.Normal(zeros, 1.0).to_event(1))
             with pyro.plate("sentences", there.shape[1], dim=-1), poutine.mask(mask=there):
                 z_s = pyro.sample("z_s", dist.Normal(self.mean(z), 1.0).to_event(1))
                 return pyro.sample("x", self.decoder(z_s), obs=words)
