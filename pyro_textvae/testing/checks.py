@@ -252,7 +252,7 @@ def _at_latents(
 
 
 def _names(trace: poutine.Trace) -> frozenset[str]:
-    return frozenset(name for name, _ in random_sites(trace))
+    return frozenset(name for name, site in random_sites(trace) if not is_global(site))
 
 
 def _joint(model: nn.Module, text: Text) -> Tensor:
