@@ -150,8 +150,9 @@ def against_guide(rows: Sequence[dict[str, Any]]) -> list[str]:
             "evaluations for its error if it falls with the root of K"
         )
         if slope < 0:
-            along = guide[-1]["num_samples"] * fold ** (-1 / slope) / auto["decoder_evaluations"]
-            line += f", and {along:.3g} times as many along its own line, K^{slope:.2f}"
+            power = min(-math.log(fold) / slope / math.log(10), 300.0)
+            along = guide[-1]["num_samples"] * 10**power / auto["decoder_evaluations"]
+            line += f", and {along:.1g} times as many along its own line, K^{slope:.2f}"
         lines.append(line)
     return lines
 

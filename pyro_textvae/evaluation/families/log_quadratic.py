@@ -35,9 +35,8 @@ def log_quadratic_fit(u: Tensor, log_ratio: Tensor, shares: Tensor) -> tuple[Ten
     >>> goal = torch.distributions.Normal(0.5, 0.8)
     >>> ratio = (goal.log_prob(u) - torch.distributions.Normal(0.0, 1.0).log_prob(u)).sum(-1)
     >>> loc, scale_tril = log_quadratic_fit(u, ratio, torch.full((200, 1), 1 / 200))
-    >>> loc.round(decimals=1), scale_tril.round(decimals=1)
-    (tensor([[0.5000, 0.5000]], dtype=torch.float64), tensor([[[0.8000, 0.0000],
-             [0.0000, 0.8000]]], dtype=torch.float64))
+    >>> round(loc.mean().item(), 1), round(scale_tril.diagonal(dim1=-2, dim2=-1).mean().item(), 1)
+    (0.5, 0.8)
 
     :param u: points ``(K, N, D)``.
     :param log_ratio: log p less that of a standard normal there, but for a constant, ``(K, N)``.
