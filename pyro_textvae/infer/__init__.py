@@ -5,6 +5,7 @@
 from pyro_textvae.infer import constraints, kl_schedules, objectives
 from pyro_textvae.infer.constraint import KLConstraint
 from pyro_textvae.infer.constraints import *  # noqa: F403
+from pyro_textvae.infer.given_globals import given_globals
 from pyro_textvae.infer.kl_schedule import KLSchedule
 from pyro_textvae.infer.kl_schedules import *  # noqa: F403
 from pyro_textvae.infer.objectives import *  # noqa: F403
@@ -23,5 +24,6 @@ __all__ = [
     "LatentSite",
     "PerDatumELBO",
     "PerDatumTerms",
+    "given_globals",
     "log_weights",
 ]
