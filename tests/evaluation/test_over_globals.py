@@ -10,7 +10,7 @@ import torch
 from pyro.nn import PyroSample
 from torch import distributions as dist
 
-from pyro_textvae.evaluation import information, log_likelihood
+from pyro_textvae.evaluation import compare, information, log_likelihood
 from pyro_textvae.evaluation.importance.global_draws import GlobalDraws
 from pyro_textvae.evaluation.importance.result import LogLikelihood
 from pyro_textvae.evaluation.over_globals import draw_globals, mean_over_globals
@@ -107,6 +107,18 @@ def test_error_of_draws_is_that_of_repetitions():
     mean_error = torch.stack([r.error[0] for r in results]).mean().item()
     assert mean_error == pytest.approx(of_one, rel=0.1)
     assert results[0].local_error[0].item() == pytest.approx(0.2 / 20**0.5, rel=0.1)
+
+
+def test_comparison_has_the_error_that_sentences_share():
+    model, guide = bayesian_bias(latent=False)
+    a, b = (log_likelihood(model, guide, BATCHES, seed=seed, num_global_draws=8) for seed in (0, 1))
+    shared = math.hypot(a.nll_global_error, b.nll_global_error)
+    difference = compare(a, b, num_resamples=1000)
+    low, high = difference.interval
+    assert difference.monte_carlo_error > shared > 0
+    assert high - low > 3 * shared
+    without = [dataclasses.replace(r, global_draws=None) for r in (a, b)]
+    assert compare(*without, num_resamples=1000).monte_carlo_error < difference.monte_carlo_error
 
 
 def test_information_is_given_one_draw():
