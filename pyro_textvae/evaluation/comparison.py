@@ -189,12 +189,18 @@ def compare(
     copies = _copies(*log_px)
     count = len(difference)
     shared_error = ((copies - 1) * variance).sum().sqrt() / count
+    monte_carlo_error = (copies * variance).sum().sqrt().item() / count
+    of_globals = math.hypot(*(getattr(scored, "shared_error", 0.0) for scored in (a, b)))
+    if of_globals:
+        # All sentences share the draws of global latents.
+        shared_error = (shared_error.square() + of_globals**2).sqrt()
+        monte_carlo_error = math.hypot(monte_carlo_error, of_globals)
     low, high = _interval(difference, shared_error, num_resamples, seed)
     by_guide = evidence.by_guide
     return Comparison(
         per_sentence=difference,
         interval=(low - evidence.biases[0], high + evidence.biases[1]),
-        monte_carlo_error=(copies * variance).sum().sqrt().item() / count,
+        monte_carlo_error=monte_carlo_error,
         num_resamples=num_resamples,
         seed=seed,
         num_sentences=len(a.log_px),

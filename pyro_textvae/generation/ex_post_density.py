@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from pyro.distributions import MultivariateNormal
@@ -20,6 +21,7 @@ from pyro_textvae.distributions.mixture import Mixture
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.latents.elbo_surgery import LatentDraws
 from pyro_textvae.evaluation.latents.split_latents import SplitLatents
+from pyro_textvae.evaluation.over_globals import given_one_draw
 from pyro_textvae.infer.running import device_of, evaluation_mode
 from pyro_textvae.infer.supports import support_of
 
@@ -59,8 +61,9 @@ class ExPostDensity:
         """Draws ``(size, D)`` for :func:`pyro_textvae.generation.sample`, by site name."""
         with evaluation_mode(model, model, seed):
             drawn = self.mixture.sample((size,))
-        parameter = next(model.parameters())
-        return {self.site: drawn.to(device_of(model), parameter.dtype)}
+        tensors = chain(model.parameters(), model.buffers())
+        dtype = next((t.dtype for t in tensors if t.is_floating_point()), drawn.dtype)
+        return {self.site: drawn.to(device_of(model), dtype)}
 
     def describe(self) -> str:
         """What it is and what it changes, in one line."""
@@ -121,8 +124,8 @@ def fit_ex_post_density(
     if num_components < 1:
         raise ValueError(f"num_components must be at least 1, got {num_components}")
     with evaluation_mode(model, guide, seed):
-        site, fitted = _draw(model, guide, batches)
-        _, unseen = _draw(model, guide, held_out)
+        site, fitted = _draw(model, guide, batches, seed)
+        _, unseen = _draw(model, guide, held_out, seed)
         if len(fitted.z) < num_components:
             raise UserError(
                 f"{num_components} components cannot be fitted to {len(fitted.z)} sentences: give "
@@ -162,8 +165,11 @@ def _error_of_mean(values: Tensor) -> float:
     return values.std().item() / math.sqrt(len(values))
 
 
-def _draw(model: nn.Module, guide: nn.Module, batches: Batches) -> tuple[str, LatentDraws]:
-    latents = SplitLatents(model, guide, batches)
+def _draw(
+    model: nn.Module, guide: nn.Module, batches: Batches, seed: int
+) -> tuple[str, LatentDraws]:
+    with given_one_draw(model, guide, batches, seed) as all_batches:
+        latents = SplitLatents(model, guide, all_batches)
     instead = "sample from the prior instead"
     if latents.num_sentences < 2:
         raise UserError(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
@@ -23,12 +24,39 @@ def given_globals(programs: Iterable[nn.Module], draws: Mapping[str, Tensor]) ->
     Their traces do not have these sites then: given the global latents, they are programs of
     latents of sentences alone.
 
+    >>> import pyro
+    >>> import pyro.distributions as dist
+    >>> import torch
+    >>> from pyro import poutine
+    >>> class SharedMean(nn.Module):
+    ...     def forward(self, tokens):
+    ...         mean = pyro.sample("mean", dist.Normal(0.0, 1.0))
+    ...         with pyro.plate("data", len(tokens)):
+    ...             pyro.sample("x", dist.Normal(mean, 1.0), obs=tokens)
+    >>> model = SharedMean()
+    >>> with given_globals([model], {"mean": torch.tensor(2.0)}):
+    ...     trace = poutine.trace(model).get_trace(tokens=torch.zeros(3))
+    >>> "mean" in trace.nodes, trace.nodes["x"]["fn"].mean
+    (False, tensor([2., 2., 2.]))
+
     :param draws: the value of each, as the program has it.
     """
     distinct = {id(program): program for program in programs}.values() if draws else ()
     replacements = [(p, "forward", _given(p.forward, draws)) for p in distinct]
-    with replaced_methods(replacements):
-        yield
+    before = _NAMES.set(_NAMES.get() | draws.keys())
+    try:
+        with replaced_methods(replacements):
+            yield
+    finally:
+        _NAMES.reset(before)
+
+
+def names_given() -> frozenset[str]:
+    """The sites that have been given a value by :func:`given_globals`, within its block."""
+    return _NAMES.get()
+
+
+_NAMES: ContextVar[frozenset[str]] = ContextVar("names_given", default=frozenset())
 
 
 def _given(forward: Any, draws: Mapping[str, Tensor]) -> Any:

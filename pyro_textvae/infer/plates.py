@@ -136,8 +136,12 @@ def frames_in_data(name: str, site: Any) -> dict[str, Any]:
     frames = {frame.name: frame for frame in site["cond_indep_stack"] if frame.vectorized}
     if DATA_PLATE not in frames:
         raise ValueError(
-            f"sample site {name!r} is outside the plate 'data': the bound of each sentence is not "
-            "defined; put the site inside the plate"
+            f"sample site {name!r} is outside the plate 'data', and this is of the latents and the "
+            "text of sentences: put the site inside the plate, or give a global latent a value by "
+            "given_globals"
+            if is_global(site)
+            else f"sample site {name!r} is outside the plate 'data': the bound of each sentence is "
+            "not defined; put the site inside the plate"
         )
     return frames
 

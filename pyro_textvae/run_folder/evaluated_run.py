@@ -54,6 +54,11 @@ class EvaluatedRun:
         """Monte Carlo standard error of ``log_px``, ``(num_sentences,)``; nats."""
         return self.columns["standard_error"]
 
+    @property
+    def shared_error(self) -> float:
+        """Standard error of the mean of ``log_px`` by draws that all sentences share; nats."""
+        return (self.evaluation.get("global_latents") or {}).get("nll_global_error") or 0.0
+
     @cached_property
     def num_tokens_per_sentence(self) -> Tensor:
         """Number of tokens of each sentence, ``(num_sentences,)``, ``<eos>`` counted."""

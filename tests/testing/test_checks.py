@@ -8,7 +8,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from pyro.nn import PyroModule
+from pyro.nn import PyroModule, PyroSample
 from torch import nn
 
 from pyro_textvae.guides import GaussianGuide, PowerSphericalGuide
@@ -17,6 +17,7 @@ from pyro_textvae.models import SentenceVAE
 from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
 from pyro_textvae.priors import StandardNormal, UniformSphere
 from pyro_textvae.testing import ContractError, check_guide, check_model, check_pair
+from tests.programs.bayesian_bias import BIAS, BiasGuide, bayesian_bias
 
 
 class NoPlate(SentenceVAE):
@@ -209,3 +210,66 @@ def test_pair_check_leaves_the_generator_alone():
     state = torch.get_rng_state()
     check_pair(model, guide, BetaELBO(), {"tokens": torch.tensor([[3, 2]])})
     assert torch.equal(torch.get_rng_state(), state)
+
+
+class PlateOfTheTextAlone(SentenceVAE):
+    """z outside the plate, with the text inside: it looks like a global latent."""
+
+    def forward(self, tokens=None, *, size=None):
+        n = size if tokens is None else len(tokens)
+        z = pyro.sample("z", self.prior().expand([n]).to_event(1))
+        with pyro.plate("data", n):
+            return pyro.sample("x", self.decoder(z), obs=tokens)
+
+
+class ReadsNothing(SentenceVAE):
+    def __init__(self, **parts):
+        super().__init__(**parts)
+        self.spare = PyroSample(dist.Normal(0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (PlateOfTheTextAlone, r"'z' is outside the plate 'data' and has shape \(1, 2\) for one"),
+        (ReadsNothing, "the PyroSample 'model.spare' leaves no sample site"),
+    ],
+)
+def test_global_latent_that_is_none_is_caught(model, message):
+    with pytest.raises(ContractError, match=message):
+        check_model(model(**parts()))
+
+
+@pytest.mark.parametrize("latent", [False, True])
+def test_pair_with_a_global_latent_passes(latent):
+    model, guide = bayesian_bias(latent=latent)
+    check_model(model)
+    check_guide(guide, model)
+    check_pair(model, guide, BetaELBO(corpus_size=9), {"tokens": torch.tensor([[3, 2], [4, 2]])})
+    with pytest.raises(ContractError, match="size BetaELBO was not told: give corpus_size="):
+        check_pair(model, guide, BetaELBO(), {"tokens": torch.tensor([[3, 2], [4, 2]])})
+
+
+class AmortisedBias(BiasGuide):
+    def forward(self, tokens):
+        loc = self.loc + (tokens == 2).double().mean().to(self.loc)
+        pyro.sample(BIAS, dist.Normal(loc, self.log_scale.exp()).to_event(1))
+
+
+class BiasOfEach(BiasGuide):
+    def forward(self, tokens):
+        with pyro.plate("data", len(tokens)):
+            pyro.sample(BIAS, dist.Normal(self.loc, self.log_scale.exp()).to_event(1))
+
+
+@pytest.mark.parametrize(
+    ("guide", "message"),
+    [
+        (AmortisedBias, "the posterior of global latents is another for other sentences"),
+        (BiasOfEach, "'model.decoder.token_scores.bias' is in other plates"),
+    ],
+)
+def test_guide_of_a_global_latent_that_breaks_the_contract_is_caught(guide, message):
+    model, _ = bayesian_bias(latent=False)
+    with pytest.raises(ContractError, match=message):
+        check_guide(guide(), model)

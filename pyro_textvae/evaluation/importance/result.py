@@ -184,6 +184,11 @@ class LogLikelihood:
         return part_beyond(self.nll_standard_error, self.nll_local_error)
 
     @property
+    def shared_error(self) -> float:
+        """Standard error of the mean of ``log_px`` by draws that all sentences share."""
+        return 0.0 if self.global_draws is None else self.nll_global_error
+
+    @property
     def identities(self) -> tuple[str, ...]:
         """The hashes by which finished sentences were kept in files."""
         own = () if self.identity is None else (self.identity,)
