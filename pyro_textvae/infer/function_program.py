@@ -174,7 +174,8 @@ class _Statements(Messenger):
 def _unconstrained(name: str, initial: list[Any], constraint: Any) -> nn.Parameter:
     store = pyro.get_param_store()
     if name in store:
-        value = store[name].unconstrained()
+        constrained: Any = store[name]
+        value = constrained.unconstrained()
         return value if isinstance(value, nn.Parameter) else nn.Parameter(value.detach())
     if not initial:
         raise UserError(f"pyro.param({name!r}) has no initial value: give it one")
