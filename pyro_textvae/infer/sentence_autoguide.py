@@ -138,7 +138,7 @@ class SentenceAutoGuide(PyroModule):
     def forward(self, **fields: Tensor) -> None:
         """Draw the latents of a batch.
 
-        :raises ValueError: for a sentence that is not in the set.
+        :raises UserError: for a sentence that is not in the set.
         """
         fields = fields_of(self.model, fields)
         rows = self._rows(fields)
@@ -200,7 +200,7 @@ class SentenceAutoGuide(PyroModule):
         rows = torch.searchsorted(self.keys, hashes).clamp(max=max(self.num_sentences - 1, 0))
         strange = self.keys[rows] != hashes if self.num_sentences else torch.ones_like(hashes) > 0
         if strange.any():
-            raise ValueError(
+            raise UserError(
                 f"{int(strange.sum())} of the {len(rows)} sentences of a batch have no posterior: "
                 f"{type(self).__name__} has those of {self.num_sentences} sentences, and reads no "
                 "text; give it all sentences that are trained on or scored, or take a guide that "

@@ -177,6 +177,13 @@ def test_a_statement_of_a_module_is_refused_with_what_to_write(corpus, tmp_path)
         check_pair(model, guide, BetaELBO(), next(corpus.batches("train")))
 
 
+def test_a_statement_of_a_module_is_refused_by_train(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(STATEMENT)
+    with pytest.raises(UserError, match=r"pyro.param\('width'\) of Mine is a parameter of Pyro's"):
+        train(settings(file, "Mine"), tmp_path / "run", report=lambda line: None)
+
+
 def test_pyro_params_and_plain_modules_are_trained(corpus, tmp_path):
     decoder, encoder = networks(corpus)
     guide = WithPyroParam(encoder)
@@ -198,6 +205,24 @@ def settings(file, name):
     )
 
 
+STATEMENT = """
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.nn import PyroModule
+
+
+class Mine(PyroModule):
+    def __init__(self, decoder):
+        super().__init__("model")
+        self.decoder = decoder
+
+    def forward(self, tokens=None, *, size=None):
+        width = pyro.param("width", torch.ones(2))
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            z = pyro.sample("z", dist.Normal(width, 1.0).to_event(1))
+            return pyro.sample("x", self.decoder(z), obs=tokens)
+"""
 FILE = """
 import pyro
 import torch
@@ -222,7 +247,7 @@ value = 3
     [
         ("around", "function around refers to 'decoder', a Linear of its file, which all runs"),
         ("factory", "factory is a function without an argument 'tokens', so it is no program"),
-        ("value", "defines no class or function 'value'"),
+        ("value", "defines no class 'value', and no function of that name"),
     ],
 )
 def test_other_functions_of_a_file_are_refused(name, reason, tmp_path):
