@@ -25,7 +25,7 @@ from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import PerDatumELBO
 from pyro_textvae.infer.auxiliary_sites import at_latents, trace_guide
 from pyro_textvae.infer.batches import Fields, text_fields_of
-from pyro_textvae.infer.function_program import as_program
+from pyro_textvae.infer.function_program import FunctionProgram, as_program
 from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.loss_module import loss_module
 from pyro_textvae.infer.param_statements import check_statements, check_traced_statements
@@ -67,6 +67,7 @@ def check_model(model: nn.Module, *, condition: Condition = _SIZE, seed: int = 0
         something, the batch without ``tokens`` that it generates on.
     :raises ContractError: at the first clause that does not hold.
     """
+    model = _to_be_copied(model)
     with isolated(model), pyro.validation_enabled(True):
         pyro.set_rng_seed(seed)
         double = copy.deepcopy(model).double().eval()
@@ -102,6 +103,7 @@ def check_guide(
     :param condition: as in :func:`check_model`.
     :raises ContractError: at the first clause that does not hold.
     """
+    model, guide = _to_be_copied(model), _to_be_copied(guide)
     with isolated(model, guide), pyro.validation_enabled(True):
         pyro.set_rng_seed(seed)
         program = copy.deepcopy(model).double().eval()
@@ -218,6 +220,19 @@ class _Text:
         """With latents and other floating-point numbers in another precision."""
         text = self.with_fields(**_cast(self.fields, dtype))
         return replace(text, latents=_cast(self.latents, dtype))
+
+
+def _to_be_copied(program: Any) -> nn.Module:
+    """A program as a module, whose copies have networks of their own."""
+    program = as_program(program)
+    if isinstance(program, FunctionProgram) and len(program.networks):
+        name, network = program.__name__, next(iter(program.networks))
+        raise UserError(
+            f"{name} refers to the network {network!r} by name, and copies of {name} are checked: "
+            f"make it an argument, and give FunctionProgram({name}, {{{network!r}: {network}}}) of "
+            "pyro_textvae.infer"
+        )
+    return program
 
 
 def _run(program: nn.Module, fields: Mapping[str, Tensor]) -> poutine.Trace:

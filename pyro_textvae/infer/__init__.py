@@ -5,6 +5,7 @@
 from pyro_textvae.infer import constraints, kl_schedules, objectives
 from pyro_textvae.infer.constraint import KLConstraint
 from pyro_textvae.infer.constraints import *  # noqa: F403
+from pyro_textvae.infer.function_program import FunctionProgram
 from pyro_textvae.infer.kl_schedule import KLSchedule
 from pyro_textvae.infer.kl_schedules import *  # noqa: F403
 from pyro_textvae.infer.objectives import *  # noqa: F403
@@ -19,6 +20,7 @@ __all__ = [
     *kl_schedules.__all__,
     *objectives.__all__,
     "Draws",
+    "FunctionProgram",
     "KLConstraint",
     "KLSchedule",
     "LatentSite",

@@ -15,12 +15,11 @@ from pyro_textvae.config.train import TrainConfig, TrainingConfig
 from pyro_textvae.data import load_corpus
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation import information, log_likelihood
-from pyro_textvae.infer import IWAE, BetaELBO
-from pyro_textvae.infer.function_program import FunctionProgram
+from pyro_textvae.infer import IWAE, BetaELBO, FunctionProgram
 from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.train import train
-from pyro_textvae.testing import ContractError, check_pair
+from pyro_textvae.testing import ContractError, check_guide, check_model, check_pair
 from pyro_textvae.training import Trainer
 
 LATENT_DIM = 2
@@ -103,6 +102,28 @@ def test_a_functions_parameters_of_the_store_are_scored(corpus):
     model(size=1)
     pyro.get_param_store()["prior.scale"] = torch.full((LATENT_DIM,), 3.0)
     assert (log_likelihood(model, guide, [batch], 20).log_px != first.log_px).all()
+
+
+def test_the_contract_is_checked_of_functions_that_are_given_their_networks(corpus):
+    decoder, encoder = networks(corpus)
+
+    def model(tokens=None, *, size=None, decoder):
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            zero = next(decoder.parameters()).new_zeros(LATENT_DIM)
+            z = pyro.sample("z", dist.Normal(zero, 1.0).to_event(1))
+            return pyro.sample("x", decoder(z), obs=tokens)
+
+    def guide(tokens, *, encoder):
+        with pyro.plate("data", len(tokens)):
+            features = encoder(tokens)
+            loc = features @ torch.linspace(-1, 1, 10).reshape(5, LATENT_DIM).to(features.dtype)
+            pyro.sample("z", dist.Normal(loc, 0.5).to_event(1))
+
+    program = FunctionProgram(model, {"decoder": decoder})
+    check_model(program)
+    check_guide(FunctionProgram(guide, {"encoder": encoder}), program)
+    with pytest.raises(UserError, match="model refers to the network 'decoder' by name"):
+        check_model(functions(corpus, announced=False)[0])
 
 
 def test_methods_of_one_module_are_programs(corpus, tmp_path):
