@@ -104,6 +104,16 @@ def test_a_functions_parameters_of_the_store_are_scored(corpus):
     assert (log_likelihood(model, guide, [batch], 20).log_px != first.log_px).all()
 
 
+def test_a_module_inside_of_a_handler_is_scored(corpus):
+    decoder, encoder = networks(corpus)
+    model, guide = Plain(decoder), WithPyroParam(encoder)
+    (batch,) = corpus.batches("test", shuffle=False)
+    labelled = {**batch, "labels": torch.zeros(len(batch["tokens"]))}
+    plain = log_likelihood(model, guide, [batch], 20)
+    handled = log_likelihood(pyro.poutine.scale(model, 1.0), guide, [labelled], 20)
+    torch.testing.assert_close(plain.nll, handled.nll, rtol=0.05, atol=0)
+
+
 def test_the_contract_is_checked_of_functions_that_are_given_their_networks(corpus):
     decoder, encoder = networks(corpus)
 
