@@ -209,8 +209,8 @@ def _load(kind: str, spec: str) -> type:
     if kind in PROGRAMS and inspect.isfunction(named):
         return named  # type: ignore[return-value]
     if not inspect.isclass(named):
-        what = "class or function" if kind in PROGRAMS else "class"
-        raise UserError(f"{place} defines no {what} {class_name!r}")
+        function = ", and no function of that name" if kind in PROGRAMS else ""
+        raise UserError(f"{place} defines no class {class_name!r}{function}")
     return named
 
 

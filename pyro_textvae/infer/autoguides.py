@@ -67,9 +67,10 @@ def _latents_by_place(guide: Any) -> list[str]:
     if isinstance(guide, AutoMessenger):
         if DATA_PLATE in guide.amortized_plates:
             return []
+        nodes: dict[str, Any] = dict(guide.trace.nodes)
         sites = [
             (name, site)
-            for name, site in guide.trace.nodes.items()
+            for name, site in nodes.items()
             if site["type"] == "sample" and "prior" in site["infer"]
         ]
     elif not isinstance(guide, AutoGuide) or guide.prototype_trace is None:

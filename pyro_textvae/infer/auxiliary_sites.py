@@ -16,6 +16,7 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import biject_to
 
+from pyro_textvae.errors import UserError
 from pyro_textvae.infer.autoguides import (
     check_autoguide,
     latents_of_autoguides,
@@ -44,9 +45,14 @@ def trace_guide(guide: Any, /, *args: Any, **kwargs: Any) -> Trace:
     [('z', 'Normal')]
 
     :raises ValueError: for an autoguide that has a posterior for each place in a batch.
+    :raises UserError: as the guide itself, in one line.
     """
     check_autoguide(guide)
-    trace = poutine.trace(guide).get_trace(*args, **kwargs)
+    try:
+        trace = poutine.trace(guide).get_trace(*args, **kwargs)
+    except UserError as error:
+        # Pyro has added its table of trace shapes.
+        raise UserError(str(error).partition("\nTrace Shapes:")[0]) from error
     check_autoguide(guide)
     if isinstance(without_handlers(guide), GuideMessenger):
         _keep_posteriors(trace)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints, transform_to
 
 from pyro_textvae.errors import UserError
+from pyro_textvae.infer.autoguides import without_handlers
 from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.running import same_random_state
 
@@ -65,12 +66,14 @@ class FunctionProgram(nn.Module):
     @property
     def __name__(self) -> str:
         """The name of the function."""
-        return name_of_function(self.function)
+        return name_of_function(without_handlers(self.function))
 
     @property
     def fields(self) -> dict[str, inspect.Parameter]:
         """The arguments that it takes of a batch."""
-        parameters = inspect.signature(self.function).parameters
+        inner = without_handlers(self.function)
+        function = inner.forward if isinstance(inner, nn.Module) else inner
+        parameters = inspect.signature(function).parameters
         return {name: each for name, each in parameters.items() if name not in self.given}
 
     def collect(self, batch: Mapping[str, Any], *, publish: bool = False) -> None:
@@ -122,7 +125,8 @@ def as_program(program: Any) -> nn.Module:
 
 def networks_of(function: Callable[..., Any]) -> dict[str, nn.Module]:
     """The modules that a function refers to by name, in its file or around it."""
-    owner = getattr(function, "__self__", None)
+    function = without_handlers(function)
+    owner = function if isinstance(function, nn.Module) else getattr(function, "__self__", None)
     networks = {"self": owner} if isinstance(owner, nn.Module) else {}
     plain = inspect.unwrap(getattr(function, "__func__", function))
     if not inspect.isfunction(plain):
@@ -174,7 +178,8 @@ class _Statements(Messenger):
 def _unconstrained(name: str, initial: list[Any], constraint: Any) -> nn.Parameter:
     store = pyro.get_param_store()
     if name in store:
-        value = store[name].unconstrained()
+        constrained: Any = store[name]
+        value = constrained.unconstrained()
         return value if isinstance(value, nn.Parameter) else nn.Parameter(value.detach())
     if not initial:
         raise UserError(f"pyro.param({name!r}) has no initial value: give it one")

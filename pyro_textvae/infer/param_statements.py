@@ -10,6 +10,7 @@ from typing import Any
 import pyro
 import torch
 from pyro import poutine
+from pyro.poutine import Trace
 from torch import Tensor, nn
 
 from pyro_textvae.errors import UserError
@@ -23,10 +24,9 @@ def check_statements(model: nn.Module, guide: nn.Module, batch: Mapping[str, Ten
 
     It uses up no random number.
 
-    :raises UserError: with the name of another.
+    :raises UserError: as :func:`check_traced_statements`.
     """
-    programs = nn.ModuleList([model, guide])
-    batch = to_device(batch, programs)
+    batch = to_device(batch, nn.ModuleList([model, guide]))
     with (
         isolated(model, guide),
         same_random_state(),
@@ -37,17 +37,24 @@ def check_statements(model: nn.Module, guide: nn.Module, batch: Mapping[str, Ten
         of_guide = poutine.trace(guide).get_trace(**fields_of(guide, batch))
         replayed = poutine.replay(model, trace=of_guide)
         of_model = poutine.trace(replayed).get_trace(**fields_of(model, batch))
-        statements = {guide: of_guide, model: of_model}
-        trained = {id(parameter) for parameter in programs.parameters()}
-        for program, trace in statements.items():
-            for name, site in trace.nodes.items():
-                if site["type"] == "param" and id(_unconstrained(site["value"])) not in trained:
-                    raise UserError(
-                        f"pyro.param({name!r}) of {name_of(program)} is a parameter of Pyro's "
-                        "store and of no module, so that it would be neither trained nor saved: "
-                        f"keep it in __init__, self.{name.rpartition('.')[2]} = "
-                        "PyroParam(initial, constraint), or write the program as a function"
-                    )
+        check_traced_statements({guide: of_guide, model: of_model})
+
+
+def check_traced_statements(traces: Mapping[nn.Module, Trace]) -> None:
+    """Check that all parameters of the traces of programs are those of their modules.
+
+    :raises UserError: with the name of another.
+    """
+    trained = {id(parameter) for program in traces for parameter in program.parameters()}
+    for program, trace in traces.items():
+        for name, site in trace.nodes.items():
+            if site["type"] == "param" and id(_unconstrained(site["value"])) not in trained:
+                raise UserError(
+                    f"pyro.param({name!r}) of {name_of(program)} is a parameter of Pyro's "
+                    "store and of no module, so that it would be neither trained nor saved: "
+                    f"keep it in __init__, self.{name.rpartition('.')[2]} = "
+                    "PyroParam(initial, constraint), or write the program as a function"
+                )
 
 
 def _unconstrained(value: Any) -> Tensor:

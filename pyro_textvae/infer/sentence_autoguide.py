@@ -29,11 +29,11 @@ from torch.func import functional_call
 
 from pyro_textvae.contract import DATA_PLATE
 from pyro_textvae.errors import UserError, in_one_line
-from pyro_textvae.infer.batches import check_text
+from pyro_textvae.infer.batches import check_batches, check_text
 from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.per_datum import PerDatumELBO
 from pyro_textvae.infer.plates import SitePlates
-from pyro_textvae.infer.running import same_random_state
+from pyro_textvae.infer.running import same_random_state, to_device
 from pyro_textvae.infer.sentence_hash import sentence_hashes
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import latent_sites
@@ -102,9 +102,12 @@ class SentenceAutoGuide(PyroModule):
         self.register_buffer("keys", torch.zeros(0, dtype=torch.int64))
         self.example = nn.Module()
         self.posteriors = PyroModule()
-        hashes = []
+        hashes: list[Tensor] = []
+        check_batches(sentences)
         for batch in sentences:
             check_text(batch)
+            if isinstance(model, nn.Module):
+                batch = to_device(batch, model)
             fields = fields_of(model, batch)
             if not hashes:
                 self._build({name: value[:1] for name, value in fields.items()})
@@ -135,7 +138,7 @@ class SentenceAutoGuide(PyroModule):
     def forward(self, **fields: Tensor) -> None:
         """Draw the latents of a batch.
 
-        :raises ValueError: for a sentence that is not in the set.
+        :raises UserError: for a sentence that is not in the set.
         """
         fields = fields_of(self.model, fields)
         rows = self._rows(fields)
@@ -170,9 +173,15 @@ class SentenceAutoGuide(PyroModule):
                     torch.autograd.grad(slope[:, j].sum(), loc, retain_graph=True)[0]
                     for j in range(loc.shape[1])
                 ]
-                rows = self._rows(fields_of(self.model, batch)).unique()
-                precision[rows] = -torch.stack(curved, 1)[rows]
-        scale_tril = torch.linalg.cholesky(precision.inverse())
+                rows, counts = self._rows(fields_of(self.model, batch)).unique(return_counts=True)
+                precision[rows] = -torch.stack(curved, 1)[rows] / counts[:, None, None]
+        try:
+            scale_tril = torch.linalg.cholesky(precision.inverse())
+        except torch.linalg.LinAlgError as error:
+            raise ValueError(
+                "log p(x, z) does not curve downwards at the point of a sentence: train the guide "
+                "for longer, and give batches of all its sentences"
+            ) from error
         scale = scale_tril.diagonal(dim1=-2, dim2=-1)
         gaussian = SentenceAutoGuide(self.model, AutoMultivariateNormal.__name__)
         gaussian._build(dict(self.example.named_buffers()))
@@ -191,7 +200,7 @@ class SentenceAutoGuide(PyroModule):
         rows = torch.searchsorted(self.keys, hashes).clamp(max=max(self.num_sentences - 1, 0))
         strange = self.keys[rows] != hashes if self.num_sentences else torch.ones_like(hashes) > 0
         if strange.any():
-            raise ValueError(
+            raise UserError(
                 f"{int(strange.sum())} of the {len(rows)} sentences of a batch have no posterior: "
                 f"{type(self).__name__} has those of {self.num_sentences} sentences, and reads no "
                 "text; give it all sentences that are trained on or scored, or take a guide that "

@@ -31,6 +31,7 @@ from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.infer import KLSchedule, PerDatumELBO
 from pyro_textvae.infer.auxiliary import auxiliaries_of
 from pyro_textvae.infer.function_program import FunctionProgram, networks_of
+from pyro_textvae.infer.param_statements import check_traced_statements
 from pyro_textvae.infer.running import evaluation_mode, find_device
 from pyro_textvae.infer.simulate import Condition, fields_of, simulate
 from pyro_textvae.infer.sites import latent_sites, text_sites
@@ -415,6 +416,10 @@ def _has_latents(model: nn.Module, condition: Condition) -> bool:
     except UserError:
         raise
     except Exception as error:
+        if isinstance(error, NotImplementedError):
+            # Pyro has no statements in modules whose parameters are their own.
+            with evaluation_mode(model, model, seed=0), pyro.validation_enabled(False):
+                check_traced_statements({model: simulate(model, condition)})
         raise UserError(
             f"{type(model).__name__} does not run without its text: {in_one_line(error)}"
         ) from error

@@ -23,12 +23,12 @@ from pyro_textvae.infer import PerDatumELBO
 from pyro_textvae.infer.auxiliary_sites import at_latents, trace_guide
 from pyro_textvae.infer.batches import Fields, text_fields_of
 from pyro_textvae.infer.forgotten_plate import check_are_global
-from pyro_textvae.infer.function_program import as_program
+from pyro_textvae.infer.function_program import FunctionProgram, as_program
 from pyro_textvae.infer.given_globals import given_globals
 from pyro_textvae.infer.global_latents import global_sites, global_sum, is_global
 from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.loss_module import loss_module
-from pyro_textvae.infer.param_statements import check_statements
+from pyro_textvae.infer.param_statements import check_statements, check_traced_statements
 from pyro_textvae.infer.plates import Plates, SitePlates
 from pyro_textvae.infer.running import require_gradients, to_device
 from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
@@ -69,6 +69,7 @@ def check_model(model: nn.Module, *, condition: Condition = _SIZE, seed: int = 0
         something, the batch without ``tokens`` that it generates on.
     :raises ContractError: at the first clause that does not hold.
     """
+    model = _to_be_copied(model)
     with isolated(model), pyro.validation_enabled(True):
         pyro.set_rng_seed(seed)
         double = copy.deepcopy(model).double().eval()
@@ -110,6 +111,7 @@ def check_guide(
     :param condition: as in :func:`check_model`.
     :raises ContractError: at the first clause that does not hold.
     """
+    model, guide = _to_be_copied(model), _to_be_copied(guide)
     with isolated(model, guide), pyro.validation_enabled(True):
         pyro.set_rng_seed(seed)
         program = copy.deepcopy(model).double().eval()
@@ -162,7 +164,6 @@ def check_pair(
     model, guide = as_program(model), as_program(guide)
     batch = to_device(batch, nn.ModuleList([model, guide]))
     try:
-        check_statements(model, guide, batch)
         with isolated(model, guide), torch.random.fork_rng(), pyro.validation_enabled(True):
             guide_trace = _run_guide(guide, batch)
             with poutine.replay(trace=guide_trace):
@@ -170,6 +171,7 @@ def check_pair(
             _check_sites(model_trace, "model", len(batch[TOKENS]))
             _check_sites(guide_trace, "guide", len(batch[TOKENS]))
             _check_same_latents(model_trace, guide_trace)
+            check_traced_statements({guide: guide_trace, model: model_trace})
             _check_same_in_wider(guide, batch, guide_trace)
             _check_globals(model, guide, [name for name, _ in global_sites(guide_trace)], batch)
             _check_samples(model, model_trace)
@@ -178,6 +180,9 @@ def check_pair(
     except UserError:
         raise
     except Exception as error:
+        if isinstance(error, NotImplementedError):
+            # Pyro has no statements in modules whose parameters are their own.
+            check_statements(model, guide, batch)
         raise ContractError(
             f"model and guide do not run on the first batch: {in_one_line(error)}"
         ) from error
@@ -186,6 +191,19 @@ def check_pair(
         raise ContractError("the loss has no gradient: model and guide have no parameter in it")
     if TEXT_SITE not in model_trace.nodes:
         raise ContractError("the model has no sample site 'x' for the text")
+
+
+def _to_be_copied(program: Any) -> nn.Module:
+    """A program as a module, whose copies have networks of their own."""
+    program = as_program(program)
+    if isinstance(program, FunctionProgram) and len(program.networks):
+        name, network = program.__name__, next(iter(program.networks))
+        raise UserError(
+            f"{name} refers to the network {network!r} by name, and copies of {name} are checked: "
+            f"make it an argument, and give FunctionProgram({name}, {{{network!r}: {network}}}) of "
+            "pyro_textvae.infer"
+        )
+    return program
 
 
 def _run_guide(guide: nn.Module, fields: Mapping[str, Tensor]) -> poutine.Trace:
@@ -381,9 +399,11 @@ def _check_same_in_wider(
         name: with_padding(value, 1) if name == TOKENS and not value.is_floating_point() else value
         for name, value in batch.items()
     }
-    names, in_wider = (
-        [name for name, _ in latent_sites(each)] for each in (trace, _run_guide(guide, wider))
-    )
+    try:
+        trace_of_wider = _run_guide(guide, wider)
+    except Exception:
+        return  # Of more places than it has positions for, say: there are no latents to compare.
+    names, in_wider = ([name for name, _ in latent_sites(each)] for each in (trace, trace_of_wider))
     if names != in_wider:
         raise ContractError(
             f"the latent sites are {', '.join(names) or 'none'} in a batch, and "

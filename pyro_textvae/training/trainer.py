@@ -283,7 +283,9 @@ class Trainer:
             if isinstance(program, FunctionProgram):
                 fields = fields_of(program, to_device(batch, program))
                 program.collect(fields, publish=not program.given)
-        check_statements(model, guide, batch)
+        # Where parameters are the modules' own, train has seen to it by check_pair.
+        if not pyro.settings.get("module_local_params"):
+            check_statements(model, guide, batch)
 
     def _check_rows(self) -> None:
         """Refuse to validate posteriors that nothing has fitted."""

@@ -13,9 +13,11 @@ from torch import nn
 from pyro_textvae import zoo
 from pyro_textvae.evaluation import information, log_likelihood
 from pyro_textvae.evaluation.importance.posteriors import Posteriors
+from pyro_textvae.evaluation.proposals import MixtureProposal, RefinedProposal
 from pyro_textvae.infer import BetaELBO, log_weights
 from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.sites import latent_sites
+from pyro_textvae.testing import check_guide, check_pair
 from tests.infer.exact import ScriptedNormal
 
 SIZE, DRAWS = 3, 6
@@ -195,3 +197,29 @@ def test_a_constraint_on_one_vector_of_several_latents_is_refused():
     objective = BetaELBO(constraint=zoo.build(zoo.load("constraints", "free_bits"), {"nats": 1.0}))
     with pytest.raises(ValueError, match="none has a KL of its own for FreeBits"):
         objective(Model(), Amortised())(tokens=X)
+
+
+class OfText(nn.Module):
+    """The posteriors of a Gaussian guide, drawn by an auxiliary site."""
+
+    def __init__(self, guide):
+        super().__init__()
+        self.inner = guide
+
+    def forward(self, tokens):
+        with pyro.plate("data", len(tokens)):
+            posterior = self.inner.posterior(self.inner.encoder(tokens))
+            u = pyro.sample("u", posterior, infer={"is_auxiliary": True})
+            pyro.sample("z", dist.Delta(u, event_dim=1))
+
+
+def test_the_contract_holds_for_a_guide_by_an_auxiliary_site(pair, tokens):
+    model, guide = pair
+    check_guide(OfText(guide), model)
+    check_pair(model, OfText(guide), BetaELBO(), {"tokens": tokens})
+    for proposal in (None, MixtureProposal(), RefinedProposal()):
+        results = [
+            log_likelihood(model, each, [{"tokens": tokens}], 40, proposal=proposal)
+            for each in (guide, OfText(guide))
+        ]
+        torch.testing.assert_close(results[0].log_px, results[1].log_px)

@@ -109,9 +109,13 @@ def test_laplace_approximation_of_a_gaussian_is_the_posterior(data):
     model, x = data
     guide = SentenceAutoGuide(model, "AutoLaplaceApproximation", [{"tokens": x}])
     fit(model, guide, x, steps=300, objective=BetaELBO(), lr=0.1)
-    gaussian = guide.laplace_approximation([{"tokens": x[:2]}, {"tokens": x[2:]}])
+    gaussian = guide.laplace_approximation([{"tokens": x[[0, 1, 0]]}, {"tokens": x[2:]}])
     r = log_likelihood(model, gaussian, [{"tokens": x}], num_samples=200)
     torch.testing.assert_close(r.log_px, model.log_px(x), rtol=0, atol=0.01)
+    with pytest.raises(ValueError, match="give batches of all its sentences"):
+        guide.laplace_approximation([{"tokens": x[:2]}])
+    with pytest.raises(ValueError, match="AutoMultivariateNormal has no Laplace approximation"):
+        gaussian.laplace_approximation([{"tokens": x}])
 
 
 class Positive(nn.Module):
@@ -249,6 +253,12 @@ def test_discrete_latents_have_no_autoguide():
 
     with pytest.raises(UserError, match="AutoNormal has no guide of this model: .*'y'"):
         SentenceAutoGuide(model, "AutoNormal", [{"tokens": torch.tensor([[2]])}])
+
+
+def test_one_batch_in_the_place_of_several_is_refused(data):
+    model, x = data
+    with pytest.raises(UserError, match=r"batches is one batch: give a list of them, \[batch\]"):
+        SentenceAutoGuide(model, "AutoNormal", {"tokens": x})
 
 
 def test_an_empty_set_is_refused_when_it_is_used(data):

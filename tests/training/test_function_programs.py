@@ -15,12 +15,11 @@ from pyro_textvae.config.train import TrainConfig, TrainingConfig
 from pyro_textvae.data import load_corpus
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation import information, log_likelihood
-from pyro_textvae.infer import IWAE, BetaELBO
-from pyro_textvae.infer.function_program import FunctionProgram
+from pyro_textvae.infer import IWAE, BetaELBO, FunctionProgram
 from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.train import train
-from pyro_textvae.testing import ContractError, check_pair
+from pyro_textvae.testing import ContractError, check_guide, check_model, check_pair
 from pyro_textvae.training import Trainer
 
 LATENT_DIM = 2
@@ -105,6 +104,38 @@ def test_a_functions_parameters_of_the_store_are_scored(corpus):
     assert (log_likelihood(model, guide, [batch], 20).log_px != first.log_px).all()
 
 
+def test_a_module_inside_of_a_handler_is_scored(corpus):
+    decoder, encoder = networks(corpus)
+    model, guide = Plain(decoder), WithPyroParam(encoder)
+    (batch,) = corpus.batches("test", shuffle=False)
+    labelled = {**batch, "labels": torch.zeros(len(batch["tokens"]))}
+    plain = log_likelihood(model, guide, [batch], 20)
+    handled = log_likelihood(pyro.poutine.scale(model, 1.0), guide, [labelled], 20)
+    torch.testing.assert_close(plain.nll, handled.nll, rtol=0.05, atol=0)
+
+
+def test_the_contract_is_checked_of_functions_that_are_given_their_networks(corpus):
+    decoder, encoder = networks(corpus)
+
+    def model(tokens=None, *, size=None, decoder):
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            zero = next(decoder.parameters()).new_zeros(LATENT_DIM)
+            z = pyro.sample("z", dist.Normal(zero, 1.0).to_event(1))
+            return pyro.sample("x", decoder(z), obs=tokens)
+
+    def guide(tokens, *, encoder):
+        with pyro.plate("data", len(tokens)):
+            features = encoder(tokens)
+            loc = features @ torch.linspace(-1, 1, 10).reshape(5, LATENT_DIM).to(features.dtype)
+            pyro.sample("z", dist.Normal(loc, 0.5).to_event(1))
+
+    program = FunctionProgram(model, {"decoder": decoder})
+    check_model(program)
+    check_guide(FunctionProgram(guide, {"encoder": encoder}), program)
+    with pytest.raises(UserError, match="model refers to the network 'decoder' by name"):
+        check_model(functions(corpus, announced=False)[0])
+
+
 def test_methods_of_one_module_are_programs(corpus, tmp_path):
     class Both(nn.Module):
         def __init__(self):
@@ -177,6 +208,13 @@ def test_a_statement_of_a_module_is_refused_with_what_to_write(corpus, tmp_path)
         check_pair(model, guide, BetaELBO(), next(corpus.batches("train")))
 
 
+def test_a_statement_of_a_module_is_refused_by_train(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(STATEMENT)
+    with pytest.raises(UserError, match=r"pyro.param\('width'\) of Mine is a parameter of Pyro's"):
+        train(settings(file, "Mine"), tmp_path / "run", report=lambda line: None)
+
+
 def test_pyro_params_and_plain_modules_are_trained(corpus, tmp_path):
     decoder, encoder = networks(corpus)
     guide = WithPyroParam(encoder)
@@ -198,6 +236,24 @@ def settings(file, name):
     )
 
 
+STATEMENT = """
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.nn import PyroModule
+
+
+class Mine(PyroModule):
+    def __init__(self, decoder):
+        super().__init__("model")
+        self.decoder = decoder
+
+    def forward(self, tokens=None, *, size=None):
+        width = pyro.param("width", torch.ones(2))
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            z = pyro.sample("z", dist.Normal(width, 1.0).to_event(1))
+            return pyro.sample("x", self.decoder(z), obs=tokens)
+"""
 FILE = """
 import pyro
 import torch
@@ -222,7 +278,7 @@ value = 3
     [
         ("around", "function around refers to 'decoder', a Linear of its file, which all runs"),
         ("factory", "factory is a function without an argument 'tokens', so it is no program"),
-        ("value", "defines no class or function 'value'"),
+        ("value", "defines no class 'value', and no function of that name"),
     ],
 )
 def test_other_functions_of_a_file_are_refused(name, reason, tmp_path):
