@@ -9,6 +9,10 @@ class UserError(ValueError):
     The command line prints it without a traceback and exits with status 2.
     """
 
+    def __init__(self, message: str = "") -> None:
+        # Pyro raises what a traced program raises anew, with a table of its shapes below.
+        super().__init__(message.partition("\nTrace Shapes:")[0])
+
 
 def in_one_line(error: BaseException) -> str:
     """Type and message of an error of a user's program, without Pyro's table of trace shapes."""

@@ -188,6 +188,7 @@ class ProgramConfig:
             check_argument("auxiliaries", name, str, Member("auxiliaries"))
             check_argument(f"auxiliaries.{name}", given, float | dict)
         for name, weight in self.site_weights.items():
+            check_argument("site_weights", name, str)
             check_argument(f"site_weights.{name}", weight, float, at_least(0), FINITE)
         if self.kl_schedule != "constant" and self.kl_steps is None and self.kl_epochs <= 0:
             raise UserError(

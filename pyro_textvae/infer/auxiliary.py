@@ -72,7 +72,8 @@ class AuxiliaryLoss(PyroModule):
         alone.
     :param sites: those that it reads; by default all.
     :raises ValueError: for a weight that is negative or not finite.
-    :raises UserError: for a site that ``latent_dims`` does not have, with the nearest that it has.
+    :raises UserError: for a site that ``latent_dims`` does not have, with the nearest that it has,
+        and where there is none to read.
     """
 
     needs_gradient_through_draws = True
@@ -88,15 +89,22 @@ class AuxiliaryLoss(PyroModule):
         super().__init__(self.name)
         self.weight = checked_amount("weight", weight)
         dims = dict(latent_dims or {})
+        if isinstance(sites, str):
+            raise ValueError(f"sites must be a list of names, got {sites!r}: write [{sites!r}]")
         for site in sites or ():
             if site not in dims:
-                near = difflib.get_close_matches(site, dims, n=1, cutoff=0.0)
+                near = difflib.get_close_matches(str(site), dims, n=1, cutoff=0.0)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise UserError(
                     f"{self.name} is to read the site {site!r}, and the reparameterised vectors in "
                     f"the plate 'data' alone are {', '.join(dims) or 'none'}{hint}"
                 )
         self.sites = tuple(dims if sites is None else sites)
+        if latent_dims is not None and not self.sites:
+            raise UserError(
+                f"{self.name} reads latent vectors that are reparameterised and in the plate "
+                "'data' alone, and has none: leave it out"
+            )
         self.latent_dim = sum(dims[site] for site in self.sites)
 
     @property
@@ -134,7 +142,7 @@ class AuxiliaryLoss(PyroModule):
                 )
             columns.append(_datum_first(site))
         if not columns:
-            raise UserError(f"{self.name} reads no latent site: give it one")
+            raise UserError(f"{self.name} has no latent_dims, so it reads no latents: give it them")
         return torch.cat(columns, -1)
 
 

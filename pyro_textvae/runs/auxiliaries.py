@@ -63,7 +63,7 @@ def _build(name: str, options: Any, given: Mapping[str, Any]) -> AuxiliaryLoss:
     accepted = [each for each in zoo.parameters(loss_class) if each not in _GIVEN_BY_THE_RUN]
     for option in options:
         if option not in accepted:
-            near = difflib.get_close_matches(option, accepted, n=1)
+            near = difflib.get_close_matches(str(option), accepted, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UserError(
                 f"the auxiliary loss {name} has no option {option!r}; it takes: "

@@ -33,12 +33,25 @@ class SizeOfTheLatent(AuxiliaryLoss):
         ({"length": {"max_length": 3}}, r"length has no option 'max_length'"),
         ({"length": {"sites": ["zed"]}}, r"the site 'zed', .* are z; did you mean 'z'\?"),
         ({"attribute_consistency": 1}, r"num_labels must be at least 2, got 0: .*--label-column"),
+        ({"length": {"weight": "much"}}, r"length: cannot build Length: .*str"),
+        ({"length": None}, r"auxiliaries\.length must be float or dict, got None"),
+        ({"length": {"sites": 5}}, r"length: cannot build Length: .*int"),
         ({"pathlib:Path": 1}, r"pathlib:Path is no auxiliary loss: derive it from"),
         ({"missing.py:Loss": 1}, r"there is no file missing\.py"),
     ],
 )
 def test_auxiliary_that_cannot_be(check_refused, train, auxiliaries, message):
     check_refused(message, *train, "--auxiliaries", json.dumps(auxiliaries))
+
+
+@pytest.mark.parametrize("flags", ["{1: 0.5}", "{length: {1: 2}}"])
+def test_names_are_text(check_refused, train, flags):
+    check_refused("must be str, got 1|has no option 1", *train, "--auxiliaries", flags)
+
+
+def test_model_without_latents(check_refused, train):
+    flags = ["--model", "language_model", "--auxiliaries.length", "1"]
+    check_refused("length reads latent vectors .*, and has none: leave it out", *train, *flags)
 
 
 @pytest.mark.parametrize(

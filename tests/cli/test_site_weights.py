@@ -21,6 +21,7 @@ from pyro_textvae.run_folder import RunFolder
         ),
         (["--site-weights", '{"zed": 0.5}'], r"names 'zed', .* sites are z, x; did you mean 'z'"),
         (["--site-weights", '{"z": -1}'], r"site_weights\.z must be at least 0, got -1"),
+        (["--site-weights", "{1: 0.5}"], r"site_weights must be str, got 1"),
         (["--site-weights.z", "low"], r"site_weights\.z must be float, got 'low'"),
         (["--options", '{"site_weights": {"z": 1}}'], r"give --site-weights instead of an option"),
         (

@@ -280,11 +280,13 @@ class OfTheBatch(AuxiliaryLoss):
         (lambda: [AttributeConsistency(7, 0)], "num_labels must be at least 2, got 0: .*--label"),
         (lambda: [consistency()], "needs the field 'labels', and the batch has tokens"),
         (lambda: [BagOfWords({"y": 2}, 7)], "bag_of_words reads the latent site 'y', and there"),
-        (lambda: [BagOfWords({}, 7, 5)], "bag_of_words reads no latent site"),
+        (lambda: [BagOfWords({}, 7, 5)], "bag_of_words reads latent vectors .*, and has none"),
+        (lambda: [bag_of_words(sites=[])], "bag_of_words reads latent vectors .*, and has none"),
+        (lambda: [bag_of_words(sites="z")], "sites must be a list of names, got 'z'"),
+        (lambda: [OfTheBatch()], "OfTheBatch has no latent_dims, so it reads no latents"),
         (lambda: [OfTheBatch(latent_dims={"z": 2})], r"'OfTheBatch' must be .* \(4,\), got \(\)"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:Initializing zero-element")
 def test_what_cannot_be_is_named(pair, tokens, make, message):
     with pytest.raises(ValueError, match=message):
         BetaELBO(auxiliaries=make()).differentiable_loss(*pair, tokens=tokens)

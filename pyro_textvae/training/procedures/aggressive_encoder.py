@@ -28,8 +28,9 @@ class AggressiveEncoder(Procedure):
     for good.
 
     Each step clips the gradient by the norm over the parameters that it moves, and leaves the
-    optimiser's moments of the others as they are. The batches come from those of the epoch, from a
-    generator of the procedure's own. A KL schedule advances with the steps of the model.
+    optimiser's moments of the others as they are; auxiliary losses move with both. The batches
+    come from those of the epoch, from a generator of the procedure's own. A KL schedule advances
+    with the steps of the model.
 
     Source: He et al. (2019), Lagging Inference Networks and Posterior Collapse in Variational
     Autoencoders, https://arxiv.org/abs/1901.05534, algorithm 1. Window and number of steps are
