@@ -21,6 +21,7 @@ from torch.distributions import (
 from pyro_textvae.contract import PARTICLE_PLATE, TOKENS
 from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFamily
+from pyro_textvae.evaluation.importance.latent_vector import LatentVector
 from pyro_textvae.evaluation.importance.target import Latents
 from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
 from pyro_textvae.infer.plates import Plates, SitePlates
@@ -51,6 +52,7 @@ class GuideDraws:
     :param plates: where the plates of the programs stand.
     :param inner_sizes: the latent sites of the guide, and of each the sizes of the plates inside
         ``"data"`` that it is in, in the batch that the sentences are of.
+    :param vector: the latents of a sentence as one vector, where no site is in such a plate.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class GuideDraws:
         seed: int,
         plates: Plates,
         inner_sizes: Mapping[str, Sequence[int]],
+        vector: LatentVector,
     ) -> None:
         self.keys = list(keys)
         self.seed = seed
         self.names = list(inner_sizes)
         self.plates = plates
         self.inner_sizes = inner_sizes
+        self.vector = vector
         self.sentences = list(sentences)
         self._batch = batch
         self.guide = guide
@@ -151,6 +155,7 @@ class GuideDraws:
             self.seed,
             self.plates,
             self.inner_sizes,
+            self.vector,
         )
 
 
@@ -184,6 +189,7 @@ class Posteriors(GuideDraws):
             seed,
             Plates.of(model_trace, guide_trace),
             {name: _inner_sizes(name, site) for name, site in latent_sites(guide_trace)},
+            LatentVector({n: site["fn"].event_shape for n, site in latent_sites(guide_trace)}),
         )
         closed_form = closed_form_kl(model_trace, guide_trace)
         self.kl: Tensor | None = None
