@@ -16,6 +16,7 @@ from pyro_textvae.evaluation.importance.components import (
     MixtureComponent,
     PriorComponent,
 )
+from pyro_textvae.evaluation.importance.latent_vector import LatentVector
 from pyro_textvae.evaluation.importance.posteriors import Posteriors
 from pyro_textvae.evaluation.importance.target import Target
 from pyro_textvae.guides import InverseAutoregressiveFlowGuide, SplineFlowGuide
@@ -220,7 +221,7 @@ def test_family_is_scored_and_drawn_at_its_site(pair, tokens):
     family = GaussianFamily.of(posteriors.distributions["z"][0])
     chosen = torch.tensor([3, 1])
     for quasi_random in (False, True):
-        component = FamilyComponent("z", family, quasi_random=quasi_random)
+        component = FamilyComponent(posteriors.vector, family, quasi_random=quasi_random)
         latents = component.sample(6, posteriors.seeds("x"))
         expected = family.sample(6, posteriors.seeds("x"), quasi_random=quasi_random)
         assert torch.equal(latents["z"], expected)
@@ -234,7 +235,7 @@ def points(*values):
     """A Gaussian narrow around each of some numbers, as components for two sentences."""
     return [
         FamilyComponent(
-            "z",
+            LatentVector({"z": torch.Size([1])}),
             GaussianFamily(
                 torch.full((2, 1), value).double(),
                 torch.full((2, 1), 1e-3).double(),

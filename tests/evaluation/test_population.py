@@ -45,7 +45,7 @@ def gaussian():
     batch["number"] = torch.arange(COUNT)
     posteriors = Posteriors(Numbered(model), guide, batch, 0)
     target = Target(Numbered(model), batch, max_tokens=10**6, plates=posteriors.plates)
-    start = FamilyComponent("z", posteriors.family)
+    start = FamilyComponent(posteriors.vector, posteriors.family)
     path = DensityPath(target, posteriors, start, Coordinates.of(posteriors))
     return path, model.log_px(x), model.posterior(x)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from pyro_textvae.contract import PARTICLE_PLATE
 from pyro_textvae.evaluation.families import Family
 from pyro_textvae.evaluation.families.family import seeded_generators
+from pyro_textvae.evaluation.importance.latent_vector import LatentVector
 from pyro_textvae.evaluation.importance.posteriors import GuideDraws, Posteriors
 from pyro_textvae.evaluation.importance.target import JointLogProb, Latents, Target
 from pyro_textvae.evaluation.sentences import seed_of
@@ -51,27 +52,29 @@ class Component(ABC):
 
 
 class FamilyComponent(Component):
-    """A distribution over the one latent vector.
+    """A distribution over all latents as one vector.
 
     :param quasi_random: whether its draws come from a low-discrepancy sequence.
     """
 
-    def __init__(self, site: str, family: Family, *, quasi_random: bool = False) -> None:
-        self.site = site
+    def __init__(self, vector: LatentVector, family: Family, *, quasi_random: bool = False) -> None:
+        self.vector = vector
         self.family = family
         self.quasi_random = quasi_random
 
     def sample(self, count: int, seeds: Sequence[int]) -> dict[str, Tensor]:
         """See :class:`Component`."""
-        return {self.site: self.family.sample(count, seeds, quasi_random=self.quasi_random)}
+        return self.vector.apart(self.family.sample(count, seeds, quasi_random=self.quasi_random))
 
     def log_prob(self, latents: Latents, joint: JointLogProb) -> Tensor:
         """See :class:`Component`."""
-        return self.family.log_prob(latents[self.site])
+        return self.family.log_prob(self.vector.joined(latents))
 
     def rows(self, chosen: Tensor, target: Target, posteriors: GuideDraws) -> FamilyComponent:
         """See :class:`Component`."""
-        return FamilyComponent(self.site, self.family.rows(chosen), quasi_random=self.quasi_random)
+        return FamilyComponent(
+            self.vector, self.family.rows(chosen), quasi_random=self.quasi_random
+        )
 
 
 class GuideComponent(Component):

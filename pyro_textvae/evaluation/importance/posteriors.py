@@ -22,6 +22,7 @@ from torch.distributions import (
 from pyro_textvae.contract import PARTICLE_PLATE, TOKENS
 from pyro_textvae.distributions.point_mass import is_point_mass
 from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFamily
+from pyro_textvae.evaluation.importance.latent_vector import LatentVector
 from pyro_textvae.evaluation.importance.target import Latents
 from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
 from pyro_textvae.infer.auxiliary_sites import at_latents, trace_guide
@@ -53,6 +54,7 @@ class GuideDraws:
     :param sentences: each of them alone.
     :param plates: where the plates of the programs stand.
     :param trace: of the guide, in the batch that the sentences are of.
+    :param vector: the latents of a sentence as one vector, where no site is in a plate inside ``"data"``.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class GuideDraws:
         seed: int,
         plates: Plates,
         trace: Trace,
+        vector: LatentVector,
     ) -> None:
         self.keys = list(keys)
         self.seed = seed
@@ -72,6 +75,7 @@ class GuideDraws:
         self.names = list(self.inner_sizes)
         self.plates = plates
         self._trace = trace
+        self.vector = vector
         self.sentences = list(sentences)
         self._batch = batch
         self.guide = guide
@@ -160,6 +164,7 @@ class GuideDraws:
             self.seed,
             self.plates,
             self._trace,
+            self.vector,
         )
 
     def _check_names(self, alone: Sequence[str]) -> None:
@@ -203,6 +208,7 @@ class Posteriors(GuideDraws):
             seed,
             Plates.of(model_trace, guide_trace),
             guide_trace,
+            LatentVector({n: site["fn"].event_shape for n, site in latent_sites(guide_trace)}),
         )
         closed_form = closed_form_kl(model_trace, guide_trace)
         self.kl: Tensor | None = None

@@ -23,6 +23,7 @@ from pyro_textvae.evaluation.importance.components import (
     PriorComponent,
     sites_without_prior_draws,
 )
+from pyro_textvae.evaluation.importance.joint_family import PosteriorFamily
 from pyro_textvae.evaluation.importance.posteriors import GuideDraws, Posteriors
 from pyro_textvae.evaluation.importance.rounds import DrawSettings, draw_rounds
 from pyro_textvae.evaluation.importance.samplers import GuideSampler, MixtureSampler, Sampler
@@ -36,11 +37,13 @@ class ProposalTask:
     target, posteriors
         Of the sentences of a batch.
     guide
-        The guide's posterior of each.
+        The guide's posterior of each over all latents, or a Gaussian near it.
     num_samples
         Draws in a round for each.
     quasi_random
         Whether they come from a low-discrepancy sequence.
+    guide_itself
+        The guide's posterior where ``guide`` is only near it.
     """
 
     target: Target
@@ -48,15 +51,37 @@ class ProposalTask:
     guide: Family
     num_samples: int
     quasi_random: bool
+    guide_itself: Component | None = None
+
+    @classmethod
+    def of(
+        cls,
+        target: Target,
+        posteriors: Posteriors,
+        num_samples: int,
+        *,
+        quasi_random: bool = False,
+    ) -> ProposalTask | None:
+        """The task for a guide whose posterior has a family, or is near a Gaussian.
+
+        None for any other; see :class:`PosteriorFamily`.
+        """
+        found = PosteriorFamily.of(posteriors)
+        if found is None:
+            return None
+        guide_itself = None if found.is_exact else found.guide
+        return cls(target, posteriors, found.family, num_samples, quasi_random, guide_itself)
 
     def rows(self, chosen: Tensor) -> ProposalTask:
         """The task of some of the sentences, its decoder evaluations counted from zero."""
+        target, posteriors = self.target.rows(chosen), self.posteriors.rows(chosen)
         return ProposalTask(
-            self.target.rows(chosen),
-            self.posteriors.rows(chosen),
+            target,
+            posteriors,
             self.guide.rows(chosen),
             self.num_samples,
             self.quasi_random,
+            self.guide_itself and self.guide_itself.rows(chosen, target, posteriors),
         )
 
     @cached_property
@@ -105,10 +130,12 @@ class ProposalTask:
         return self.mixture(components, purpose=purpose)
 
     def component(self, part: Family | Component) -> Component:
-        """A member of a family over the one latent, as a distribution over all latents."""
+        """A member of a family as a distribution over all latents; of ``guide``, the guide."""
         if isinstance(part, Component):
             return part
-        return FamilyComponent(self.posteriors.site, part, quasi_random=self.quasi_random)
+        if part is self.guide and self.guide_itself is not None:
+            return self.guide_itself
+        return FamilyComponent(self.posteriors.vector, part, quasi_random=self.quasi_random)
 
 
 class Proposal(ABC):
@@ -162,11 +189,10 @@ class Proposal(ABC):
         quasi_random: bool = False,
     ) -> Sampler:
         """The sampler for any guide: where its family is unknown, the guide and the prior."""
-        if posteriors.family is None:
+        task = ProposalTask.of(target, posteriors, num_samples, quasi_random=quasi_random)
+        if task is None:
             return self.by_any_guide(target, posteriors, num_samples)
-        return self.sampler(
-            ProposalTask(target, posteriors, posteriors.family, num_samples, quasi_random)
-        )
+        return self.sampler(task)
 
     def by_any_guide(self, target: Target, posteriors: Posteriors, num_samples: int) -> Sampler:
         """Draws from the guide, whatever it is, and ``prior_share`` of them from the prior.
@@ -191,14 +217,22 @@ class Proposal(ABC):
         return draw_rounds(sampler, target, posteriors, settings)
 
     def falls_back(self, posteriors: Posteriors) -> str | None:
-        """What to say when the guide's own draws take the place of this proposal's."""
-        if posteriors.family is not None or self.name == "guide":
+        """What to say when this proposal is not made from the guide's posterior itself."""
+        found = PosteriorFamily.of(posteriors)
+        if found is None:
+            has_share = self.prior_share and not sites_without_prior_draws(posteriors)
+            share = ", but for a share of the prior's" if has_share else ""
+            return (
+                f"the {self.name} proposal needs one latent with a Gaussian or spherical posterior "
+                "or several of real numbers, and the guide has "
+                f"{posteriors.describe()}: the draws are the guide's own{share}"
+            )
+        if found.is_exact:
             return None
-        has_share = self.prior_share and not sites_without_prior_draws(posteriors)
-        share = ", but for a share of the prior's" if has_share else ""
         return (
-            f"the {self.name} proposal needs one latent with a Gaussian or spherical posterior, "
-            f"and the guide has {posteriors.describe()}: the draws are the guide's own{share}"
+            f"the guide has {posteriors.describe()} that are not one Gaussian together: the "
+            f"{self.name} proposal starts from the Gaussian with the mean and covariance of its "
+            "draws"
         )
 
     def goes_without_prior(self, posteriors: Posteriors) -> str | None:

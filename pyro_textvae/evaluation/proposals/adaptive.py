@@ -51,13 +51,16 @@ class AdaptiveProposal(Proposal):
         if first < 1:
             return task.mixture([(task.guide, task.num_samples)])
         made, fits = [], []
+        guide = task.component(task.guide)
         for half in ("one", "other"):
             seeds = task.posteriors.seeds("first round", half)
-            z = task.guide.sample(first, seeds, quasi_random=task.quasi_random)
-            scores = task.target({task.posteriors.site: z})
-            weights = (scores.total.double() - task.guide.log_prob(z).double()).softmax(0)
+            latents = guide.sample(first, seeds)
+            scores = task.target(latents)
+            log_guide = guide.log_prob(latents, scores)
+            weights = (scores.total.double() - log_guide.double()).softmax(0)
             weights = weights.nan_to_num(1.0 / first)  # where no draw was possible
-            made.append(({task.posteriors.site: z}, scores))
+            made.append((latents, scores))
+            z = task.posteriors.vector.joined(latents)
             fits.append(task.guide.fitted(z, weights, self.strength).widened(self.factor))
         counts = (task.num_samples - task.num_samples // 2, task.num_samples // 2)
         halves = zip(made, reversed(fits), counts, ("one", "other"), strict=True)

@@ -159,9 +159,9 @@ class AnnealedProposal(Proposal):
         parts: list[tuple[Component, float]] = []
         guide: Component | None
         if posteriors.family is not None:
-            site, family = posteriors.site, posteriors.family
-            guide = FamilyComponent(site, family)
-            wide = FamilyComponent(site, family.widened(self.factor), quasi_random=quasi_random)
+            vector, family = posteriors.vector, posteriors.family
+            guide = FamilyComponent(vector, family)
+            wide = FamilyComponent(vector, family.widened(self.factor), quasi_random=quasi_random)
             parts.append((wide, self.guide_share))
         else:
             guide = GuideComponent.of(posteriors)
@@ -194,4 +194,4 @@ def _fit(posteriors: Posteriors, population: Population, factor: float) -> Compo
     z = population.particles.latents[posteriors.site]
     shares = population.log_weights.softmax(0)
     fitted = posteriors.family.fitted(z, shares, _STRENGTH_OF_GUIDE)
-    return FamilyComponent(posteriors.site, fitted.widened(factor))
+    return FamilyComponent(posteriors.vector, fitted.widened(factor))

@@ -36,8 +36,8 @@ class AutoProposal(Proposal):
     Stages, each for the sentences that the stage before left unsettled: draws from a mixture that
     was fitted to pilot draws (:class:`MixtureProposal`), draws from one that was fitted to many
     more, and annealing to the posterior (:class:`AnnealedProposal`). A guide of any other kind than
-    one Gaussian or spherical vector begins with draws from itself and from the prior, and goes on
-    to annealing.
+    one Gaussian or spherical vector, or several of real numbers, begins with draws from itself and
+    from the prior, and goes on to annealing.
 
     Half the draws of a sentence are enough when k-hat is at most 0.7 and the standard error at
     most 0.2 nats. What decides is never in the estimate that it decides over: see
@@ -106,11 +106,11 @@ class AutoProposal(Proposal):
         self, target: Target, posteriors: Posteriors, draws: int, halves: CrossedHalves
     ) -> Iterator[tuple[Tensor, Sampler, Target, int]]:
         """Places of sentences, what draws for them, what counts its cost, and how many draws."""
-        if posteriors.family is None:
+        task = ProposalTask.of(target, posteriors, draws)
+        if task is None:
             yield halves.unsettled, self.by_any_guide(target, posteriors, draws), target, draws
         else:
             mixture = self._mixture
-            task = ProposalTask(target, posteriors, posteriors.family, draws, quasi_random=False)
             fitted = mixture.fit(task)
             shares = (mixture.guide_share, self.prior_share)
             yield halves.unsettled, task.defensive_mixture(fitted.best, *shares), target, draws

@@ -132,12 +132,12 @@ class MixtureProposal(Proposal):
         draws would leave nothing to those that are far from every mode.
         """
         assert isinstance(refined, GaussianFamily)
-        z = pilot.latents[pilot.posteriors.site]
+        z = pilot.posteriors.vector.joined(pilot.latents)
         weights = pilot.log_weights()
         return GaussianMixtureFamily.fit(refined, z, weights, self.num_components)
 
     def _fitted(self, refined: Family, pilot: PilotDraws) -> Family:
-        z = pilot.latents[pilot.posteriors.site]
+        z = pilot.posteriors.vector.joined(pilot.latents)
         log_weights = pilot.log_weights()
         fit: Family
         if isinstance(refined, GaussianFamily) and _can_mix(refined):

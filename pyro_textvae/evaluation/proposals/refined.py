@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pyro_textvae.evaluation.families import Family
+from pyro_textvae.evaluation.importance.latent_vector import LatentVector
 from pyro_textvae.evaluation.importance.posteriors import GuideDraws
 from pyro_textvae.evaluation.importance.proposal import Proposal, ProposalTask
 from pyro_textvae.evaluation.importance.samplers import Sampler
@@ -89,7 +90,7 @@ class RefinedProposal(Proposal):
             with torch.enable_grad():
                 z = member(leaves).sample(self.step_draws, seeds, paired=True)
             held = member([leaf.detach() for leaf in leaves])
-            gradient = _bound_gradient(target, posteriors.site, held, z.detach())
+            gradient = _bound_gradient(target, posteriors.vector, held, z.detach())
             # The gradient reaches the parameters through z alone: near the optimum its noise is 0.
             z.backward(-gradient / self.step_draws)
             for leaf in leaves:
@@ -99,11 +100,11 @@ class RefinedProposal(Proposal):
         return member([leaf.detach() for leaf in leaves])
 
 
-def _bound_gradient(target: Target, site: str, family: Family, z: Tensor) -> Tensor:
+def _bound_gradient(target: Target, vector: LatentVector, family: Family, z: Tensor) -> Tensor:
     """Gradient of log p(x, z) - log q(z) with respect to z, the parameters of q held."""
-    _, gradients = target.gradient({site: z})
+    _, gradients = target.gradient(vector.apart(z))
     with torch.enable_grad():
         leaf = z.requires_grad_()
         log_q = family.log_prob(leaf).sum()
         (of_log_q,) = torch.autograd.grad(log_q, leaf)
-    return gradients[site] - of_log_q
+    return vector.joined(gradients) - of_log_q
