@@ -98,7 +98,7 @@ class ProgramConfig:
 
     Args:
         data: stdlib, grammar, nltk:NAME, a folder or file of sentences, or file.py:Class.
-        tokenizer: word (split at spaces), nltk (raw text), character, bpe, hf:PATH or file.py:Class.
+        tokenizer: word (at spaces), nltk (raw text), character, bpe, hf:PATH or file.py:Class.
         unicode_form: normal form that text is taken into; by default nfc; none for bpe and hf:PATH.
         text_column: column of a TSV or JSONL file that holds the sentence.
         source_column: column of the text that the sentence is conditioned on.
