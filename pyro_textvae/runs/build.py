@@ -29,6 +29,7 @@ from pyro_textvae.infer import KLSchedule, PerDatumELBO
 from pyro_textvae.infer.running import evaluation_mode, find_device
 from pyro_textvae.infer.simulate import Condition, simulate
 from pyro_textvae.infer.sites import latent_sites
+from pyro_textvae.runs.pretrained import check_named
 from pyro_textvae.training import Procedure
 
 _COMPILED = (JitTrace_ELBO, JitTraceEnum_ELBO, JitTraceGraph_ELBO, JitTraceMeanField_ELBO)
@@ -167,7 +168,9 @@ def build_pair(
             except ValueError as error:
                 raise UserError(str(error)) from error
     named = {name: spec for name, spec in specs.items() if spec}
-    return Pair(model, guide, {**named, "guide": guide_spec})
+    pair = Pair(model, guide, {**named, "guide": guide_spec})
+    check_named(pair.modules, pair.specs)
+    return pair
 
 
 def specs_of(config: TrainConfig) -> dict[str, str | None]:
