@@ -98,9 +98,9 @@ class ProgramConfig:
     """Settings of the text, of the programs that are trained on it, and of their objective.
 
     Args:
-        data: stdlib, world:NAME, nltk:NAME, a folder or file of sentences, or file.py:Class.
+            data: stdlib, world:NAME, nltk:NAME, a folder or file of sentences, or file.py:Class.
         data_options: settings of a world, as a JSON object.
-        tokenizer: word (at spaces), nltk (raw text), character, bpe, hf:PATH or file.py:Class.
+            tokenizer: word (at spaces), nltk (raw text), character, bpe, hf:PATH or file.py:Class.
         unicode_form: normal form that text is taken into; by default nfc; none for bpe and hf:PATH.
         text_column: column of a TSV or JSONL file that holds the sentence.
         source_column: column of the text that the sentence is conditioned on.

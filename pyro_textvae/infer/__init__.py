@@ -7,8 +7,8 @@ from pyro_textvae.infer.auxiliaries import *  # noqa: F403
 from pyro_textvae.infer.auxiliary import AuxiliaryLoss, TrainingPass
 from pyro_textvae.infer.constraint import KLConstraint
 from pyro_textvae.infer.constraints import *  # noqa: F403
-from pyro_textvae.infer.given_globals import given_globals
 from pyro_textvae.infer.function_program import FunctionProgram
+from pyro_textvae.infer.given_globals import given_globals
 from pyro_textvae.infer.kl_schedule import KLSchedule
 from pyro_textvae.infer.kl_schedules import *  # noqa: F403
 from pyro_textvae.infer.objectives import *  # noqa: F403

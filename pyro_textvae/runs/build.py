@@ -37,6 +37,7 @@ from pyro_textvae.infer.simulate import Condition, fields_of, simulate
 from pyro_textvae.infer.sites import latent_sites, text_sites
 from pyro_textvae.nn import Guide, TextAndSourceEncoder
 from pyro_textvae.runs.auxiliaries import join_auxiliaries
+from pyro_textvae.runs.pretrained import check_named
 from pyro_textvae.training import Procedure
 
 SOURCE_ENCODER = "source_encoder"
@@ -203,7 +204,9 @@ def build_pair(
             except ValueError as error:
                 raise UserError(str(error)) from error
     named = {name: spec for name, spec in specs.items() if spec}
-    return Pair(model, guide, {**named, "guide": guide_spec})
+    pair = Pair(model, guide, {**named, "guide": guide_spec})
+    check_named(pair.modules, pair.specs)
+    return pair
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from torch import nn
+
 from pyro_textvae import zoo
 from pyro_textvae.data.hugging_face import ModelFolder
 from pyro_textvae.data.hugging_face.folder import digest_of_files
 from pyro_textvae.errors import UserError
+from pyro_textvae.nn.hugging_face.pretrained import Pretrained
 from pyro_textvae.run_folder import RunFolder
 
 KEPT = "pretrained"
@@ -45,6 +48,23 @@ def keep_pretrained(specs: Mapping[str, str], folder: RunFolder) -> dict[str, st
                 shutil.copyfile(file, copy / file.name)
         kept[setting] = f"{zoo.PRETRAINED}:{place.as_posix()}"
     return kept
+
+
+def check_named(modules: nn.Module, specs: Mapping[str, str | None]) -> None:
+    """Refuse a pre-trained model that a program reads by itself: no run would keep it.
+
+    :param specs: names of the parts.
+    :raises UserError: with how to name it.
+    """
+    paths = [zoo.pretrained_path(spec) for spec in specs.values() if spec is not None]
+    named = {ModelFolder(path).path.resolve() for path in paths if path is not None}
+    for module in modules.modules():
+        if isinstance(module, Pretrained) and module.folder.path.resolve() not in named:
+            raise UserError(
+                f"a part of this run reads {module.folder} by itself, and the run would not keep "
+                f"it: let the program take a decoder or an encoder, and give it as --decoder "
+                f"{module.folder} or --encoder {module.folder}"
+            )
 
 
 def check_kept(run: Path, place: str) -> None:

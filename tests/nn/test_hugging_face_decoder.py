@@ -225,6 +225,26 @@ def test_model_that_looks_ahead_is_refused(pretrained, tmp_path):
         decoder_of(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("Gemma2", {"final_logit_softcapping": 30.0}), ("Cohere", {"logit_scale": 0.5})],
+)
+def test_model_whose_scores_are_not_linear_is_refused(pretrained, tmp_path, name, change):
+    """Even where the scores are so small that capping them changes next to nothing."""
+    gpt2 = Path(pretrained("gpt2"))
+    import transformers
+
+    sizes = {"vocab_size": 320, "hidden_size": 16, "intermediate_size": 24, "head_dim": 8}
+    sizes |= {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
+    config = getattr(transformers, f"{name}Config")(**sizes, **change)
+    folder = tmp_path / name
+    save(transformers.AutoModelForCausalLM.from_config(config), folder)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / file).write_bytes((gpt2 / file).read_bytes())
+    with pytest.raises(UserError, match="its scores are no linear map of its last states"):
+        decoder_of(folder)
+
+
 def test_text_in_other_tokens_is_refused(pretrained):
     tokenizer = train_tokenizer(TEXTS, "word")
     with pytest.raises(UserError, match="the text is in those of word: give --tokenizer hf:"):

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -206,6 +207,29 @@ def test_wrong_use_is_refused_in_one_line(folders, tmp_path, capsys, flags, reas
     named = {folder.name: folder for folder in folders}
     flags = [flag.format(**named) for flag in flags]
     assert reason in refused(capsys, *flags, "--out", tmp_path / "run")
+
+
+def test_program_that_reads_a_model_by_itself_is_refused(folders, tmp_path, capsys):
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from pyro_textvae.nn.hugging_face import HuggingFaceEncoder\n"
+        "class Mine(HuggingFaceEncoder):\n"
+        "    def __init__(self, tokenizer):\n"
+        f"        super().__init__({str(folders[1])!r}, tokenizer, fine_tuning='none')\n"
+    )
+    line = refused(capsys, "--encoder", f"{mine}:Mine", "--out", tmp_path / "run")
+    assert f"give it as --decoder hf:{folders[1]} or --encoder hf:{folders[1]}" in line
+
+
+def test_tokenizer_alone_goes_with_any_decoder(folders, tmp_path):
+    plain = {"decoder": "gru", "encoder": "bag_of_words", "options": {}, "hidden_dim": 3}
+    run = tmp_path / "run"
+    train(replace(settings(*folders, epochs=1), **plain), run, report=quiet)
+    (kept,) = (run / "pretrained").iterdir()
+    assert not list(kept.glob("*.safetensors"))
+    remove(folders)
+    assert main(["evaluate", str(run), "--num-samples", "2", "--proposal", "guide"]) == 0
+    assert load_run(run)[2].kind == "hf"
 
 
 def test_without_the_extra_it_says_what_to_install(folders, tmp_path, capsys, monkeypatch):

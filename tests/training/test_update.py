@@ -30,10 +30,12 @@ def defer(trainer):
     return trainer
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_deferred_steps_are_the_checked_ones_bit_for_bit(tmp_path, optimizer):
+@pytest.mark.parametrize(
+    "changes", [{}, {"optimizer": "sgd"}, {"optimizer": "adamw", "accumulate_batches": 3}], ids=str
+)
+def test_deferred_steps_are_the_checked_ones_bit_for_bit(tmp_path, changes):
     """Sums on the device are float64, as the host's are, so metrics are equal too."""
-    settings = {"epochs": 2, "optimizer": optimizer}
+    settings = {"epochs": 2} | changes
     checked = make_trainer(tmp_path / "checked", **settings)
     checked.fit()
     deferred = defer(make_trainer(tmp_path / "deferred", **settings))
@@ -127,6 +129,23 @@ def test_broken_step_moves_nothing_then_or_later_and_is_named(tmp_path, kind, op
     assert all(value.isfinite().all() for value in saved["modules"].values())
     assert math.isfinite(saved["log_mean"]["sums"]["loss"])
     assert rows_of(trainer, "step") == []
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("how", [lambda trainer: trainer, defer], ids=["checked", "deferred"])
+def test_broken_batch_of_several_moves_nothing_and_is_named(tmp_path, how, place):
+    """Step 5 or 6 is broken, of the two that are taken together."""
+    settings = {"accumulate_batches": 2, "epochs": 2}
+    before = make_trainer(tmp_path / "before", **settings)
+    kill_before(before, 4)
+    with pytest.raises(Killed):
+        before.fit()
+    trainer = how(make_trainer(tmp_path / "broken", **settings))
+    broken = batch_at(trainer, 1, place)
+    break_encoder(trainer, lambda tokens: torch.equal(tokens, broken["tokens"]), spoil_gradient)
+    with pytest.raises(TrainingError, match=rf"at step {5 + place} .*of guide.encoder.embedding"):
+        trainer.fit()
+    assert same(values_of(trainer.modules), values_of(before.modules))
 
 
 def test_no_checkpoint_is_written_between_a_broken_step_and_its_error(tmp_path):

@@ -54,7 +54,8 @@ class GuideDraws:
     :param sentences: each of them alone.
     :param plates: where the plates of the programs stand.
     :param trace: of the guide, in the batch that the sentences are of.
-    :param vector: the latents of a sentence as one vector, where no site is in a plate inside ``"data"``.
+    :param vector: the latents of a sentence as one vector, where none is in a plate inside
+        ``"data"``.
     """
 
     def __init__(

@@ -108,7 +108,10 @@ class CausalNetwork(Pretrained):
             raise _unusable(self.folder, "a word in it sees the words after it")
         if type(head) is not nn.Linear:
             raise _unusable(self.folder, "its output layer is no linear map without adapters")
-        if not torch.allclose(F.linear(hidden, head.weight, head.bias), logits, atol=1e-3):
+        rounding = 1e-5 * float(logits.abs().max())
+        linear = F.linear(hidden, head.weight, head.bias)
+        capped = getattr(self._causal.config, "final_logit_softcapping", None)
+        if capped or not torch.allclose(linear, logits, rtol=1e-5, atol=rounding):
             raise _unusable(self.folder, "its scores are no linear map of its last states")
         if len(past) == 0 or any(not isinstance(each, Tensor) for pair in past for each in pair):
             raise _unusable(self.folder, "it keeps other things than keys and values")

@@ -73,8 +73,8 @@ class HuggingFaceEncoder(Encoder):
         )
         adapters = Adapters(lora_rank, lora_alpha, lora_dropout, lora_targets)
         self.network = Pretrained(network, folder, fine_tuning, adapters)
-        self.embedding_dim: int = network.get_input_embeddings().weight.shape[-1]
         try:
+            self.embedding_dim: int = network.get_input_embeddings().weight.shape[-1]
             with torch.no_grad():
                 features = self.encode_embeddings(torch.zeros(1, 2, self.embedding_dim))
         except Exception as error:
