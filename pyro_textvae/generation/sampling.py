@@ -11,18 +11,17 @@ import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
-from torch.distributions import Independent
 
 from pyro_textvae.config.checks import SEED, at_least, check_argument
 from pyro_textvae.contract import DATA_PLATE, TEXT_SITE
 from pyro_textvae.distributions import AutoregressiveCategorical
+from pyro_textvae.distributions.unwrapped import unwrapped
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.sentences import seed_of
 from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.infer.batches import Fields, check_batch, text_fields_of
 from pyro_textvae.infer.running import evaluation_mode, to_device
 from pyro_textvae.infer.simulate import Condition, simulate, size_of
-from pyro_textvae.infer.sites import text_sites
 
 SENTENCES_AT_ONCE = 1000
 """A part. Its scores are what fills memory: at 10,000 words a sentence takes 0.12 MB."""
@@ -37,29 +36,21 @@ class _DecodingMessenger(Messenger):
         self.unknown = unknown
 
     def _pyro_sample(self, message: Any) -> None:
-        if message["done"] or message["is_observed"]:
+        if message["done"]:
             return
-        text = message["fn"]
-        while isinstance(text, Independent):
-            text = text.base_dist
-        if isinstance(text, AutoregressiveCategorical):
+        text = unwrapped(message["fn"])
+        observed = message["is_observed"]
+        if isinstance(text, AutoregressiveCategorical) and not observed:
             message["value"] = self.method.decode(text, unknown=self.unknown)
             message["done"] = True
-        elif message["name"] == TEXT_SITE:
-            self.check_takes(f"{type(text).__name__}, not AutoregressiveCategorical")
-
-    def check_takes(self, text: str) -> None:
-        """Refuse what cannot be honoured where the text is drawn by other means.
-
-        :param text: what the text site is.
-        """
-        if self.method.is_the_models_own and self.unknown:
-            return
-        wanted = type(self.method).__name__ if self.unknown else "unknown=False"
-        raise UserError(
-            f"{wanted} chooses tokens one by one, and the text site {TEXT_SITE!r} is {text}: use "
-            "method='ancestral' and unknown=True"
-        )
+        elif message["name"] == TEXT_SITE and not (self.method.is_the_models_own and self.unknown):
+            wanted = type(self.method).__name__ if self.unknown else "unknown=False"
+            kind = "what the program computes" if observed else type(text).__name__
+            raise UserError(
+                f"{wanted} chooses tokens one by one, and the text site {TEXT_SITE!r} is "
+                f"{kind}, not AutoregressiveCategorical: use method='ancestral' "
+                "and unknown=True"
+            )
 
 
 def sample(
@@ -183,12 +174,9 @@ def _draw(
     with (
         evaluation_mode(model, model, seed),
         poutine.condition(data=dict(given)),
-        _DecodingMessenger(decoding, unknown) as messenger,
+        _DecodingMessenger(decoding, unknown),
     ):
-        trace = simulate(model, condition)
-    nodes: Any = trace.nodes
-    if words := [name for name in text_sites(trace) if name != TEXT_SITE]:
-        messenger.check_takes(f"made of the sites {words[0]!r}, ..., not AutoregressiveCategorical")
+        nodes: Any = simulate(model, condition).nodes
     for name in (TEXT_SITE, *given):
         if name not in nodes:
             sites = ", ".join(n for n, node in nodes.items() if node["type"] == "sample")
