@@ -84,7 +84,10 @@ def places_of(fn):
     if fn.has_enumerate_support:
         values = fn.enumerate_support(expand=False).flatten().double()
         return values, torch.zeros_like(values)
-    transform = biject_to(getattr(fn.support, "base_constraint", fn.support))
+    support = fn.support
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    transform = biject_to(support)
     values = transform(NODES)
     step = math.log(NODES[1] - NODES[0])
     return values, step + transform.log_abs_det_jacobian(NODES, values)
