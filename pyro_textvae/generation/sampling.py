@@ -24,7 +24,6 @@ from pyro_textvae.infer.batches import Fields, check_batch, text_fields_of
 from pyro_textvae.infer.global_latents import global_sites, is_global
 from pyro_textvae.infer.running import evaluation_mode, to_device
 from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
-from pyro_textvae.infer.sites import text_sites
 from pyro_textvae.special_tokens import EOS
 
 SENTENCES_AT_ONCE = 1000
@@ -47,22 +46,14 @@ class _DecodingMessenger(Messenger):
         if isinstance(text, AutoregressiveCategorical) and not observed:
             message["value"] = self.method.decode(text, unknown=self.unknown)
             message["done"] = True
-        elif message["name"] == TEXT_SITE:
+        elif message["name"] == TEXT_SITE and not (self.method.is_the_models_own and self.unknown):
+            wanted = type(self.method).__name__ if self.unknown else "unknown=False"
             kind = "what the program computes" if observed else type(text).__name__
-            self.check_takes(f"{kind}, not AutoregressiveCategorical")
-
-    def check_takes(self, text: str) -> None:
-        """Refuse what cannot be honoured where the text is drawn by other means.
-
-        :param text: what the text site is.
-        """
-        if self.method.is_the_models_own and self.unknown:
-            return
-        wanted = type(self.method).__name__ if self.unknown else "unknown=False"
-        raise UserError(
-            f"{wanted} chooses tokens one by one, and the text site {TEXT_SITE!r} is {text}: use "
-            "method='ancestral' and unknown=True"
-        )
+            raise UserError(
+                f"{wanted} chooses tokens one by one, and the text site {TEXT_SITE!r} is "
+                f"{kind}, not AutoregressiveCategorical: use method='ancestral' "
+                "and unknown=True"
+            )
 
 
 def sample(
@@ -203,12 +194,9 @@ def _draw(
     with (
         evaluation_mode(model, model, seed),
         poutine.condition(data=dict(given)),
-        _DecodingMessenger(decoding, unknown) as messenger,
+        _DecodingMessenger(decoding, unknown),
     ):
-        trace = simulate(model, condition)
-    nodes: Any = trace.nodes
-    if words := [name for name in text_sites(trace) if name != TEXT_SITE]:
-        messenger.check_takes(f"made of the sites {words[0]!r}, ..., not AutoregressiveCategorical")
+        nodes: Any = simulate(model, condition).nodes
     for name in (TEXT_SITE, *given):
         if name not in nodes:
             sites = ", ".join(n for n, node in nodes.items() if node["type"] == "sample")

@@ -9,6 +9,7 @@ import pyro
 import torch
 from pyro import poutine
 from pyro.poutine.util import site_is_subsample
+from torch.distributions import biject_to
 
 from pyro_textvae.infer.simulate import fields_of
 
@@ -17,27 +18,26 @@ NODES = torch.arange(-6.0, 6.01, 0.5, dtype=torch.float64)
 _AT_ONCE = 50_000
 
 
-def log_px(model, guide, batch, num_draws=48):
+def log_px(model, guide, batch, num_draws=16):
     """log p(x) of each datum ``(N,)`` and its standard error, every datum as a batch of its own.
 
-    A real coordinate takes the places of a grid, a site of finitely many values takes them all,
-    and what is masked takes one value. The model is run under a plate of particles. Of latents
-    outside the plate ``"data"`` there are draws from the guide, whence the error.
+    A real or positive coordinate takes the places of a grid, a site of finitely many values takes
+    them all, and what is masked takes one value. The model is run under a plate of particles. Of
+    latents outside the plate ``"data"`` there are draws from the guide, whence the error.
     """
-    draws = [global_latents(guide, batch) for _ in range(num_draws)]
-    if not draws[0]:
+    trace = poutine.trace(model).get_trace(**fields_of(model, batch))
+    shared = [s["name"] for s in random_sites(trace) if is_global(s) and not s["is_observed"]]
+    if not shared:
         exact = log_px_given(model, batch)
         return exact, torch.zeros_like(exact)
-    given = [log_px_given(poutine.condition(model, data=draw), batch) for draw in draws]
+    given = []
+    for _ in range(num_draws):
+        drawn = poutine.trace(guide).get_trace(**fields_of(guide, batch)).nodes
+        values = {name: drawn[name]["value"].detach() for name in shared}
+        given.append(log_px_given(poutine.condition(model, data=values), batch))
     mean = torch.stack(given).logsumexp(0) - math.log(num_draws)
     error = (torch.stack(given) - mean).exp().std(0) / math.sqrt(num_draws)
     return mean, error
-
-
-def global_latents(guide, batch):
-    fields = fields_of(guide, batch)
-    sites = random_sites(poutine.trace(guide).get_trace(**fields))
-    return {site["name"]: site["value"].detach() for site in sites if is_global(site)}
 
 
 def is_global(site):
@@ -55,10 +55,11 @@ def _log_px_of_one(model, row):
     trace = poutine.trace(model).get_trace(**row)
     sites = [site for site in random_sites(trace) if not site["is_observed"]]
     axes = [axis for site in sites for axis in axes_of(site)]
-    columns = torch.cartesian_prod(*(values for values, _ in axes)).reshape(-1, len(axes))
-    log_step = sum(log_step for _, log_step in axes)
+    columns, log_weights = (
+        torch.cartesian_prod(*parts).reshape(-1, len(axes)) for parts in zip(*axes, strict=True)
+    )
     totals = [joint(model, row, sites, part) for part in columns.split(_AT_ONCE)]
-    return torch.cat(totals).logsumexp(0) + log_step
+    return (torch.cat(totals) + log_weights.sum(-1)).logsumexp(0)
 
 
 def random_sites(trace):
@@ -68,19 +69,28 @@ def random_sites(trace):
 
 
 def axes_of(site):
-    """Places and log of the step of each coordinate of a site, masked ones at a single place."""
-    counts = torch.ones(site["fn"].batch_shape).bool()
+    """Places of each coordinate of a site, and the logarithms of the lengths between them."""
+    fn = site["fn"]
+    there = torch.ones(fn.batch_shape).bool()
     if site["mask"] is not None:
-        counts = counts & site["mask"]
-    fn, width = site["fn"], site["fn"].event_shape.numel()
-    for counted in counts.flatten().tolist():
-        for _ in range(width):
-            if fn.has_enumerate_support:
-                values = fn.enumerate_support(expand=False).flatten().double()
-                yield (values, 0.0) if counted else (values[:1], 0.0)
-            else:
-                step = math.log(NODES[1] - NODES[0])
-                yield (NODES, step) if counted else (NODES[:1], 0.0)
+        there = there & site["mask"]
+    for counts in there.flatten().tolist():
+        for _ in range(fn.event_shape.numel()):
+            values, log_weights = places_of(fn)
+            yield (values, log_weights) if counts else (values[:1], 0 * log_weights[:1])
+
+
+def places_of(fn):
+    if fn.has_enumerate_support:
+        values = fn.enumerate_support(expand=False).flatten().double()
+        return values, torch.zeros_like(values)
+    support = fn.support
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    transform = biject_to(support)
+    values = transform(NODES)
+    step = math.log(NODES[1] - NODES[0])
+    return values, step + transform.log_abs_det_jacobian(NODES, values)
 
 
 def joint(model, row, sites, columns):

@@ -9,6 +9,7 @@ are not the usual ones, a line ``Objectives: ...``. What is refused for it has a
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ class Program:
     def __init__(self, path):
         text = path.read_text()
         (command,) = re.findall(r"^ *pyro-textvae train (.*?)(?:\n\n|\"\"\")", text, re.M | re.S)
-        words = shlex.split(command.replace("\\\n", " "))
+        words = shlex.split(command.replace("\\\n", " ").replace("docs/programs/", ""))
         names = (word.removeprefix("--").replace("-", "_") for word in words[::2])
         given = dict(zip(names, map(yaml.safe_load, words[1::2]), strict=True))
         given.pop("out", None)
@@ -51,8 +52,9 @@ class Program:
 
 
 @pytest.fixture(autouse=True)
-def in_folder(monkeypatch):
-    monkeypatch.chdir(FOLDER)
+def in_copy_of_folder(tmp_path, monkeypatch):
+    shutil.copytree(FOLDER, tmp_path / "programs", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(tmp_path / "programs")
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
@@ -113,7 +115,8 @@ def keeps_the_contract(program, corpus, batch):
 def scored_right(model, guide, batch):
     """By the guide's own draws, against the sum over a grid."""
     exact, exact_error = log_px(model, guide, batch)
-    found = log_likelihood(model, guide, [dict(batch)], 2000, proposal=MixtureProposal())
+    count = 300 if exact_error.any() else 2000
+    found = log_likelihood(model, guide, [dict(batch)], count, proposal=MixtureProposal())
     difference = found.log_px - exact
     variance = found.standard_error.square() + exact_error.square()
     assert (difference.abs() < Z * variance.sqrt() + 1e-6).all(), (difference, variance.sqrt())

@@ -47,3 +47,19 @@ def test_factors_count_as_observed_and_the_text_is_known_by_its_value(name):
 
     assert beside(False) == []
     assert beside(True) == ["penalty"]
+
+
+def test_words_that_make_up_the_text_are_not_beside_it():
+    """The text is computed of the sites of its words; what else is observed is beside it."""
+    tokens = torch.tensor([[4, 2]])
+
+    def program():
+        with pyro.plate("data", 1):
+            words = [
+                pyro.sample(f"x_{t}", pyro.distributions.Categorical(torch.ones(9)), obs=word)
+                for t, word in enumerate(tokens.unbind(-1))
+            ]
+            pyro.sample("y", pyro.distributions.Normal(0.0, 1.0), obs=torch.zeros(1))
+            pyro.deterministic("x", torch.stack(words, -1), event_dim=1)
+
+    assert observed_beside_text(poutine.trace(program).get_trace(), tokens) == ["y"]
