@@ -162,7 +162,7 @@ def _estimate(
     batches: Iterable[Mapping[str, Tensor]],
     settings: _Settings,
     notes: list[str],
-    partial: str | None,
+    partial: str | Path | None,
     progress: bool,
 ) -> LogLikelihood:
     """The estimates of a pair whose latents are all in the plate ``"data"``."""
@@ -221,7 +221,9 @@ def _estimate(
     rows = sorted(gather(rows), key=lambda row: row[0])
     if not rows:
         raise ValueError("there is no batch to score: the split is empty")
-    columns = {name: torch.cat([row[name] for _, row, _ in rows]) for name in rows[0][1]}
+    columns: dict[str, Any] = {
+        name: torch.cat([row[name] for _, row, _ in rows]) for name in rows[0][1]
+    }
     columns = in_corpus_order(columns, [indices for _, _, indices in rows])
     return LogLikelihood(
         num_tokens_per_sentence=columns.pop("tokens"),

@@ -328,11 +328,12 @@ class PerDatumELBO(ELBO):
             self.max_plate_nesting = 1 + self._plate_nesting(model, guide, args, kwargs)
             yield self._get_vectorized_trace(model, guide, args, kwargs)
             return
+        program: Any = guide
         for _ in range(self.num_particles):
-            traced = self._get_trace(model, guide, args, kwargs)
+            traced = self._get_trace(model, program, args, kwargs)
             yield traced
             if global_sites(traced[1]):
-                guide = poutine.replay(guide, trace=global_part(traced[1]))
+                program = poutine.replay(program, trace=global_part(traced[1]))
 
     def _vectorized_num_particles(self, fn: Any) -> Any:
         return ParticlePlate(PARTICLE_PLATE, self.num_particles, dim=-self.max_plate_nesting)(fn)

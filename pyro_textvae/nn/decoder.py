@@ -194,7 +194,9 @@ class Decoder(AbstractModule):
 
         :param shares: of each class of :meth:`step`, ``(..., vocab_size - FIRST_EMITTED)``.
         """
-        return shares @ self.embedding.weight[FIRST_EMITTED:]
+        table = self.embedding.weight
+        assert isinstance(table, Tensor)
+        return shares @ table[FIRST_EMITTED:]
 
     def hidden_states(self, tokens: Tensor, context: Context) -> Tensor:
         """The teacher-forced state before each token, ``(*broadcast, T, state_dim)``."""

@@ -73,4 +73,6 @@ class InputlessDecoder(LSTMDecoder):
 
     def embed_mean(self, shares: Tensor) -> Tensor:
         """The one vector, whatever the ``shares`` are."""
-        return self.embedding.weight[0].expand(*shares.shape[:-1], -1)
+        table = self.embedding.weight
+        assert isinstance(table, Tensor)
+        return table[0].expand(*shares.shape[:-1], -1)
