@@ -74,7 +74,8 @@ def check_model(model: nn.Module, *, condition: Condition = _SIZE, seed: int = 0
         pyro.set_rng_seed(seed)
         double = copy.deepcopy(model).double().eval()
         text = _generate(double, condition)
-        _check_samples(double, run_program(double, text.fields))
+        run = explained("the model", double, lambda: run_program(double, text.fields))
+        _check_samples(double, run)
         _check_globals(double, double, list(text.shared), text.fields)
         trace = _at_latents(double, text, "the model")
         text = replace(text, sites=_names(trace))
@@ -355,8 +356,9 @@ def _check_same_latents(model_trace: poutine.Trace, guide_trace: poutine.Trace) 
                 f"latent site {name!r} has event shape {tuple(prior.event_shape)} in the model and "
                 f"{tuple(posterior.event_shape)} in the guide"
             )
-        if is_global(site) and is_global(in_guide[name]):
-            alike = prior.batch_shape == posterior.batch_shape
+        if is_global(site) or is_global(in_guide[name]):
+            alike = is_global(site) == is_global(in_guide[name])
+            alike = alike and prior.batch_shape == posterior.batch_shape
         else:
             alike = SitePlates.of(name, site) == SitePlates.of(name, in_guide[name])
         if not alike:
