@@ -11,13 +11,13 @@ from itertools import chain
 from typing import Any
 
 import torch
-from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_textvae.distributions.samples_of_network import sample_names
 from pyro_textvae.evaluation.importance.global_draws import GlobalDraws, log_mean_exp
 from pyro_textvae.evaluation.importance.result import LogLikelihood
 from pyro_textvae.evaluation.sentences import seed_of
+from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.batches import check_batches, check_text
 from pyro_textvae.infer.forgotten_plate import check_are_global
 from pyro_textvae.infer.given_globals import given_globals
@@ -76,7 +76,7 @@ def draw_globals(
     check_text(batch)
     batch = to_device(batch, model)
     with evaluation_mode(model, guide, seed):
-        trace = poutine.trace(guide).get_trace(**fields_of(guide, batch))
+        trace = trace_guide(guide, **fields_of(guide, batch))
     names = [name for name, _ in global_sites(trace)]
     if not names and not any(sample_names(module) for module in model.modules()):
         return []

@@ -20,6 +20,7 @@ from pyro_textvae.distributions.unwrapped import unwrapped
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.sentences import seed_of
 from pyro_textvae.generation.method import DecodingMethod, build_method
+from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.batches import Fields, check_batch, text_fields_of
 from pyro_textvae.infer.global_latents import global_sites, is_global
 from pyro_textvae.infer.running import evaluation_mode, to_device
@@ -228,7 +229,7 @@ def _draws_of_globals(
     fields = {} if isinstance(condition, int) else {n: v[:1] for n, v in condition.items()}
     fields = {TOKENS: torch.tensor([[EOS]])} | fields
     with evaluation_mode(guide, guide, seed):
-        trace = poutine.trace(guide).get_trace(**fields_of(guide, to_device(fields, guide)))
+        trace = trace_guide(guide, **fields_of(guide, to_device(fields, guide)))
     return {name: site["value"] for name, site in global_sites(trace) if name in drawn}
 
 

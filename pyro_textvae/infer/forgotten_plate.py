@@ -12,6 +12,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.plates import named
 from pyro_textvae.infer.running import same_random_state
 from pyro_textvae.infer.sites import random_sites
@@ -36,7 +37,7 @@ def check_are_global(
         some = tuple(_rows(value, rows) for value in args)
         fields = {name: _rows(value, rows) for name, value in kwargs.items()}
         with same_random_state(), torch.no_grad(), poutine.block():
-            trace = poutine.trace(guide).get_trace(*some, **named(guide, some, fields))
+            trace = trace_guide(guide, *some, **named(guide, some, fields))
         sites = dict(random_sites(trace))
         shapes.append({name: tuple(sites[name]["value"].shape) for name in names})
     one, two = shapes

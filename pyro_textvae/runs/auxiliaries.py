@@ -8,7 +8,6 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from pyro import poutine
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer import AuxiliaryLoss, PerDatumELBO
 from pyro_textvae.infer.auxiliary import as_modules
+from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.plates import SitePlates
 from pyro_textvae.infer.running import evaluation_mode, to_device
 from pyro_textvae.infer.simulate import fields_of
@@ -79,7 +79,7 @@ def _latent_dims(guide: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, int
     """The widths of the reparameterised latents that are in the plate ``"data"`` alone."""
     with evaluation_mode(guide, guide, seed=0):
         fields = fields_of(guide, to_device(batch, guide))
-        sites = latent_sites(poutine.trace(guide).get_trace(**fields))
+        sites = latent_sites(trace_guide(guide, **fields))
         return {
             name: site["fn"].event_shape.numel()
             for name, site in sites

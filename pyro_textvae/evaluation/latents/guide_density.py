@@ -13,6 +13,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_textvae.contract import PARTICLE_PLATE
+from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.plates import Plates
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import latent_sites, random_sites
@@ -30,7 +31,7 @@ def draws_of(
 ) -> dict[str, Tensor]:
     """Draws of all latents for every sentence of a batch, ``(K, N, *event)`` each."""
     with pyro.plate(PARTICLE_PLATE, count, dim=plates.particle_dim):
-        trace = poutine.trace(guide).get_trace(**fields_of(guide, batch))
+        trace = trace_guide(guide, **fields_of(guide, batch))
     drawn = {}
     for name, site in latent_sites(trace):
         value = plates.datum_first(name, site["value"])
