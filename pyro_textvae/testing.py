@@ -360,8 +360,9 @@ def _check_same_latents(model_trace: poutine.Trace, guide_trace: poutine.Trace) 
                 f"latent site {name!r} has event shape {tuple(prior.event_shape)} in the model and "
                 f"{tuple(posterior.event_shape)} in the guide"
             )
-        if is_global(site) and is_global(in_guide[name]):
-            alike = prior.batch_shape == posterior.batch_shape
+        if is_global(site) or is_global(in_guide[name]):
+            alike = is_global(site) and is_global(in_guide[name])
+            alike &= prior.batch_shape == posterior.batch_shape
         else:
             alike = SitePlates.of(name, site) == SitePlates.of(name, in_guide[name])
         if not alike:

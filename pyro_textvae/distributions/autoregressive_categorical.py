@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import torch
@@ -209,7 +209,7 @@ class AutoregressiveCategorical(TorchDistribution):
 
     def _device(self) -> torch.device:
         """Where the network is: its parameters, what was drawn in their place, or its context."""
-        parameters = getattr(self.network, "parameters", tuple)()
+        parameters: Iterable[Tensor] = getattr(self.network, "parameters", tuple)()
         drawn = (value for _, values in self._samples for value in values.values())
         context = () if self.context.z is None else (self.context.z,)
         return next(itertools.chain(parameters, drawn, context)).device

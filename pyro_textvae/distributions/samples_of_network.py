@@ -43,7 +43,7 @@ def draw_samples(network: Any) -> DrawnSamples:
                 continue
             if not module._pyro_name:
                 module._pyro_name = place
-            contexts.enter_context(module._pyro_context)  # type: ignore[arg-type]
+            contexts.enter_context(module._pyro_context)
             drawn.append((module, {name: getattr(module, name) for name in names}))
     return tuple(drawn)
 

@@ -160,7 +160,7 @@ def _estimate(
     batches: Iterable[Mapping[str, Tensor]],
     settings: _Settings,
     notes: list[str],
-    partial: str | None,
+    partial: str | Path | None,
     progress: bool,
 ) -> LogLikelihood:
     """The estimates of a pair whose latents are all in the plate ``"data"``."""
@@ -229,6 +229,7 @@ def _estimate(
         points=tuple(points),
         beside_text=tuple(beside_text),
         identity=identity,
+        global_draws=None,
     )
 
 

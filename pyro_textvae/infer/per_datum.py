@@ -269,7 +269,8 @@ class PerDatumELBO(ELBO):
             traced = self._get_trace(model, guide, args, kwargs)
             yield traced
             if global_sites(traced[1]):
-                guide = poutine.replay(guide, trace=global_part(traced[1]))
+                program: Any = poutine.replay(guide, trace=global_part(traced[1]))
+                guide = program
 
     def _vectorized_num_particles(self, fn: Any) -> Any:
         return ParticlePlate(PARTICLE_PLATE, self.num_particles, dim=-self.max_plate_nesting)(fn)

@@ -25,7 +25,7 @@ def run_recurrence(network: nn.Module, inputs: Tensor, state: Any = None) -> tup
     device = inputs.device.type
     if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
         return network(inputs, state)
-    dtype = network._flat_weights[0].dtype  # type: ignore[index, union-attr]
+    dtype = network._flat_weights[0].dtype  # type: ignore[index]
     if isinstance(state, tuple):
         state = tuple(value.to(dtype) for value in state)
     elif state is not None:
