@@ -237,6 +237,7 @@ def _estimate(
         points=tuple(points),
         beside_text=tuple(beside_text),
         identity=identity,
+        global_draws=None,
     )
 
 
