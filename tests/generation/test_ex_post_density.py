@@ -157,7 +157,7 @@ class TwoSites(nn.Module):
         with pyro.plate("data", len(tokens)):
             loc = PLACES[(tokens[:, 0] == 5).long()]
             first = pyro.sample("z_1", dist.Normal(loc[:, 0], SCALE))
-            second = torch.stack([first, loc[:, 1]], -1)
+            second = torch.stack([first, loc[:, 1].expand_as(first)], -1)
             pyro.sample("z_2", dist.Normal(second, SCALE).to_event(1))
 
 
