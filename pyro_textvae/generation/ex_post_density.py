@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from pyro_textvae.distributions.mixture import Mixture
 from pyro_textvae.errors import UserError
+from pyro_textvae.evaluation.importance.latent_vector import LatentVector
 from pyro_textvae.evaluation.latents.elbo_surgery import LatentDraws
 from pyro_textvae.evaluation.latents.split_latents import SplitLatents
 from pyro_textvae.evaluation.over_globals import given_one_draw
@@ -33,9 +34,9 @@ class ExPostDensity:
     """A mixture fitted to one draw of z for each sentence, and how well it fits others.
 
     site
-        The latent site that it is of.
+        The latent site that it is of; of several, their names with commas between.
     mixture
-        Gaussians of full covariance, float64.
+        Gaussians of full covariance, float64, over all of them as one vector.
     log_density, log_prior
         Mean log-density of one draw of z for each held-out sentence, under the mixture and under
         the model's prior; nats per sentence.
@@ -56,14 +57,20 @@ class ExPostDensity:
     num_sentences: int
     num_held_out: int
     num_not_finite: int = 0
+    vector: LatentVector | None = None
+    """How several sites stand in the vector."""
 
     def latents(self, model: nn.Module, size: int, *, seed: int = 0) -> dict[str, Tensor]:
-        """Draws ``(size, D)`` for :func:`pyro_textvae.generation.sample`, by site name."""
+        """Draws ``(size, *event)`` for :func:`pyro_textvae.generation.sample`, by site name."""
         with evaluation_mode(model, model, seed):
             drawn = self.mixture.sample((size,))
         tensors = chain(model.parameters(), model.buffers())
         dtype = next((t.dtype for t in tensors if t.is_floating_point()), drawn.dtype)
-        return {self.site: drawn.to(device_of(model), dtype)}
+        drawn = drawn.to(device_of(model), dtype)
+        if self.vector is None:
+            return {self.site: drawn}
+        apart = self.vector.apart(drawn.unsqueeze(0))
+        return {name: value.squeeze(0) for name, value in apart.items()}
 
     def describe(self) -> str:
         """What it is and what it changes, in one line."""
@@ -97,6 +104,8 @@ def fit_ex_post_density(
 ) -> ExPostDensity:
     r"""Fit a mixture of Gaussians to the aggregate posterior, by expectation maximisation.
 
+    Of several latents to all of them together, whatever they depend on.
+
     .. math::
         \frac{1}{N} \sum_n q(z \mid x_n) \approx
         \sum_c \pi_c \, \mathcal{N}(z; \mu_c, \Sigma_c)
@@ -117,15 +126,15 @@ def fit_ex_post_density(
 
     :param batches: what it is fitted to, as a rule the training split.
     :param held_out: what its fit is measured on.
-    :raises UserError: for a pair without exactly one latent vector of real numbers, fewer sentences
+    :raises UserError: for a pair with any latent but real numbers, or with none, fewer sentences
         than components or than two, and where scikit-learn is missing.
     :raises ValueError: for a number of components below 1.
     """
     if num_components < 1:
         raise ValueError(f"num_components must be at least 1, got {num_components}")
     with evaluation_mode(model, guide, seed):
-        site, fitted = _draw(model, guide, batches, seed)
-        _, unseen = _draw(model, guide, held_out, seed)
+        site, vector, fitted = _draw(model, guide, batches, seed)
+        _, _, unseen = _draw(model, guide, held_out, seed)
         if len(fitted.z) < num_components:
             raise UserError(
                 f"{num_components} components cannot be fitted to {len(fitted.z)} sentences: give "
@@ -155,6 +164,7 @@ def fit_ex_post_density(
         num_sentences=len(fitted.z),
         num_held_out=num_held_out,
         num_not_finite=num_held_out - len(gains),
+        vector=vector,
     )
 
 
@@ -167,7 +177,7 @@ def _error_of_mean(values: Tensor) -> float:
 
 def _draw(
     model: nn.Module, guide: nn.Module, batches: Batches, seed: int
-) -> tuple[str, LatentDraws]:
+) -> tuple[str, LatentVector | None, LatentDraws]:
     with given_one_draw(model, guide, batches, seed) as all_batches:
         latents = SplitLatents(model, guide, all_batches)
     instead = "sample from the prior instead"
@@ -176,21 +186,27 @@ def _draw(
             f"a mixture needs at least 2 sentences, and as many held out, got "
             f"{latents.num_sentences}: {instead}"
         )
-    site = latents.only
-    if site is None:
-        sites = ", ".join(latents.sites) or "none"
+    only, joint = latents.only, latents.joint(model, guide)
+    sites = ", ".join(latents.sites)
+    if only is None and joint is None:
         raise UserError(
-            "a mixture is fitted to one latent vector without a mask or a second plate, and the "
-            f"latents here are {sites}: {instead}"
+            "a mixture is fitted to latents without a mask or a second plate, and the latents here "
+            f"are {sites or 'none'}: {instead}"
         )
-    posterior = site.posteriors[0]
-    if support_of(posterior) != "Real" or len(posterior.event_shape) != 1:
-        raise UserError(
-            f"a mixture of Gaussians is fitted to vectors of real numbers, and the latent "
-            f"{site.name!r} has support {support_of(posterior)} and shape "
-            f"{tuple(posterior.event_shape)}: {instead}"
-        )
-    return site.name, site.draw(1)
+    for site in latents.sites.values():
+        posterior = site.posteriors[0]
+        is_vector = len(posterior.event_shape) == 1 or joint is not None
+        if support_of(posterior) != "Real" or not is_vector:
+            raise UserError(
+                f"a mixture of Gaussians is fitted to vectors of real numbers, and the latent "
+                f"{site.name!r} has support {support_of(posterior)} and shape "
+                f"{tuple(posterior.event_shape)}: {instead}"
+            )
+    if joint is not None:
+        shapes = {n: latents.sites[n].posteriors[0].event_shape for n in joint.names}
+        return sites, LatentVector(shapes), latents.draw_jointly(joint, 1)
+    assert only is not None
+    return only.name, None, only.draw(1)
 
 
 def _fit(z: Tensor, num_components: int, seed: int) -> Mixture:

@@ -148,3 +148,45 @@ def test_plain_autoencoder_has_one_too(pair, tokens):
 def test_one_sentence_is_too_few(pair, tokens):
     with pytest.raises(UserError, match="at least 2 sentences, and as many held out, got 1"):
         fit_ex_post_density(*pair, [{"tokens": tokens}], [{"tokens": tokens[:1]}], num_components=1)
+
+
+class TwoSites(nn.Module):
+    """A number around the first coordinate of a place, and a second drawn from the first."""
+
+    def forward(self, tokens):
+        with pyro.plate("data", len(tokens)):
+            loc = PLACES[(tokens[:, 0] == 5).long()]
+            first = pyro.sample("z_1", dist.Normal(loc[:, 0], SCALE))
+            second = torch.stack([first, loc[:, 1].expand_as(first)], -1)
+            pyro.sample("z_2", dist.Normal(second, SCALE).to_event(1))
+
+
+class TwoPriors(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()).double())
+
+    def forward(self, tokens):
+        zero = torch.zeros(2).double()
+        with pyro.plate("data", len(tokens)):
+            pyro.sample("z_1", dist.Normal(zero[0], self.scale))
+            pyro.sample("z_2", dist.Normal(zero, self.scale).to_event(1))
+
+
+def test_several_latents_are_one_vector():
+    """z_2's first coordinate is z_1 and as much noise again: all of its covariance."""
+    model = TwoPriors()
+    fitted = fit_ex_post_density(model, TwoSites(), batches(2000), batches(400), num_components=2)
+    assert fitted.site == "z_1, z_2"
+    order = fitted.mixture.components.mean[:, 0].argsort()
+    expected = torch.cat([PLACES[:, :1], PLACES], 1)
+    errors = fitted.mixture.components.mean[order] - expected
+    assert (errors.abs() < 4.5 * SCALE * 2**0.5 / 500**0.5).all()
+    covariance = SCALE**2 * torch.tensor([[1.0, 1, 0], [1, 2, 0], [0, 0, 1]]).double()
+    found = fitted.mixture.components.covariance_matrix
+    assert ((found - covariance).abs() < 4.5 * SCALE**2 * 3 / 500**0.5).all()
+    latents = fitted.latents(model, 50, seed=1)
+    assert latents["z_1"].shape == (50,)
+    assert latents["z_2"].shape == (50, 2)
+    # Drawn together: what z_2 is made of is not lost.
+    assert torch.corrcoef(torch.stack([latents["z_1"], latents["z_2"][:, 0]]))[0, 1] > 0.9
