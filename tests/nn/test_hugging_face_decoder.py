@@ -226,11 +226,15 @@ def test_model_that_looks_ahead_is_refused(pretrained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "change"),
-    [("Gemma2", {"final_logit_softcapping": 30.0}), ("Cohere", {"logit_scale": 0.5})],
+    ("name", "change", "reason"),
+    [
+        ("Gemma2", {"final_logit_softcapping": 30.0}, "its scores are no linear map of its last"),
+        ("Cohere", {"logit_scale": 0.5}, "its scores are no linear map of its last states"),
+        ("Mistral", {"sliding_window": MAX_LENGTH}, "takes 9 places, and .* has 8: give a smaller"),
+    ],
 )
-def test_model_whose_scores_are_not_linear_is_refused(pretrained, tmp_path, name, change):
-    """Even where the scores are so small that capping them changes next to nothing."""
+def test_model_with_a_turn_of_its_own_is_refused(pretrained, tmp_path, name, change, reason):
+    """Scores that are capped, even where they are small; a window that z would fall out of."""
     gpt2 = Path(pretrained("gpt2"))
     import transformers
 
@@ -241,7 +245,7 @@ def test_model_whose_scores_are_not_linear_is_refused(pretrained, tmp_path, name
     save(transformers.AutoModelForCausalLM.from_config(config), folder)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         (folder / file).write_bytes((gpt2 / file).read_bytes())
-    with pytest.raises(UserError, match="its scores are no linear map of its last states"):
+    with pytest.raises(UserError, match=reason):
         decoder_of(folder)
 
 

@@ -57,14 +57,19 @@ class CausalNetwork(Pretrained):
         """The vectors of its own ids."""
         return self._causal.get_input_embeddings()(ids)
 
-    @property
-    def most_places(self) -> int | None:
-        """The longest text that it has positions for; None for no limit."""
+    def most_places(self, num_slots: int) -> int | None:
+        """The longest text that it has positions for, and whose end sees what is before its start.
+
+        :param num_slots: places before the text that have no position.
+        :returns: None for no limit.
+        """
         config = self._causal.config
-        limits = [getattr(config, "max_position_embeddings", None)]
-        if getattr(config, "use_sliding_window", True):
-            limits.append(getattr(config, "sliding_window", None))
-        return min((limit for limit in limits if isinstance(limit, int)), default=None)
+        positions = getattr(config, "max_position_embeddings", None)
+        window = getattr(config, "sliding_window", None)
+        limits = [positions] if isinstance(positions, int) else []
+        if isinstance(window, int) and getattr(config, "use_sliding_window", True):
+            limits.append(window - num_slots)
+        return min(limits, default=None)
 
     def run(
         self,

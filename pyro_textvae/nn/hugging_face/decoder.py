@@ -242,7 +242,7 @@ class HuggingFaceDecoder(Decoder):
     def _check_length(self) -> None:
         needed = self.max_length + self.num_prefix
         needed += self.max_length + 1 if self.prompt else 0
-        most = self.network.most_places
+        most = self.network.most_places(self.num_slots if ATTENTION in self.injection else 0)
         if most is not None and needed > most:
             raise UserError(
                 f"a sentence of max_length={self.max_length} takes {needed} places, and "
