@@ -222,13 +222,11 @@ def _estimate(
     rows = sorted(gather(rows), key=lambda row: row[0])
     if not rows:
         raise ValueError("there is no batch to score: the split is empty")
-    columns: dict[str, Any] = {
-        name: torch.cat([row[name] for _, row, _ in rows]) for name in rows[0][1]
-    }
-    columns = in_corpus_order(columns, [indices for _, _, indices in rows])
+    joined = {name: torch.cat([row[name] for _, row, _ in rows]) for name in rows[0][1]}
+    of_sentences: dict[str, Any] = in_corpus_order(joined, [indices for _, _, indices in rows])
     return LogLikelihood(
-        num_tokens_per_sentence=columns.pop("tokens"),
-        **columns,
+        num_tokens_per_sentence=of_sentences.pop("tokens"),
+        **of_sentences,
         num_samples=num_samples,
         seed=seed,
         proposal=settings.proposal.describe() | {"quasi_random": settings.quasi_random},

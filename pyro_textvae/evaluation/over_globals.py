@@ -131,6 +131,8 @@ def mean_over_globals(
         log_px=given.mean,
         standard_error=given.error,
         ess=1 / (given.weights.square() / each("ess")).sum(0),
+        smoothed=log_mean_exp(each("smoothed")),
+        jackknife=log_mean_exp(each("jackknife")),
         khat=each("khat").amax(0),
         largest_weight=(given.weights * each("largest_weight")).amax(0),
         doubling=(given.weights * each("doubling")).sum(0),

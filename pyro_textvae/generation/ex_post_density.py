@@ -180,13 +180,14 @@ def _draw(
 ) -> tuple[str, LatentVector | None, LatentDraws]:
     with given_one_draw(model, guide, batches, seed) as all_batches:
         latents = SplitLatents(model, guide, all_batches)
+        only, joint = latents.only, latents.joint(model, guide)
+        drawn_jointly = None if joint is None else latents.draw_jointly(joint, 1)
     instead = "sample from the prior instead"
     if latents.num_sentences < 2:
         raise UserError(
             f"a mixture needs at least 2 sentences, and as many held out, got "
             f"{latents.num_sentences}: {instead}"
         )
-    only, joint = latents.only, latents.joint(model, guide)
     sites = ", ".join(latents.sites)
     if only is None and joint is None:
         raise UserError(
@@ -204,7 +205,8 @@ def _draw(
             )
     if joint is not None:
         shapes = {n: latents.sites[n].posteriors[0].event_shape for n in joint.names}
-        return sites, LatentVector(shapes), latents.draw_jointly(joint, 1)
+        assert drawn_jointly is not None
+        return sites, LatentVector(shapes), drawn_jointly
     assert only is not None
     return only.name, None, only.draw(1)
 
