@@ -6,6 +6,7 @@ pyro-textvae train --model labels.py:LabelVAE --guide labels.py:LabelGuide
     --data letters --label-column mood --objective vimco --num-particles 4
 
 Objectives: vimco, wake_sleep, thermodynamic_elbo.
+Refused: --objective beta_elbo: is not reparameterised
 Refused: compare: are of the text and of 'y_observed' together
 """
 

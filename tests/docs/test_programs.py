@@ -95,13 +95,16 @@ def trained_and_compared(program, tmp_path):
 
 def resumed_bit_for_bit(program, run, tmp_path):
     """One epoch and then another are two epochs."""
-    settings = program.settings | {"objective": program.objectives[0], "epochs": 2}
-    settings = {"num_particles": 2} | settings
-    flags = [word for n, v in settings.items() for word in (f"--{n.replace('_', '-')}", str(v))]
     whole = tmp_path / "whole"
-    assert main(["train", *flags, "--out", str(whole)]) == 0
+    flags = flags_of(program, objective=program.objectives[0], epochs=2, out=whole)
+    assert main(["train", *flags]) == 0
     assert main(["train", "--resume", str(run), "--epochs", "2"]) == 0
     assert (run / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+def flags_of(program, **changes):
+    settings = {"num_particles": 2} | program.settings | changes
+    return [word for n, v in settings.items() for word in (f"--{n.replace('_', '-')}", str(v))]
 
 
 def keeps_the_contract(program, corpus, batch):
@@ -148,7 +151,11 @@ def commands_run_or_are_refused(program, run, capsys):
                 assert printed.out.strip()
                 break
             assert (status, said in printed.err) == (2, True), printed.err
-    assert not program.refused, "nothing of this name is tried"
+    for command, said in program.refused.items():
+        objective = command.removeprefix("--objective ")
+        assert objective != command, "nothing of this name is tried"
+        assert main(["train", *flags_of(program, objective=objective, out=run.parent / "no")]) == 2
+        assert said in capsys.readouterr().err
 
 
 def called(command, run, capsys):
