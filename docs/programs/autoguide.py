@@ -9,6 +9,8 @@ A guide whose ``__init__`` names ``model`` is given the model, and one that name
 batches of all sentences of the corpus. Each sentence has a row of the autoguide's parameters, which
 are saved with the weights. The procedure fits those of the validation and test sentences too, with
 the model fixed.
+
+Refused: check_guide: have no posterior
 """
 
 import pyro

@@ -17,7 +17,7 @@ from pyro.distributions import constraints
 
 def model(tokens=None, *, size=None, decoder, latent_dim):
     """p(z) = N(0, scale^2) with a learned scale for each dimension, p(x | z) the decoder's."""
-    one = torch.ones(latent_dim, device=next(decoder.parameters()).device)
+    one = next(decoder.parameters()).new_ones(latent_dim)
     scale = pyro.param("prior_scale", one, constraint=constraints.positive)
     with pyro.plate("data", size if tokens is None else len(tokens)):
         z = pyro.sample("z", dist.Normal(torch.zeros_like(scale), scale).to_event(1))
