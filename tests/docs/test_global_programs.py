@@ -114,12 +114,12 @@ def test_likelihood_is_the_mean_over_the_posterior_of_what_is_global(name):
     pair = PAIRS[name](vocab_size=6 if name == "topic_model" else 4)
     exact_of = exact_topics if name == "topic_model" else exact_bayesian
     exact = torch.stack([exact_of(*pair, sentence) for sentence in tokens])
-    r = log_likelihood(*pair, [{"tokens": tokens}], 60, seed=3, num_global_draws=60)
-    assert r.global_draws.count == 60
+    r = log_likelihood(*pair, [{"tokens": tokens}], 30, seed=3, num_global_draws=40)
+    assert r.global_draws.count == 40
     z = (r.log_px - exact) / r.standard_error
     assert z.abs().max() < 4.5
     assert abs(r.nll + exact.mean().item()) < 4.5 * r.nll_standard_error
-    assert r.standard_error.max() < 0.25
+    assert r.standard_error.max() < 0.4
     parts = r.nll_global_error**2 + r.nll_local_error**2
     assert parts == pytest.approx(r.nll_standard_error**2)
     assert r.nll_global_error > r.nll_local_error > 0
