@@ -140,8 +140,8 @@ def test_information_gives_the_kl_and_says_what_it_leaves_out(data_dim):
     assert found.mutual_information is None
     assert found.unit_variance.isnan().tolist() == [False, True]
     assert found.left_out == (
-        "the latents are 2 sites ('z', 'z_turn'), and their mutual information and the parts of the "
-        "KL are left out: some are masked, or in a plate inside 'data'",
+        "the latents are 2 sites ('z', 'z_turn'), and their mutual information and the parts of "
+        "the KL are left out: some are masked, or in a plate inside 'data'",
         "latent site 'z_turn' has several posteriors for a sentence, in the plate 'turns': its KL "
         "alone is told",
     )
