@@ -58,8 +58,12 @@ def draw(records: Sequence[dict[str, Any]], out: Path) -> None:
         axis.set_title(f"{record['run']}, {record['sentences']} sentences", fontsize=9)
         axis.grid(which="both", color="#e6e6e6", lw=0.5)
     axes[0][0].set_ylabel("error of a sentence, nats")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", frameon=False)
+    handles = {
+        label: handle
+        for axis in axes[0]
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), loc="outside right center", frameon=False)
     figure.savefig(out, metadata={"Date": None})
     plt.close(figure)
 
