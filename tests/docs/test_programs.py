@@ -23,6 +23,8 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.proposals import AnnealedProposal
 from pyro_textvae.grid import run_grid
+from pyro_textvae.infer import FunctionProgram
+from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.runs.build import build_pair
 from pyro_textvae.testing import check_guide, check_model
 from tests.docs.exact import log_px
@@ -117,6 +119,9 @@ def keeps_the_contract(program, corpus, batch):
     condition = condition or len(batch["tokens"])
     sizes = {"vocab_size": len(corpus.tokenizer), "max_length": 7}
     pair = build_pair(TrainConfig(**program.settings), sizes, condition=condition)
+    for each in (pair.guide, pair.model):
+        if isinstance(each, FunctionProgram):
+            each.collect(fields_of(each, batch))
     check_model(pair.model, condition=condition)
     said = program.refused.pop("check_guide", None)
     refusal = nullcontext() if said is None else pytest.raises(UserError, match=re.escape(said))
