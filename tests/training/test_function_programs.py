@@ -68,7 +68,9 @@ def trainer_of(model, guide, corpus, path, objective=None):
 
 
 @pytest.mark.parametrize("announced", [True, False])
-@pytest.mark.parametrize("objective", [BetaELBO(), IWAE(3), Trace_ELBO()], ids=repr)
+@pytest.mark.parametrize(
+    "objective", [BetaELBO(), IWAE(3), Trace_ELBO()], ids=lambda each: type(each).__name__
+)
 def test_trainer_moves_all_parameters_of_functions(announced, objective, corpus, tmp_path):
     model, guide = functions(corpus, announced=announced)
     trainer = trainer_of(model, guide, corpus, tmp_path / "run", objective)
