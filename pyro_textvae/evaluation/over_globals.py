@@ -133,6 +133,7 @@ def mean_over_globals(
         ess=1 / (given.weights.square() / each("ess")).sum(0),
         smoothed=log_mean_exp(each("smoothed")),
         jackknife=log_mean_exp(each("jackknife")),
+        error_freedom=torch.full_like(first.error_freedom, len(parts) - 1),
         khat=each("khat").amax(0),
         largest_weight=(given.weights * each("largest_weight")).amax(0),
         doubling=(given.weights * each("doubling")).sum(0),

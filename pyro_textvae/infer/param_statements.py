@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +34,10 @@ def check_statements(model: nn.Module, guide: nn.Module, batch: Mapping[str, Ten
         torch.no_grad(),
         pyro.validation_enabled(False),
         poutine.block(),
+        warnings.catch_warnings(),
     ):
+        # Of a frozen parameter, which is none the worse for it.
+        warnings.filterwarnings("ignore", ".* was not registered in the param store")
         of_guide = poutine.trace(guide).get_trace(**fields_of(guide, batch))
         replayed = poutine.replay(model, trace=of_guide)
         of_model = poutine.trace(replayed).get_trace(**fields_of(model, batch))

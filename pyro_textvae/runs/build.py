@@ -203,7 +203,9 @@ def build_pair(
                 part.tie(guide)
             except ValueError as error:
                 raise UserError(str(error)) from error
-    named = {name: spec for name, spec in specs.items() if spec}
+    of_source = {SOURCE_ENCODER, "conditional_prior"} - {*zoo.parameters(model_class)}
+    of_source -= {*zoo.parameters(guide_class)}
+    named = {name: spec for name, spec in specs.items() if spec and name not in of_source}
     pair = Pair(model, guide, {**named, "guide": guide_spec})
     check_named(pair.modules, pair.specs)
     return pair

@@ -115,12 +115,12 @@ class Trainer:
         self.config = config
         self.procedure = procedure or Procedure()
         self.report = report
-        self._collect_statements()
         self.modules = nn.ModuleDict({"model": self.model, "guide": self.guide})
         check_savable(self.modules)
+        self._collect_statements()
         # Of the auxiliaries nothing is in the run's weights: the checkpoint alone has theirs.
         self.trained = nn.ModuleDict(
-            {"model": model, "guide": guide, "auxiliaries": auxiliaries_of(objective)}
+            {"model": self.model, "guide": self.guide, "auxiliaries": auxiliaries_of(objective)}
         )
         self.parameters = [p for p in self.trained.parameters() if p.requires_grad]
         self.updates = Updates(self.trained, self.parameters, config, folder.state)

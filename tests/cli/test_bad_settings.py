@@ -59,7 +59,7 @@ def test_unknown_command_or_flag(check_refused, arguments, message):
             "--tokenizer words",
             r"no tokenizer 'words'; did you mean 'word'\? Known: .*nltk.*file\.py:Class",
         ),
-        ("--optimizer adamm", r"--optimizer must be one of adam, sgd, got 'adamm'"),
+        ("--optimizer adamm", r"--optimizer must be one of adam, adamw, sgd, got 'adamm'"),
         ("--options [1]", r"--options must be dict, got '\[1\]'"),
     ],
 )

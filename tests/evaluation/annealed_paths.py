@@ -25,7 +25,7 @@ def density_path(model: nn.Module, guide: nn.Module, batch: Mapping[str, Tensor]
     target = Target(model, batch, max_tokens=10**6, plates=posteriors.plates)
     start = GuideComponent(posteriors)
     if posteriors.family is not None:
-        start = FamilyComponent(posteriors.site, posteriors.family)
+        start = FamilyComponent(posteriors.vector, posteriors.family)
     return DensityPath(target, posteriors, start, Coordinates.of(posteriors))
 
 

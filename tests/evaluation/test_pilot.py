@@ -29,7 +29,7 @@ def test_mean_weight_of_unequal_rounds_is_the_probability(pair, tokens):
         target = Target(model, batch, max_tokens=10**6)
         pilot = PilotDraws(target, posteriors)
         pilot.add([(PriorComponent(target, posteriors), 20)])
-        pilot.add([(FamilyComponent("z", posteriors.family), 5)])
+        pilot.add([(FamilyComponent(posteriors.vector, posteriors.family), 5)])
         weights = pilot.log_weights().exp().mean(0)
         ratios = weights / quick_log_px(pair[0].decoder, tokens).exp().repeat(40)
     assert weights.shape == (160,)
