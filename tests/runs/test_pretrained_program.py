@@ -13,9 +13,9 @@ import yaml
 
 import pyro_textvae as tv
 from pyro_textvae.cli.main import main
-from pyro_textvae.config import TrainConfig
 from pyro_textvae.evaluation import log_likelihood
-from pyro_textvae.runs.train import resume, train
+from pyro_textvae.grid import run_grid
+from pyro_textvae.runs.train import resume
 from tests.pretrained_folders import TEXTS
 
 PROGRAM = Path(__file__).parents[2] / "docs" / "programs" / "pretrained.py"
@@ -56,12 +56,19 @@ def exact(model, tokens, source):
 
 
 def test_it_trains_is_scored_and_is_drawn_from(settings, tmp_path):
-    for objective in OBJECTIVES:
-        particles = {} if objective == "beta_elbo" else {"num_particles": 4}
-        changes = {"objective": objective} | particles
-        train(TrainConfig(**settings | changes), tmp_path / objective, report=lambda line: None)
-    resume("beta_elbo", epochs=2, report=lambda line: None)
-    model, guide, _ = tv.load_run("beta_elbo")
+    description = {
+        "out": str(tmp_path / "grid"),
+        "settings": {"num_particles": 2} | settings,
+        "axes": {"objective": list(OBJECTIVES)},
+        "evaluation": {"num_samples": 4, "proposal": "guide"},
+        "gradient_draws": 0,
+    }
+    table = run_grid(description, num_resamples=1000, report=lambda line: None)
+    assert not table["failures"]
+    assert {row["cell"] for row in table["rows"]} == set(OBJECTIVES)
+    run = str(tmp_path / "grid" / "beta_elbo-seed0")
+    resume(run, epochs=2, report=lambda line: None)
+    model, guide, _ = tv.load_run(run)
     corpus = tv.load_corpus("letters", tokenizer="hf:gpt2", source_column="question")
     (batch,) = corpus.batches("test", shuffle=False)
     estimate = log_likelihood(model.double(), guide.double(), [batch], num_samples=400)
@@ -69,5 +76,5 @@ def test_it_trains_is_scored_and_is_drawn_from(settings, tmp_path):
         truth = exact(model, batch["tokens"], batch["source"])[batch.indices.argsort()]
     score = (estimate.log_px - truth) / estimate.standard_error.clamp(min=1e-6)
     assert score.abs().max() < Z
-    assert main(["sample", "beta_elbo", "--size", "2"]) == 0
-    assert main(["reconstruct", "beta_elbo", "--size", "2"]) == 0
+    assert main(["sample", run, "--size", "2"]) == 0
+    assert main(["reconstruct", run, "--size", "2"]) == 0
