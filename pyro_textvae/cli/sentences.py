@@ -54,7 +54,11 @@ def without_padding(row: Tensor) -> list[int]:
 
 def is_conditional(program: nn.Module) -> bool:
     """Whether a program names a field of a batch besides its tokens, such as a source."""
-    return bool(set(named_fields(program)) - {TOKENS, "size"})
+    return bool(_fields_beside_text(program))
+
+
+def _fields_beside_text(program: nn.Module) -> set[str]:
+    return set(named_fields(program)) - {TOKENS, "size"}
 
 
 def read_sources(
@@ -76,7 +80,7 @@ def read_sources(
     clashing = [name for name, value in given.items() if value is not None]
     if len(clashing) > 1:
         raise UserError(f"{clashing[0]} and {clashing[1]} both say what the source is: give one")
-    others = set(named_fields(model)) - {TOKENS, "size"}
+    others = _fields_beside_text(model)
     if SOURCE not in others:
         raise UserError(
             f"the model of {run} takes no source, so {named[0]} would do nothing: leave it out"

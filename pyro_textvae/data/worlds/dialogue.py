@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from pyro_textvae.data.languages.slot import Slot, slot_of_pairs
+from pyro_textvae.data.languages.slot import Slot, entropy_of, slot_of_pairs
 from pyro_textvae.data.records import SplitName
 from pyro_textvae.data.world import Estimate, Example, World, mean_and_error
 from pyro_textvae.errors import UserError
@@ -127,24 +127,30 @@ class DialogueWorld(World):
 
         :raises UserError: for a source, or a reply to it, that the world never draws.
         """
-        joint = self._before_reply(source) if text is None else self._reply(text, source)
-        return dict(zip(_ACT_NAMES, _normalised(joint.sum(0), text or source), strict=True))
+        of_acts = self._posterior(source, text).sum(0)
+        return dict(zip(_ACT_NAMES, of_acts, strict=True))
 
     def topic_posterior(self, source: str, text: str | None = None) -> np.ndarray:
         """p(topic | source), or given the reply too, exact, ``(8,)``.
 
         :raises UserError: for a source, or a reply to it, that the world never draws.
         """
+        return self._posterior(source, text).sum(1)
+
+    def _posterior(self, source: str, text: str | None) -> np.ndarray:
+        """p(topic, act of the reply | source), or given the reply too."""
         joint = self._before_reply(source) if text is None else self._reply(text, source)
-        return _normalised(joint.sum(1), text or source)
+        if joint.sum() == 0:
+            raise UserError(f"world:dialogue never draws {text or source!r}")
+        return joint / joint.sum()
 
     def act_entropy(self, num_examples: int = 2000, seed: int = 0) -> Estimate:
         """H(act of the reply | source) in nats, by the mean over draws."""
         generator = np.random.default_rng(seed)
         entropies = []
         for _ in range(num_examples):
-            p = np.array([*self.act_posterior(self.draw(generator).source or "").values()])
-            entropies.append(float(-(p[p > 0] * np.log(p[p > 0])).sum()))
+            posterior = self.act_posterior(self.draw(generator).source or "")
+            entropies.append(entropy_of(np.array([*posterior.values()])))
         return mean_and_error(entropies)
 
     def _act(self, label: str) -> int:
@@ -226,9 +232,3 @@ class DialogueWorld(World):
         """
         before = None if source is None else source.rpartition(f" {TURN} ")[2]
         return self._before_reply(source) * self._emission(text, before)
-
-
-def _normalised(weights: np.ndarray, of: str) -> np.ndarray:
-    if weights.sum() == 0:
-        raise UserError(f"world:dialogue never draws {of!r}")
-    return weights / weights.sum()

@@ -82,7 +82,8 @@ class SentimentWorld(World):
             raise UserError(f"world:sentiment has no sources, got {source!r}")
         shares = np.array([0.5, 0.5]) if label is None else self._class_given(label)
         possible = shares > 0
-        return _log_sum(np.log(shares[possible]) + self._by_class(text)[possible])
+        joint = np.log(shares[possible]) + self._by_class(text)[possible]
+        return float(np.logaddexp.reduce(joint))
 
     def conditional_entropy(self, num_examples: int = 2000, seed: int = 0) -> Estimate:
         """H(text | label) in nats; exact without noise."""
@@ -96,7 +97,7 @@ class SentimentWorld(World):
         left = []
         for _ in range(num_examples):
             joint = self._by_class(self.draw(generator).text)
-            left.append(entropy_of(np.exp(joint - _log_sum(joint))))
+            left.append(entropy_of(np.exp(joint - np.logaddexp.reduce(joint))))
         of_class = mean_and_error(left)
         told = math.log(2) - of_class.value
         return Estimate(self._entropy_given_class + told, of_class.standard_error)
@@ -113,7 +114,7 @@ class SentimentWorld(World):
         joint = self._by_class(text)
         if joint.max() == -np.inf:
             raise UserError(f"{text!r} is no sentence of world:sentiment")
-        of_class = np.exp(joint - _log_sum(joint))
+        of_class = np.exp(joint - np.logaddexp.reduce(joint))
         return {name: float(self._class_given(name) @ of_class) for name in _LABELS}
 
     def label_entropy(self, num_examples: int = 2000, seed: int = 0) -> Estimate:
@@ -144,13 +145,6 @@ class SentimentWorld(World):
         if label not in self._class_by_label:
             raise UserError(f"world:sentiment has the labels {', '.join(_LABELS)}, not {label!r}")
         return self._class_by_label[label]
-
-
-def _log_sum(logs: np.ndarray) -> float:
-    largest = logs.max()
-    if largest == -np.inf:
-        return -math.inf
-    return float(largest + np.log(np.exp(logs - largest).sum()))
 
 
 def _signs() -> dict[str, int]:
