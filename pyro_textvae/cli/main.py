@@ -21,6 +21,8 @@ COMMANDS = {
     "reconstruct": "decode sentences again from their latents",
     "interpolate": "walk between the latents of two sentences",
     "compare": "paired differences of the nll between runs, or a whole grid of them",
+    "compress": "a file of text to an archive of the length of its evidence bound",
+    "decompress": "the file again that an archive was made of, to the byte",
     "report": "one HTML page on one run or several, with its pictures",
 }
 

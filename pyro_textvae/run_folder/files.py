@@ -152,6 +152,15 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: _put(temporary, text))
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file atomically."""
+
+    def put(temporary: Path) -> None:
+        temporary.write_bytes(data)
+
+    write_atomically(path, put)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically, readable by a person."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
