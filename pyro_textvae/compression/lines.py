@@ -89,7 +89,7 @@ def _taken(
         text = line.decode()
     except UnicodeDecodeError:
         return _RAW, None, line
-    # Every token is a byte at least.
+    # Of a line that is too long in any case the tokens need not be known.
     ids = tokenizer.encode(text) if tokenizer.fewest_tokens(text) < max_length else []
     if not ids or len(ids) >= max_length:
         return _RAW, None, line
