@@ -36,6 +36,7 @@ FOLDERS = {
     "tokenizers": "pyro_textvae.data.tokenizers",
     "worlds": "pyro_textvae.data.worlds",
     "methods": "pyro_textvae.generation.methods",
+    "metrics": "pyro_textvae.assessment.metrics",
 }
 """Every kind and its folder: a file there is a member by existing."""
 
@@ -85,6 +86,7 @@ _BASES = {
     "tokenizers": "pyro_textvae.data.tokenizer_kind:TokenizerKind",
     "worlds": "pyro_textvae.data.world:World",
     "methods": "pyro_textvae.generation:DecodingMethod",
+    "metrics": "pyro_textvae.assessment:Metric",
 }
 """What the members of a kind derive from, imported when one is loaded; sources: from nothing."""
 
@@ -212,6 +214,26 @@ def _load(kind: str, spec: str) -> type:
         function = ", and no function of that name" if kind in PROGRAMS else ""
         raise UserError(f"{place} defines no class {class_name!r}{function}")
     return named
+
+
+def load_function(spec: str) -> Callable[..., Any]:
+    """A function of the user's own.
+
+    :param spec: ``"path/to/mine.py:function"``, or ``"package.module:function"``.
+    :raises UserError: when there is no such file, module or function.
+    """
+    place, _, name = spec.partition(":")
+    if place.endswith(".py"):
+        module = _import_file(Path(place))
+    else:
+        try:
+            module = importlib.import_module(place)
+        except ImportError as error:
+            raise UserError(f"cannot import {place!r} of {spec!r}: {error}") from error
+    function = getattr(module, name, None)
+    if not callable(function) or inspect.isclass(function):
+        raise UserError(f"{place} defines no function {name!r}")
+    return function
 
 
 def name_of(kind: str, cls: type) -> str | None:

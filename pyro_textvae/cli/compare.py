@@ -114,7 +114,8 @@ def _check_out(out: Path, runs: Sequence[str]) -> None:
 
     for run in runs:
         folder = RunFolder(run)
-        files = (*folder.of_training, folder.evaluation, sentence_table_path(folder.evaluation))
+        table = sentence_table_path(folder.evaluation)
+        files = (*folder.of_training, folder.evaluation, table, folder.generation)
         if any(same_place(out, path) for path in files):
             raise UserError(f"--out {out} is a file of the run itself: choose another name")
     if not out.parent.is_dir():

@@ -20,6 +20,7 @@ COMMANDS = {
     "sample": "draw sentences from a run",
     "reconstruct": "decode sentences again from their latents",
     "interpolate": "walk between the latents of two sentences",
+    "assess": "how good the text is that a run writes",
     "compare": "paired differences of the nll between runs, or a whole grid of them",
     "compress": "a file of text to an archive of the length of its evidence bound",
     "decompress": "the file again that an archive was made of, to the byte",

@@ -9,6 +9,7 @@ from typing import Any
 
 from pyro_textvae.data.corpus import MANY_UNKNOWN
 from pyro_textvae.report.columns import number, padded
+from pyro_textvae.report.generation_columns import generation_lines
 from pyro_textvae.run_folder import quantities
 from pyro_textvae.run_folder.quantity import Quantity
 
@@ -40,6 +41,7 @@ def comparison_table(result: dict[str, Any]) -> str:
         "",
         *(line for pair in pairs for line in _verdict(pair)),
     ]
+    lines += generation_lines(runs)
     cautions = _cautions(result)
     if cautions:
         lines += ["", *(f"  caution: {caution}" for caution in cautions)]

@@ -17,6 +17,7 @@ from pyro_textvae.report.run_record import RunRecord, read_runs
 from pyro_textvae.report.sections.check import check
 from pyro_textvae.report.sections.comparison import comparison
 from pyro_textvae.report.sections.dimensions import dimensions
+from pyro_textvae.report.sections.generation import generation
 from pyro_textvae.report.sections.khat import khat
 from pyro_textvae.report.sections.latent_space import latent_space
 from pyro_textvae.report.sections.length import length
@@ -125,6 +126,7 @@ def _sections(
         latent_space(runs, decoded, seed),
         samples(runs, decoded),
         reconstructions(runs, decoded),
+        generation(runs),
         provenance(runs, seed),
     ]
     return [section for section in sections if section is not None]

@@ -71,6 +71,8 @@ class RunFolder:
         Versions, machine, commit.
     evaluation.json, evaluation.sentences.jsonl
         The numbers of the last evaluation, in all and of every sentence.
+    generation.json
+        The numbers of the last assessment of generated text.
     report/
         The pictures of report.
     writer.lock
@@ -99,6 +101,7 @@ class RunFolder:
         self.environment = self.path / "environment.json"
         self.evaluation = self.path / "evaluation.json"
         self.sentences = self.path / "evaluation.sentences.jsonl"
+        self.generation = self.path / "generation.json"
         self._lock = self.path / "writer.lock"
         self._is_writing = False
         self._config: tuple[tuple[int, ...], dict[str, Any], TrainConfig] | None = None
@@ -258,7 +261,7 @@ class RunFolder:
     def _of_training_and_evaluation(self) -> list[Path]:
         """All files that a new run replaces, those of unfinished evaluations too."""
         partial = self.path.glob("evaluation.partial.*")
-        return [*self.of_training, self.evaluation, self.sentences, *partial]
+        return [*self.of_training, self.evaluation, self.sentences, self.generation, *partial]
 
     def is_run(self) -> bool:
         """Whether ``train`` made this folder."""

@@ -13,7 +13,8 @@ from typing import Any
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation import Comparison, compare
 from pyro_textvae.evaluation.comparison import LEVEL
-from pyro_textvae.run_folder import paths_of_runs
+from pyro_textvae.run_folder import RunFolder, paths_of_runs
+from pyro_textvae.run_folder.assessed_run import AssessmentError, read_assessment
 from pyro_textvae.run_folder.environment import describe_environment
 from pyro_textvae.run_folder.evaluated_run import (
     SAME,
@@ -57,7 +58,7 @@ def compare_runs(
     comparisons = {pair: _compare(runs, pair, num_resamples, seed) for pair in shown}
     return {
         **what_was_scored(runs[0]),
-        "runs": [run_summary(run) for run in runs],
+        "runs": [run_summary(run) | assessed(run.name) for run in runs],
         "pairs": [_described(runs, pair, comparisons[pair]) for pair in shown],
         "best": _best(runs, comparisons, num_resamples, seed),
         "bootstrap": describe_bootstrap(num_resamples, seed),
@@ -175,6 +176,27 @@ def run_summary(run: EvaluatedRun) -> dict[str, Any]:
         "weights_doubt": run.doubt,
         "num_samples_range": [int(draws.min()), int(draws.max())],
         **({} if run.bias is None else {"bias_known": True}),
+    }
+
+
+def assessed(path: str | Path) -> dict[str, Any]:
+    """The numbers of a run's text that have a column; empty where it was not assessed.
+
+    ``generation_doubt`` says why there are none of an assessment that is there.
+    """
+    if not RunFolder(path).generation.is_file():
+        return {}
+    try:
+        assessment = read_assessment(path)
+    except AssessmentError as error:
+        return {"generation_doubt": str(error)}
+    numbers = assessment["numbers"].items()
+    return {
+        "generation": {
+            "numbers": {name: number for name, number in numbers if number["column"]},
+            "split": assessment.get("split"),
+            "settings": assessment["settings"],
+        }
     }
 
 
