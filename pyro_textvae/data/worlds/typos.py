@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,16 @@ from pyro_textvae.data.languages.synthetic_language import classes_of_words, shi
 from pyro_textvae.data.records import SplitName
 from pyro_textvae.data.world import Estimate, Example, World, mean_and_error
 from pyro_textvae.errors import UserError
+
+
+class CorrectionAccuracies(NamedTuple):
+    """Shares that are right: of words and of whole sentences, by the best readers of each and by
+    doing nothing."""
+
+    words: Estimate
+    words_unchanged: Estimate
+    sentences: Estimate
+    sentences_unchanged: Estimate
 
 
 class TyposWorld(World):
@@ -142,6 +153,42 @@ class TyposWorld(World):
         :raises UserError: for a source that the world never draws.
         """
         return [max(each, key=each.__getitem__) for each in self.word_posteriors(source)]
+
+    def best_sentence(self, source: str) -> list[str]:
+        """The words of the likeliest text given the source: no reader has more sentences right.
+
+        Unlike :meth:`best_words` it is always a sentence of the language.
+
+        >>> TyposWorld().best_sentence("this man sold the shoes with anna hid")
+        ['this', 'man', 'sold', 'the', 'shoes', 'that', 'anna', 'hid']
+
+        :raises UserError: for a source that the world never draws.
+        """
+        words, _ = self.grammar.likeliest.words([self.meant.get(w, {}) for w in source.split(" ")])
+        if not words:
+            raise UserError(f"world:typos never draws the source {source!r}")
+        return words
+
+    def accuracies(self, num_examples: int = 100, seed: int = 0) -> CorrectionAccuracies:
+        """Words and sentences right by the best readers and by doing nothing, means over draws.
+
+        Of each source, the expected share under the exact posterior.
+        """
+        generator = np.random.default_rng(seed)
+        shares = []
+        for _ in range(num_examples):
+            source = self.draw(generator).source or ""
+            posteriors = self.word_posteriors(source)
+            best = " ".join(self.best_sentence(source))
+            shares.append(
+                (
+                    np.mean([max(each.values()) for each in posteriors]),
+                    np.mean([p.get(w, 0.0) for w, p in zip(source.split(), posteriors, strict=True)]),
+                    math.exp(self.log_prob(best, source=source)),
+                    math.exp(self.log_prob(source, source=source)),
+                )
+            )
+        return CorrectionAccuracies(*(mean_and_error(list(each)) for each in zip(*shares, strict=True)))
 
     def bayes_accuracy(self, num_examples: int = 100, seed: int = 0) -> Estimate:
         """The share of words that the best reader has right, by the mean over draws."""
