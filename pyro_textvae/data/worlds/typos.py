@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,16 +15,6 @@ from pyro_textvae.data.languages.synthetic_language import classes_of_words, shi
 from pyro_textvae.data.records import SplitName
 from pyro_textvae.data.world import Estimate, Example, World, mean_and_error
 from pyro_textvae.errors import UserError
-
-
-class CorrectionAccuracies(NamedTuple):
-    """Shares that are right: of words and of whole sentences, by the best readers of each and by
-    doing nothing."""
-
-    words: Estimate
-    words_unchanged: Estimate
-    sentences: Estimate
-    sentences_unchanged: Estimate
 
 
 class TyposWorld(World):
@@ -169,10 +158,13 @@ class TyposWorld(World):
             raise UserError(f"world:typos never draws the source {source!r}")
         return words
 
-    def accuracies(self, num_examples: int = 100, seed: int = 0) -> CorrectionAccuracies:
-        """Words and sentences right by the best readers and by doing nothing, means over draws.
+    def accuracies(self, num_examples: int = 100, seed: int = 0) -> dict[str, Estimate]:
+        """Shares that are right by the best readers and by doing nothing, means over draws.
 
         Of each source, the expected share under the exact posterior.
+
+        :returns: ``words`` and ``sentences`` by the best reader of each, ``words_unchanged`` and
+            ``sentences_unchanged`` by doing nothing.
         """
         generator = np.random.default_rng(seed)
         shares = []
@@ -183,12 +175,16 @@ class TyposWorld(World):
             shares.append(
                 (
                     np.mean([max(each.values()) for each in posteriors]),
-                    np.mean([p.get(w, 0.0) for w, p in zip(source.split(), posteriors, strict=True)]),
+                    np.mean(
+                        [p.get(w, 0.0) for w, p in zip(source.split(), posteriors, strict=True)]
+                    ),
                     math.exp(self.log_prob(best, source=source)),
                     math.exp(self.log_prob(source, source=source)),
                 )
             )
-        return CorrectionAccuracies(*(mean_and_error(list(each)) for each in zip(*shares, strict=True)))
+        names = ("words", "words_unchanged", "sentences", "sentences_unchanged")
+        columns = zip(names, zip(*shares, strict=True), strict=True)
+        return {name: mean_and_error(list(column)) for name, column in columns}
 
     def bayes_accuracy(self, num_examples: int = 100, seed: int = 0) -> Estimate:
         """The share of words that the best reader has right, by the mean over draws."""

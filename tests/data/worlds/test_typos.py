@@ -87,14 +87,17 @@ def test_likeliest_sentence_of_a_long_source_is_a_sentence_and_likelier_than_wha
         right += best == example.text
         unchanged += example.source == example.text
     accuracies = WORLD.accuracies(30, seed=8)
-    for share, told in ((right, accuracies.sentences), (unchanged, accuracies.sentences_unchanged)):
+    for share, told in (
+        (right, accuracies["sentences"]),
+        (unchanged, accuracies["sentences_unchanged"]),
+    ):
         of_draws = (told.value * (1 - told.value) / 30) ** 0.5
         assert abs(share / 30 - told.value) < 4.5 * math.hypot(told.standard_error, of_draws)
-    assert accuracies.words.value > accuracies.words_unchanged.value
-    assert accuracies.sentences.value > accuracies.sentences_unchanged.value
-    assert accuracies.words == WORLD.bayes_accuracy(30, seed=8)
+    assert accuracies["words"].value > accuracies["words_unchanged"].value
+    assert accuracies["sentences"].value > accuracies["sentences_unchanged"].value
+    assert accuracies["words"] == WORLD.bayes_accuracy(30, seed=8)
     # A word stays with probability 0.8.
-    assert abs(accuracies.words_unchanged.value - 0.8) < 0.1
+    assert abs(accuracies["words_unchanged"].value - 0.8) < 0.1
 
 
 def test_a_source_that_cannot_be_has_no_likeliest_text():
