@@ -21,7 +21,8 @@ Split = Literal["train", "valid", "test"]
 """The parts of a corpus."""
 
 _OF_THE_MACHINE = ("device", "batch_size", "max_tokens")
-_ADDED_LATER = ("source_column", "label_column", "quotes", "num_global_draws")
+_OF_OTHER_TEXT = ("text_column", "source_column", "label_column", "quotes", "empty_pairs")
+_ADDED_LATER = ("source_column", "label_column", "quotes", "empty_pairs", "num_global_draws")
 
 
 @dataclass
@@ -40,6 +41,8 @@ class EvaluationConfig:
         source_column: column of the text that the sentence is conditioned on.
         label_column: column of its label; where it is empty, the label is not given.
         quotes: in a TSV; csv as pandas writes cells, literal as a character; by default recognised.
+        empty_pairs: a row of it without text or source; refuse, drop (and count) or keep (a source
+            without a word); by default as the run was trained.
         num_samples: draws of the latents for each sentence.
         proposal: where they come from; auto goes on with a stronger one for each sentence that is
             not settled; guide, widened, adaptive, refined, mixture, annealed,
@@ -64,6 +67,7 @@ class EvaluationConfig:
     source_column: str | None = None
     label_column: str | None = None
     quotes: Literal["csv", "literal"] | None = None
+    empty_pairs: Literal["refuse", "drop", "keep"] | None = None
     num_samples: int = setting(300, at_least(1))
     proposal: str = setting("auto", Member("proposals"))
     proposal_options: dict[str, Any] = field(default_factory=dict)
@@ -79,7 +83,7 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        for name in ("text_column", "source_column", "label_column", "quotes"):
+        for name in _OF_OTHER_TEXT:
             if self.data is None and getattr(self, name) is not None:
                 raise UserError(
                     f"{name} is of other text, and without data the run's own is evaluated: give "

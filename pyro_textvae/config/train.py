@@ -105,10 +105,13 @@ class ProgramConfig:
         text_column: column of a TSV or JSONL file that holds the sentence.
         source_column: column of the text that the sentence is conditioned on.
         label_column: column of its label; where it is empty, the label is not given.
+        empty_pairs: a row without text or source; refuse, drop (and count) or keep (a source
+            without a word).
         quotes: in a TSV; csv as pandas writes cells, literal as a character; by default recognised.
         min_count: rarer words become <unk>.
         vocab_size: keep only this many of the most frequent tokens.
         max_length: drop sentences of more tokens, <eos> counted.
+        max_source_length: longest source in tokens; by default max_length is for sources too.
         truncate: cut sentences at max_length instead of dropping them.
         num_sentences: use only so many sentences (stdlib, world:NAME).
         model: name, package.module:Class or path/to/file.py:Class.
@@ -148,10 +151,12 @@ class ProgramConfig:
     text_column: str | None = None
     source_column: str | None = None
     label_column: str | None = None
+    empty_pairs: Literal["refuse", "drop", "keep"] = "refuse"
     quotes: Literal["csv", "literal"] | None = None
     min_count: int = setting(1, at_least(1))
     vocab_size: int | None = setting(None, at_least(1))
     max_length: int | None = setting(None, at_least(1))
+    max_source_length: int | None = setting(None, at_least(1))
     truncate: bool = False
     num_sentences: int | None = setting(None, at_least(1))
     model: str = "sentence_vae"

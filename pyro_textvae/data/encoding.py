@@ -37,6 +37,7 @@ class EncodingOptions:
 
     :param tokenizer: one to use as it is, or the kind to train, in its normal form of Unicode.
     :param max_length: longest row of text or source, ``<eos>`` included.
+    :param max_source_length: longest row of source, where it is another.
     :param truncate: cut longer rows instead of dropping the sentence.
     :param min_count: least frequency of a token.
     :param vocab_size: most entries of the vocabulary.
@@ -51,10 +52,19 @@ class EncodingOptions:
     vocab_size: int | None
     label_column: str | None = None
     label_names: tuple[str, ...] | None = None
+    max_source_length: int | None = None
+
+    @property
+    def source_limit(self) -> int | None:
+        """Longest row of source, ``<eos>`` included."""
+        return self.max_length if self.max_source_length is None else self.max_source_length
 
     def key_parts(self) -> list[str]:
         """What the cache key is made of."""
+        sizes: tuple[Any, ...]
         sizes = (self.max_length, self.truncate, self.min_count, self.vocab_size)
+        if self.max_source_length is not None:
+            sizes += (self.max_source_length,)
         labels = (self.label_column, self.label_names)
         return [str(FORMAT_VERSION), self._tokenizer_key(), repr(sizes), repr(labels)]
 
@@ -99,6 +109,9 @@ class SplitCounts:
     duplicates_removed: int = 0
     source_tokens: int | None = None
     unknown_source_tokens: int = 0
+    dropped_source_too_long: int | None = None
+    sources_truncated: int | None = None
+    empty_pairs_dropped: int | None = None
     labelled: int | None = None
 
     def summary(self) -> dict[str, int | float]:
@@ -139,6 +152,9 @@ def encode_source(
     dtype = id_dtype(len(tokenizer))
     writers = {split: SplitWriter(folder, split, dtype) for split in SPLITS}
     counts = {split: SplitCounts() for split in SPLITS}
+    if options.max_source_length is not None:
+        for count in counts.values():
+            count.dropped_source_too_long = count.sources_truncated = 0
     raw_counts = {split: RawCounts() for split in SPLITS}
     hashes = {split: array("q") for split in SPLITS}
     labels = LabelNames(options.label_names)
@@ -248,18 +264,20 @@ def _records(source: Source, options: EncodingOptions) -> Iterator[Record]:
 
     Counting them by encoding takes minutes and gigabytes.
     """
+    limits = (options.max_length, options.source_limit)
     for record in source.records():
         refuse_long_text(record)
-        for text in (record.text, record.source or ""):
-            if options.max_length is None and len(text) > LONGEST_LINE:
-                _refuse_long_line(record, options.fewest_tokens(text))
+        for text, limit in zip((record.text, record.source or ""), limits, strict=True):
+            if limit is None and len(text) > LONGEST_LINE:
+                _refuse_long_line(record, options.fewest_tokens(text), options)
         yield record
 
 
-def _refuse_long_line(record: Record, num_tokens: int) -> None:
+def _refuse_long_line(record: Record, num_tokens: int, options: EncodingOptions) -> None:
     if num_tokens > LONGEST_LINE:
+        setting = "max_length" if options.max_length is None else "max_source_length"
         raise UserError(
-            f"{record.place} has {num_tokens:,} tokens, over {LONGEST_LINE:,}; set max_length to"
+            f"{record.place} has {num_tokens:,} tokens, over {LONGEST_LINE:,}; set {setting} to"
             " drop such lines, and truncate=True to cut them instead"
         )
 
@@ -282,6 +300,9 @@ def _chunks(records: Iterator[Record], counts: dict[Any, SplitCounts]) -> Iterat
             characters += len(record.text) + len(record.source or "")
         elif record.skipped == "blank":
             counts[record.split].blank_lines_skipped += 1
+        elif record.skipped == "empty_pair":
+            count = counts[record.split]
+            count.empty_pairs_dropped = (count.empty_pairs_dropped or 0) + 1
         else:
             counts[record.split].duplicates_removed += 1
         if len(chunk) == _CHUNK_RECORDS or characters > _CHUNK_CHARACTERS:
@@ -299,16 +320,26 @@ def _rows(
     counts: SplitCounts,
 ) -> tuple[np.ndarray, np.ndarray | None] | None:
     """The rows of text and source with their ``<eos>``; None where the sentence is dropped."""
-    longest = max(len(ids), 0 if source_ids is None else len(source_ids))
+    of_source = 0 if source_ids is None else len(source_ids)
+    # Of a length of its own, a source is counted apart.
+    apart = options.max_source_length is not None
+    longest = len(ids) if apart else max(len(ids), of_source)
     if options.max_length is None:
-        _refuse_long_line(record, longest)
+        _refuse_long_line(record, longest, options)
     elif longest + 1 > options.max_length:
         if not options.truncate:
             counts.dropped_too_long += 1
             return None
         counts.truncated += 1
         ids = ids[: options.max_length - 1]
-        source_ids = None if source_ids is None else source_ids[: options.max_length - 1]
+    limit = options.source_limit
+    if source_ids is not None and limit is not None and of_source + 1 > limit:
+        if apart and not options.truncate:
+            counts.dropped_source_too_long = (counts.dropped_source_too_long or 0) + 1
+            return None
+        if apart:
+            counts.sources_truncated = (counts.sources_truncated or 0) + 1
+        source_ids = source_ids[: limit - 1]
     return np.append(ids, EOS), None if source_ids is None else np.append(source_ids, EOS)
 
 
@@ -323,6 +354,11 @@ def _refuse_empty_split(
             raise UserError(
                 f"max_length={options.max_length} drops all {dropped} sentences of the {split}"
                 f" split of {source.name}; raise it or set truncate=True"
+            )
+        if dropped := counts[split].dropped_source_too_long:
+            raise UserError(
+                f"max_source_length={options.max_source_length} drops all {dropped} sentences of"
+                f" the {split} split of {source.name}; raise it or set truncate=True"
             )
         total = sum(count.sentences + count.dropped_too_long for count in counts.values())
         raise UserError(

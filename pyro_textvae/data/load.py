@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pyro_textvae import zoo
+from pyro_textvae.contract import SOURCE
 from pyro_textvae.data.cache import open_or_build
 from pyro_textvae.data.corpus import Corpus
 from pyro_textvae.data.encoding import EncodingOptions, encode_source
 from pyro_textvae.data.records import SPLITS, SplitName, content_digest
 from pyro_textvae.data.source import open_source
+from pyro_textvae.data.sources.text_files import EmptyPairs
 from pyro_textvae.data.store import TOKENIZER
 from pyro_textvae.data.tokenizer import Tokenizer, in_form, load_kind
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
@@ -31,6 +33,7 @@ def load_corpus(
     *,
     tokenizer: str | Tokenizer = "word",
     max_length: int | None = None,
+    max_source_length: int | None = None,
     min_count: int = 1,
     vocab_size: int | None = None,
     unicode_form: UnicodeForm | None = None,
@@ -41,6 +44,7 @@ def load_corpus(
     label_names: Sequence[str] | None = None,
     file_split: SplitName | None = None,
     quotes: Quotes | None = None,
+    empty_pairs: EmptyPairs | None = None,
     seed: int = 0,
     num_sentences: int | None = None,
     data_options: Mapping[str, Any] | None = None,
@@ -83,6 +87,9 @@ def load_corpus(
         :class:`Tokenizer`, which is used as it is.
     :param max_length: longest row in tokens, ``<eos>`` included; longer sentences are dropped. A
         sentence with a source is dropped where either is longer, so that both keep to it.
+    :param max_source_length: longest source in tokens, ``<eos>`` included, in the place of
+        ``max_length``; a sentence whose source is longer is dropped, or the source cut, and counted
+        apart.
     :param min_count: least frequency of a token in text and sources of the train split; rarer ones
         become ``<unk>``.
     :param vocab_size: most entries of the vocabulary, the four specials included.
@@ -103,6 +110,8 @@ def load_corpus(
     :param quotes: what a quote is in .tsv: "csv", around a cell whose own quotes are doubled, as
         pandas writes it; "literal", a character like others. By default csv for a file whose quotes
         are all of that kind, with a warning, and literal for others.
+    :param empty_pairs: what to do with a row that lacks its text or its source: ``refuse`` it, the
+        default; ``drop`` and count it; or ``keep`` a source without a word.
     :param seed: seed of the draws from a grammar or a world; nothing else is random.
     :param num_sentences: how many sentences of "stdlib" (at most), "grammar" or a world (default
         20000).
@@ -111,7 +120,9 @@ def load_corpus(
         ``pyro-textvae`` in the user's cache folder.
     :raises UserError: for input that cannot be read and options that make no sense, in one line.
     """
-    _check_sizes(max_length, min_count, vocab_size, truncate, seed, num_sentences)
+    _check_sizes(
+        max_length, max_source_length, min_count, vocab_size, truncate, seed, num_sentences
+    )
     encoder: TokenizerKind | Tokenizer
     encoder = load_kind(tokenizer) if isinstance(tokenizer, str) else tokenizer
     if not isinstance(encoder, TokenizerKind | Tokenizer):
@@ -149,6 +160,7 @@ def load_corpus(
             "data_options": data_options or None,
             "file_split": file_split,
             "quotes": quotes,
+            "empty_pairs": empty_pairs,
         },
         seed,
     )
@@ -160,6 +172,7 @@ def load_corpus(
         vocab_size,
         label_column,
         None if label_names is None else tuple(label_names),
+        max_source_length,
     )
     vocabulary = _closed_vocabulary(getattr(opened, "lexicon", None), options)
     versions = [version("tokenizers"), version("nltk")]
@@ -171,16 +184,23 @@ def load_corpus(
     )
     if not isinstance(encoder, Tokenizer):
         encoder = Tokenizer.load(folder / TOKENIZER, encoder)
+    if max_source_length is not None and SOURCE not in meta["fields"]:
+        raise UserError(
+            f"max_source_length={max_source_length} would do nothing, for {opened.name} has no "
+            "sources: name their column by source_column, or leave it out"
+        )
     settings = {
         "data": os.fspath(source),
         "tokenizer": tokenizer,
         "max_length": max_length,
+        "max_source_length": max_source_length,
         "min_count": min_count,
         "vocab_size": vocab_size,
         "truncate": truncate,
         "text_column": text_column,
         "source_column": source_column,
         "label_column": label_column,
+        "empty_pairs": empty_pairs or "refuse",
         "num_sentences": num_sentences,
         "data_options": dict(data_options or {}),
     }
@@ -208,16 +228,18 @@ def _closed_vocabulary(lexicon: list[str] | None, options: EncodingOptions) -> l
                     f" language, whose entropy is known; leave them out ({needed} entries keep"
                     " every word)"
                 )
-    if options.max_length is not None:
-        raise UserError(
-            f"max_length={options.max_length} would change the distribution of the language's"
-            " sentences, whose entropy is known; leave it out"
-        )
+    for name in ("max_length", "max_source_length"):
+        if (length := getattr(options, name)) is not None:
+            raise UserError(
+                f"{name}={length} would change the distribution of the language's sentences, whose"
+                " entropy is known; leave it out"
+            )
     return texts
 
 
 def _check_sizes(
     max_length: int | None,
+    max_source_length: int | None,
     min_count: int,
     vocab_size: int | None,
     truncate: bool,
@@ -226,6 +248,7 @@ def _check_sizes(
 ) -> None:
     least = {
         "max_length": (max_length, 2),
+        "max_source_length": (max_source_length, 2),
         "min_count": (min_count, 1),
         "vocab_size": (vocab_size, len(SPECIAL_TOKENS) + 1),
         "seed": (seed, 0),
@@ -238,7 +261,7 @@ def _check_sizes(
             raise UserError(f"{name}={value!r} must be a whole number of at least {lowest}")
     if not isinstance(truncate, bool):
         raise UserError(f"truncate={truncate!r} must be True or False")
-    if truncate and max_length is None:
+    if truncate and max_length is None and max_source_length is None:
         raise UserError("truncate=True needs a max_length to cut at; set max_length")
 
 

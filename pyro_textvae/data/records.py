@@ -25,7 +25,8 @@ class Record:
     :param source: the text that it is conditioned on; of every record of a source, or of none.
     :param label: the name of its label; None where it is not given.
     :param columns: further columns, kept beside the ids.
-    :param skipped: why the sentence is not in the corpus; None where it is.
+    :param skipped: why the sentence is not in the corpus; None where it is. ``empty_pair`` is one
+        that lacks its text or its source.
     """
 
     split: SplitName
@@ -34,7 +35,7 @@ class Record:
     source: str | None = None
     label: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
-    skipped: Literal["blank", "duplicate"] | None = None
+    skipped: Literal["blank", "duplicate", "empty_pair"] | None = None
 
 
 def text_hash(text: str, salt: str) -> float:

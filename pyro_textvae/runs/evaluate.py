@@ -147,8 +147,9 @@ def evaluate(
         "units": UNITS,
         "unicode_form": corpus.tokenizer.unicode_form,
         "num_given": _num_given(corpus) if config.data else None,
-        "num_left_out": summary["dropped_too_long"],
-        "num_cut": summary["truncated"],
+        "num_left_out": summary["dropped_too_long"] + summary.get("dropped_source_too_long", 0),
+        "num_cut": summary["truncated"] + summary.get("sources_truncated", 0),
+        **_of_empty_pairs(summary),
         "unknown_token_share": summary["unknown_token_share"],
         "text_warnings": [*corpus.source_warnings, *corpus.warnings(config.split)],
         **_of_likelihood(likelihood, *_units_of_text(corpus, config.split)),
@@ -330,6 +331,9 @@ def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeni
     """
     if config.data is None:
         return load_run_corpus(run)
+    empty_pairs = config.empty_pairs
+    if empty_pairs is None:
+        empty_pairs = run.config.empty_pairs if config.source_column else "refuse"
     settings = replace(
         run.config,
         data=config.data,
@@ -337,9 +341,11 @@ def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeni
         source_column=config.source_column,
         label_column=config.label_column,
         quotes=config.quotes,
+        empty_pairs=empty_pairs,
         num_sentences=None,
         data_options={},
         max_length=None,
+        max_source_length=None,
         truncate=False,
     )
     label_names = run.label_names if config.label_column is not None else None
@@ -353,6 +359,12 @@ def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeni
             "sentences out of the text"
         )
     return corpus
+
+
+def _of_empty_pairs(summary: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """How many were dropped, where any was."""
+    dropped = summary.get("empty_pairs_dropped")
+    return {} if dropped is None else {"pairs": {"empty_dropped": dropped}}
 
 
 def _num_given(corpus: Corpus) -> int:

@@ -84,7 +84,7 @@ class StoredRun:
         """The settings of its corpus, which is as the run's own tokenizer encodes it.
 
         Of a run from before there was the setting, the normal form of Unicode is that of its
-        tokenizer.json, and every quote is a character.
+        tokenizer.json, every quote is a character, and a source without a word is kept.
 
         :raises UserError: for a source or a tokenizer that may not be executed.
         """
@@ -96,6 +96,8 @@ class StoredRun:
             changes["unicode_form"] = load_tokenizer(self).unicode_form
         if "quotes" not in settings and _reads_tsv(self.config.data):
             changes["quotes"] = "literal"
+        if "empty_pairs" not in settings and self.config.source_column is not None:
+            changes["empty_pairs"] = "keep"
         return replace(self.config, **changes) if changes else self.config
 
     @property
@@ -266,10 +268,12 @@ def load_corpus_of(
         config.data,
         tokenizer=tokenizer or config.tokenizer,
         max_length=config.max_length,
+        max_source_length=config.max_source_length,
         min_count=1 if tokenizer else config.min_count,
         vocab_size=None if tokenizer else config.vocab_size,
         unicode_form=None if tokenizer else config.unicode_form,
         quotes=config.quotes,
+        empty_pairs=None if config.empty_pairs == "refuse" else config.empty_pairs,
         truncate=config.truncate,
         text_column=config.text_column,
         source_column=config.source_column,
@@ -293,7 +297,7 @@ def load_run_corpus(run: RunFolder | StoredRun, *, trust_code: bool = False) -> 
     if fingerprint is None:
         raise UserError(
             f"{stored.folder.path} was saved without a corpus: give the text (evaluate --data "
-            "TEXT, reconstruct --text), or save it with corpus="
+            "TEXT, reconstruct --text, sample --source), or save it with corpus="
         )
     given = load_tokenizer(stored) if stored.contents.get("tokenizer_was_given") else None
     corpus = load_corpus_of(stored.text_config, given)

@@ -175,10 +175,16 @@ def _resume(
 def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
     """What is going to be trained on what, and how many sentences were dropped or cut."""
     splits = [corpus.summary()[name] for name in SPLITS]
-    dropped = sum(split["dropped_too_long"] for split in splits)
-    cut = sum(split["truncated"] for split in splits)
-    left_out = f"\n{dropped:,} sentences of more than {config.max_length} tokens left out"
-    shortened = f"\n{cut:,} sentences cut to {config.max_length} tokens"
+    most, most_of_source = config.max_length, config.max_source_length
+    left_out = {
+        "dropped_too_long": f"sentences of more than {most} tokens left out",
+        "truncated": f"sentences cut to {most} tokens",
+        "dropped_source_too_long": f"sentences with a source of more than {most_of_source} tokens "
+        "left out",
+        "sources_truncated": f"sources cut to {most_of_source} tokens",
+        "empty_pairs_dropped": "rows without text or source left out",
+    }
+    counts = {name: sum(split.get(name, 0) for split in splits) for name in left_out}
     line = (
         f"{config.data}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "
         f"sentences, {len(corpus.tokenizer):,} types; {pair.specs['model']} with guide "
@@ -186,13 +192,12 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
     )
     shared = {name: corpus.num_in_other_splits(name) for name in SPLITS}
     repeated = ", ".join(f"{count:,} of {name}" for name, count in shared.items())
-    warnings = [*corpus.source_warnings]
+    warnings = [*corpus.source_warnings, *_of_copying(pair, corpus)]
     warnings += [text for name in SPLITS for text in corpus.warnings(name)]
     return "".join(
         [
             line,
-            left_out if dropped else "",
-            shortened if cut else "",
+            *(f"\n{counts[name]:,} {what}" for name, what in left_out.items() if counts[name]),
             f"\nsentences that stand in another split too: {repeated}"
             if any(shared.values())
             else "",
@@ -228,3 +233,15 @@ def _trainer_of(
         procedure=built.procedure,
         report=report,
     )
+
+
+def _of_copying(pair: Pair, corpus: Corpus) -> list[str]:
+    """What copying does where a token is not a word."""
+    copies = any(getattr(module, "copying", False) for module in pair.model.modules())
+    if not copies or corpus.tokenizer.tokens_are_words:
+        return []
+    return [
+        f"copying takes tokens of the {corpus.tokenizer.kind} tokenizer, which are parts of words: "
+        "a word that training never had can be copied part by part, and a word cut short too; "
+        "--tokenizer word copies whole words"
+    ]

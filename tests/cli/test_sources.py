@@ -83,6 +83,43 @@ def test_what_cannot_be_is_one_line(conditional_run, run, check_refused, tmp_pat
     check_refused("give --source, or leave them out", *ends)
 
 
+def write_pairs(folder):
+    folder.mkdir()
+    row = "the answer is no\tis it\n"
+    rows = {"train": row * 3 + "\tis it\n" + "yes\tis it so or is it not so\n"}
+    for split in ("train", "valid", "test"):
+        (folder / f"{split}.tsv").write_text("text\tsource\n" + rows.get(split, row * 2))
+    return folder
+
+
+def test_what_a_pair_file_lacks_is_named_dropped_and_counted(tmp_path, cli, check_refused):
+    data = write_pairs(tmp_path / "pairs")
+    out = ["--out", tmp_path / "run"]
+    train = ["train", "--data", data, "--model", "conditional_vae", *TINY]
+    check_refused("set empty_pairs to drop, or to keep", *train, "--source-column", "source", *out)
+    check_refused("empty_pairs='drop' would do nothing", *train, "--empty-pairs", "drop", *out)
+    world = ["train", *WORLD, *TINY, *out]
+    check_refused("max_source_length=5 would change", *world, "--max-source-length", "5")
+    check_refused("empty_pairs='drop' applies to a folder", *world, "--empty-pairs", "drop")
+    options = ["--source-column", "source", "--empty-pairs", "drop", "--max-source-length", "5"]
+    copying = ["--tokenizer", "character", "--options", '{"copying": true}']
+    status, printed, _ = cli(*train, *options, *out)
+    assert status == 0
+    assert "\n1 sentences with a source of more than 5 tokens left out\n" in printed
+    assert "\n1 rows without text or source left out\n" in printed
+    assert "copying takes tokens" not in printed
+    evaluation = ["evaluate", out[1], "--num-samples", "5", "--proposal", "guide"]
+    other = ["--data", data / "train.tsv", "--source-column", "source", "--report", "false"]
+    assert cli(*evaluation, *other, "--empty-pairs", "drop")[0] == 0
+    found = json.loads((out[1] / "evaluation.json").read_text())
+    assert (found["pairs"], found["num_sentences"]) == ({"empty_dropped": 1}, 4)
+    check_refused("has an empty text", *evaluation, *other, "--empty-pairs", "refuse")
+    out = ["--out", tmp_path / "characters"]
+    status, printed, _ = cli(*train, *options[:-2], "--max-source-length", "50", *copying, *out)
+    assert status == 0
+    assert "copying takes tokens of the character tokenizer, which are parts of words" in printed
+
+
 def test_model_with_a_source_on_text_without_one(train, check_refused):
     options = ["--model", "conditional_vae"]
     check_refused("ConditionalVAE needs the field 'source'", *train, *options)

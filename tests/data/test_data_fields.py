@@ -21,7 +21,7 @@ TRAIN = [
     ("yes", "", "good"),
 ]
 OTHERS = [("it rains", "where", "bad"), ("fine", "are you sure", "")]
-COLUMNS = {"source_column": "source", "label_column": "label"}
+COLUMNS = {"source_column": "source", "label_column": "label", "empty_pairs": "keep"}
 
 
 def write_tsv(folder, train=TRAIN, others=OTHERS, header="text\tsource\tlabel\tid\n"):
@@ -64,7 +64,8 @@ def test_a_batch_holds_the_fields_whose_columns_are_named(pairs):
 
 @pytest.mark.parametrize("name", ["source", "label"])
 def test_each_column_alone(pairs, name):
-    corpus = load_corpus(pairs, **{f"{name}_column": name})
+    keep = {"empty_pairs": "keep"} if name == "source" else {}
+    corpus = load_corpus(pairs, **{f"{name}_column": name}, **keep)
     (field,) = {"source": ["source"], "label": ["labels"]}[name]
     assert corpus.fields == ("tokens", field)
     batch = next(corpus.batches("train"))
@@ -132,13 +133,57 @@ def test_max_length_drops_or_cuts_a_pair_where_either_is_longer(pairs):
     assert cut.summary()["train"]["dropped_too_long"] == 0
 
 
+def test_a_source_has_a_length_of_its_own_where_it_is_asked_for(pairs):
+    dropped = load_corpus(pairs, **COLUMNS, max_source_length=4)
+    assert decoded(dropped, dropped.train) == ["fine thanks", "no", "the cat sat on the mat", "yes"]
+    summary = dropped.summary()["train"]
+    assert (summary["dropped_source_too_long"], summary["dropped_too_long"]) == (1, 0)
+    both = load_corpus(pairs, **COLUMNS, max_source_length=4, max_length=3)
+    assert decoded(both, both.train) == ["fine thanks", "no", "yes"]
+    summary = both.summary()["train"]
+    assert (summary["dropped_source_too_long"], summary["dropped_too_long"]) == (1, 1)
+    cut = load_corpus(pairs, **COLUMNS, max_source_length=4, max_length=5, truncate=True)
+    batch = cut.train.batch(np.arange(5))
+    assert decoded(cut, batch["source"])[1] == "what is the"
+    assert decoded(cut, batch["tokens"])[3] == "the cat sat on"
+    assert (batch["source"].shape[1], batch["tokens"].shape[1]) == (4, 5)
+    summary = cut.summary()["train"]
+    assert (summary["sources_truncated"], summary["truncated"]) == (1, 1)
+    names = {"dropped_source_too_long", "sources_truncated", "empty_pairs_dropped"}
+    assert not names & {*load_corpus(pairs, **COLUMNS, max_length=4).summary()["train"]}
+
+
+def test_an_empty_source_or_text_is_named_or_dropped_on_request(pairs):
+    columns = {"source_column": "source"}
+    with pytest.raises(UserError, match=r"train.tsv line 6 has an empty source: fill it in, or s"):
+        load_corpus(pairs, **columns)
+    write_tsv(pairs, [*TRAIN[:4], (" ", "where", "bad")])
+    with pytest.raises(UserError, match=r"train.tsv line 6 has an empty text: fill it in, or set"):
+        load_corpus(pairs, **columns)
+    write_tsv(pairs, [*TRAIN, (" ", "where", "bad")])
+    (pairs / "train.tsv").write_text((pairs / "train.tsv").read_text() + "\n")
+    corpus = load_corpus(pairs, **columns, empty_pairs="drop")
+    assert len(corpus.train) == 4
+    assert corpus.summary()["train"]["empty_pairs_dropped"] == 2
+    assert corpus.summary()["train"]["blank_lines_skipped"] == 1
+    assert "empty_pairs_dropped" not in corpus.summary()["valid"]
+    # Of the same file, from the cache or not: each setting has its own corpus.
+    assert len(load_corpus(pairs, **columns, empty_pairs="keep").train) == 5
+    with pytest.raises(UserError, match="empty source"):
+        load_corpus(pairs, **columns)
+    assert load_corpus(pairs).fingerprint
+
+
 def test_tsv_without_a_header(pairs):
     write_tsv(pairs, header="")
-    corpus = load_corpus(pairs, source_column="column_1", label_column="column_2")
+    columns = {"source_column": "column_1", "label_column": "column_2"}
+    corpus = load_corpus(pairs, **columns, empty_pairs="keep")
     headed = load_corpus(write_tsv(pairs.with_name("headed")), **COLUMNS)
     assert corpus.fingerprint == headed.fingerprint
     assert corpus.label_names == headed.label_names
-    turned = load_corpus(pairs, text_column="column_1", source_column="column_0")
+    turned = load_corpus(
+        pairs, text_column="column_1", source_column="column_0", empty_pairs="keep"
+    )
     assert decoded(turned, turned.train)[1] == TRAIN[1][1]
 
 
@@ -244,6 +289,15 @@ def test_fields_come_from_the_cache_as_they_were_written(pairs):
             "source_column and label_column are both 'label'",
         ),
         ({}, {**COLUMNS, "max_length": 2}, "max_length=2 drops all 2 sentences of the valid"),
+        (
+            {"others": [("fine", "who are you", "")]},
+            {**COLUMNS, "max_source_length": 3},
+            "max_source_length=3 drops all 1 sentences of the valid",
+        ),
+        ({}, {"max_source_length": 3}, "max_source_length=3 would do nothing, for pairs has no"),
+        ({}, {**COLUMNS, "max_source_length": 1}, "max_source_length=1 must be a whole number"),
+        ({}, {**COLUMNS, "empty_pairs": "skip"}, "must be one of refuse, drop, keep"),
+        ({}, {"empty_pairs": "drop"}, "empty_pairs='drop' would do nothing, for no column of 'pai"),
     ],
 )
 def test_refused(pairs, change, options, message):

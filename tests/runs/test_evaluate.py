@@ -85,7 +85,9 @@ def test_evaluation_file_holds_what_outside_programs_read(tmp_path, capsys, monk
         for each in QUANTITIES
         if each.of is None
         and each.group != "training"
-        and not each.name.startswith(("check.", "by_guide.", "truth.", "given_source.", "global_"))
+        and not each.name.startswith(
+            ("check.", "by_guide.", "truth.", "given_source.", "global_", "pairs.")
+        )
     ]
     assert set(stored) <= set(found)
     truth = found["truth"]

@@ -11,6 +11,7 @@ import numpy as np
 
 from pyro_textvae.data.import_nltk import import_nltk
 from pyro_textvae.data.languages.inside import InsideAlgorithm
+from pyro_textvae.data.languages.likeliest_sentence import LikeliestSentence
 from pyro_textvae.errors import UserError
 
 
@@ -101,13 +102,22 @@ class Grammar:
     @cached_property
     def inside(self) -> InsideAlgorithm:
         """Probabilities of sentences, and of places whose words are not certain."""
+        return InsideAlgorithm(self.start, *self._rules_and_words)
+
+    @cached_property
+    def likeliest(self) -> LikeliestSentence:
+        """The likeliest sentence where words are not certain."""
+        return LikeliestSentence(self.start, *self._rules_and_words)
+
+    @property
+    def _rules_and_words(self) -> tuple[list, dict]:
         rules = [
             (left, tuple(right), probability)
             for left, alternatives in self.rules.items()
             for right, probability in alternatives
         ]
         words = {child for _, right, _ in rules for child in right if isinstance(child, Word)}
-        return InsideAlgorithm(self.start, rules, {word: word.word for word in words})
+        return rules, {word: word.word for word in words}
 
     @cached_property
     def entropy(self) -> float:

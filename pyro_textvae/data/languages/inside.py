@@ -6,12 +6,13 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
+from pyro_textvae.data.languages.binarised import binarised
+
 
 class InsideAlgorithm:
     """Sentence probabilities by CKY on a binarised grammar, unit rules summed in closed form.
 
-    A rule of three or more symbols becomes a chain of binary ones through new symbols, so
-    derivations stay one to one. Chains of unit rules of any length are a geometric series, whose
+    Chains of unit rules of any length are a geometric series, whose
     sum is (I - U)^-1. Every span is scaled by its largest entry, so long sentences do not
     underflow.
 
@@ -33,32 +34,9 @@ class InsideAlgorithm:
         rules: Sequence[tuple[Hashable, tuple[Hashable, ...], float]],
         words: Mapping[Hashable, str],
     ) -> None:
-        index: dict[Hashable, int] = {}
-
-        def number(symbol: Hashable) -> int:
-            return index.setdefault(symbol, len(index))
-
-        unit: list[tuple[int, int, float]] = []
-        binary: list[tuple[int, int, int, float]] = []
-        self._start = number(start)
-        # A preterminal of its own for every word that stands beside other symbols.
-        lexical: list[tuple[int, str, float]] = []
-        wrapped = {symbol for _, right, _ in rules if len(right) > 1 for symbol in right}
-        for symbol in words.keys() & wrapped:
-            lexical.append((number(symbol), words[symbol], 1.0))
-        for rule, (left, right, probability) in enumerate(rules):
-            if len(right) == 1 and right[0] in words:
-                lexical.append((number(left), words[right[0]], probability))
-            elif len(right) == 1:
-                unit.append((number(left), number(right[0]), probability))
-            else:
-                parent, weight = number(left), probability
-                for position in range(len(right) - 2):
-                    rest = number((rule, position))
-                    binary.append((parent, number(right[position]), rest, weight))
-                    parent, weight = rest, 1.0
-                binary.append((parent, number(right[-2]), number(right[-1]), weight))
-        size = len(index)
+        binary_rules = binarised(start, rules, words)
+        self._start, size = binary_rules.start, binary_rules.num_symbols
+        unit, binary, lexical = binary_rules.unit, binary_rules.binary, binary_rules.lexical
         unit_matrix = np.zeros((size, size))
         for parent, child, probability in unit:
             unit_matrix[parent, child] += probability

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from pyro_textvae import zoo
 from pyro_textvae.data import tsv
@@ -22,6 +22,7 @@ from pyro_textvae.data.tsv import QUOTES, Quotes
 from pyro_textvae.errors import UserError
 
 SUFFIXES = (".txt", ".tsv", ".jsonl")
+EmptyPairs = Literal["refuse", "drop", "keep"]
 _SPLIT_NAMES: dict[str, SplitName] = {
     "train": "train",
     "valid": "valid",
@@ -60,6 +61,9 @@ class TextFiles:
     :param quotes: what a quote is in .tsv: ``csv``, around a cell whose own quotes are doubled, as
         pandas writes it; ``literal``, a character like others. By default csv for a file whose
         quotes are all of that kind, which is then a warning.
+    :param empty_pairs: what to do with a row that lacks its text or its source, given a
+        ``source_column``: ``refuse`` it, the default; ``drop`` and count it; or ``keep`` a source
+        without a word, as a first turn has, and take a row without text for a blank line.
     :raises UserError: naming file and line, for what cannot be read.
     """
 
@@ -73,6 +77,7 @@ class TextFiles:
         label_column: str | None = None,
         file_split: SplitName | None = None,
         quotes: Quotes | None = None,
+        empty_pairs: EmptyPairs | None = None,
     ) -> None:
         try:
             path = Path(location).expanduser()
@@ -86,6 +91,7 @@ class TextFiles:
         self.label_column = label_column
         self.file_split = file_split
         self.quotes = quotes
+        self.empty_pairs = empty_pairs or "refuse"
         self.warnings: list[str] = []
         """What was doubtful when the sentences were last read."""
         self.files: dict[Path, SplitName | None]
@@ -106,6 +112,15 @@ class TextFiles:
             raise UserError(
                 f"quotes={quotes!r} applies to .tsv, and {self.name!r} has none; leave it out"
             )
+        if self.empty_pairs not in get_args(EmptyPairs):
+            raise UserError(
+                f"empty_pairs={empty_pairs!r} must be one of {', '.join(get_args(EmptyPairs))}"
+            )
+        if empty_pairs is not None and source_column is None:
+            raise UserError(
+                f"empty_pairs={empty_pairs!r} would do nothing, for no column of {self.name!r} is "
+                "the source: set source_column, or leave it out"
+            )
 
     def _columns_asked_for(self) -> dict[str, str]:
         settings = ("text_column", "source_column", "label_column")
@@ -113,8 +128,11 @@ class TextFiles:
         return {name: column for name, column in columns.items() if column is not None}
 
     def digest(self) -> str:
-        """A hash of the files, the columns that are read, and what a quote is."""
-        digest = hashlib.sha256(repr((self._columns_asked_for(), self.quotes)).encode())
+        """A hash of the files, the columns, what a quote is and what becomes of empty pairs."""
+        settings: tuple[Any, ...] = (self._columns_asked_for(), self.quotes)
+        if self.source_column is not None and self.empty_pairs != "keep":
+            settings += (self.empty_pairs,)
+        digest = hashlib.sha256(repr(settings).encode())
         for path, split in self.files.items():
             try:
                 with path.open("rb") as file:
@@ -134,7 +152,7 @@ class TextFiles:
             for row in rows_of[path.suffix](path):
                 rows += 1
                 has_label_column |= row.has_label_column
-                record = _record(row, split, f"{path.name} line {row.number}")
+                record = self._record(row, split, f"{path.name} line {row.number}")
                 in_file += record.skipped is None
                 yield record
             if not in_file:
@@ -153,6 +171,27 @@ class TextFiles:
                 f"no row of {self.name} has the column {self.label_column!r}; set label_column to "
                 "one that there is, or leave it out"
             )
+
+    def _record(self, row: _Row, split: SplitName | None, place: str) -> Record:
+        text, source = row.text.strip(), None if row.source is None else row.source.strip()
+        if source is not None and not (text and source) and self.empty_pairs != "keep":
+            if self.empty_pairs == "refuse":
+                raise UserError(
+                    f"{place} has an empty {'source' if text else 'text'}: fill it in, or set "
+                    "empty_pairs to drop, or to keep for sources without a word"
+                )
+            return Record(split or "train", "", place, skipped="empty_pair")
+        if not text:
+            return Record(split or "train", "", place, skipped="blank")
+        return Record(
+            split or split_by_hash(text),
+            text,
+            place,
+            source=source,
+            # An empty cell is a label that is not given.
+            label=(row.label or "").strip() or None,
+            columns=row.columns,
+        )
 
     def _tsv_rows(self, path: Path) -> Iterator[_Row]:
         names: list[str] = []
@@ -250,21 +289,6 @@ class TextFiles:
             label = _label(row, self.label_column, place) if self.label_column else None
             columns = {name: _as_text(value) for name, value in row.items()}
             yield _Row(number, text, source, label, columns, has_label_column)
-
-
-def _record(row: _Row, split: SplitName | None, place: str) -> Record:
-    text = row.text.strip()
-    if not text:
-        return Record(split or "train", "", place, skipped="blank")
-    return Record(
-        split or split_by_hash(text),
-        text,
-        place,
-        source=None if row.source is None else row.source.strip(),
-        # An empty cell is a label that is not given.
-        label=(row.label or "").strip() or None,
-        columns=row.columns,
-    )
 
 
 def _no_column(place: str, columns: Sequence[str], names: Sequence[str], setting: str) -> UserError:

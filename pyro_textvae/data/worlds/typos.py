@@ -143,6 +143,49 @@ class TyposWorld(World):
         """
         return [max(each, key=each.__getitem__) for each in self.word_posteriors(source)]
 
+    def best_sentence(self, source: str) -> list[str]:
+        """The words of the likeliest text given the source: no reader has more sentences right.
+
+        Unlike :meth:`best_words` it is always a sentence of the language.
+
+        >>> TyposWorld().best_sentence("this man sold the shoes with anna hid")
+        ['this', 'man', 'sold', 'the', 'shoes', 'that', 'anna', 'hid']
+
+        :raises UserError: for a source that the world never draws.
+        """
+        words, _ = self.grammar.likeliest.words([self.meant.get(w, {}) for w in source.split(" ")])
+        if not words:
+            raise UserError(f"world:typos never draws the source {source!r}")
+        return words
+
+    def accuracies(self, num_examples: int = 100, seed: int = 0) -> dict[str, Estimate]:
+        """Shares that are right by the best readers and by doing nothing, means over draws.
+
+        Of each source, the expected share under the exact posterior.
+
+        :returns: ``words`` and ``sentences`` by the best reader of each, ``words_unchanged`` and
+            ``sentences_unchanged`` by doing nothing.
+        """
+        generator = np.random.default_rng(seed)
+        shares = []
+        for _ in range(num_examples):
+            source = self.draw(generator).source or ""
+            posteriors = self.word_posteriors(source)
+            best = " ".join(self.best_sentence(source))
+            shares.append(
+                (
+                    np.mean([max(each.values()) for each in posteriors]),
+                    np.mean(
+                        [p.get(w, 0.0) for w, p in zip(source.split(), posteriors, strict=True)]
+                    ),
+                    math.exp(self.log_prob(best, source=source)),
+                    math.exp(self.log_prob(source, source=source)),
+                )
+            )
+        names = ("words", "words_unchanged", "sentences", "sentences_unchanged")
+        columns = zip(names, zip(*shares, strict=True), strict=True)
+        return {name: mean_and_error(list(column)) for name, column in columns}
+
     def bayes_accuracy(self, num_examples: int = 100, seed: int = 0) -> Estimate:
         """The share of words that the best reader has right, by the mean over draws."""
         generator = np.random.default_rng(seed)

@@ -51,6 +51,15 @@ QUANTITIES: tuple[Quantity, ...] = (
         needs_latent=False,
     ),
     Quantity(
+        "pairs.empty_dropped",
+        "text",
+        label="rows without text or source left out",
+        line="left out for want of text or source",
+        line_when="nonzero",
+        kind="count",
+        needs_latent=False,
+    ),
+    Quantity(
         "num_cut",
         "text",
         label="sentences cut short",

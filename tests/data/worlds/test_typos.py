@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pyro_textvae.data.worlds import TyposWorld
+from pyro_textvae.errors import UserError
 
 WORLD = TyposWorld(rate=0.2, num_confusions=2)
 
@@ -35,6 +36,12 @@ def test_posterior_is_that_of_a_sum_over_all_texts():
         joint = joint_probabilities(example.source)
         total = sum(joint.values())
         assert WORLD.log_prob_of_source(example.source) == pytest.approx(math.log(total), abs=1e-10)
+        best = max(joint, key=joint.__getitem__)
+        words, log_joint = WORLD.grammar.likeliest.words(
+            [WORLD.meant[word] for word in example.source.split()]
+        )
+        assert words == WORLD.best_sentence(example.source) == best.split()
+        assert log_joint == pytest.approx(math.log(joint[best]), abs=1e-10)
         for text, probability in joint.items():
             expected = math.log(probability / total)
             assert WORLD.log_prob(text, source=example.source) == pytest.approx(expected, abs=1e-9)
@@ -67,6 +74,37 @@ def test_best_reader_has_more_words_right_than_the_source():
     of_draws = (accuracy.value * (1 - accuracy.value) / count) ** 0.5
     error = math.hypot(accuracy.standard_error, of_draws)
     assert abs(after / count - accuracy.value) < 4.5 * error
+
+
+def test_likeliest_sentence_of_a_long_source_is_a_sentence_and_likelier_than_what_was_meant():
+    generator = np.random.default_rng(7)
+    right = unchanged = 0
+    for _ in range(30):
+        example = WORLD.draw(generator)
+        best = " ".join(WORLD.best_sentence(example.source))
+        log_prob = WORLD.log_prob(best, source=example.source)
+        assert log_prob >= WORLD.log_prob(example.text, source=example.source) - 1e-9
+        right += best == example.text
+        unchanged += example.source == example.text
+    accuracies = WORLD.accuracies(30, seed=8)
+    for share, told in (
+        (right, accuracies["sentences"]),
+        (unchanged, accuracies["sentences_unchanged"]),
+    ):
+        of_draws = (told.value * (1 - told.value) / 30) ** 0.5
+        assert abs(share / 30 - told.value) < 4.5 * math.hypot(told.standard_error, of_draws)
+    assert accuracies["words"].value > accuracies["words_unchanged"].value
+    assert accuracies["sentences"].value > accuracies["sentences_unchanged"].value
+    assert accuracies["words"] == WORLD.bayes_accuracy(30, seed=8)
+    # A word stays with probability 0.8.
+    assert abs(accuracies["words_unchanged"].value - 0.8) < 0.1
+
+
+def test_a_source_that_cannot_be_has_no_likeliest_text():
+    with pytest.raises(UserError, match="never draws the source 'anna anna'"):
+        WORLD.best_sentence("anna anna")
+    with pytest.raises(UserError, match="never draws the source 'zebra'"):
+        WORLD.best_sentence("zebra")
 
 
 def test_most_words_are_as_they_were():
