@@ -13,6 +13,7 @@ from pyro_textvae.guides.full_covariance import FullCovarianceGuide
 from pyro_textvae.guides.gaussian import GaussianGuide
 from pyro_textvae.guides.gaussian_mixture import GaussianMixtureGuide
 from pyro_textvae.guides.inverse_autoregressive_flow import InverseAutoregressiveFlowGuide
+from pyro_textvae.guides.labelled import LabelledGuide
 from pyro_textvae.guides.low_rank import LowRankGuide
 from pyro_textvae.guides.power_spherical import PowerSphericalGuide
 from pyro_textvae.guides.product_space import ProductSpaceGuide
@@ -26,6 +27,7 @@ __all__ = [
     "GaussianGuide",
     "GaussianMixtureGuide",
     "InverseAutoregressiveFlowGuide",
+    "LabelledGuide",
     "LowRankGuide",
     "PowerSphericalGuide",
     "ProductSpaceGuide",

@@ -20,6 +20,9 @@ SOURCE = "source"
 LABELS = "labels"
 """The field with the label of each datum, ``(N,)`` int64; -1 where it is not given."""
 
+NOT_GIVEN = -1
+"""The label of a datum that has none."""
+
 COLUMN_SETTINGS = {SOURCE: "source_column", LABELS: "label_column"}
 """The setting that names the column of a field, where the field has one of its own."""
 

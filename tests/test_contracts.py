@@ -12,8 +12,10 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.runs.build import build_pair, specs_of
 from pyro_textvae.testing import check_guide, check_model
 
-SIZES = {"vocab_size": 11, "max_length": 9}
+SIZES = {"vocab_size": 11, "max_length": 9, "num_labels": 4}
 CONDITION = {"source": torch.tensor([[4, 5, 10, 2], [6, 2, 0, 0], [7, 2, 0, 0]])}
+MODELS = {"empty": "language_model", "labelled": "labelled_vae"}
+"""What a guide is of, where that is no sentence VAE."""
 
 
 def build(model="sentence_vae", guide=None, **others):
@@ -39,7 +41,7 @@ def test_conditional_prior(name):
 @pytest.mark.parametrize("name", zoo.names("guides"))
 def test_guide_of_a_source(name):
     """Every family reads the source too, beside the sentence."""
-    if name in ("empty", "power_spherical", "von_mises_fisher", "product_space"):
+    if name in ("empty", "labelled", "power_spherical", "von_mises_fisher", "product_space"):
         return
     model, guide = build("conditional_vae", name)
     check_guide(guide, model, condition=CONDITION)
@@ -58,9 +60,7 @@ def test_guide(name):
     refused = []
     for prior in zoo.names("priors"):
         try:
-            model, guide = build(
-                "language_model" if name == "empty" else "sentence_vae", name, prior=prior
-            )
+            model, guide = build(MODELS.get(name, "sentence_vae"), name, prior=prior)
             check_guide(guide, model)
         except UserError as error:
             refused.append(str(error))

@@ -26,9 +26,11 @@ class SampleOptions(DecodingOptions):
     """Draw sentences from a run: latents, then words.
 
     Args:
-        size: number of sentences; with a source of your own, for each source.
+        size: number of sentences; with a source or labels of your own, for each of them.
         source: what the sentences are conditioned on, in a model that takes a source.
         source_file: a file with such a source a line.
+        label: of the sentences, in a model that takes labels; by default the model draws it.
+        labels_from: a file with such a label a line.
         split: train, valid or test: whose first sentences a model with a source is given the
             sources of; by default test.
         latents_from: prior, or aggregate, a mixture of Gaussians fitted to the latents of the
@@ -41,6 +43,8 @@ class SampleOptions(DecodingOptions):
     method: str = setting("ancestral", Member("methods"))
     source: str | None = None
     source_file: str | None = None
+    label: str | None = None
+    labels_from: str | None = None
     split: Split | None = None
     latents_from: Literal["prior", "aggregate"] = "prior"
     num_components: int = setting(10, at_least(1))
@@ -55,6 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     ]
     options = parse_with_run(SampleOptions, "sample", given)
     from pyro_textvae import generation, runs
+    from pyro_textvae.cli.labels import read_labels, repeated_labels
     from pyro_textvae.cli.sentences import (
         decode_row,
         first_sentences,
@@ -70,8 +75,12 @@ def main(arguments: Sequence[str]) -> None:
     )
     condition: Condition = options.size
     sources: Iterator = itertools.repeat(None)
+    labels = read_labels(model, options.run, options.label, options.labels_from)
     texts = read_sources(model, options.run, options.source, options.source_file, options.split)
-    if texts:
+    if labels:
+        _check_alone(model, options)
+        condition = repeated_labels(options.run, labels, options.size)
+    elif texts:
         condition = repeated_sources(tokenizer, texts, options.size)
         sources = iter(condition[SOURCE].tolist())
     elif is_conditional(model):
@@ -95,6 +104,12 @@ def main(arguments: Sequence[str]) -> None:
         latents=latents,
         guide=guide,
     )
+    if labels:
+        for number, row in enumerate(itertools.chain.from_iterable(parts)):
+            if len(labels) > 1 and number % options.size == 0:
+                print(f"label   {labels[number // options.size]}")
+            print(decode_row(tokenizer, row.tolist()))
+        return
     above: list[int] | None = None
     for part in parts:
         # Rows come first: what zip looks at last it takes from no further than it needs.
@@ -107,6 +122,26 @@ def main(arguments: Sequence[str]) -> None:
             above = source
             print(f"text    {decode_row(tokenizer, row)}" + ("" if texts else "\n"))
         sys.stdout.flush()
+
+
+def _check_alone(model: nn.Module, options: SampleOptions) -> None:
+    """Refuse what else would say what the sentences of a label are generated on."""
+    from pyro_textvae.cli.sentences import is_conditional
+
+    others = {
+        "source": options.source,
+        "source_file": options.source_file,
+        "split": options.split,
+        "from": None if options.latents_from == "prior" else options.latents_from,
+    }
+    for name, value in others.items():
+        if value is not None:
+            raise UserError(f"label and {name} exclude each other here: leave {name} out")
+    if is_conditional(model):
+        raise UserError(
+            f"the model of {options.run} needs more than a label to generate, such as a source: "
+            "leave the label out to take both of sentences of --split"
+        )
 
 
 def _fitted(model: nn.Module, guide: nn.Module, options: SampleOptions) -> dict[str, Tensor]:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_textvae.contract import SOURCE, TOKENS
+from pyro_textvae.contract import LABELS, SOURCE, TOKENS
 from pyro_textvae.data import Tokenizer, pad
 from pyro_textvae.data.text_lines import lines
 from pyro_textvae.errors import UserError
-from pyro_textvae.infer.simulate import named_fields
+from pyro_textvae.infer.simulate import named_fields, required_fields
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.load import load_run_corpus
 from pyro_textvae.special_tokens import EOS, PAD, UNK
@@ -53,12 +53,16 @@ def without_padding(row: Tensor) -> list[int]:
 
 
 def is_conditional(program: nn.Module) -> bool:
-    """Whether a program names a field of a batch besides its tokens, such as a source."""
+    """Whether a program names a field of a batch besides its tokens, such as a source.
+
+    Labels that it can do without are none: where they are not given, it draws or infers them.
+    """
     return bool(_fields_beside_text(program))
 
 
 def _fields_beside_text(program: nn.Module) -> set[str]:
-    return set(named_fields(program)) - {TOKENS, "size"}
+    optional = {LABELS} - {*required_fields(program)}
+    return set(named_fields(program)) - {TOKENS, "size"} - optional
 
 
 def read_sources(

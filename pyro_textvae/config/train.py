@@ -107,6 +107,9 @@ class ProgramConfig:
         label_column: column of its label; where it is empty, the label is not given.
         empty_pairs: a row without text or source; refuse, drop (and count) or keep (a source
             without a word).
+        labelled_share: hide all labels of the train split but this share of them.
+        labelled_seed: of the choice of those that stay.
+        unlabelled: keep or drop the sentences of the train split without a label.
         quotes: in a TSV; csv as pandas writes cells, literal as a character; by default recognised.
         min_count: rarer words become <unk>.
         vocab_size: keep only this many of the most frequent tokens.
@@ -152,6 +155,9 @@ class ProgramConfig:
     source_column: str | None = None
     label_column: str | None = None
     empty_pairs: Literal["refuse", "drop", "keep"] = "refuse"
+    labelled_share: float | None = setting(None, FACTOR)
+    labelled_seed: int = setting(0, SEED)
+    unlabelled: Literal["keep", "drop"] = "keep"
     quotes: Literal["csv", "literal"] | None = None
     min_count: int = setting(1, at_least(1))
     vocab_size: int | None = setting(None, at_least(1))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_textvae.contract import LABELS, SOURCE, TOKENS
+from pyro_textvae.contract import LABELS, NOT_GIVEN, SOURCE, TOKENS
 from pyro_textvae.data.batching import Batch, plan_batches
+from pyro_textvae.data.fewer_labels import hide_labels
 from pyro_textvae.data.languages.grammar import Grammar
 from pyro_textvae.data.records import SPLITS, content_digest
 from pyro_textvae.data.store import Columns, Rows
 from pyro_textvae.data.tokenizer import Tokenizer
 from pyro_textvae.data.world import World
 from pyro_textvae.errors import UserError
+from pyro_textvae.special_tokens import UNK
 
 MANY_UNKNOWN = 0.05
 """A share of unknown tokens above which a likelihood is no longer one of the text."""
@@ -51,16 +54,33 @@ class Split(Sequence[Tensor]):
         """The index of each sentence's label, -1 where it is not given; None without labels."""
         if LABELS in fields:
             self.labels = np.load(folder / f"{name}.{LABELS}.npy", mmap_mode="r")
+        self.columns: Mapping[str, Sequence[str]]
         self.columns = Columns(folder / f"{name}.columns.jsonl", column_names)
         """Columns beside text, source and label: a list of str by name, read when asked for."""
+        self._rows: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self._text[TOKENS])
+        return len(self._text[TOKENS]) if self._rows is None else len(self._rows)
 
     def __getitem__(self, index: int) -> Tensor:  # type: ignore[override]
         """Row ``index``; raises `IndexError` outside the split and refuses slices."""
         position = range(len(self))[operator.index(index)]
+        if self._rows is not None:
+            position = int(self._rows[position])
         return torch.from_numpy(self._text[TOKENS].row(position))
+
+    def with_labels(self, labels: np.ndarray, *, labelled_alone: bool) -> Split:
+        """The same sentences with other labels, or those of them alone that have one.
+
+        :param labels: by index, -1 where none is given, ``(N,)``.
+        """
+        split = copy(self)
+        split.labels = labels
+        if labelled_alone:
+            rows = split._rows = np.flatnonzero(labels != NOT_GIVEN)
+            split.labels = labels[rows]
+            split.columns = {n: [v[row] for row in rows] for n, v in self.columns.items()}
+        return split
 
     def __repr__(self) -> str:
         return f"Split({self.name}, {len(self)} sentences, {self.num_tokens} tokens)"
@@ -68,12 +88,14 @@ class Split(Sequence[Tensor]):
     @property
     def lengths(self) -> np.ndarray:
         """Tokens of every row, ``<eos>`` included, ``(N,)``."""
-        return self._text[TOKENS].lengths
+        lengths = self._text[TOKENS].lengths
+        return lengths if self._rows is None else lengths[self._rows]
 
     @cached_property
     def lengths_by_field(self) -> np.ndarray:
         """Tokens of every sentence in each field of text, ``(N, F)``."""
-        return np.stack([rows.lengths for rows in self._text.values()], axis=1)
+        lengths = np.stack([rows.lengths for rows in self._text.values()], axis=1)
+        return lengths if self._rows is None else lengths[self._rows]
 
     @property
     def cost(self) -> np.ndarray:
@@ -83,14 +105,13 @@ class Split(Sequence[Tensor]):
     @property
     def num_tokens(self) -> int:
         """Tokens of the split, ``<eos>`` included, those of sources not."""
-        return self._text[TOKENS].num_ids
+        return self._text[TOKENS].num_ids if self._rows is None else int(self.lengths.sum())
 
     def batch(self, indices: np.ndarray) -> Batch:
         """The sentences at these indices, text padded on the right with 0 to the longest."""
         positions = np.array(indices, dtype=np.int64)
-        fields = {
-            name: torch.from_numpy(rows.padded(positions)) for name, rows in self._text.items()
-        }
+        stored = positions if self._rows is None else self._rows[positions]
+        fields = {name: torch.from_numpy(rows.padded(stored)) for name, rows in self._text.items()}
         if self.labels is not None:
             fields[LABELS] = torch.from_numpy(self.labels[positions].astype(np.int64))
         return Batch(fields, torch.from_numpy(positions))
@@ -148,6 +169,38 @@ class Corpus:
     def __repr__(self) -> str:
         sizes = " / ".join(f"{len(self.split(name)):,}" for name in SPLITS)
         return f"Corpus({self.source}, {sizes} sentences, {self.tokenizer})"
+
+    def keep_fewer_labels(
+        self, share: float | None, seed: int = 0, *, unlabelled: str = "keep"
+    ) -> None:
+        """Hide labels of the train split, or leave out its sentences without one; see load_corpus.
+
+        Tokenizer, names of labels, other splits and fingerprint stay those of all of the corpus, so
+        that what was trained on parts of it can be compared on the others.
+
+        :param share: of the labels that are given, to keep; None for all.
+        :param unlabelled: ``"keep"`` or ``"drop"``, of the sentences that have none then.
+        :raises UserError: for a corpus without labels, and where a label would be left with no
+            sentence.
+        """
+        if self.train.labels is None:
+            name = "unlabelled='drop'" if share is None else f"labelled_share={share}"
+            raise UserError(
+                f"{name} is of the labels of sentences, and {self.source} has none: set "
+                "label_column to the column of the labels, or leave it out"
+            )
+        labels = np.array(self.train.labels)
+        if share is not None:
+            labels = hide_labels(labels, share, seed, self.label_names)
+        self.train = self.train.with_labels(labels, labelled_alone=unlabelled == "drop")
+        counts = self._counts["train"]
+        self._counts["train"] = counts = {**counts, "labelled": int((labels != NOT_GIVEN).sum())}
+        if unlabelled == "drop":
+            self._raw_counts["train"] = None
+            counts["sentences"], counts["tokens"] = len(self.train), self.train.num_tokens
+            rows = [row.numpy() for row in self.train]
+            unknown = sum(int((row == UNK).sum()) for row in rows)
+            counts["unknown_token_share"] = unknown / max(1, self.train.num_tokens - len(rows))
 
     @property
     def max_length(self) -> int:
@@ -236,7 +289,8 @@ class Corpus:
         """Words, set apart by whitespace, and characters of the raw text of a split's sentences.
 
         The same for every tokenizer; ``<eos>`` is not counted. None where sentences were cut to
-        ``max_length``: of those, the corpus has other text than the raw one.
+        ``max_length``: of those, the corpus has other text than the raw one; and where those
+        without a label were left out.
 
         >>> from pyro_textvae.data import load_corpus
         >>> corpus = load_corpus("grammar", num_sentences=100)
@@ -247,18 +301,20 @@ class Corpus:
         :raises UserError: for a split that there is not.
         """
         self.split(name)
-        if self._counts[name]["truncated"]:
+        if self._counts[name]["truncated"] or self._raw_counts[name] is None:
             return None
         return self._raw_counts[name]["words"], self._raw_counts[name]["characters"]
 
     def num_in_other_splits(self, name: str) -> int:
         """Sentences of a split that stand in another one too, with the same source.
 
+        0 where sentences were left out for want of a label: of the rest it is not known.
+
         :raises UserError: for a split that there is not.
         """
         self.split(name)
-        count: int = self._raw_counts[name]["in_other_splits"]
-        return count
+        counts = self._raw_counts[name]
+        return 0 if counts is None else counts["in_other_splits"]
 
     def warnings(self, name: str) -> list[str]:
         """What to beware of in the text of a split.
@@ -274,7 +330,7 @@ class Corpus:
         if share <= MANY_UNKNOWN:
             return []
         raw = self._raw_counts[name]
-        unspaced = (
+        unspaced = raw is not None and (
             raw["words"] < _FEW_WORDS * num_sentences
             or raw["characters"] > _LONG_WORD * raw["words"]
         )

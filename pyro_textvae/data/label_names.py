@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pyro_textvae.contract import NOT_GIVEN
 from pyro_textvae.data.records import Record
-from pyro_textvae.data.store import NOT_GIVEN
 from pyro_textvae.errors import UserError
 
 _MOST_LISTED = 20

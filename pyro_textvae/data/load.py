@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pyro_textvae import zoo
 from pyro_textvae.contract import SOURCE
@@ -42,6 +42,9 @@ def load_corpus(
     source_column: str | None = None,
     label_column: str | None = None,
     label_names: Sequence[str] | None = None,
+    labelled_share: float | None = None,
+    labelled_seed: int = 0,
+    unlabelled: Literal["keep", "drop"] = "keep",
     file_split: SplitName | None = None,
     quotes: Quotes | None = None,
     empty_pairs: EmptyPairs | None = None,
@@ -105,6 +108,11 @@ def load_corpus(
         ``labels`` of a batch; -1 where the cell is empty, or the key is missing or null.
     :param label_names: the labels in the order of their indices, for other text for a trained
         model; by default those of the train split, sorted.
+    :param labelled_share: hide all labels of the train split but this share of them, above 0 and at
+        most 1: what would be learned from so few.
+    :param labelled_seed: says which stay; those of a smaller share are among those of a larger one.
+    :param unlabelled: "drop" leaves out the sentences of the train split without a label, once
+        those are hidden. The vocabulary stays that of all of them.
     :param file_split: the split that all of a single file goes into, to be scored as a whole: the
         other two are empty then. By default one file is split 90/5/5.
     :param quotes: what a quote is in .tsv: "csv", around a cell whose own quotes are doubled, as
@@ -146,6 +154,7 @@ def load_corpus(
         )
     if label_names is not None and label_column is None:
         raise UserError("label_names without label_column would do nothing; give both or neither")
+    _check_fewer_labels(labelled_share, labelled_seed, unlabelled)
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise UserError(f"source {source!r} is not a name or a path; try stdlib")
     if not isinstance(cache_dir, str | os.PathLike | None):
@@ -204,8 +213,30 @@ def load_corpus(
         "num_sentences": num_sentences,
         "data_options": dict(data_options or {}),
     }
+    if labelled_share is not None:
+        settings |= {"labelled_share": labelled_share, "labelled_seed": labelled_seed}
+    if unlabelled != "keep":
+        settings["unlabelled"] = unlabelled
     world = getattr(opened, "world", None)
-    return Corpus(folder, meta, opened.name, encoder, settings, world)
+    corpus = Corpus(folder, meta, opened.name, encoder, settings, world)
+    if labelled_share is not None or unlabelled != "keep":
+        corpus.keep_fewer_labels(labelled_share, labelled_seed, unlabelled=unlabelled)
+    return corpus
+
+
+def _check_fewer_labels(share: Any, seed: Any, unlabelled: Any) -> None:
+    is_number = isinstance(share, int | float) and not isinstance(share, bool)
+    if share is not None and not (is_number and 0 < share <= 1):
+        raise UserError(f"labelled_share={share!r} must be a number above 0 and at most 1")
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise UserError(f"labelled_seed={seed!r} must be a whole number of at least 0")
+    if unlabelled not in ("keep", "drop"):
+        raise UserError(f"unlabelled={unlabelled!r} must be 'keep' or 'drop'")
+    if share is None and seed != 0:
+        raise UserError(
+            f"labelled_seed={seed} says which labels stay, and without labelled_share all do: give "
+            "both or neither"
+        )
 
 
 def _closed_vocabulary(lexicon: list[str] | None, options: EncodingOptions) -> list[str] | None:

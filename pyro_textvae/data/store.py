@@ -13,15 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from pyro_textvae.contract import SOURCE
+from pyro_textvae.contract import NOT_GIVEN, SOURCE
 from pyro_textvae.data.records import content_digest
 
 # Part of every cache key: raise it when the files, or the text that a source yields, change.
 FORMAT_VERSION = 5
 META = "meta.json"
 TOKENIZER = "tokenizer.json"
-NOT_GIVEN = -1
-"""The label of a sentence that has none."""
 
 
 def id_dtype(vocab_size: int) -> np.dtype[Any]:

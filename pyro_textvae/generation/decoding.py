@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_textvae.config.checks import at_least, check_argument
@@ -83,6 +84,7 @@ def reconstruct(
     guide: nn.Module,
     batch: Mapping[str, Tensor],
     *,
+    changed: Mapping[str, Tensor] | None = None,
     method: str | DecodingMethod = "greedy",
     seed: int = 0,
     unknown: bool = True,
@@ -105,13 +107,21 @@ def reconstruct(
     torch.Size([2, 7])
 
     :param batch: sentences ``tokens`` ``(N, T)``, and whatever model and guide need besides.
+    :param changed: fields to decode with in the place of the batch's own, which the latents are
+        still inferred with: ``labels``, so that the same z is said with another label.
     :param method, unknown: as in :func:`sample`.
     :raises UserError: as :func:`encode` and :func:`sample`.
     """
     check_argument("unknown", unknown, bool)
     constraints = Constraints(unknown=unknown)
     return generate_reconstructions(
-        model, guide, batch, method=method, seed=seed, constraints=constraints
+        model,
+        guide,
+        batch,
+        changed=changed,
+        method=method,
+        seed=seed,
+        constraints=constraints,
     ).tokens
 
 
@@ -120,6 +130,7 @@ def generate_reconstructions(
     guide: nn.Module,
     batch: Mapping[str, Tensor],
     *,
+    changed: Mapping[str, Tensor] | None = None,
     method: str | DecodingMethod = "greedy",
     seed: int = 0,
     constraints: Constraints | None = None,
@@ -150,6 +161,8 @@ def generate_reconstructions(
     rows: Any = repeated_condition(batch, copies)
     mean = num_latents == 1 and not decoding.is_random
     latents, shared = _encode(guide, rows, mean=mean, seed=seed)
+    if changed is not None:
+        rows = repeated_condition({**batch, **changed}, copies)
     parts = generate_rows(
         model,
         rows,
@@ -258,7 +271,7 @@ def _latent_sites(
     """The latent sites of the sentences, and the draws of the global ones."""
     fields = fields_of(guide, to_device(batch, guide))
     trace = trace_guide(guide, **fields)
-    trace = at_means(guide, trace, fields) if mean else trace
+    trace = _at_modes(guide, at_means(guide, trace, fields), fields) if mean else trace
     sites = [(name, site) for name, site in latent_sites(trace) if not is_global(site)]
     if not sites:
         raise UserError(
@@ -268,6 +281,21 @@ def _latent_sites(
             else "the model has no latent, so there is nothing to encode: use a model with a latent"
         )
     return sites, {name: site["value"] for name, site in global_sites(trace)}
+
+
+def _at_modes(guide: nn.Module, trace: Any, fields: Mapping[str, Any]) -> Any:
+    """The trace of a guide whose discrete latents are at their likeliest values.
+
+    What it draws given one of them belongs to the value that the sentence is decoded with.
+    """
+    modes = trace.copy()
+    for name, site in dict(trace.nodes).items():
+        is_latent = site["type"] == "sample" and not site["is_observed"]
+        if is_latent and _is_discrete(site["fn"]):
+            modes.nodes[name] = {**site, "value": site["fn"].mode}
+        else:
+            modes.remove_node(name)
+    return trace_guide(poutine.replay(guide, trace=modes), **fields) if modes.nodes else trace
 
 
 def _line(fn: Any, share: Tensor, dim: int) -> Tensor:

@@ -49,7 +49,7 @@ def simulate(model: nn.Module, condition: Condition) -> Trace:
     :raises UserError: when ``model`` needs a field that the condition does not have.
     """
     if isinstance(condition, int):
-        for name in _required(model):
+        for name in required_fields(model):
             if name != "size":
                 raise UserError(
                     f"{name_of(model)} needs the field {name!r} to generate text: give a batch "
@@ -73,7 +73,7 @@ def fields_of(program: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
         wrapped in effect handlers.
     :raises UserError: when it needs a field that the batch does not have.
     """
-    for name in _required(program):
+    for name in required_fields(program):
         if name not in batch:
             raise UserError(
                 f"{name_of(program)} needs the field {name!r}, and the batch has "
@@ -105,7 +105,7 @@ def size_of(condition: Condition) -> int:
     return len(next(iter(condition.values()), ()))
 
 
-def _required(program: Any) -> list[str]:
+def required_fields(program: Any) -> list[str]:
     """The names that a program cannot be called without."""
     return [
         name

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pyro_textvae import zoo
 from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.contract import LABELS
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer import AuxiliaryLoss, PerDatumELBO
 from pyro_textvae.infer.auxiliary import as_modules
@@ -35,21 +36,24 @@ def join_auxiliaries(
     """Give an objective the auxiliary losses of the settings, where there are any.
 
     Each is built with its options; what they do not have comes from ``values``, and the widths of
-    the latents from a run of the guide.
+    the latents from a run of the guide. Where there are labels, a guide that learns from them says
+    by an attribute ``auxiliaries`` with which losses, unless the settings say otherwise.
 
     :param batch: what the guide can be run on.
     :param values: settings and sizes that any part may ask for by name.
     :raises UserError: for an objective that takes none, and for a loss that cannot be built.
     """
-    if not config.auxiliaries:
+    of_guide = getattr(guide, "auxiliaries", {}) if LABELS in batch else {}
+    auxiliaries = {**of_guide, **config.auxiliaries}
+    if not auxiliaries:
         return
     if not isinstance(objective, PerDatumELBO):
         raise UserError(
-            f"{config.objective} takes no auxiliary loss, so {next(iter(config.auxiliaries))} "
+            f"{config.objective} takes no auxiliary loss, so {next(iter(auxiliaries))} "
             f"would do nothing: use one of {', '.join(zoo.names('objectives'))}"
         )
     given = {**values, "latent_dims": _latent_dims(guide, batch)}
-    built = [_build(name, options, given) for name, options in config.auxiliaries.items()]
+    built = [_build(name, options, given) for name, options in auxiliaries.items()]
     try:
         objective.auxiliaries = as_modules(built)
     except ValueError as error:

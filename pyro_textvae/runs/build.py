@@ -37,6 +37,7 @@ from pyro_textvae.infer.simulate import Condition, fields_of, simulate
 from pyro_textvae.infer.sites import latent_sites, text_sites
 from pyro_textvae.nn import Guide, TextAndSourceEncoder
 from pyro_textvae.runs.auxiliaries import join_auxiliaries
+from pyro_textvae.runs.labels import NUM_LABELS, check_enough_labels, check_labels_are_read
 from pyro_textvae.runs.pretrained import check_named
 from pyro_textvae.training import Procedure
 
@@ -133,6 +134,7 @@ def build(
     with pyro.settings.context(module_local_params=True):
         pyro.set_rng_seed(config.seed)
         example = corpus.train.batch(np.arange(1))
+        check_enough_labels(specs or specs_of(config), config, corpus)
         pair = build_pair(
             config,
             sizes or sizes_of(corpus),
@@ -141,6 +143,7 @@ def build(
             condition=example,
             sentences=_AllSplits(corpus),
         )
+        check_labels_are_read(pair.model, pair.guide, config, corpus)
         for program in (pair.guide, pair.model):
             if isinstance(program, FunctionProgram):
                 program.collect(fields_of(program, example))
@@ -170,7 +173,7 @@ def build_pair(
     names the settings that it needs, and returns what the decoder is built with as ``latent_dim``.
     Random numbers are neither seeded nor put back.
 
-    :param sizes: ``vocab_size`` and ``max_length``.
+    :param sizes: ``vocab_size`` and ``max_length``, and ``num_labels`` where there are labels.
     :param tokenizer: of the text, for a part that asks for it.
     :param specs: by default what the settings name.
     :param condition: what the model can be run on, to see whether it has a latent.
@@ -228,14 +231,15 @@ def specs_of(config: TrainConfig) -> dict[str, str | None]:
 
 
 def sizes_of(corpus: Corpus) -> dict[str, int]:
-    """What a corpus says of the sizes of a model."""
-    return {"vocab_size": len(corpus.tokenizer), "max_length": corpus.max_length}
+    """What a corpus says of the sizes of a model; of labels, where it has any."""
+    sizes = {"vocab_size": len(corpus.tokenizer), "max_length": corpus.max_length}
+    return sizes | ({NUM_LABELS: len(corpus.label_names)} if corpus.label_names else {})
 
 
 def _values(config: TrainConfig, corpus: Corpus) -> dict[str, Any]:
     """What an auxiliary loss may ask for by name, besides its own options."""
     settings = {name: getattr(config, name) for name in ARCHITECTURE}
-    return {**settings, **sizes_of(corpus), "num_labels": len(corpus.label_names)}
+    return {**settings, **sizes_of(corpus), NUM_LABELS: len(corpus.label_names)}
 
 
 def _build_objective(config: TrainConfig, corpus: Corpus) -> ELBO:

@@ -4,10 +4,12 @@
 
 from pyro_textvae.infer.auxiliaries.attribute_consistency import AttributeConsistency
 from pyro_textvae.infer.auxiliaries.bag_of_words import BagOfWords
+from pyro_textvae.infer.auxiliaries.label_classification import LabelClassification
 from pyro_textvae.infer.auxiliaries.length import Length
 
 __all__ = [
     "AttributeConsistency",
     "BagOfWords",
+    "LabelClassification",
     "Length",
 ]

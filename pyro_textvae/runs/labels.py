@@ -1,0 +1,67 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the labels of a corpus and the programs that are trained on it fit."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+
+from torch import nn
+
+from pyro_textvae import zoo
+from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.contract import LABELS
+from pyro_textvae.data import Corpus
+from pyro_textvae.errors import UserError
+from pyro_textvae.infer.simulate import named_fields
+
+NUM_LABELS = "num_labels"
+"""What a program of labels asks for by name: how many there are."""
+
+
+def check_enough_labels(
+    specs: Mapping[str, str | None], config: TrainConfig, corpus: Corpus
+) -> None:
+    """Refuse a corpus without labels, or with one alone, for programs that need several.
+
+    :param specs: the names of model and guide; None for no guide's name.
+    :raises UserError: unless the options say how many labels there are.
+    """
+    if NUM_LABELS in config.options:
+        return
+    names = corpus.label_names
+    for kind in zoo.PROGRAMS:
+        spec = specs[kind.removesuffix("s")]
+        parameters = {} if spec is None else inspect.signature(zoo.load(kind, spec)).parameters
+        if NUM_LABELS not in parameters:
+            continue
+        if not names and parameters[NUM_LABELS].default is inspect.Parameter.empty:
+            raise UserError(
+                f"{spec} is of sentences with labels, and {corpus.source} has none: name their "
+                f"column with --label-column; to find {NUM_LABELS} groups of sentences without "
+                f"labels, give their number as --options '{{\"{NUM_LABELS}\": 10}}'"
+            )
+        if len(names) == 1:
+            raise UserError(
+                f"all labels of {corpus.source} are {names[0]!r}, and {spec} needs two or more: "
+                "set --label-column to a column with several values, or take another model"
+            )
+
+
+def check_labels_are_read(
+    model: nn.Module, guide: nn.Module, config: TrainConfig, corpus: Corpus
+) -> None:
+    """Refuse labels that were asked for and that nothing reads.
+
+    :raises UserError: with the setting that would do nothing.
+    """
+    if any(LABELS in named_fields(program) for program in (model, guide)) or config.auxiliaries:
+        return
+    asked = {"label_column": config.label_column, "labelled_share": config.labelled_share}
+    for name, value in asked.items():
+        if value is not None:
+            raise UserError(
+                f"{name}={value!r} would do nothing, for {config.model} takes no labels: take a "
+                "model that does, such as labelled_vae with --guide labelled, or leave it out"
+            )
