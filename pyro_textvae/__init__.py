@@ -4,30 +4,33 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyro_textvae.data import load_corpus
+    from pyro_textvae.estimator import TextVAE
     from pyro_textvae.runs.load import load_run
     from pyro_textvae.runs.save import save_run
 
 __version__ = "0.1.0"
 
-__all__ = ["load_corpus", "load_run", "save_run"]
+__all__ = ["TextVAE", "load_corpus", "load_run", "save_run"]
+
+_MODULES = {
+    "TextVAE": "pyro_textvae.estimator",
+    "load_corpus": "pyro_textvae.data",
+    "load_run": "pyro_textvae.runs.load",
+    "save_run": "pyro_textvae.runs.save",
+}
 
 
 def __getattr__(name: str) -> Any:
     # Torch takes seconds to import, and ``pyro-textvae --help`` should not.
-    if name == "load_corpus":
-        from pyro_textvae.data import load_corpus
-
-        return load_corpus
-    if name == "load_run":
-        from pyro_textvae.runs.load import load_run
-
-        return load_run
-    if name == "save_run":
-        from pyro_textvae.runs.save import save_run
-
-        return save_run
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
