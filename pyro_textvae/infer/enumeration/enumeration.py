@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -121,16 +120,17 @@ class Enumeration:
             total = total + self._mean(factor).by_datum()
         return torch.as_tensor(total).expand(self.shape)
 
-    def shares(self, name: str, log_prob: Tensor, site: Any, enumerated: Mapping[int, str]) -> Any:
-        """Of each draw of a site, the share of its particle's weight that its values of y have.
+    def shares(self, zeros: Tensor, factor: Callable[[Tensor], Factor]) -> Tensor:
+        """The share that each entry of a density has of its particle's ``log_weights``.
 
-        :param log_prob: the site's, whose shape the result has.
+        :param zeros: of the shape of that density.
+        :param factor: makes a factor of it.
         """
         with torch.enable_grad():
-            place = torch.zeros_like(log_prob, requires_grad=True)
+            place = zeros.requires_grad_()
             fixed = self.detached()
-            total = fixed.log_total(plus=[Factor.of(name, site, place, enumerated)])
-            (share,) = torch.autograd.grad(fixed.by_draw(total).sum(), place)
+            total = fixed.by_draw(fixed.log_total(plus=[factor(place)])).sum()
+            (share,) = torch.autograd.grad(total, place)
         return share
 
     def for_model(self) -> Tensor:
