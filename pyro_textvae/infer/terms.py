@@ -85,6 +85,18 @@ class LatentSite:
             return self.log_posterior
         return self.sums.score(self.name)
 
+    def shares(self) -> Tensor:
+        """The share of its particle's weight that each of the site's draws has.
+
+        Of the shape of the site's densities.
+
+        :raises ValueError: without enumerated sites.
+        """
+        if self.sums is None:
+            raise ValueError(f"latent site {self.name!r} has no enumerated sites beside it")
+        place = torch.zeros_like(self.node["unscaled_log_prob"])
+        return self.sums.shares(place, lambda v: Factor.of(self.name, self.node, v, self.dims))
+
     def factor(self, value: Tensor) -> Factor:
         """A quantity of the site, in the shape of its densities, masked, under enumeration."""
         return Factor.of(self.name, self.node, value, self.dims, self.node["mask"])
@@ -210,6 +222,13 @@ class PerDatumTerms:
         if self.enumerated:
             return torch.cat([sums.for_guide(choices=False) for sums in self.enumerated])
         return torch.zeros_like(self.log_likelihood) + self._over_sites("log_posterior")
+
+    @cached_property
+    def log_guide_with_choices(self) -> Tensor:
+        """``log_guide``, with log q(y | x) of the enumerated sites in it too, ``(K, N)``."""
+        if self.enumerated:
+            return torch.cat([sums.for_guide(choices=True) for sums in self.enumerated])
+        return self.log_guide
 
     @cached_property
     def total_kl(self) -> Tensor:

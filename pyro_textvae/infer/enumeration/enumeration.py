@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,7 +82,7 @@ class Enumeration:
         parts += plus
         kept = set(besides)
         sites = {name: plates for name, plates in self.plates.items() if name not in kept}
-        return added(summed_out(self._with_every_dim(parts), sites))
+        return added(summed_out(self._with_every_dim(parts), sites, self.plates))
 
     def by_draw(self, total: Factor) -> Tensor:
         """A total over all sites as ``(K, N)``."""
@@ -109,7 +108,7 @@ class Enumeration:
         for above in self._above(others[0], without={name}):
             others.append(self.choices[above])
         sites = {n: plates for n, plates in self.plates.items() if n != name}
-        return self._by_value(name, added(summed_out(others, sites)))
+        return self._by_value(name, added(summed_out(others, sites, self.plates)))
 
     def expectation(self, factors: Iterable[Factor]) -> Tensor:
         r"""The mean under q(y | x) of what ``factors`` add up to, for each draw, ``(K, N)``.
@@ -121,16 +120,17 @@ class Enumeration:
             total = total + self._mean(factor).by_datum()
         return torch.as_tensor(total).expand(self.shape)
 
-    def shares(self, name: str, log_prob: Tensor, site: Any, enumerated: Mapping[int, str]) -> Any:
-        """Of each draw of a site, the share of its particle's weight that its values of y have.
+    def shares(self, zeros: Tensor, factor: Callable[[Tensor], Factor]) -> Tensor:
+        """The share that each entry of a density has of its particle's ``log_weights``.
 
-        :param log_prob: the site's, whose shape the result has.
+        :param zeros: of the shape of that density.
+        :param factor: makes a factor of it.
         """
         with torch.enable_grad():
-            place = torch.zeros_like(log_prob, requires_grad=True)
+            place = zeros.requires_grad_()
             fixed = self.detached()
-            total = fixed.log_total(plus=[Factor.of(name, site, place, enumerated)])
-            (share,) = torch.autograd.grad(fixed.by_draw(total).sum(), place)
+            total = fixed.by_draw(fixed.log_total(plus=[factor(place)])).sum()
+            (share,) = torch.autograd.grad(total, place)
         return share
 
     def for_model(self) -> Tensor:

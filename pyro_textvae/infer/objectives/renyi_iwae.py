@@ -84,5 +84,5 @@ class RenyiIWAE(PerDatumELBO):
             return self.bound(terms)
         weights = ((1 - self.alpha) * terms.log_weights.detach()).softmax(0)
         return doubly_reparameterised(
-            terms, weights, factor=self.alpha + (1 - self.alpha) * weights
+            terms, weights, factor=lambda weight: self.alpha + (1 - self.alpha) * weight
         )
