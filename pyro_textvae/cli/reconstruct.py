@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ class ReconstructOptions(DecodingOptions):
 
     Args:
         text: a sentence of your own; by default sentences of the split.
+        text_file: a file with such a sentence a line; - for standard input.
         source: what it is conditioned on, in a model that takes a source.
         label: decode with this label in the place of the sentence's own, from the same latents.
         split: train, valid or test.
@@ -28,6 +30,7 @@ class ReconstructOptions(DecodingOptions):
     """
 
     text: str | None = None
+    text_file: str | None = None
     source: str | None = None
     label: str | None = None
     split: Split = "test"
@@ -38,6 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     """Print each sentence and its reconstruction."""
     options = parse_with_run(ReconstructOptions, "reconstruct", arguments)
     from pyro_textvae import generation, runs
+    from pyro_textvae.cli.decoding import constraints_of, method_of, print_json
     from pyro_textvae.cli.labels import names_of_labels, read_labels, repeated_labels
     from pyro_textvae.cli.sentences import (
         decode_row,
@@ -45,19 +49,26 @@ def main(arguments: Sequence[str]) -> None:
         is_conditional,
         pick_sentences,
         read_sources,
+        read_texts,
         repeated_sources,
     )
     from pyro_textvae.data import pad
 
-    method = generation.build_method(options.method, options.options)
     model, guide, tokenizer = runs.load_run(
         options.run, device=options.device, trust_code=options.trust_code
     )
+    method = method_of(options, tokenizer)
+    constraints = constraints_of(options, tokenizer)
     conditional = is_conditional(model) or is_conditional(guide)
     sources = read_sources(model, options.run, options.source, None)
-    if sources and options.text is None:
+    if options.text is not None and options.text_file is not None:
+        raise UserError("text and text_file both say what the sentence is: give one")
+    texts = [options.text] if options.text is not None else []
+    if options.text_file is not None:
+        texts = read_texts(options.text_file, "sentence")
+    if sources and not texts:
         raise UserError("source is that of a sentence of your own: give --text too, or neither")
-    if options.text is None:
+    if not texts:
         batch = pick_sentences(
             options.run,
             options.split,
@@ -71,25 +82,44 @@ def main(arguments: Sequence[str]) -> None:
             "source: give --source, or leave --text out to take sentences of --split"
         )
     else:
-        batch = {TOKENS: pad([encode_text(tokenizer, options.text)])}
-        batch |= repeated_sources(tokenizer, sources, 1) if sources else {}
+        batch = {TOKENS: pad([encode_text(tokenizer, text) for text in texts])}
+        batch |= repeated_sources(tokenizer, sources, len(texts)) if sources else {}
     labels = read_labels(model, options.run, options.label)
     changed = repeated_labels(options.run, labels, len(batch[TOKENS])) if labels else None
-    rows = generation.reconstruct(
+    decoded = generation.generate_reconstructions(
         model,
         guide,
         batch,
         changed=changed,
         method=method,
         seed=options.seed,
-        unknown=options.unknown,
+        constraints=constraints,
+        num_latents=options.num_latents,
     )
-    for index, row in enumerate(rows.tolist()):
+    each = options.num_latents * method.num_return_sequences
+    for index, ids in enumerate(batch[TOKENS].tolist()):
+        given = decode_row(tokenizer, ids)
+        source = None
         if conditional and SOURCE in batch:
-            print(f"with  {decode_row(tokenizer, batch[SOURCE][index].tolist())}")
-        print(f"from  {decode_row(tokenizer, batch[TOKENS][index].tolist())}")
+            source = decode_row(tokenizer, batch[SOURCE][index].tolist())
+        rows = range(index * each, (index + 1) * each)
+        label = None
         if labels:
             own = int(batch[LABELS][index]) if LABELS in batch else NOT_GIVEN
-            names = names_of_labels(options.run)
-            print(f"label {names[own] if own >= 0 else 'not given'} -> {labels[0]}")
-        print(f"to    {decode_row(tokenizer, row)}\n")
+            label = names_of_labels(options.run)[own] if own >= 0 else "not given"
+        if options.format == "jsonl":
+            to = labels[0] if labels else None
+            for row in rows:
+                print_json(
+                    tokenizer, decoded, row, source=source, input=given, label=label, to_label=to
+                )
+            continue
+        if source is not None:
+            print(f"with  {source}")
+        print(f"from  {given}")
+        if labels:
+            print(f"label {label} -> {labels[0]}")
+        for row in rows:
+            print(f"to    {decode_row(tokenizer, decoded.tokens[row].tolist())}")
+        print()
+        sys.stdout.flush()
