@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,12 +40,14 @@ class Bootstrap:
     num_resamples: int
     seed: int
 
-    def mean(self, values: Array) -> tuple[float, Interval]:
+    def mean(self, values: Array | Sequence[float]) -> tuple[float, Interval | None]:
         """The mean of a number of each sentence, ``(N,)``, and its interval."""
-        values = np.asarray(values, dtype=float)
-        return self.statistic(lambda weights: float(weights @ values / weights.sum()), len(values))
+        numbers = np.asarray(values, dtype=float)
+        return self.statistic(
+            lambda weights: float(weights @ numbers / weights.sum()), len(numbers)
+        )
 
-    def ratio(self, parts: Array, wholes: Array) -> tuple[float, Interval]:
+    def ratio(self, parts: Array, wholes: Array) -> tuple[float, Interval | None]:
         """The sum of ``parts`` over the sum of ``wholes``, each ``(N,)``, and its interval."""
         parts, wholes = np.asarray(parts, dtype=float), np.asarray(wholes, dtype=float)
         return self.statistic(
@@ -54,21 +56,27 @@ class Bootstrap:
 
     def statistic(
         self, function: Callable[..., float], *sizes: int, most: int | None = None
-    ) -> tuple[float, Interval]:
+    ) -> tuple[float, Interval | None]:
         """Any number of weighted sentences, and its interval.
 
         :param function: is called with how often each sentence counts, ``(N,)`` int64, an array for
             each of ``sizes``: sets of sentences that are resampled apart.
         :param most: resamples at most, where the number is costly.
+        :returns: None for the interval where most resamples do not have the number, as those of
+            sentences too short for it.
         """
         generator = np.random.default_rng(self.seed)
-        value = float(function(*(np.ones(size, dtype=np.int64) for size in sizes)))
         count = self.num_resamples if most is None else min(most, self.num_resamples)
-        resampled = np.array(
-            [
-                function(*(generator.multinomial(s, np.full(s, 1 / s)) for s in sizes))
-                for _ in range(count)
-            ]
-        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = float(function(*(np.ones(size, dtype=np.int64) for size in sizes)))
+            resampled = np.array(
+                [
+                    function(*(generator.multinomial(s, np.full(s, 1 / s)) for s in sizes))
+                    for _ in range(count)
+                ]
+            )
+        resampled = resampled[np.isfinite(resampled)]
+        if len(resampled) < count / 2:
+            return value, None
         low, high = np.quantile(resampled - resampled.mean(), _TAILS)
         return value, (float(value + low), float(value + high))

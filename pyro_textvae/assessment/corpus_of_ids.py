@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def corpus_of_ids(
             writer.append(np.array([*ids, EOS]), None, -1, {})
         digests.append(writer.close(None))
     counts = {"dropped_too_long": 0, "truncated": 0, "unknown_token_share": 0.0}
-    meta = {
+    meta: dict[str, Any] = {
         "fields": [TOKENS],
         "label_names": None,
         "columns": {name: [] for name in SPLITS},

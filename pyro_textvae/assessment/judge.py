@@ -35,7 +35,7 @@ from pyro_textvae.training import Trainer
 DEFAULTS: Mapping[str, Any] = {
     "model": "language_model",
     "decoder": "lstm",
-    "embedding_dim": 128,
+    "embedding_dim": 64,
     "hidden_dim": 128,
     "embedding_dropout": 0.2,
     "output_dropout": 0.2,

@@ -35,8 +35,8 @@ class Correction(Metric):
     text and reference alike. a is the share of the reference's words in place, of the text, of the
     source left as it is, and of :math:`y^*`, the likeliest word at each place by the posterior of
     world:typos, which is exact; of the first 100 sentences. All in [0, 1], higher is better; the
-    gain is negative where it does harm. GLEU is NLTK's, the mean over sentences: that of Wu et al., which
-    takes no notice of the source, not the one of the same name in grammar correction.
+    gain is negative where it does harm. GLEU is NLTK's, the mean over sentences: that of Wu et al.,
+    which takes no notice of the source, not the one of the same name in grammar correction.
 
     Source: Wu et al. (2016), https://arxiv.org/abs/1609.08144.
     """

@@ -75,7 +75,7 @@ class Perplexity(Metric):
 
 def _perplexity(
     material: Material, judge: Judge, sentences: Sentences
-) -> tuple[float, Interval, int]:
+) -> tuple[float, Interval | None, int]:
     log_probs, tokens = judge.log_probs(sentences)
 
     def perplexity(weights: Array) -> float:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -91,5 +90,5 @@ def word_divergence(one: Sentences, other: Sentences) -> Any:
 
 
 def _entropy(shares: Array) -> float:
-    positive: Sequence[float] = shares[shares > 0]
+    positive = shares[shares > 0]
     return float(-(positive * np.log(positive)).sum())
