@@ -130,6 +130,7 @@ class AutoregressiveCategorical(TorchDistribution):
         self.max_length = max_length
         _check_memory(network, self.context)
         self._samples = draw_samples(network)
+        self._rows: Context | None = None
         event_shape = torch.Size((max_length,))
         super().__init__(self.context.batch_shape, event_shape, validate_args=validate_args)
 
@@ -150,6 +151,7 @@ class AutoregressiveCategorical(TorchDistribution):
         new._samples = self._samples
         new.max_length = self.max_length
         new.context = self.context.expand(batch_shape)
+        new._rows = None
         super(AutoregressiveCategorical, new).__init__(
             batch_shape, self.event_shape, validate_args=False
         )
@@ -192,7 +194,7 @@ class AutoregressiveCategorical(TorchDistribution):
         shape = torch.Size(sample_shape) + self.batch_shape
         count = shape.numel()
         context = self.context.expand(shape).flatten()
-        device = self._device()
+        device = self.device
         rows = torch.full((count, self.max_length), PAD, dtype=torch.long, device=device)
         previous = torch.full((count,), BOS, dtype=torch.long, device=device)
         alive = torch.ones(count, dtype=torch.bool, device=device)
@@ -207,7 +209,30 @@ class AutoregressiveCategorical(TorchDistribution):
                     break
         return rows.reshape(shape + (self.max_length,))
 
-    def _device(self) -> torch.device:
+    def initial_state(self) -> Any:
+        """What :meth:`step` starts from: a state of ``batch_shape.numel()`` rows.
+
+        Every tensor of it has the rows as its first dimension.
+        """
+        with samples_in_place(self._samples):
+            return self.network.initial_state(self._context_of_rows())
+
+    def step(self, previous: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Scores ``(N, vocab_size - FIRST_EMITTED)`` of each row's next token, and the new state.
+
+        :param previous: the token before of each row, ``(N,)``; first ``<bos>``.
+        """
+        with samples_in_place(self._samples):
+            return self.network.step(previous, state, self._context_of_rows())
+
+    def _context_of_rows(self) -> Context:
+        # Kept, for where rows are repeated it is a copy.
+        if self._rows is None:
+            self._rows = self.context.flatten()
+        return self._rows
+
+    @property
+    def device(self) -> torch.device:
         """Where the network is: its parameters, what was drawn in their place, or its context."""
         parameters: Iterable[Tensor] = getattr(self.network, "parameters", tuple)()
         drawn = (value for _, values in self._samples for value in values.values())

@@ -14,9 +14,12 @@ from pyro_textvae.config.checks import at_least, check_argument
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.distributions.independent_blocks import IndependentBlocks
 from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere
+from pyro_textvae.generation.constraints import Constraints
+from pyro_textvae.generation.generated import Generated
 from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.generation.posteriors import is_discrete, posterior_point, posterior_sites
-from pyro_textvae.generation.sampling import data_dim, sample
+from pyro_textvae.generation.rows import data_dim, repeated_condition
+from pyro_textvae.generation.sampling import generate, generate_rows
 from pyro_textvae.infer.batches import check_batch, check_text
 from pyro_textvae.infer.running import device_of, evaluation_mode
 from pyro_textvae.infer.simulate import size_of
@@ -81,10 +84,58 @@ def reconstruct(
     :param method, unknown: as in :func:`sample`.
     :raises UserError: as :func:`encode` and :func:`sample`.
     """
+    check_argument("unknown", unknown, bool)
+    constraints = Constraints(unknown=unknown)
+    return generate_reconstructions(
+        model, guide, batch, method=method, seed=seed, constraints=constraints
+    ).tokens
+
+
+def generate_reconstructions(
+    model: nn.Module,
+    guide: nn.Module,
+    batch: Mapping[str, Tensor],
+    *,
+    method: str | DecodingMethod = "greedy",
+    seed: int = 0,
+    constraints: Constraints | None = None,
+    num_latents: int = 1,
+) -> Generated:
+    """The sentences of :func:`reconstruct`, each with its log-probability.
+
+    >>> from pyro_textvae.guides import GaussianGuide
+    >>> from pyro_textvae.models import SentenceVAE
+    >>> from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
+    >>> from pyro_textvae.priors import StandardNormal
+    >>> sizes = {"vocab_size": 9, "embedding_dim": 4, "hidden_dim": 5}
+    >>> model = SentenceVAE(StandardNormal(2), LSTMDecoder(**sizes, latent_dim=2, max_length=7))
+    >>> guide = GaussianGuide(LSTMEncoder(**sizes), 2)
+    >>> batch = {"tokens": torch.tensor([[4, 5, 2], [6, 2, 0]])}
+    >>> generate_reconstructions(model, guide, batch, num_latents=3).log_prob.shape
+    torch.Size([6])
+
+    :param num_latents: sentences for each, every one at a draw from its posterior. With one, a
+        method that does not draw is given the :func:`posterior_point`.
+    :param others: as in :func:`reconstruct` and :func:`generate`.
+    :raises UserError: as :func:`encode` and :func:`generate`.
+    """
     decoding = build_method(method)
-    latents, shared = _encode(guide, batch, mean=not decoding.is_random, seed=seed)
-    latents |= shared
-    return sample(model, batch, method=decoding, seed=seed, unknown=unknown, latents=latents)
+    num_latents = check_argument("num_latents", num_latents, int, at_least(1))
+    copies = num_latents * decoding.num_draws
+    check_text(batch)
+    rows: Any = repeated_condition(batch, copies)
+    mean = num_latents == 1 and not decoding.is_random
+    latents, shared = _encode(guide, rows, mean=mean, seed=seed)
+    parts = generate_rows(
+        model,
+        rows,
+        copies=copies,
+        method=decoding,
+        seed=seed,
+        constraints=constraints,
+        latents=latents | shared,
+    )
+    return Generated.cat(list(parts))
 
 
 def interpolate(
@@ -124,6 +175,38 @@ def interpolate(
         condition of another number of rows.
     :raises UserError: as :func:`encode` and :func:`sample`.
     """
+    check_argument("unknown", unknown, bool)
+    return generate_interpolation(
+        model,
+        guide,
+        ends,
+        condition=condition,
+        steps=steps,
+        method=method,
+        seed=seed,
+        constraints=Constraints(unknown=unknown),
+    ).tokens
+
+
+def generate_interpolation(
+    model: nn.Module,
+    guide: nn.Module,
+    ends: Mapping[str, Tensor],
+    *,
+    condition: Mapping[str, Tensor] | None = None,
+    steps: int = 7,
+    method: str | DecodingMethod = "greedy",
+    seed: int = 0,
+    constraints: Constraints | None = None,
+) -> Generated:
+    """The sentences of :func:`interpolate`, each with its log-probability.
+
+    :param ends, condition, steps: as in :func:`interpolate`.
+    :param others: as in :func:`generate`.
+    :returns: those of one step side by side.
+    :raises ValueError: as :func:`interpolate`.
+    :raises UserError: as :func:`encode` and :func:`generate`.
+    """
     steps = check_argument("steps", steps, int, at_least(2))
     check_text(ends)
     if len(ends[TOKENS]) != 2:
@@ -140,7 +223,9 @@ def interpolate(
         sites, shared = posterior_sites(guide, ends, mean=True)
         line = {name: _line(site["fn"], share, data_dim(site)) for name, site in sites} | shared
     repeated = {name: value.expand(steps, *value.shape[1:]) for name, value in condition.items()}
-    return sample(model, repeated, method=method, seed=seed, unknown=unknown, latents=line)
+    return generate(
+        model, repeated, method=method, seed=seed, constraints=constraints, latents=line
+    )
 
 
 def _line(fn: Any, share: Tensor, dim: int) -> Tensor:

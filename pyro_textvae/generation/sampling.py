@@ -9,19 +9,26 @@ from typing import Any
 
 import torch
 from pyro import poutine
-from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
 from pyro_textvae.config.checks import SEED, at_least, check_argument
-from pyro_textvae.contract import DATA_PLATE, TEXT_SITE, TOKENS
-from pyro_textvae.distributions import AutoregressiveCategorical
-from pyro_textvae.distributions.unwrapped import unwrapped
+from pyro_textvae.contract import TEXT_SITE, TOKENS
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.sentences import seed_of
+from pyro_textvae.generation.constraints import Constraints
+from pyro_textvae.generation.generated import Generated
 from pyro_textvae.generation.method import DecodingMethod, build_method
+from pyro_textvae.generation.rows import (
+    data_dim,
+    repeated_condition,
+    repeated_latent,
+    rows_of_condition,
+    rows_of_latent,
+)
+from pyro_textvae.generation.text_site import DecodingMessenger
 from pyro_textvae.infer.auxiliary_sites import trace_guide
-from pyro_textvae.infer.batches import Fields, check_batch, text_fields_of
+from pyro_textvae.infer.batches import check_batch
 from pyro_textvae.infer.global_latents import global_sites, is_global
 from pyro_textvae.infer.running import evaluation_mode, to_device
 from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
@@ -29,32 +36,6 @@ from pyro_textvae.special_tokens import EOS
 
 SENTENCES_AT_ONCE = 1000
 """A part. Its scores are what fills memory: at 10,000 words a sentence takes 0.12 MB."""
-
-
-class _DecodingMessenger(Messenger):
-    """Lets a method choose every token of the sentences that a program generates."""
-
-    def __init__(self, method: DecodingMethod, unknown: bool) -> None:
-        super().__init__()
-        self.method = method
-        self.unknown = unknown
-
-    def _pyro_sample(self, message: Any) -> None:
-        if message["done"]:
-            return
-        text = unwrapped(message["fn"])
-        observed = message["is_observed"]
-        if isinstance(text, AutoregressiveCategorical) and not observed:
-            message["value"] = self.method.decode(text, unknown=self.unknown)
-            message["done"] = True
-        elif message["name"] == TEXT_SITE and not (self.method.is_the_models_own and self.unknown):
-            wanted = type(self.method).__name__ if self.unknown else "unknown=False"
-            kind = "what the program computes" if observed else type(text).__name__
-            raise UserError(
-                f"{wanted} chooses tokens one by one, and the text site {TEXT_SITE!r} is "
-                f"{kind}, not AutoregressiveCategorical: use method='ancestral' "
-                "and unknown=True"
-            )
 
 
 def sample(
@@ -134,46 +115,147 @@ def sample_in_parts(
     :param condition, method, seed, unknown, latents, guide: as in :func:`sample`.
     :raises UserError: as :func:`sample`, when the first part is asked for.
     """
-    decoding = build_method(method)
     check_argument("unknown", unknown, bool)
-    seed = check_argument("seed", seed, int, SEED)
+    parts = generate_in_parts(
+        model,
+        condition,
+        method=method,
+        seed=seed,
+        constraints=Constraints(unknown=unknown),
+        latents=latents,
+        guide=guide,
+    )
+    for part in parts:
+        yield part.tokens
+
+
+def generate(
+    model: nn.Module,
+    condition: Condition,
+    *,
+    method: str | DecodingMethod = "ancestral",
+    seed: int = 0,
+    constraints: Constraints | None = None,
+    num_latents: int = 1,
+    latents: Mapping[str, Tensor] | None = None,
+    guide: nn.Module | None = None,
+) -> Generated:
+    """Sentences of the model, each with its log-probability, and what they must keep.
+
+    The program runs as it stands: latents are drawn at their sites, and at the text site the method
+    takes the place of the draw.
+
+    >>> from pyro_textvae.models import SentenceVAE
+    >>> from pyro_textvae.nn import LSTMDecoder
+    >>> from pyro_textvae.priors import StandardNormal
+    >>> sizes = {"vocab_size": 9, "embedding_dim": 4, "hidden_dim": 5}
+    >>> model = SentenceVAE(StandardNormal(2), LSTMDecoder(**sizes, latent_dim=2, max_length=7))
+    >>> beam = build_method("beam", {"num_beams": 4, "num_return_sequences": 2})
+    >>> generated = generate(model, 3, method=beam, constraints=Constraints(min_length=4))
+    >>> generated.tokens.shape, generated.log_prob.shape
+    (torch.Size([6, 7]), torch.Size([6]))
+
+    :param condition, method, seed, latents, guide: as in :func:`sample`.
+    :param constraints: lengths, a prefix, what is forbidden and what is forced.
+    :param num_latents: sentences for each, every one at a draw of the latents of its own.
+    :returns: those of one sentence side by side: its draws of the latents, and within each the
+        method's ``num_return_sequences``, the best first.
+    :raises UserError: as :func:`sample`, and where the constraints leave no sentence.
+    """
+    parts = generate_in_parts(
+        model,
+        condition,
+        method=method,
+        seed=seed,
+        constraints=constraints,
+        num_latents=num_latents,
+        latents=latents,
+        guide=guide,
+    )
+    return Generated.cat(list(parts))
+
+
+def generate_in_parts(
+    model: nn.Module,
+    condition: Condition,
+    *,
+    method: str | DecodingMethod = "ancestral",
+    seed: int = 0,
+    constraints: Constraints | None = None,
+    num_latents: int = 1,
+    latents: Mapping[str, Tensor] | None = None,
+    guide: nn.Module | None = None,
+) -> Iterator[Generated]:
+    """The sentences of :func:`generate`, at most 1,000 rows at a time, as :func:`sample_in_parts`.
+
+    :param others: as in :func:`generate`.
+    :raises UserError: as :func:`generate`, when the first part is asked for.
+    """
+    decoding = build_method(method)
+    num_latents = check_argument("num_latents", num_latents, int, at_least(1))
+    copies = num_latents * decoding.num_draws
     if isinstance(condition, Mapping | Tensor | list):
         check_batch(condition)
     else:
         condition = check_argument("number of sentences", condition, int)
-    size = check_argument("number of sentences", size_of(condition), int, at_least(1))
+    check_argument("number of sentences", size_of(condition), int, at_least(1))
     given = _checked_latents(latents or {})
+    if copies > 1 and given:
+        nodes = _nodes_of_one(model, condition, check_argument("seed", seed, int, SEED))
+        given = {
+            name: repeated_latent(value, nodes.get(name), copies) for name, value in given.items()
+        }
+    yield from generate_rows(
+        model,
+        repeated_condition(condition, copies),
+        copies=copies,
+        method=decoding,
+        seed=seed,
+        constraints=constraints,
+        latents=given,
+        guide=guide,
+    )
+
+
+def generate_rows(
+    model: nn.Module,
+    condition: Condition,
+    *,
+    copies: int,
+    method: DecodingMethod,
+    seed: int,
+    constraints: Constraints | None,
+    latents: Mapping[str, Tensor] | None,
+    guide: nn.Module | None = None,
+) -> Iterator[Generated]:
+    """Sentences of a condition and latents that have ``copies`` rows for each already.
+
+    :param others: as in :func:`generate`.
+    """
+    seed = check_argument("seed", seed, int, SEED)
+    size = size_of(condition)
+    given = _checked_latents(latents or {})
+    at_once = max(1, SENTENCES_AT_ONCE // (copies * method.num_rows)) * copies
     dims: dict[str, int] = {}
-    if size > SENTENCES_AT_ONCE or guide is not None:
+    if size > at_once or guide is not None:
         nodes = _nodes_of_one(model, condition, seed)
         given = _draws_of_globals(nodes, guide, condition, seed) | given
-        if size > SENTENCES_AT_ONCE:
+        if size > at_once:
             local = {n: nodes[n] for n in given if n in nodes and not is_global(nodes[n])}
             dims = {name: data_dim(node) for name, node in local.items()}
-    for first in range(0, size, SENTENCES_AT_ONCE):
-        rows = slice(first, min(first + SENTENCES_AT_ONCE, size))
-        yield _draw(
+    for first in range(0, size, at_once):
+        rows = slice(first, min(first + at_once, size))
+        drawn = _draw(
             model,
-            _rows_of_condition(condition, rows),
-            {name: _rows_of_latent(value, dims.get(name), rows) for name, value in given.items()},
-            decoding,
+            rows_of_condition(condition, rows),
+            {name: rows_of_latent(value, dims.get(name), rows) for name, value in given.items()},
+            method,
             seed_of(seed, "part", first) % 2**32 if first else seed,
-            unknown,
+            constraints or Constraints(),
         )
-
-
-def data_dim(site: Any) -> int:
-    """Where a site's value has the plate ``"data"``, counted from the right.
-
-    :param site: of a trace.
-    :raises UserError: for a site outside of that plate.
-    """
-    for frame in site["cond_indep_stack"]:
-        if frame.name == DATA_PLATE:
-            return frame.dim - site["fn"].event_dim
-    raise UserError(
-        f"sample site {site['name']!r} is outside the plate {DATA_PLATE!r}: put it inside"
-    )
+        if method.num_draws > 1:
+            drawn = method.select(drawn.map(lambda part: part.unflatten(0, (-1, method.num_draws))))
+        yield drawn
 
 
 def _checked_latents(latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -188,27 +270,33 @@ def _draw(
     given: Mapping[str, Tensor],
     decoding: DecodingMethod,
     seed: int,
-    unknown: bool,
-) -> Tensor:
+    constraints: Constraints,
+) -> Generated:
+    """Sentences of each row of the condition, side by side where the method returns several."""
     if not isinstance(condition, int):
         condition = to_device(condition, model)
-    with (
-        evaluation_mode(model, model, seed),
-        poutine.condition(data=dict(given)),
-        _DecodingMessenger(decoding, unknown),
-    ):
-        nodes: Any = simulate(model, condition).nodes
-    for name in (TEXT_SITE, *given):
-        if name not in nodes:
-            sites = ", ".join(n for n, node in nodes.items() if node["type"] == "sample")
-            raise UserError(f"the model has no site {name!r}: its sites are {sites}")
-    text = nodes[TEXT_SITE]
-    return text["value"].movedim(data_dim(text), 0)
+    messenger = DecodingMessenger(decoding, constraints)
+    with evaluation_mode(model, model, seed):
+        with poutine.condition(data=dict(given)), messenger:
+            nodes: Any = simulate(model, condition).nodes
+        for name in (TEXT_SITE, *given):
+            if name not in nodes:
+                sites = ", ".join(n for n, node in nodes.items() if node["type"] == "sample")
+                raise UserError(f"the model has no site {name!r}: its sites are {sites}")
+        text = nodes[TEXT_SITE]
+        decoded = messenger.result(text)
+    dim = data_dim(text)
+    of_row = dim + text["fn"].event_dim
+    return Generated(
+        decoded.tokens.movedim(dim, 0).flatten(0, 1),
+        decoded.log_prob.movedim(of_row, 0).flatten(0, 1),
+        decoded.score.movedim(of_row, 0).flatten(0, 1),
+    )
 
 
 def _nodes_of_one(model: nn.Module, condition: Condition, seed: int) -> dict[str, Any]:
     """The sites of a draw of one sentence."""
-    one = _rows_of_condition(condition, slice(1))
+    one = rows_of_condition(condition, slice(1))
     with evaluation_mode(model, model, seed):
         trace = simulate(model, one if isinstance(one, int) else to_device(one, model))
     nodes: Any = trace.nodes
@@ -235,16 +323,3 @@ def _draws_of_globals(
 
 def _is_global_latent(site: Any) -> bool:
     return not (site_is_subsample(site) or site["infer"].get("_deterministic")) and is_global(site)
-
-
-def _rows_of_condition(condition: Condition, rows: slice) -> Condition:
-    if isinstance(condition, int):
-        return rows.stop - (rows.start or 0)
-    return Fields({n: value[rows] for n, value in condition.items()}, text_fields_of(condition))
-
-
-def _rows_of_latent(value: Tensor, dim: int | None, rows: slice) -> Tensor:
-    """The value for these sentences; all of it where it is one for every sentence."""
-    if dim is None or value.shape[dim] == 1:
-        return value
-    return value.narrow(dim, rows.start, rows.stop - rows.start)

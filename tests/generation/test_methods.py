@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pyro_textvae import zoo
+from pyro_textvae.data import train_tokenizer
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import (
     Ancestral,
@@ -41,7 +42,9 @@ def rank_file(tmp_path):
 
 @pytest.mark.parametrize("name", zoo.names("methods"))
 def test_method_chooses_classes_that_may_be_chosen(name):
-    method = build_method(name)
+    if name == "minimum_bayes_risk":
+        pytest.importorskip("sacrebleu", reason="the extra [eval] is not installed")
+    method = build_method(name, tokenizer=train_tokenizer(["a b c"]))
     scores = torch.randn(50, 6)
     scores[:, 2] = -torch.inf
     classes = method.choose(scores)

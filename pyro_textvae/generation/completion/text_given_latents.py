@@ -97,7 +97,7 @@ def text_given_latents(
             continue
         values[name] = SitePlates.of(name, site).datum_first(site["value"], particles=False)
         log_prior[name] = log_prob
-    device = next((value.device for value in log_prior.values()), text._device())
+    device = next((value.device for value in log_prior.values()), text.device)
     return TextGivenLatents(text, values, log_prior, log_observed.to(device))
 
 
@@ -118,7 +118,7 @@ class _WithoutText(Messenger):
             self.fn = message["fn"]
             if isinstance(unwrapped(self.fn), AutoregressiveCategorical):
                 shape = self.fn.batch_shape + self.fn.event_shape
-                empty = torch.full(shape, PAD, device=unwrapped(self.fn)._device())
+                empty = torch.full(shape, PAD, device=unwrapped(self.fn).device)
                 empty[..., 0] = EOS
                 message["value"], message["done"] = empty, True
         elif message["is_observed"]:

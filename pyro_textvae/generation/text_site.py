@@ -1,0 +1,82 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Where a decoding method takes the place of the draw at a program's text site."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pyro.distributions import MaskedDistribution
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+
+from pyro_textvae.contract import TEXT_SITE
+from pyro_textvae.distributions.unwrapped import unwrapped
+from pyro_textvae.errors import UserError
+from pyro_textvae.generation.constraints import Constraints
+from pyro_textvae.generation.generated import Generated
+from pyro_textvae.generation.method import DecodingMethod
+from pyro_textvae.generation.stepwise import StepwiseText
+
+
+class DecodingMessenger(Messenger):
+    """Lets a method choose every token of the sentences that a program generates.
+
+    Where the text is no :class:`~pyro_textvae.generation.StepwiseText`, a method that draws from
+    the model itself leaves that to the text's own ``sample``; all others are refused.
+
+    :ivar decoded: what the method made, by site: R sentences for each row, the best of which is the
+        value of the site.
+    """
+
+    def __init__(self, method: DecodingMethod, constraints: Constraints) -> None:
+        super().__init__()
+        self.method = method
+        self.constraints = constraints
+        self.decoded: dict[str, Generated] = {}
+
+    def _pyro_sample(self, message: Any) -> None:
+        if message["done"]:
+            return
+        text = unwrapped(message["fn"])
+        observed = message["is_observed"]
+        if isinstance(text, StepwiseText) and not observed:
+            decoded = self.method.generate(text, self.constraints)
+            self.decoded[message["name"]] = decoded
+            message["value"] = decoded.tokens[0]
+            message["done"] = True
+            return
+        wanted = self._wanted()
+        if message["name"] == TEXT_SITE and wanted:
+            kind = "what the program computes" if observed else type(text).__name__
+            raise UserError(
+                f"{wanted} chooses tokens one by one, and the text site {TEXT_SITE!r} is "
+                f"{kind}, not AutoregressiveCategorical: use method='ancestral' "
+                "and unknown=True"
+            )
+
+    def _wanted(self) -> str:
+        """What needs the probabilities of the next token."""
+        constraints = ["unknown=False" if n == "unknown" else n for n in self.constraints.names]
+        kind = "" if self.method.is_the_models_own else type(self.method).__name__
+        return constraints[0] if constraints else kind
+
+    def result(self, site: Any) -> Generated:
+        """The sentences of the text site, R for each row; of one that the program drew, that one.
+
+        :param site: of the trace, with its value.
+        """
+        if site["name"] in self.decoded:
+            return self.decoded[site["name"]]
+        value: Tensor = site["value"].unsqueeze(0)
+        text = site["fn"]
+        while isinstance(text, MaskedDistribution):
+            text = text.base_dist
+        if site["is_observed"]:
+            # A computed text has a distribution that puts all on its value, which says nothing.
+            batch_shape = value.shape[: value.dim() - text.event_dim]
+            log_prob = torch.full(batch_shape, torch.nan, device=value.device)
+        else:
+            log_prob = text.log_prob(site["value"]).unsqueeze(0)
+        return Generated(value, log_prob, log_prob)
