@@ -9,13 +9,13 @@ from pyro_textvae.generation.decoding import (
     generate_interpolation,
     generate_reconstructions,
     interpolate,
-    posterior_point,
     reconstruct,
 )
 from pyro_textvae.generation.ex_post_density import ExPostDensity, fit_ex_post_density
 from pyro_textvae.generation.generated import Generated
 from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.generation.methods import *  # noqa: F403
+from pyro_textvae.generation.posteriors import posterior_point
 from pyro_textvae.generation.rows import repeated_condition
 from pyro_textvae.generation.sampling import (
     generate,

@@ -8,26 +8,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_textvae.config.checks import at_least, check_argument
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.distributions.independent_blocks import IndependentBlocks
-from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere, unit_vector
-from pyro_textvae.errors import UserError
-from pyro_textvae.evaluation.latents.posterior_means import posterior_mean
+from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere
 from pyro_textvae.generation.constraints import Constraints
 from pyro_textvae.generation.generated import Generated
 from pyro_textvae.generation.method import DecodingMethod, build_method
+from pyro_textvae.generation.posteriors import is_discrete, posterior_point, posterior_sites
 from pyro_textvae.generation.rows import data_dim, repeated_condition
 from pyro_textvae.generation.sampling import generate, generate_rows
-from pyro_textvae.infer.auxiliary_sites import at_means, trace_guide
 from pyro_textvae.infer.batches import check_batch, check_text
-from pyro_textvae.infer.global_latents import global_sites, is_global
-from pyro_textvae.infer.running import device_of, evaluation_mode, to_device
-from pyro_textvae.infer.simulate import fields_of, size_of
-from pyro_textvae.infer.sites import latent_sites
+from pyro_textvae.infer.running import device_of, evaluation_mode
+from pyro_textvae.infer.simulate import size_of
 
 
 def encode(
@@ -54,29 +49,9 @@ def _encode(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Latents of the sentences, and the draw of the global ones that they are given."""
     with evaluation_mode(guide, guide, seed):
-        sites, shared = _latent_sites(guide, batch, mean=mean)
+        sites, shared = posterior_sites(guide, batch, mean=mean)
         latents = {n: posterior_point(site["fn"]) if mean else site["value"] for n, site in sites}
     return latents, shared
-
-
-def posterior_point(fn: Any) -> Tensor:
-    """The one latent that stands for a posterior: its mean, on a sphere its mean direction.
-
-    ``batch_shape + event_shape``. The mean over a sphere lies inside it, where no decoder was
-    trained; a discrete latent is at its likeliest value, for it takes no value between.
-
-    >>> from pyro_textvae.distributions import PowerSpherical
-    >>> posterior_point(torch.distributions.Normal(torch.tensor([0.5, -1.0]), 2.0))
-    tensor([ 0.5000, -1.0000])
-    >>> posterior_point(PowerSpherical(torch.tensor([0.0, 1.0]), torch.tensor(3.0)))
-    tensor([0., 1.])
-    """
-    if _is_discrete(fn):
-        return fn.mode
-    if isinstance(fn, IndependentBlocks):
-        return torch.cat([posterior_point(block) for block in fn.blocks], -1)
-    mean = posterior_mean(fn)
-    return unit_vector(mean) if lies_on_sphere(fn) else mean
 
 
 def reconstruct(
@@ -257,45 +232,12 @@ def generate_interpolation(
         )
     share = torch.linspace(0.0, 1.0, steps, device=device_of(model))
     with evaluation_mode(guide, guide, seed):
-        sites, shared = _latent_sites(guide, ends, mean=True)
+        sites, shared = posterior_sites(guide, ends, mean=True)
         line = {name: _line(site["fn"], share, data_dim(site)) for name, site in sites} | shared
     repeated = {name: value.expand(steps, *value.shape[1:]) for name, value in condition.items()}
     return generate(
         model, repeated, method=method, seed=seed, constraints=constraints, latents=line
     )
-
-
-def _latent_sites(
-    guide: nn.Module, batch: Mapping[str, Tensor], *, mean: bool
-) -> tuple[list[tuple[str, Any]], dict[str, Tensor]]:
-    """The latent sites of the sentences, and the draws of the global ones."""
-    fields = fields_of(guide, to_device(batch, guide))
-    trace = trace_guide(guide, **fields)
-    trace = _at_modes(guide, at_means(guide, trace, fields), fields) if mean else trace
-    sites = [(name, site) for name, site in latent_sites(trace) if not is_global(site)]
-    if not sites:
-        raise UserError(
-            "the model has no latent of its sentences, so there is nothing to encode: use a model "
-            "with a latent"
-            if global_sites(trace)
-            else "the model has no latent, so there is nothing to encode: use a model with a latent"
-        )
-    return sites, {name: site["value"] for name, site in global_sites(trace)}
-
-
-def _at_modes(guide: nn.Module, trace: Any, fields: Mapping[str, Any]) -> Any:
-    """The trace of a guide whose discrete latents are at their likeliest values.
-
-    What it draws given one of them belongs to the value that the sentence is decoded with.
-    """
-    modes = trace.copy()
-    for name, site in dict(trace.nodes).items():
-        is_latent = site["type"] == "sample" and not site["is_observed"]
-        if is_latent and _is_discrete(site["fn"]):
-            modes.nodes[name] = {**site, "value": site["fn"].mode}
-        else:
-            modes.remove_node(name)
-    return trace_guide(poutine.replay(guide, trace=modes), **fields) if modes.nodes else trace
 
 
 def _line(fn: Any, share: Tensor, dim: int) -> Tensor:
@@ -305,11 +247,6 @@ def _line(fn: Any, share: Tensor, dim: int) -> Tensor:
     start, end = posterior_point(fn).unbind(dim)
     if lies_on_sphere(fn):
         return great_circle(start, end, share).movedim(0, dim)
-    if _is_discrete(fn):
+    if is_discrete(fn):
         return torch.stack([start if weight < 0.5 else end for weight in share], dim)
     return torch.stack([torch.lerp(start, end, weight) for weight in share], dim)
-
-
-def _is_discrete(fn: Any) -> bool:
-    support = getattr(fn, "support", None)
-    return support is not None and support.is_discrete
