@@ -78,7 +78,13 @@ def check_same_latents(model_trace: Trace, guide_trace: Trace) -> None:
     :raises ValueError: with the names of both, for a latent that only one of the two programs has,
         with the nearest name of the other, and as :func:`check_draws_only_latents`.
     """
-    in_model = sorted(name for name, _ in _unobserved(model_trace))
+    in_guide_trace = dict(random_sites(guide_trace))
+    in_model = sorted(
+        name
+        for name, site in _unobserved(model_trace)
+        # What the model alone enumerates is summed out, and no latent of the pair.
+        if name in in_guide_trace or site["infer"].get("_enumerate_dim") is None
+    )
     for name, _ in auxiliary_sites(guide_trace):
         if name in in_model:
             raise ValueError(

@@ -93,14 +93,12 @@ class SemiAmortisedELBO(BetaELBO):
         self.step_size = step_size
         self.clip_norm = clip_norm
         self.through_steps = through_steps
-        self._nesting = 1
+        self._guide: Any = None
 
     def terms(self, model: nn.Module, guide: nn.Module, *args: Any, **kwargs: Any) -> PerDatumTerms:
         """Refine the guide's posterior, and return the terms at its end."""
         keep_graph = torch.is_grad_enabled() and self.through_steps
-        if self.vectorize_particles and self.num_particles > 1:
-            # Of the guide itself: each step makes another, whose plates would be looked for anew.
-            self._nesting = super()._plate_nesting(model, guide, args, kwargs)
+        self._guide = guide
         with torch.enable_grad():
             with poutine.block(), _Leaves():
                 trace = trace_guide(guide, *args, **named(guide, args, kwargs))
@@ -125,7 +123,8 @@ class SemiAmortisedELBO(BetaELBO):
         return super().terms(model, _guide_at(place, sites), *args, **kwargs)  # type: ignore[arg-type]
 
     def _plate_nesting(self, model: nn.Module, guide: nn.Module, args: tuple, kwargs: dict) -> int:
-        return self._nesting
+        # Of the guide itself: each step makes another, whose plates would be looked for anew.
+        return super()._plate_nesting(model, self._guide, args, kwargs)
 
     def _step(
         self,
