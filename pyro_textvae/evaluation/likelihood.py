@@ -17,6 +17,9 @@ from tqdm import tqdm
 
 from pyro_textvae.config.checks import POSITIVE, SEED, at_least, check_argument
 from pyro_textvae.contract import TOKENS
+from pyro_textvae.evaluation.enumeration.over_values import over_values
+from pyro_textvae.evaluation.enumeration.summed_sites import find_summed_sites
+from pyro_textvae.evaluation.enumeration.value_rows import ValueRows
 from pyro_textvae.evaluation.families import GaussianFamily
 from pyro_textvae.evaluation.importance.partial_results import partial_results
 from pyro_textvae.evaluation.importance.posteriors import Posteriors
@@ -57,6 +60,7 @@ def log_likelihood(
     target_standard_error: float | None = None,
     most_rounds: int = 10,
     num_global_draws: int | None = None,
+    sum_labels: bool = True,
     max_tokens: int | None = None,
     partial: str | Path | None = None,
     progress: bool = False,
@@ -77,6 +81,15 @@ def log_likelihood(
     Where there are global latents g, outside the plate ``"data"``, all of this is done for each of
     ``num_global_draws`` draws of them from the guide, which all sentences share, and the mean of
     p(x | g) is taken: see :class:`~pyro_textvae.evaluation.importance.global_draws.GlobalDraws`.
+
+    A latent that the guide marks ``infer={"enumerate": "parallel"}`` is summed out, and so is a
+    discrete site, such as a label, that the model observes at a field of the batch: p(x, y) is
+    estimated by K draws for each of its values y, up to 64 of all sites together, and the result
+    is that of p(x), with ``summed_out`` for what is of the values.
+
+    .. math::
+        p(x) = \sum_y p(x, y), \qquad p(x, y) \approx
+        \frac{1}{K} \sum_{k=1}^K \frac{p(x, y, z_k)}{r(z_k \mid x, y)}
 
     >>> from pyro_textvae.guides import GaussianGuide
     >>> from pyro_textvae.models import SentenceVAE
@@ -104,17 +117,21 @@ def log_likelihood(
         sentence whose standard error is above this, ``most_rounds`` in all. A sentence that stops
         early tends to be one whose error was underestimated: expect a small bias downwards.
     :param num_global_draws: M, by default 16 where there are global latents.
+    :param sum_labels: whether to sum over what is observed beside the text; else all is of text and
+        label together, at the cost of one value.
     :param max_tokens: tokens decoded at once; by default what suits the device.
     :param partial: a file that keeps the sentences that are done: the same call takes them up.
     :raises ValueError: for ``num_samples`` below 1, no batch at all, what is no batch, a model in
         half precision, latent sites or supports that model and guide do not share,
         ``quasi_random`` with a posterior that is not Gaussian, more than one draw from a
-        posterior that is a point, or ``num_global_draws`` for a model without global latents.
+        posterior that is a point, ``num_global_draws`` for a model without global latents, or more
+        than 64 values to sum over.
     """
     model, guide = as_program(model), as_program(guide)
     num_samples = check_argument("num_samples", num_samples, int, at_least(1))
     seed = check_argument("seed", seed, int, SEED)
     check_argument("quasi_random", quasi_random, bool)
+    check_argument("sum_labels", sum_labels, bool)
     target_standard_error = check_argument(
         "target_standard_error", target_standard_error, float | None, POSITIVE
     )
@@ -135,6 +152,7 @@ def log_likelihood(
         target_standard_error=target_standard_error,
         most_rounds=1 if target_standard_error is None else most_rounds,
         max_tokens=max_tokens or suitable_tokens(model),
+        sum_labels=sum_labels,
     )
     reason = settings.proposal.refuses(settings.draws)
     if reason is not None:
@@ -147,14 +165,41 @@ def log_likelihood(
                 f"num_global_draws={num_global_draws} would do nothing, for the model has no "
                 "global latent, outside the plate 'data': leave it out"
             )
-        return _estimate(model, guide, batches, settings, notes, partial, progress)
+        return _summed(model, guide, batches, first, settings, notes, partial, progress)
     batches = list(batches)
     parts = []
     for draw in draws:
         with given_globals([model, guide], draw.values):
             given = replace(settings, seed=draw.seed)
-            parts.append(_estimate(model, guide, batches, given, notes, partial, progress))
+            parts.append(_summed(model, guide, batches, first, given, notes, partial, progress))
     return mean_over_globals(draws, parts)
+
+
+def _summed(
+    model: nn.Module,
+    guide: nn.Module,
+    batches: Iterable[Mapping[str, Tensor]],
+    first: Mapping[str, Tensor] | None,
+    settings: _Settings,
+    notes: list[str],
+    partial: str | Path | None,
+    progress: bool,
+) -> LogLikelihood:
+    """The estimates of a pair whose latents are all in the plate ``"data"``, some summed out."""
+    if first is None:
+        return _estimate(model, guide, batches, settings, notes, partial, progress)
+    check_text(first)
+    labels = settings.sum_labels
+    sites, said = find_summed_sites(model, guide, first, settings.seed, labels=labels)
+    if not sites:
+        return _estimate(model, guide, batches, settings, [*notes, *said], partial, progress)
+    rows = ValueRows(model, guide, sites, settings.num_samples, settings.seed)
+    estimates = _estimate(
+        *(rows.model, rows.guide, rows.batches(batches)),
+        *(settings, [*notes, *said], partial, progress),
+        shown="nll of a value",
+    )
+    return over_values(estimates, rows)
 
 
 def _estimate(
@@ -165,8 +210,12 @@ def _estimate(
     notes: list[str],
     partial: str | Path | None,
     progress: bool,
+    shown: str | None = None,
 ) -> LogLikelihood:
-    """The estimates of a pair whose latents are all in the plate ``"data"``."""
+    """The estimates of a pair whose latents are all in the plate ``"data"``, none summed out.
+
+    :param shown: what the mean is called while they are made.
+    """
     notes, seed, num_samples = list(notes), settings.seed, settings.num_samples
     identity = settings.identity(model, guide) if partial else None
     rank, size = rank_and_size()
@@ -217,7 +266,7 @@ def _estimate(
             rows.append((number, columns, getattr(batch, "indices", None)))
             done += columns["log_px"].sum().item()
             total += len(keys)
-            name = "nll_joint" if beside_text else "nll"
+            name = shown or ("nll_joint" if beside_text else "nll")
             bar.set_postfix_str(f"{name} {-done / total:.3f}")
     rows = sorted(gather(rows), key=lambda row: row[0])
     if not rows:
@@ -259,6 +308,7 @@ class _Settings:
     target_standard_error: float | None
     most_rounds: int
     max_tokens: int
+    sum_labels: bool
 
     @property
     def draws(self) -> DrawSettings:
@@ -272,7 +322,7 @@ class _Settings:
         settings = {
             name: value
             for name, value in vars(self).items()
-            if name not in ("proposal", "max_tokens")
+            if name not in ("proposal", "max_tokens", "sum_labels")
         }
         digest = hashlib.sha256(
             json.dumps([_ROWS, settings, self.proposal.describe(), str(model), str(guide)]).encode()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_textvae.distributions.samples_of_network import sample_names
+from pyro_textvae.evaluation.enumeration.summed_out import mean_of
 from pyro_textvae.evaluation.importance.global_draws import GlobalDraws, log_mean_exp
 from pyro_textvae.evaluation.importance.result import LogLikelihood
 from pyro_textvae.evaluation.sentences import seed_of
@@ -124,6 +125,7 @@ def mean_over_globals(
     def each(name: str) -> Tensor:
         return torch.stack([getattr(part, name) for part in parts])
 
+    summed_out = [part.summed_out for part in parts if part.summed_out is not None]
     nothing = first.log_px.new_zeros((len(first.log_px), 0))
     names = ", ".join(map(repr, given.kl))
     return replace(
@@ -148,6 +150,7 @@ def mean_over_globals(
         exact=False,
         identity=None,
         global_draws=given,
+        summed_out=mean_of(summed_out) if summed_out else None,
         notes=(
             *dict.fromkeys(note for part in parts for note in part.notes),
             f"log p(x) is that of the mean of p(x | {names}) over {len(parts)} draws from the "

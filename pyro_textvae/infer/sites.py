@@ -14,6 +14,9 @@ from torch import Tensor
 
 from pyro_textvae.contract import TEXT_SITE
 
+SUMMED_OUT = "_summed_out"
+"""The key in ``infer`` of a site that is observed at each of its values in turn."""
+
 
 def random_sites(trace: Trace) -> list[tuple[str, Any]]:
     """Names and sites, in order; without subsampling and ``pyro.deterministic``."""
@@ -53,9 +56,15 @@ def text_sites(trace: Trace) -> list[str]:
 def observed_beside_text(trace: Trace, tokens: Tensor) -> list[str]:
     """Names of the observed sites that are not the text: labels, factors.
 
+    One that is summed out is observed for the sum alone, and is not among them.
+
     :param tokens: the text, by which its site is known where none is named ``"x"``.
     """
-    observed = [(name, site) for name, site in random_sites(trace) if site["is_observed"]]
+    observed = [
+        (name, site)
+        for name, site in random_sites(trace)
+        if site["is_observed"] and not site["infer"].get(SUMMED_OUT)
+    ]
     names = [name for name, _ in observed]
     if of_text := text_sites(trace):
         return [name for name in names if name not in of_text]

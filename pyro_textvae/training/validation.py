@@ -48,6 +48,7 @@ def validate(model: nn.Module, guide: nn.Module, corpus: Corpus, batch_size: int
         num_samples=1,
         seed=VALIDATION_SEED,
         num_global_draws=GLOBAL_DRAWS if has_globals else None,
+        sum_labels=False,
     )
     batches = corpus.batches("valid", batch_size, shuffle=False)
     # Pairs of a flow's densities would take longer than the epoch.

@@ -14,13 +14,22 @@ from pyro_textvae.infer.sites import observed_beside_text
 from tests.programs.observed_label import ObservedLabelVAE
 
 
-def test_nll_of_text_and_label_is_not_called_that_of_the_text(pair, tokens):
+@pytest.fixture
+def labelled(pair):
+    model, _ = pair
+    return ObservedLabelVAE(model.prior, model.decoder).eval()
+
+
+@pytest.fixture
+def batch(tokens):
+    return {"tokens": tokens, "labels": torch.tensor([0, 1, 1, 0])}
+
+
+def test_nll_of_text_and_label_is_not_called_that_of_the_text(pair, labelled, batch):
     """Each label has probability 1/2, whatever z is: ln 2 on top of the text's nll."""
     model, guide = pair
-    labelled = ObservedLabelVAE(model.prior, model.decoder).eval()
-    batch = {"tokens": tokens, "labels": torch.tensor([0, 1, 1, 0])}
     text = log_likelihood(model, guide, [batch], 50)
-    joint = log_likelihood(labelled, guide, [batch], 50)
+    joint = log_likelihood(labelled, guide, [batch], 50, sum_labels=False)
     assert joint.beside_text == ("y",)
     assert joint.nll_joint == pytest.approx(text.nll + math.log(2), abs=1e-9)
     unknown = (joint.nll, joint.ppl, joint.ppl_elbo, joint.bits_per_word)
@@ -28,6 +37,18 @@ def test_nll_of_text_and_label_is_not_called_that_of_the_text(pair, tokens):
     assert joint.notes[0].startswith("the model observes 'y' beside the text: nll_joint, elbo and")
     assert text.beside_text == text.notes == ()
     assert text.nll_joint == text.nll
+
+
+def test_nll_of_the_text_is_known_where_the_label_can_be_summed_out(pair, labelled, batch):
+    model, guide = pair
+    text = log_likelihood(model, guide, [batch], 200)
+    summed = log_likelihood(labelled, guide, [batch], 200)
+    error = math.hypot(text.nll_standard_error, summed.nll_standard_error)
+    assert abs(summed.nll - text.nll) < 4 * error
+    assert abs(summed.label_nll - math.log(2)) < 4 * summed.label_nll_standard_error
+    assert summed.nll_joint == pytest.approx(summed.nll + summed.label_nll, abs=1e-9)
+    assert summed.ppl == pytest.approx(math.exp(summed.nll * 4 / summed.num_tokens))
+    assert summed.beside_text == ()
 
 
 @pytest.mark.parametrize("name", ["x", "words"])

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyro_textvae.evaluation.enumeration.summed_out import SummedOut
 from pyro_textvae.evaluation.importance.global_draws import GlobalDraws, part_beyond
 from pyro_textvae.evaluation.importance.running_weights import curve_sizes
 from pyro_textvae.evaluation.importance.student import freedom_of_sum, student_deviate
@@ -89,7 +90,8 @@ class LogLikelihood:
     keys
         A number made of the sentence: equal sentences have equal draws, so equal errors.
     exact
-        Whether there is no latent: then ``log_px`` is no estimate, and K plays no part.
+        Whether nothing is drawn, for there is no latent or all are summed out: then ``log_px`` is
+        no estimate, and K plays no part.
 
     ``notes`` say what a reader has to know of how the numbers were made. ``points`` are the latent
     sites whose posteriors have no density, so that there is no likelihood. ``beside_text`` are the
@@ -97,7 +99,10 @@ class LogLikelihood:
     ``nll_joint`` has the mean, and ``nll`` and what is made of it are NaN. ``identity`` is the hash
     by which finished sentences were kept in a file; None where none was asked for.
     ``global_draws`` are the estimates given each draw of global latents, of which ``log_px`` is the
-    log of the mean; None without such a latent.
+    log of the mean; None without such a latent. ``summed_out`` has the estimates for each value of
+    the discrete sites that ``log_px`` is a sum over, and what is of the labels that were given;
+    ``elbo``, ``reconstruction`` and ``kl`` are then of the text, NaN where the guide has no
+    q(y | x). K are the draws for each value. None without such a site.
     """
 
     log_px: Tensor
@@ -128,11 +133,19 @@ class LogLikelihood:
     beside_text: tuple[str, ...] = ()
     identity: str | None = None
     global_draws: GlobalDraws | None = None
+    summed_out: SummedOut | None = None
 
     @cached_property
     def elbo(self) -> Tensor:
         """Evidence lower bound of each sentence."""
+        if self.summed_out is not None:
+            return self.summed_out.elbo
         return self.reconstruction - self.kl
+
+    @cached_property
+    def elbo_joint(self) -> Tensor:
+        """The same of all that is observed of each sentence."""
+        return self.elbo if self.summed_out is None else self.summed_out.elbo_joint
 
     @cached_property
     def num_sentences(self) -> int:
@@ -147,12 +160,44 @@ class LogLikelihood:
     @cached_property
     def nll(self) -> float:
         """Negative log-likelihood of the text, nats per sentence; NaN where it is not known."""
-        return math.nan if self.beside_text else self.nll_joint
+        return math.nan if self.beside_text else -self.log_px.mean().item()
 
     @cached_property
     def nll_joint(self) -> float:
-        """Negative log-likelihood of all that is observed, nats per sentence."""
-        return -self.log_px.mean().item()
+        """Negative log-likelihood of all that is observed, nats per sentence.
+
+        Of text and label where one is given, of the text alone where none is.
+        """
+        log_p = self.log_px if self.summed_out is None else self.summed_out.log_given
+        return -log_p.mean().item()
+
+    @cached_property
+    def nll_joint_standard_error(self) -> float:
+        """Monte Carlo standard error of ``nll_joint``."""
+        if self.summed_out is None:
+            return self.nll_standard_error
+        return max(self._error_of_mean(self.summed_out.log_given_error), self.shared_error)
+
+    @cached_property
+    def label_nll(self) -> float:
+        """-log p(y | x) of the labels by Bayes' rule, nats a label; NaN without any."""
+        if self.summed_out is None:
+            return math.nan
+        return -self.summed_out.label_log_prob.nanmean().item()
+
+    @cached_property
+    def label_nll_standard_error(self) -> float:
+        """Monte Carlo standard error of ``label_nll``."""
+        if self.summed_out is None or not self.summed_out.num_labelled:
+            return math.nan
+        labelled = self.summed_out.labelled
+        return error_of_mean(self.summed_out.label_error[labelled], self.keys[labelled])
+
+    @cached_property
+    def label_nll_by_guide(self) -> float:
+        """-log q(y | x) of the labels by the guide, nats a label; NaN where it has no q(y | x)."""
+        by_guide = self.summed_out and self.summed_out.label_log_prob_by_guide
+        return math.nan if by_guide is None else -by_guide.nanmean().item()
 
     @cached_property
     def nll_smoothed(self) -> float:
@@ -405,8 +450,9 @@ class LogLikelihood:
             )
         reasons = {
             "log-likelihood": (self.log_px, "the nll is not finite"),
-            "bound": (self.elbo, "the elbo is not finite"),
         }
+        if self.summed_out is None or self.summed_out.log_guide is not None:
+            reasons["bound"] = (self.elbo, "the elbo is not finite")
         if self.num_samples > 1:
             should_have_one = self.log_px.isfinite() & ~self.unresolved
             error = self.standard_error.where(should_have_one, 0.0)

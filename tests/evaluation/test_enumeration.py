@@ -1,0 +1,378 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Discrete sites summed out of the likelihood, against closed forms.
+
+Under the exact p(z | x, y) all weights of a label are alike, so the sum over labels is right to
+rounding, whatever the draws are and whatever q(y | x) is.
+"""
+
+import math
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro.nn import PyroModule
+from torch import nn
+from torch.distributions import kl_divergence
+
+from pyro_textvae.evaluation import log_likelihood
+from pyro_textvae.evaluation.enumeration import summed_sites
+from pyro_textvae.evaluation.proposals import (
+    AutoProposal,
+    GuideProposal,
+    MixtureProposal,
+    RefinedProposal,
+)
+from tests.evaluation.labelled_gaussian import (
+    CENTRES,
+    LOGITS,
+    MARK,
+    NOISE,
+    OFFSETS,
+    SLOPE,
+    LabelledGaussian,
+    LabelledGaussianGuide,
+    log_joint,
+    posterior,
+)
+from tests.evaluation.replicates import z_score
+
+X = torch.tensor([[-1.0, 0.4], [0.3, 1.1], [2.5, 1.0], [-0.2, -2.0]]).double()
+LABELS = torch.tensor([0, 2, -1, 1])
+TRUTH = log_joint(X)
+
+
+def scored(x=X, labels=None, *, num_samples=20, model=None, guide=None, **options):
+    batch = {"tokens": x} if labels is None else {"tokens": x, "labels": labels}
+    masked = labels is not None and bool((labels < 0).any())
+    model = model or LabelledGaussian(obs_mask=masked)
+    guide = guide or LabelledGaussianGuide(obs_mask=masked)
+    return log_likelihood(model, guide, [batch], num_samples, 0, **options)
+
+
+def numbered(x, count):
+    """Replicates of some rows that differ in the last digits of their numbers: other draws."""
+    return x.repeat(count, 1) + 1e-9 * torch.arange(count * len(x)).double().unsqueeze(1)
+
+
+class TestSum:
+    def test_is_exact_whatever_the_guide_says_of_the_label(self):
+        r = scored()
+        assert torch.allclose(r.log_px, TRUTH.logsumexp(1), rtol=1e-6)
+        assert torch.allclose(r.summed_out.log_joint, TRUTH, rtol=1e-6)
+        assert torch.allclose(r.summed_out.log_posterior("y"), TRUTH.log_softmax(1), atol=1e-6)
+        assert (r.standard_error < 1e-6).all()
+        assert r.settled.all()
+        assert (r.num_draws == 60).all()
+        assert (r.decoder_evaluations == 60).all()
+        assert r.notes[-1].startswith("'y' summed out: p(x) is the sum over 3 values")
+
+    def test_has_no_name_but_that_of_the_text(self):
+        r = scored()
+        assert r.nll == r.nll_joint == pytest.approx(-TRUTH.logsumexp(1).mean().item(), rel=1e-6)
+        assert r.beside_text == ()
+        assert math.isnan(r.label_nll)
+
+    @pytest.mark.parametrize(
+        "proposal",
+        [
+            GuideProposal(),
+            MixtureProposal(pilot_draws=16),
+            RefinedProposal(steps=5),
+            AutoProposal(pilot_draws=16),
+        ],
+        ids=lambda proposal: proposal.name,
+    )
+    def test_is_unbiased_under_every_proposal(self, proposal):
+        """From a guide that is off, by replicates with random numbers of their own."""
+        x = numbered(X[:2], 5)
+        guide = LabelledGaussianGuide(shift=0.7, widen=1.3)
+        r = scored(x, guide=guide, num_samples=20, proposal=proposal)
+        ratios = (r.log_px - log_joint(x).logsumexp(1)).exp()
+        assert abs(z_score(ratios, 1.0)) < 4.5
+        errors = (r.log_px - log_joint(x).logsumexp(1)) / r.standard_error
+        # The square of a score has a mean of about 1 where the errors are right.
+        assert 0.2 < errors.square().mean() < 3.0
+
+    def test_is_the_same_in_any_batch(self):
+        guide = LabelledGaussianGuide(shift=0.5)
+        together = scored(guide=guide)
+        alone = scored(X[1:2], guide=guide)
+        for name in ("log_px", "standard_error", "ess", "elbo", "kl"):
+            assert torch.allclose(getattr(together, name)[1:2], getattr(alone, name)), name
+        assert torch.equal(together.keys[1:2], alone.keys)
+
+    def test_of_two_sites_is_over_both(self):
+        r = log_likelihood(TwoSites(), TwoSitesGuide(), [{"tokens": X}], 10)
+        truth = torch.stack([TwoSites.log_joint(X, b) for b in (0.0, 1.0)], 2)
+        assert r.summed_out.names == ("y", "b")
+        assert torch.allclose(r.log_px, truth.flatten(1).logsumexp(1), rtol=1e-6)
+        of_b = r.summed_out.log_posterior("b")
+        assert torch.allclose(of_b, truth.logsumexp(1).log_softmax(1), atol=1e-6)
+
+    def test_without_another_latent_is_exact(self):
+        r = log_likelihood(NoOther(), NoOtherGuide(), [{"tokens": X}], 10)
+        assert r.exact
+        assert r.num_draws.sum() == 0
+        assert torch.allclose(r.log_px, NoOther.log_joint(X).logsumexp(1), rtol=1e-9)
+        assert r.nll_interval == (r.nll, r.nll)
+        q = LabelledGaussianGuide().logits(X).log_softmax(1)
+        bound = (q.exp() * (NoOther.log_joint(X) - q)).sum(1)
+        assert torch.allclose(r.elbo, bound, rtol=1e-9)
+        kl = (q.exp() * (q - LOGITS.log_softmax(0))).sum(1)
+        assert torch.allclose(r.kl, kl, rtol=1e-9)
+
+
+class TestBound:
+    def test_is_the_mean_over_the_guides_labels(self):
+        r = scored(guide=LabelledGaussianGuide())
+        q = LabelledGaussianGuide().logits(X).log_softmax(1)
+        # Of the exact p(z | x, y) the bound of log p(x, y) is tight.
+        assert torch.allclose(r.elbo, (q.exp() * (TRUTH - q)).sum(1), atol=0.3)
+        assert torch.allclose(r.elbo, r.reconstruction - r.kl)
+        assert (r.elbo < TRUTH.logsumexp(1)).all()
+        assert torch.equal(r.elbo, r.elbo_joint)
+        of_label = (q.exp() * (q - LOGITS.log_softmax(0))).sum(1)
+        of_z = sum(q[:, y].exp() * kl_of_z(X, y) for y in range(3))
+        assert torch.allclose(r.kl, of_label + of_z, rtol=1e-6)
+
+    def test_where_labels_are_drawn_given_z(self):
+        """E_q(z) sum_y q(y | z) [log p(x, y, z) - log q(z) - log q(y | z)], by quadrature."""
+        x = numbered(X[:2], 25)
+        guide = LabelledGaussianGuide(after=True)
+        r = scored(x, guide=guide, num_samples=8)
+        z = torch.linspace(-12, 12, 4001).double().unsqueeze(1)
+        log_q_z = dist.Normal(0.4 * x.sum(-1), 1.5).log_prob(z)
+        logits = guide.logits(x) + 0.3 * z.unsqueeze(-1) * torch.tensor([-1.5, 0.3, 2.0])
+        log_q = logits.log_softmax(-1)
+        log_p = torch.stack([log_p_of(x, y, z) for y in range(3)], -1)
+        terms = (log_q.exp() * (log_p - log_q)).sum(-1) - log_q_z
+        bound = (log_q_z.exp() * terms).sum(0) * (24 / 4000)
+        assert abs(z_score(r.elbo - bound, 0.0)) < 4.5
+        ratios = (r.log_px - log_joint(x).logsumexp(1)).exp()
+        assert abs(z_score(ratios, 1.0)) < 4.5
+        given_z = (log_q_z.exp().unsqueeze(-1) * log_q.exp()).sum(0) * (24 / 4000)
+        by_guide = r.summed_out.log_posterior_by_guide("y").exp()
+        assert torch.allclose(by_guide.mean(0), given_z.mean(0), atol=0.06)
+
+
+class TestLabels:
+    def test_each_number_is_of_what_it_says(self):
+        labels = torch.tensor([0, 2, 1, 1])
+        r = scored(labels=labels)
+        joint = TRUTH.gather(1, labels.unsqueeze(1)).squeeze(1)
+        assert r.nll == pytest.approx(-TRUTH.logsumexp(1).mean().item(), rel=1e-6)
+        assert r.nll_joint == pytest.approx(-joint.mean().item(), rel=1e-6)
+        assert r.label_nll == pytest.approx(r.nll_joint - r.nll, rel=1e-6)
+        assert math.isnan(r.label_nll_by_guide)
+        assert r.beside_text == ()
+        assert r.summed_out.num_labelled == 4
+        # Nothing says q(y | x), and a bound of the text needs it; that of both does not.
+        assert r.elbo.isnan().all()
+        assert r.notes[-1] == "the guide has no q('y' | x): there is no elbo of the text alone"
+        assert not r.warnings
+        own = r.reconstruction - r.kl + LOGITS.log_softmax(0)[labels]
+        assert torch.allclose(own, r.elbo_joint)
+        assert torch.allclose(
+            r.kl, torch.stack([kl_of_z(X, y) for y in range(3)], 1)[range(4), labels]
+        )
+
+    def test_given_in_part(self):
+        r = scored(labels=LABELS)
+        given = LABELS >= 0
+        joint = torch.where(
+            given, TRUTH.gather(1, LABELS.clamp(min=0).unsqueeze(1)).squeeze(1), TRUTH.logsumexp(1)
+        )
+        assert torch.allclose(r.log_px, TRUTH.logsumexp(1), rtol=1e-6)
+        assert torch.allclose(r.summed_out.log_given, joint, rtol=1e-6)
+        of_labels = (joint - TRUTH.logsumexp(1))[given].mean().item()
+        assert r.label_nll == pytest.approx(-of_labels, rel=1e-6)
+        q = LabelledGaussianGuide().logits(X).log_softmax(1)
+        by_guide = q.gather(1, LABELS.clamp(min=0).unsqueeze(1)).squeeze(1)[given].mean().item()
+        assert r.label_nll_by_guide == pytest.approx(-by_guide, rel=1e-9)
+        assert torch.allclose(r.elbo, scored().elbo, atol=0.3)
+        assert torch.allclose(r.elbo_joint[given], joint[given], atol=0.5)
+        assert torch.equal(r.elbo_joint[~given], r.elbo[~given])
+
+    def test_nll_of_the_text_does_not_depend_on_them(self):
+        guide = LabelledGaussianGuide(obs_mask=True, shift=0.5)
+        model = LabelledGaussian(obs_mask=True)
+        one = scored(labels=LABELS, model=model, guide=guide)
+        other = scored(labels=torch.tensor([1, -1, 0, 1]), model=model, guide=guide)
+        assert torch.equal(one.log_px, other.log_px)
+        assert torch.equal(one.keys, other.keys)
+        assert not torch.equal(one.summed_out.log_given, other.summed_out.log_given)
+
+    def test_not_summed_over_on_request(self):
+        r = scored(labels=LABELS, sum_labels=False)
+        assert torch.allclose(r.log_px, scored(labels=LABELS).summed_out.log_given, rtol=1e-6)
+        assert r.beside_text == ("y_observed",)
+        assert math.isnan(r.nll)
+        of_all = scored(labels=torch.tensor([0, 2, 1, 1]), sum_labels=False)
+        assert of_all.beside_text == ("y",)
+        assert of_all.summed_out is None
+        assert (of_all.num_draws == 20).all()
+
+    def test_error_of_the_posterior(self):
+        """log p(y | x) by replicates, against its own errors."""
+        x = numbered(X[:1], 150)
+        labels = torch.zeros(len(x)).long()
+        guide = LabelledGaussianGuide(shift=0.7)
+        r = scored(x, labels, guide=guide, num_samples=100)
+        scores = r.summed_out.label_log_prob - log_joint(x).log_softmax(1)[:, 0]
+        assert 0.7 < (scores / r.summed_out.label_error).square().mean() < 1.4
+        whole = r.label_nll_standard_error
+        assert whole == pytest.approx(scores.std().item() / math.sqrt(150), rel=0.3)
+
+
+class TestEvidence:
+    def test_label_of_next_to_no_probability_costs_nothing(self, monkeypatch):
+        """Of the first label the draws are all in the wrong place, and it has e^-12 of p(x)."""
+        x = torch.tensor([[4.0, 4.4]]).double()
+        r = scored(x, guide=Lopsided(3.0), num_samples=400)
+        share = log_joint(x).softmax(1)[0, 0]
+        assert share < 1e-3
+        bad = log_likelihood(
+            LabelledGaussian(),
+            Lopsided(3.0),
+            [{"tokens": x, "labels": torch.tensor([0])}],
+            400,
+            sum_labels=False,
+        )
+        assert not bad.settled.any()
+        assert bad.khat > 0.7
+        assert r.settled.all()
+        assert r.khat == -math.inf
+        assert r.ess > 400
+        assert r.log_px.item() == pytest.approx(log_joint(x).logsumexp(1).item(), abs=1e-3)
+
+    def test_label_that_counts_does_cost(self):
+        x = torch.tensor([[-2.0, -1.5]]).double()
+        assert log_joint(x).softmax(1)[0, 0] > 0.3
+        r = scored(x, guide=Lopsided(6.0), num_samples=400)
+        assert r.khat > 0.7
+        assert not r.settled.any()
+
+    def test_error_is_by_shares(self):
+        r = scored(guide=LabelledGaussianGuide(shift=0.6), num_samples=200)
+        share = r.summed_out.log_joint.softmax(1)
+        expected = (share * r.summed_out.standard_error).square().sum(1).sqrt()
+        assert torch.allclose(r.standard_error, expected)
+        # Of 600 weights in all, those of labels that hardly count are zeros.
+        assert (r.ess < 600).all()
+        assert (r.ess > 0).all()
+
+    def test_halves_are_those_of_the_sum(self):
+        guide = LabelledGaussianGuide(shift=0.6)
+        whole = scored(guide=guide, num_samples=200)
+        assert (whole.doubling >= -1e-12).all()
+        assert (whole.doubling < 0.1).all()
+        # Of independent halves the difference is that of two draws of twice the variance.
+        scores = whole.half_difference / (2 * whole.standard_error)
+        assert 0.05 < scores.square().mean() < 4.0
+
+
+class TestRefusals:
+    def test_too_many_values(self, monkeypatch):
+        monkeypatch.setattr(summed_sites, "MOST_VALUES", 2)
+        with pytest.raises(ValueError, match="'y' marked enumerate .* under 3 values, and 2 are"):
+            scored()
+        r = scored(labels=torch.tensor([0, 2, 1, 1]))
+        assert r.beside_text == ("y",)
+        assert any(note.startswith("'y' is not summed out, for every sent") for note in r.notes)
+
+    def test_mark_without_a_list_of_values(self):
+        with pytest.raises(ValueError, match="'z' is marked enumerate, and the values of its"):
+            log_likelihood(NoList(), NoListGuide(), [{"tokens": X}], 10)
+
+
+def kl_of_z(x, y):
+    loc, scale = posterior(x, y)
+    return kl_divergence(dist.Normal(loc, scale), dist.Normal(CENTRES[y], 1.0))
+
+
+def log_p_of(x, y, z):
+    """log p(x, y, z) of numbers ``(N, 2)`` and z ``(G, 1)``, ``(G, N)``."""
+    loc = (SLOPE * z + OFFSETS[y]).unsqueeze(-1)
+    log_px = dist.Normal(loc, NOISE).log_prob(x).sum(-1)
+    return LOGITS.log_softmax(0)[y] + dist.Normal(CENTRES[y], 1.0).log_prob(z) + log_px
+
+
+class Lopsided(LabelledGaussianGuide):
+    """The exact p(z | x, y), but far off and narrow for the first label."""
+
+    def __init__(self, off):
+        super().__init__()
+        self.off = off
+
+    def forward(self, tokens, labels=None, *, size=None):
+        with pyro.plate("data", len(tokens)):
+            y = self.of_label(labels, self.logits(tokens))
+            loc, scale = posterior(tokens, y)
+            first = (y == 0).double()
+            scale = scale * (1 - 0.7 * first)
+            pyro.sample("z", dist.Normal(loc + self.off * scale * first, scale))
+
+
+class TwoSites(LabelledGaussian):
+    """A second site, b ~ Bernoulli(.3), that moves x by b."""
+
+    def forward(self, tokens=None, *, size=None):
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            b = pyro.sample("b", dist.Bernoulli(0.3 + self.zero))
+            return self.given(tokens, b)
+
+    def given(self, tokens, b):
+        y = self.of_label(None)
+        z = pyro.sample("z", dist.Normal(CENTRES[y], 1.0))
+        loc = (SLOPE * z + OFFSETS[y] + b).unsqueeze(-1).expand(*z.shape, 2)
+        return pyro.sample("x", dist.Normal(loc, NOISE).to_event(1), obs=tokens)
+
+    @staticmethod
+    def log_joint(x, b):
+        """log p(x, y, b), ``(N, 3)``."""
+        return log_joint(x - b) + math.log(0.3 if b else 0.7)
+
+
+class TwoSitesGuide(LabelledGaussianGuide):
+    def forward(self, tokens, *, size=None):
+        with pyro.plate("data", len(tokens)):
+            y = self.of_label(None, self.logits(tokens))
+            b = pyro.sample("b", dist.Bernoulli(torch.sigmoid(self.table[0, 0])), infer=MARK)
+            loc, scale = posterior(tokens - b.unsqueeze(-1), y)
+            pyro.sample("z", dist.Normal(loc, scale))
+
+
+class NoOther(PyroModule):
+    """y ~ Categorical, x | y ~ N(y, 1), twice over."""
+
+    def forward(self, tokens=None, *, size=None):
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            y = pyro.sample("y", dist.Categorical(logits=LOGITS))
+            loc = y.double().unsqueeze(-1).expand(*y.shape, 2)
+            return pyro.sample("x", dist.Normal(loc, 1.0).to_event(1), obs=tokens)
+
+    @staticmethod
+    def log_joint(x):
+        loc = torch.arange(3).double().unsqueeze(-1)
+        return dist.Normal(loc, 1.0).log_prob(x.unsqueeze(1)).sum(-1) + LOGITS.log_softmax(0)
+
+
+class NoOtherGuide(LabelledGaussianGuide):
+    def forward(self, tokens, *, size=None):
+        with pyro.plate("data", len(tokens)):
+            self.of_label(None, self.logits(tokens))
+
+
+class NoList(nn.Module):
+    def forward(self, tokens):
+        with pyro.plate("data", len(tokens)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(()).double(), 1.0))
+            pyro.sample("x", dist.Normal(z.unsqueeze(-1), 1.0).to_event(1), obs=tokens)
+
+
+class NoListGuide(nn.Module):
+    def forward(self, tokens):
+        with pyro.plate("data", len(tokens)):
+            pyro.sample("z", dist.Normal(tokens[:, 0], 1.0), infer=MARK)
