@@ -13,6 +13,7 @@ from torch import nn
 from pyro_textvae import zoo
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation import log_likelihood
+from pyro_textvae.guides import LabelledGuide
 from pyro_textvae.infer import (
     IWAE,
     AttributeConsistency,
@@ -21,11 +22,14 @@ from pyro_textvae.infer import (
     BetaELBO,
     DReG,
     FreeBits,
+    LabelClassification,
     Length,
     TrainingPass,
     WakeSleep,
 )
-from pyro_textvae.models import SentenceVAE
+from pyro_textvae.models import LabelledVAE, SentenceVAE
+from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
+from pyro_textvae.priors import StandardNormal
 from tests.programs.pairs import CONVERSATIONS, conversations, hierarchy
 
 VOCAB_SIZE, MAX_LENGTH = 7, 6
@@ -59,7 +63,12 @@ def consistency(**options):
     return AttributeConsistency(VOCAB_SIZE, 2, 4, **options).double()
 
 
-MEMBERS = {"bag_of_words": bag_of_words, "length": length, "attribute_consistency": consistency}
+MEMBERS = {
+    "bag_of_words": bag_of_words,
+    "length": length,
+    "attribute_consistency": consistency,
+    "label_classification": LabelClassification,
+}
 
 
 def losses(auxiliary, pair, batch, *, num_particles=3, vectorised=True):
@@ -72,6 +81,17 @@ def losses(auxiliary, pair, batch, *, num_particles=3, vectorised=True):
 def labelled(pair, tokens):
     model = ByLabel(pair[0].prior, pair[0].decoder)
     return (model, pair[1]), {"tokens": tokens, "labels": torch.tensor([0, 1, -1, 1])}
+
+
+@pytest.fixture
+def of_labels(tokens):
+    """The programs of a label, with every part in double precision."""
+    torch.manual_seed(2)
+    sizes = {"vocab_size": VOCAB_SIZE, "embedding_dim": 4, "hidden_dim": 5}
+    decoder = LSTMDecoder(**sizes, latent_dim=2 + 2, max_length=MAX_LENGTH)
+    model = LabelledVAE(StandardNormal(2), decoder, num_labels=2).double()
+    guide = LabelledGuide(LSTMEncoder(**sizes), latent_dim=2, num_labels=2).double()
+    return (model, guide), {"tokens": tokens, "labels": torch.tensor([0, 1, -1, 1])}
 
 
 def test_every_member_is_tried():
@@ -132,6 +152,43 @@ def test_consistency_teaches_each_side_its_own(labelled):
     for one, other in zip(gradients, expected, strict=False):
         torch.testing.assert_close(one, other)
     assert all(gradient.abs().sum() > 0 for gradient in gradients[len(parameters) :])
+
+
+@pytest.mark.parametrize("vectorised", [True, False])
+def test_classification_by_hand(of_labels, vectorised):
+    (model, guide), batch = of_labels
+    found, _ = losses(LabelClassification(), (model, guide), batch, vectorised=vectorised)
+    log_q = guide.label_logits(guide.encoder(batch["tokens"])).log_softmax(-1)
+    expected = -torch.stack([log_q[0, 0], log_q[1, 1], log_q[2, 0] * 0, log_q[3, 1]])
+    torch.testing.assert_close(found, expected)
+
+
+def test_classification_teaches_the_guide_alone(of_labels):
+    (model, guide), batch = of_labels
+    found, _ = losses(LabelClassification(), (model, guide), batch)
+    parameters = {"model": [*model.parameters()], "guide": [*guide.label_logits.parameters()]}
+    given = torch.autograd.grad(
+        found.sum(), [*parameters["model"], *parameters["guide"]], allow_unused=True
+    )
+    of_model, of_guide = given[: len(parameters["model"])], given[len(parameters["model"]) :]
+    assert all(gradient is None or not gradient.any() for gradient in of_model)
+    assert all(gradient.abs().sum() > 0 for gradient in of_guide)
+
+
+def test_classification_needs_a_posterior_of_a_label(labelled):
+    message = "at the site 'y_unobserved', and the guide has z: take a guide that has it"
+    with pytest.raises(UserError, match=message):
+        losses(LabelClassification(), *labelled)
+
+
+def test_consistency_of_the_programs_of_a_label(of_labels):
+    """It trains the decoder to say the label; an unlabelled sentence adds nothing."""
+    (model, guide), batch = of_labels
+    found, _ = losses(consistency(), (model, guide), batch)
+    assert found[2] == 0
+    assert (found[[0, 1, 3]] > 0).all()
+    gradients = torch.autograd.grad(found.sum(), [*model.decoder.parameters()])
+    assert all(gradient.abs().sum() > 0 for gradient in gradients)
 
 
 @pytest.mark.parametrize("name", zoo.names("objectives"))

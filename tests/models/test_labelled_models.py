@@ -111,7 +111,7 @@ def test_bound_by_pyro_is_that_by_quadrature(kind):
     values = torch.tensor(values, dtype=torch.float64)
     error = values.std() / math.sqrt(len(values))
     assert abs(values.mean() - exact.sum()) < 4 * error
-    assert error < 0.1
+    assert error < 0.3
 
 
 @pytest.mark.parametrize("kind", KINDS)
