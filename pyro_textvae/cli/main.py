@@ -22,6 +22,7 @@ COMMANDS = {
     "interpolate": "walk between the latents of two sentences",
     "assess": "how good the text is that a run writes",
     "compare": "paired differences of the nll between runs, or a whole grid of them",
+    "refit": "another prior fitted to a run's latents after training, and what that changes",
     "compress": "a file of text to an archive of the length of its evidence bound",
     "decompress": "the file again that an archive was made of, to the byte",
     "report": "one HTML page on one run or several, with its pictures",

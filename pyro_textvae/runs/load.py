@@ -26,7 +26,7 @@ from pyro_textvae.runs.code import OwnCode, check_trusted, copy_in_run, own_code
 _KINDS = {"model": "models", "guide": "guides", **PARTS}
 """The kind of each part of a run."""
 
-SAVE_RUN = "save_run"
+SAVE_RUN, REFIT = "save_run", "refit"
 """What config.json has as ``made_by`` of a run that was not trained by ``train``."""
 
 
@@ -59,9 +59,9 @@ class StoredRun:
         return {setting: spec for setting, (_, spec) in self._parts.items()}
 
     @property
-    def is_saved_from_python(self) -> bool:
-        """Whether ``save_run`` made it, and not ``train``."""
-        return self.contents.get("made_by") == SAVE_RUN
+    def made_by(self) -> str | None:
+        """What made it, if it was not ``train``."""
+        return self.contents.get("made_by")
 
     @property
     def label_names(self) -> list[str] | None:

@@ -129,10 +129,10 @@ def _resume(
     report: Callable[[str], None],
 ) -> Progress:
     run = read_run(folder, trust_code=trust_code)
-    if run.is_saved_from_python:
+    if run.made_by is not None:
         raise UserError(
-            f"{folder.path} was saved by save_run, so train knows nothing of how to go on: train "
-            "its model and guide further in Python, and save them again"
+            f"{folder.path} was saved by {run.made_by}, so train knows nothing of how to go on: "
+            "train its model and guide further in Python, and save them again"
         )
     changed: dict[str, Any] = {"epochs": epochs, "device": device}
     config = replace(

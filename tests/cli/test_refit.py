@@ -1,0 +1,80 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""``refit``: the new run is the old one but for its prior, and what is said of it is so."""
+
+import json
+import re
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pyro_textvae.infer import BetaELBO
+from pyro_textvae.runs.load import load_run, load_run_corpus
+from pyro_textvae.runs.refit import refit
+
+FEW = ["--num-sentences", "8", "--num-samples", "20"]
+
+
+def test_another_prior(succeeds, check_refused, run, new):
+    out = succeeds("refit", run, "--out", new, "--options.num_components", "2", *FEW)
+    assert re.search(r"bound +[+-]\d+\.\d{3} \+- \d+\.\d{3} nats per sentence, 8 sentences", out)
+    old_model, old_guide, _ = load_run(run)
+    model, guide, _ = load_run(new)
+    assert type(model.prior).__name__ == "GaussianMixture"
+    for one, other in ((old_model.decoder, model.decoder), (old_guide, guide)):
+        for name, value in one.state_dict().items():
+            assert torch.equal(value, other.state_dict()[name])
+    config = json.loads((new / "config.json").read_text())
+    assert config["refit"]["of"] == str(run)
+    assert (config["settings"]["prior"], config["made_by"]) == ("gaussian_mixture", "refit")
+    assert len(succeeds("sample", new, "--size", "3").splitlines()) == 3
+    succeeds("evaluate", new, "--num-samples", "10", "--proposal", "guide")
+    check_refused("was saved by refit", "train", "--resume", new)
+    check_refused("--overwrite", "refit", run, "--out", new, *FEW)
+
+
+@pytest.mark.parametrize(
+    ("prior", "options"),
+    [
+        ("vamp_prior", {"num_components": 3, "pseudo_length": 2}),
+        ("flow_prior", {"flow": "affine_coupling", "num_flow_layers": 1}),
+    ],
+)
+def test_other_priors(run, new, prior, options):
+    result = refit(run, new, prior=prior, options=options, num_sentences=8, num_samples=20)
+    model, guide, _ = load_run(new)
+    if prior == "vamp_prior":
+        assert model.prior._guide is guide
+    assert result.fitted.log_density >= result.log_density_before - 5
+
+
+def test_gain_is_that_of_the_bound(run_copy, new):
+    """The elbos of both runs on the test split by draws of our own; |z| < 4.5."""
+    run, weights = run_copy, load_file(run_copy / "model.safetensors")
+    # Posteriors away from the prior, so that there is something to gain.
+    weights["guide.loc.bias"] += 1.5
+    save_file(weights, run / "model.safetensors")
+    result = refit(run, new, options={"num_components": 1}, num_sentences=8, num_samples=20)
+    batch = next(iter(load_run_corpus(run).batches("test", 8, shuffle=False)))
+    bounds = []
+    for folder in (run, new):
+        model, guide, _ = load_run(folder)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            terms = BetaELBO(num_particles=4000).terms(model, guide, batch["tokens"])
+        bounds.append(terms.log_likelihood - sum(terms.log_ratio.values()))
+    gain = bounds[1] - bounds[0]
+    # Draws of ours by sentence, and 50 of theirs.
+    error = (gain.var(0).mean() / 8 * (1 / 50 + 1 / 4000)).sqrt()
+    assert abs(result.bound_gain - gain.mean().item()) < 4.5 * error
+    assert gain.mean() > 1.0
+
+
+def test_runs_whose_prior_cannot_be_changed(check_refused, run, language_model_run, new):
+    out = ["--out", new, *FEW]
+    check_refused("takes no prior by name", "refit", language_model_run, *out)
+    check_refused("has nothing to be fitted", "refit", run, "--prior", "standard_normal", *out)
+    check_refused("no option 'num_layers'", "refit", run, "--options.num_layers", "3", *out)
+    check_refused("--out FOLDER", "refit", run)
+    assert not new.exists()
