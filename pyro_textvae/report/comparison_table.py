@@ -11,7 +11,7 @@ from pyro_textvae.data.corpus import MANY_UNKNOWN
 from pyro_textvae.report.columns import number, padded
 from pyro_textvae.report.generation_columns import generation_lines
 from pyro_textvae.run_folder import quantities
-from pyro_textvae.run_folder.quantities import Quantity
+from pyro_textvae.run_folder.quantity import Quantity
 
 FEWEST_SENTENCES = 30
 """With fewer, an interval from resampling is noticeably too narrow."""
