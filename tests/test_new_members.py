@@ -21,6 +21,7 @@ PUBLIC = {
     "auxiliaries": "pyro_textvae.infer",
     "kl_schedules": "pyro_textvae.infer",
     "methods": "pyro_textvae.generation",
+    "metrics": "pyro_textvae.assessment",
 }
 
 LOOK = """

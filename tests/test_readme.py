@@ -20,6 +20,7 @@ from pyro_textvae.testing import check_guide, check_model
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 OBJECTIVES = (ROOT / "docs" / "objectives.md").read_text()
+GENERATION = (ROOT / "docs" / "generation.md").read_text()
 NETWORKS = (ROOT / "docs" / "decoders-and-encoders.md").read_text()
 PRIORS_AND_GUIDES = (ROOT / "docs" / "priors-and-guides.md").read_text()
 
@@ -91,6 +92,7 @@ PAGES = {
     **dict.fromkeys(("priors", "guides"), PRIORS_AND_GUIDES),
     **dict.fromkeys(("decoders", "encoders"), NETWORKS),
     "methods": README,
+    "metrics": GENERATION,
 }
 
 

@@ -102,6 +102,7 @@ def test_build_names_what_is_missing_or_refused():
         ("kl_schedules", r"is no KL schedule: derive it from pyro_textvae\.infer\.KLSchedule"),
         ("procedures", r"is no procedure: derive it from pyro_textvae\.training\.Procedure"),
         ("methods", r"is no decoding method: derive it from .*generation\.DecodingMethod"),
+        ("metrics", r"is no metric: derive it from pyro_textvae\.assessment\.Metric"),
         ("proposals", r"is no proposal: derive it from .*\.Proposal"),
         ("tokenizers", r"is no tokenizer: derive it from .*\.TokenizerKind"),
     ],

@@ -9,6 +9,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
+from pyro_textvae.cli.assess import AssessOptions
 from pyro_textvae.cli.compare import CompareOptions
 from pyro_textvae.cli.evaluate import EvaluateOptions
 from pyro_textvae.cli.interpolate import InterpolateOptions
@@ -26,6 +27,7 @@ COMMANDS = {
     "sample": SampleOptions,
     "reconstruct": ReconstructOptions,
     "interpolate": InterpolateOptions,
+    "assess": AssessOptions,
     "compare": CompareOptions,
     "report": ReportOptions,
 }
