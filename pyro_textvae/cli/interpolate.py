@@ -39,6 +39,7 @@ def main(arguments: Sequence[str]) -> None:
     """Print the sentences along the line."""
     options = parse_with_run(InterpolateOptions, "interpolate", arguments)
     from pyro_textvae import generation, runs
+    from pyro_textvae.cli.decoding import constraints_of, method_of, print_json
     from pyro_textvae.cli.sentences import (
         decode_row,
         encode_text,
@@ -50,10 +51,16 @@ def main(arguments: Sequence[str]) -> None:
     )
     from pyro_textvae.data import pad
 
-    method = generation.build_method(options.method, options.options)
     model, guide, tokenizer = runs.load_run(
         options.run, device=options.device, trust_code=options.trust_code
     )
+    method = method_of(options, tokenizer)
+    constraints = constraints_of(options, tokenizer)
+    if options.num_latents > 1:
+        raise UserError(
+            f"a step of the walk is one latent, so num_latents={options.num_latents} has no "
+            "meaning: leave it out"
+        )
     given = [options.start, options.end]
     conditional = is_conditional(model) or is_conditional(guide)
     sources = read_sources(model, options.run, options.source, None)
@@ -79,19 +86,30 @@ def main(arguments: Sequence[str]) -> None:
         ends = {TOKENS: pad(rows)}
     if sources:
         ends = {TOKENS: ends[TOKENS], **repeated_sources(tokenizer, sources, 2)}
-    walk = generation.interpolate(
+    walk = generation.generate_interpolation(
         model,
         guide,
         ends,
         steps=options.steps,
         method=method,
         seed=options.seed,
-        unknown=options.unknown,
+        constraints=constraints,
     )
     start, end = (decode_row(tokenizer, row) for row in ends[TOKENS].tolist())
+    source = None
     if conditional and SOURCE in ends:
-        print(f"with  {decode_row(tokenizer, ends[SOURCE][0].tolist())}")
+        source = decode_row(tokenizer, ends[SOURCE][0].tolist())
+    rows = range(len(walk.tokens))
+    if options.format == "jsonl":
+        for row in rows:
+            share = row // method.num_return_sequences / (options.steps - 1)
+            print_json(
+                tokenizer, walk, row, source=source, start=start, end=end, share=round(share, 12)
+            )
+        return
+    if source is not None:
+        print(f"with  {source}")
     print(f"from  {start}")
-    for row in walk.tolist():
-        print(f"      {decode_row(tokenizer, row)}")
+    for row in rows:
+        print(f"      {decode_row(tokenizer, walk.tokens[row].tolist())}")
     print(f"to    {end}")

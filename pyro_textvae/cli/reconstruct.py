@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ class ReconstructOptions(DecodingOptions):
 
     Args:
         text: a sentence of your own; by default sentences of the split.
+        text_file: a file with such a sentence a line; - for standard input.
         source: what it is conditioned on, in a model that takes a source.
         split: train, valid or test.
         size: number of sentences of the split.
@@ -27,6 +29,7 @@ class ReconstructOptions(DecodingOptions):
     """
 
     text: str | None = None
+    text_file: str | None = None
     source: str | None = None
     split: Split = "test"
     size: int = setting(5, at_least(1))
@@ -36,25 +39,33 @@ def main(arguments: Sequence[str]) -> None:
     """Print each sentence and its reconstruction."""
     options = parse_with_run(ReconstructOptions, "reconstruct", arguments)
     from pyro_textvae import generation, runs
+    from pyro_textvae.cli.decoding import constraints_of, method_of, print_json
     from pyro_textvae.cli.sentences import (
         decode_row,
         encode_text,
         is_conditional,
         pick_sentences,
         read_sources,
+        read_texts,
         repeated_sources,
     )
     from pyro_textvae.data import pad
 
-    method = generation.build_method(options.method, options.options)
     model, guide, tokenizer = runs.load_run(
         options.run, device=options.device, trust_code=options.trust_code
     )
+    method = method_of(options, tokenizer)
+    constraints = constraints_of(options, tokenizer)
     conditional = is_conditional(model) or is_conditional(guide)
     sources = read_sources(model, options.run, options.source, None)
-    if sources and options.text is None:
+    if options.text is not None and options.text_file is not None:
+        raise UserError("text and text_file both say what the sentence is: give one")
+    texts = [options.text] if options.text is not None else []
+    if options.text_file is not None:
+        texts = read_texts(options.text_file, "sentence")
+    if sources and not texts:
         raise UserError("source is that of a sentence of your own: give --text too, or neither")
-    if options.text is None:
+    if not texts:
         batch = pick_sentences(
             options.run,
             options.split,
@@ -68,18 +79,32 @@ def main(arguments: Sequence[str]) -> None:
             "source: give --source, or leave --text out to take sentences of --split"
         )
     else:
-        batch = {TOKENS: pad([encode_text(tokenizer, options.text)])}
-        batch |= repeated_sources(tokenizer, sources, 1) if sources else {}
-    rows = generation.reconstruct(
+        batch = {TOKENS: pad([encode_text(tokenizer, text) for text in texts])}
+        batch |= repeated_sources(tokenizer, sources, len(texts)) if sources else {}
+    decoded = generation.generate_reconstructions(
         model,
         guide,
         batch,
         method=method,
         seed=options.seed,
-        unknown=options.unknown,
+        constraints=constraints,
+        num_latents=options.num_latents,
     )
-    for index, row in enumerate(rows.tolist()):
+    each = options.num_latents * method.num_return_sequences
+    for index, ids in enumerate(batch[TOKENS].tolist()):
+        given = decode_row(tokenizer, ids)
+        source = None
         if conditional and SOURCE in batch:
-            print(f"with  {decode_row(tokenizer, batch[SOURCE][index].tolist())}")
-        print(f"from  {decode_row(tokenizer, batch[TOKENS][index].tolist())}")
-        print(f"to    {decode_row(tokenizer, row)}\n")
+            source = decode_row(tokenizer, batch[SOURCE][index].tolist())
+        rows = range(index * each, (index + 1) * each)
+        if options.format == "jsonl":
+            for row in rows:
+                print_json(tokenizer, decoded, row, source=source, input=given)
+            continue
+        if source is not None:
+            print(f"with  {source}")
+        print(f"from  {given}")
+        for row in rows:
+            print(f"to    {decode_row(tokenizer, decoded.tokens[row].tolist())}")
+        print()
+        sys.stdout.flush()

@@ -28,7 +28,7 @@ class SampleOptions(DecodingOptions):
     Args:
         size: number of sentences; with a source of your own, for each source.
         source: what the sentences are conditioned on, in a model that takes a source.
-        source_file: a file with such a source a line.
+        source_file: a file with such a source a line; - for standard input.
         split: train, valid or test: whose first sentences a model with a source is given the
             sources of; by default test.
         latents_from: prior, or aggregate, a mixture of Gaussians fitted to the latents of the
@@ -55,6 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     ]
     options = parse_with_run(SampleOptions, "sample", given)
     from pyro_textvae import generation, runs
+    from pyro_textvae.cli.decoding import constraints_of, method_of, print_json
     from pyro_textvae.cli.sentences import (
         decode_row,
         first_sentences,
@@ -64,10 +65,12 @@ def main(arguments: Sequence[str]) -> None:
     )
     from pyro_textvae.contract import SOURCE
 
-    method = generation.build_method(options.method, options.options)
     model, guide, tokenizer = runs.load_run(
         options.run, device=options.device, trust_code=options.trust_code
     )
+    method = method_of(options, tokenizer)
+    constraints = constraints_of(options, tokenizer)
+    copies = options.num_latents * method.num_draws
     condition: Condition = options.size
     sources: Iterator = itertools.repeat(None)
     texts = read_sources(model, options.run, options.source, options.source_file, options.split)
@@ -85,31 +88,44 @@ def main(arguments: Sequence[str]) -> None:
             f"the model of {options.run} is conditioned on nothing of the corpus, so split="
             f"{options.split} would do nothing: leave it out"
         )
-    latents = _fitted(model, guide, options) if options.latents_from == "aggregate" else None
-    parts = generation.sample_in_parts(
+    fitted = options.latents_from == "aggregate"
+    parts = generation.generate_rows(
         model,
-        condition,
+        generation.repeated_condition(condition, copies),
+        copies=copies,
         method=method,
         seed=options.seed,
-        unknown=options.unknown,
-        latents=latents,
+        constraints=constraints,
+        latents=_fitted(model, guide, options, copies) if fitted else None,
         guide=guide,
     )
+    each = options.num_latents * method.num_return_sequences
+    sources = itertools.chain.from_iterable(itertools.repeat(source, each) for source in sources)
     above: list[int] | None = None
+    place = 0
     for part in parts:
         # Rows come first: what zip looks at last it takes from no further than it needs.
-        for row, source in zip(part.tolist(), sources, strict=False):
-            if source is None:
-                print(decode_row(tokenizer, row))
+        for row, source in zip(range(len(part.tokens)), sources, strict=False):
+            if options.format == "jsonl":
+                given = None if source is None else decode_row(tokenizer, source)
+                print_json(tokenizer, part, row, source=given)
                 continue
-            if source != above or not texts:
+            text = decode_row(tokenizer, part.tokens[row].tolist())
+            if source is None:
+                print(text)
+                sys.stdout.flush()
+                continue
+            if source != above or (not texts and place % each == 0):
                 print(f"source  {decode_row(tokenizer, source)}")
             above = source
-            print(f"text    {decode_row(tokenizer, row)}" + ("" if texts else "\n"))
-        sys.stdout.flush()
+            place += 1
+            print(f"text    {text}" + ("" if texts or place % each else "\n"))
+            sys.stdout.flush()
 
 
-def _fitted(model: nn.Module, guide: nn.Module, options: SampleOptions) -> dict[str, Tensor]:
+def _fitted(
+    model: nn.Module, guide: nn.Module, options: SampleOptions, copies: int
+) -> dict[str, Tensor]:
     from pyro_textvae import generation, runs
     from pyro_textvae.run_folder import RunFolder
 
@@ -123,4 +139,4 @@ def _fitted(model: nn.Module, guide: nn.Module, options: SampleOptions) -> dict[
         seed=options.seed,
     )
     print(density.describe(), file=sys.stderr)
-    return density.latents(model, options.size, seed=options.seed)
+    return density.latents(model, options.size * copies, seed=options.seed)

@@ -22,6 +22,9 @@ from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.load import load_run_corpus
 from pyro_textvae.special_tokens import EOS, PAD, UNK
 
+STANDARD_INPUT = "-"
+"""What stands for standard input where a file is named."""
+
 # All that str.splitlines, and so many a reader of our output, takes for the end of a line.
 _LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
@@ -93,13 +96,28 @@ def read_sources(
         )
     if source is not None:
         return [source]
-    path = Path(str(source_file)).expanduser()
+    return read_texts(str(source_file), "source")
+
+
+def read_texts(file: str, kind: str) -> list[str]:
+    """The lines of a file that hold anything; of standard input for ``-``.
+
+    :param kind: what a line holds, for the message.
+    :raises UserError: for a file that cannot be read or has no such line.
+    """
     try:
-        texts = [line for _, line in lines(path) if line.strip()]
+        if file == STANDARD_INPUT:
+            texts = [line.removesuffix("\n").removesuffix("\r") for line in sys.stdin]
+        else:
+            texts = [line for _, line in lines(Path(file).expanduser())]
     except OSError as error:
-        raise UserError(f"cannot read {source_file}: {error.strerror or error}") from error
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError("standard input is not UTF-8: convert it, for example by iconv") from error
+    texts = [text for text in texts if text.strip()]
     if not texts:
-        raise UserError(f"{source_file} has no line with a source: give at least one")
+        where = "standard input" if file == STANDARD_INPUT else file
+        raise UserError(f"{where} has no line with a {kind}: give at least one")
     return texts
 
 

@@ -16,9 +16,11 @@ from pyro_textvae.generation.generated import Generated
 from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.generation.methods import *  # noqa: F403
 from pyro_textvae.generation.posteriors import posterior_point
+from pyro_textvae.generation.rows import repeated_condition
 from pyro_textvae.generation.sampling import (
     generate,
     generate_in_parts,
+    generate_rows,
     sample,
     sample_in_parts,
 )
@@ -39,9 +41,11 @@ __all__ = [
     "generate_in_parts",
     "generate_interpolation",
     "generate_reconstructions",
+    "generate_rows",
     "interpolate",
     "posterior_point",
     "reconstruct",
+    "repeated_condition",
     "sample",
     "sample_in_parts",
 ]

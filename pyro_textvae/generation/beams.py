@@ -92,9 +92,11 @@ def search_beams(
                 ended = ended / max(position + 1 - prefix, 1) ** length_penalty
                 done = _Sentences(candidates.tokens[:width], candidates.log_prob[:width], ended)
                 complete[group] = complete[group].best_with(done, width)
-            going = candidates.score.masked_fill(ends, -torch.inf).topk(width, 0).indices
+            going = candidates.score.masked_fill(last_token == EOS, -torch.inf)
+            going = going.topk(width, 0).indices
             open_beams[group] = candidates.take(going)
-            open_beams[group].score.masked_fill_(ends.gather(0, going), -torch.inf)
+            closed = (last_token == EOS).gather(0, going)
+            open_beams[group].score.masked_fill_(closed, -torch.inf)
             parents.append(parent.gather(0, going) + group * width)
             if diversity_penalty:
                 chosen = open_beams[group].tokens[..., position] - FIRST_EMITTED

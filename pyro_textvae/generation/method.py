@@ -46,6 +46,9 @@ class DecodingMethod(ABC):
     num_draws: int = 1
     """How many texts it needs for each sentence, each at a draw of z of its own."""
 
+    num_return_sequences: int = 1
+    """How many sentences it returns for each of those texts, the best first."""
+
     num_rows: int = 1
     """How many rows it decodes at once for each of those texts, which is what fills memory."""
 

@@ -1,0 +1,87 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The decoding method that a command's options name, what sentences must keep, and their lines."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import Any
+
+from pyro_textvae.cli.run_options import DecodingOptions
+from pyro_textvae.cli.sentences import decode_row
+from pyro_textvae.data import Tokenizer
+from pyro_textvae.data.known_words import known_ids
+from pyro_textvae.errors import UserError
+from pyro_textvae.generation import Constraints, DecodingMethod, Generated, build_method
+from pyro_textvae.special_tokens import EOS, SPECIAL_TOKENS
+
+
+def method_of(options: DecodingOptions, tokenizer: Tokenizer) -> DecodingMethod:
+    """The method with its options, by flags of their own or in ``options``.
+
+    :raises UserError: for an option that the method does not take, and one that is given twice.
+    """
+    given = options.given_options()
+    for name in given.keys() & options.options.keys():
+        raise UserError(f"{name} is given by a flag of its own and in options: leave one out")
+    return build_method(options.method, {**options.options, **given}, tokenizer=tokenizer)
+
+
+def constraints_of(options: DecodingOptions, tokenizer: Tokenizer) -> Constraints:
+    """What sentences must keep, in ids.
+
+    :raises UserError: for words that are not in the vocabulary, with the nearest that are.
+    """
+    return Constraints(
+        min_length=options.min_length,
+        max_length=options.max_length,
+        no_repeat_ngram_size=options.no_repeat_ngram_size,
+        repetition_penalty=options.repetition_penalty,
+        bad_words_ids=[_ids("bad_words", tokenizer, text) for text in options.bad_words],
+        forced_bos_token_id=_token("forced_bos_token", tokenizer, options.forced_bos_token),
+        forced_eos_token_id=_token("forced_eos_token", tokenizer, options.forced_eos_token),
+        prefix=[] if options.prefix is None else _ids("prefix", tokenizer, options.prefix),
+        unknown=options.unknown,
+    )
+
+
+def print_json(
+    tokenizer: Tokenizer, generated: Generated, row: int, **further: str | float | None
+) -> None:
+    """One sentence as an object in a line of its own, written at once."""
+    record: dict[str, Any] = {name: value for name, value in further.items() if value is not None}
+    record["text"] = decode_row(tokenizer, generated.tokens[row].tolist())
+    for name in ("log_prob", "score"):
+        value = getattr(generated, name)[row].tolist()
+        record[name] = _without_nan(value)
+    print(json.dumps(record, ensure_ascii=False))
+    sys.stdout.flush()
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_nan(each) for each in value]
+    return value if math.isfinite(value) else None
+
+
+def _ids(name: str, tokenizer: Tokenizer, text: str) -> list[int]:
+    try:
+        ids = known_ids(tokenizer, text)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+    if not ids:
+        raise UserError(f"{name}: {text!r} has no word: give at least one, or leave it out")
+    return ids
+
+
+def _token(name: str, tokenizer: Tokenizer, text: str | None) -> int | None:
+    if text is None or text == SPECIAL_TOKENS[EOS]:
+        return None if text is None else EOS
+    ids = _ids(name, tokenizer, text)
+    if len(ids) > 1:
+        raise UserError(
+            f"{name}: {text!r} is {len(ids)} tokens: give one, or {SPECIAL_TOKENS[EOS]}"
+        )
+    return ids[0]
