@@ -14,8 +14,10 @@ from pyro_textvae.config.checks import at_least, check_argument
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.distributions.independent_blocks import IndependentBlocks
 from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere
+from pyro_textvae.errors import UserError
 from pyro_textvae.generation.constraints import Constraints
 from pyro_textvae.generation.generated import Generated
+from pyro_textvae.generation.latent_space.aggregate_moments import AggregateMoments
 from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.generation.posteriors import is_discrete, posterior_point, posterior_sites
 from pyro_textvae.generation.rows import data_dim, repeated_condition
@@ -210,10 +212,14 @@ def generate_interpolation(
     method: str | DecodingMethod = "greedy",
     seed: int = 0,
     constraints: Constraints | None = None,
+    aggregate: Mapping[str, AggregateMoments] | None = None,
 ) -> Generated:
     """The sentences of :func:`interpolate`, each with its log-probability.
 
     :param ends, condition, steps: as in :func:`interpolate`.
+    :param aggregate: moments of every latent over a corpus, whose
+        :meth:`~pyro_textvae.generation.latent_space.AggregateMoments.way` is then taken in the
+        place of the line.
     :param others: as in :func:`generate`.
     :returns: those of one step side by side.
     :raises ValueError: as :func:`interpolate`.
@@ -233,11 +239,25 @@ def generate_interpolation(
     share = torch.linspace(0.0, 1.0, steps, device=device_of(model))
     with evaluation_mode(guide, guide, seed):
         sites, shared = posterior_sites(guide, ends, mean=True)
-        line = {name: _line(site["fn"], share, data_dim(site)) for name, site in sites} | shared
+        line = {
+            name: _line(site["fn"], share, data_dim(site))
+            if aggregate is None
+            else _way(name, aggregate, site["fn"], share, data_dim(site))
+            for name, site in sites
+        } | shared
     repeated = {name: value.expand(steps, *value.shape[1:]) for name, value in condition.items()}
     return generate(
         model, repeated, method=method, seed=seed, constraints=constraints, latents=line
     )
+
+
+def _way(
+    name: str, aggregate: Mapping[str, AggregateMoments], fn: Any, share: Tensor, dim: int
+) -> Tensor:
+    if name not in aggregate:
+        raise UserError(f"aggregate has no moments of the latent {name!r}: give those of every one")
+    start, end = posterior_point(fn).unbind(dim)
+    return aggregate[name].way(start, end, share).movedim(0, dim)
 
 
 def _line(fn: Any, share: Tensor, dim: int) -> Tensor:

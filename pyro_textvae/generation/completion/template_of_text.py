@@ -32,7 +32,7 @@ def template_of_text(
     >>> tokenizer = train_tokenizer(["the cat sat on the mat"])
     >>> template = template_of_text(tokenizer, "the ___ sat ...")
     >>> template.runs, [hole.may_be_empty for hole in template.holes], template.is_open
-    (((4,), (6,), (2,)), [False, True], True)
+    (((4,), (8,), (2,)), [False, True], True)
 
     :param is_prompt: whether the sentence goes on after the text.
     :param unknown: whether ``<unk>`` may stand in a hole.
