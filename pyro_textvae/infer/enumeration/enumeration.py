@@ -82,7 +82,7 @@ class Enumeration:
         parts += plus
         kept = set(besides)
         sites = {name: plates for name, plates in self.plates.items() if name not in kept}
-        return added(summed_out(self._with_every_dim(parts), sites))
+        return added(summed_out(self._with_every_dim(parts), sites, self.plates))
 
     def by_draw(self, total: Factor) -> Tensor:
         """A total over all sites as ``(K, N)``."""
@@ -108,7 +108,7 @@ class Enumeration:
         for above in self._above(others[0], without={name}):
             others.append(self.choices[above])
         sites = {n: plates for n, plates in self.plates.items() if n != name}
-        return self._by_value(name, added(summed_out(others, sites)))
+        return self._by_value(name, added(summed_out(others, sites, self.plates)))
 
     def expectation(self, factors: Iterable[Factor]) -> Tensor:
         r"""The mean under q(y | x) of what ``factors`` add up to, for each draw, ``(K, N)``.

@@ -70,7 +70,9 @@ def read_enumerated_terms(
             site = of_guide[name]
             log_prob, dims = site["unscaled_log_prob"], dims_of(ids, site)
             densities[name] = Factor.of(name, site, log_prob, dims, site["mask"])
-    conditional, joint, coupled = integrated(terms, summed)
+    conditional, joint, coupled = integrated(
+        terms, summed, {name: choice.plates for name, choice in choices.items()}
+    )
     values = {name: values_of(of_guide[name]) for name in choices}
     shape = shape_of([*terms.values(), *densities.values()])
     sums = Enumeration(choices, densities, joint, values, shape)
