@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from pyro_textvae.config.checks import POSITIVE, SEED, at_least, check_argument
 from pyro_textvae.contract import TOKENS
+from pyro_textvae.evaluation.enumeration.integrated_model import IntegratedModel
 from pyro_textvae.evaluation.enumeration.over_values import over_values
 from pyro_textvae.evaluation.enumeration.summed_sites import find_summed_sites
 from pyro_textvae.evaluation.enumeration.value_rows import ValueRows
@@ -84,12 +85,15 @@ def log_likelihood(
 
     A latent that the guide marks ``infer={"enumerate": "parallel"}`` is summed out, and so is a
     discrete site, such as a label, that the model observes at a field of the batch: p(x, y) is
-    estimated by K draws for each of its values y, up to 64 of all sites together, and the result
-    is that of p(x), with ``summed_out`` for what is of the values.
+    estimated by K draws for each of its values y, up to 4096 of all sites together, and the
+    result is that of p(x), with ``summed_out`` for what is of the values.
 
     .. math::
         p(x) = \sum_y p(x, y), \qquad p(x, y) \approx
         \frac{1}{K} \sum_{k=1}^K \frac{p(x, y, z_k)}{r(z_k \mid x, y)}
+
+    A latent that the guide does not have, and the model marks, is summed out for every draw of the
+    others.
 
     >>> from pyro_textvae.guides import GaussianGuide
     >>> from pyro_textvae.models import SentenceVAE
@@ -125,7 +129,7 @@ def log_likelihood(
         half precision, latent sites or supports that model and guide do not share,
         ``quasi_random`` with a posterior that is not Gaussian, more than one draw from a
         posterior that is a point, ``num_global_draws`` for a model without global latents, or more
-        than 64 values to sum over.
+        than 4096 values to sum over.
     """
     model, guide = as_program(model), as_program(guide)
     num_samples = check_argument("num_samples", num_samples, int, at_least(1))
@@ -190,13 +194,18 @@ def _summed(
         return _estimate(model, guide, batches, settings, notes, partial, progress)
     check_text(first)
     labels = settings.sum_labels
-    sites, said = find_summed_sites(model, guide, first, settings.seed, labels=labels)
-    if not sites:
-        return _estimate(model, guide, batches, settings, [*notes, *said], partial, progress)
-    rows = ValueRows(model, guide, sites, settings.num_samples, settings.seed)
+    found = find_summed_sites(model, guide, first, settings.seed, labels=labels)
+    notes = [*notes, *found.notes]
+    if found.integrated:
+        names = ", ".join(map(repr, sorted(found.integrated)))
+        notes.append(f"{names} of the model summed out for every draw of the other latents")
+    if not found.sites:
+        if found.integrated:
+            model = IntegratedModel(model, found.integrated)
+        return _estimate(model, guide, batches, settings, notes, partial, progress)
+    rows = ValueRows(model, guide, found, settings.num_samples, settings.seed)
     estimates = _estimate(
-        *(rows.model, rows.guide, rows.batches(batches)),
-        *(settings, [*notes, *said], partial, progress),
+        *(rows.model, rows.guide, rows.batches(batches), settings, notes, partial, progress),
         shown="nll of a value",
     )
     return over_values(estimates, rows)

@@ -39,8 +39,12 @@ class LabelledGaussian(PyroModule):
         with pyro.plate("data", size if tokens is None else len(tokens)):
             y = self.of_label(labels)
             z = pyro.sample("z", dist.Normal(CENTRES[y], 1.0))
-            loc = (SLOPE * z + OFFSETS[y]).unsqueeze(-1).expand(*z.shape, 2)
-            return pyro.sample("x", dist.Normal(loc, NOISE).to_event(1), obs=tokens)
+            return pyro.sample("x", pair_of(SLOPE * z + OFFSETS[y]), obs=tokens)
+
+
+def pair_of(loc):
+    """Two numbers around one."""
+    return dist.Normal(loc.unsqueeze(-1).expand(*loc.shape, 2), NOISE).to_event(1)
 
 
 def posterior(x, y):

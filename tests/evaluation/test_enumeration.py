@@ -34,6 +34,7 @@ from tests.evaluation.labelled_gaussian import (
     LabelledGaussian,
     LabelledGaussianGuide,
     log_joint,
+    pair_of,
     posterior,
 )
 from tests.evaluation.replicates import z_score
@@ -250,7 +251,7 @@ class TestEvidence:
     def test_label_that_counts_does_cost(self):
         x = torch.tensor([[-2.0, -1.5]]).double()
         assert log_joint(x).softmax(1)[0, 0] > 0.3
-        r = scored(x, guide=Lopsided(6.0), num_samples=400)
+        r = scored(x, guide=Lopsided(10.0), num_samples=400)
         assert r.khat > 0.7
         assert not r.settled.any()
 
@@ -271,6 +272,50 @@ class TestEvidence:
         # Of independent halves the difference is that of two draws of twice the variance.
         scores = whole.half_difference / (2 * whole.standard_error)
         assert 0.05 < scores.square().mean() < 4.0
+
+
+class TestModelsOwn:
+    """A latent that the model alone has, and marks."""
+
+    @pytest.mark.parametrize("proposal", [GuideProposal(), MixtureProposal(prior_share=0.5)])
+    def test_is_summed_out_of_the_density(self, proposal):
+        """Half of the draws are from the prior of z, a mixture, whose density counts too."""
+        x = numbered(X[:2], 20)
+        model = LabelledGaussian(mark=True)
+        r = log_likelihood(model, OfNumber(), [{"tokens": x}], 200, proposal=proposal)
+        errors = r.log_px - log_joint(x).logsumexp(1)
+        assert abs(z_score(errors.exp(), 1.0)) < 4.5
+        assert 0.5 < (errors / r.standard_error).square().mean() < 2.0
+        assert (r.decoder_evaluations == 600).all()
+        assert r.summed_out is None
+        assert "'y' of the model summed out for every draw of the other latents" in r.notes
+        z = torch.linspace(-12, 12, 4001).double().unsqueeze(1)
+        q = dist.Normal(0.45 * x.sum(-1), 1.2)
+        log_prior = torch.stack([dist.Normal(c, 1.0).log_prob(z) for c in CENTRES], -1)
+        log_prior = (log_prior + LOGITS.log_softmax(0)).logsumexp(-1)
+        kl = (q.log_prob(z).exp() * (q.log_prob(z) - log_prior)).sum(0) * (24 / 4000)
+        assert abs(z_score(r.kl - kl, 0.0)) < 4.5
+
+    def test_text_that_does_not_depend_on_it_is_scored_once(self):
+        r = log_likelihood(Clusters(), OfNumber(), [{"tokens": X}], 50)
+        assert (r.decoder_evaluations == 50).all()
+        assert ((r.log_px - Clusters.log_px(X)).abs() < 4.5 * r.standard_error).all()
+
+    def test_alone_is_exact(self):
+        r = log_likelihood(NoOther(mark=True), NoGuide(), [{"tokens": X}], 10)
+        assert r.exact
+        assert torch.allclose(r.log_px, NoOther.log_joint(X).logsumexp(1), rtol=1e-9)
+
+    def test_beside_a_label(self):
+        """Its component is the model's own; the label is observed, and summed out by rows."""
+        labels = torch.tensor([0, 1, 1, 0])
+        batch = {"tokens": X, "labels": labels}
+        r = log_likelihood(LabelOfCluster(), OfNumber(), [batch], 400)
+        truth = LabelOfCluster.log_joint(X)
+        assert ((r.log_px - truth.logsumexp(1)).abs() < 4.5 * r.standard_error).all()
+        of_label = truth.log_softmax(1)[range(4), labels]
+        errors = r.summed_out.label_log_prob - of_label
+        assert (errors.abs() < 4.5 * r.summed_out.label_error).all()
 
 
 class TestRefusals:
@@ -326,8 +371,7 @@ class TwoSites(LabelledGaussian):
     def given(self, tokens, b):
         y = self.of_label(None)
         z = pyro.sample("z", dist.Normal(CENTRES[y], 1.0))
-        loc = (SLOPE * z + OFFSETS[y] + b).unsqueeze(-1).expand(*z.shape, 2)
-        return pyro.sample("x", dist.Normal(loc, NOISE).to_event(1), obs=tokens)
+        return pyro.sample("x", pair_of(SLOPE * z + OFFSETS[y] + b), obs=tokens)
 
     @staticmethod
     def log_joint(x, b):
@@ -344,12 +388,73 @@ class TwoSitesGuide(LabelledGaussianGuide):
             pyro.sample("z", dist.Normal(loc, scale))
 
 
-class NoOther(PyroModule):
-    """y ~ Categorical, x | y ~ N(y, 1), twice over."""
+class OfNumber(PyroModule):
+    """q(z | x), and nothing of y."""
+
+    def __init__(self):
+        super().__init__("guide")
+        self.zero = nn.Parameter(torch.zeros(()).double())
+
+    def forward(self, tokens, *, size=None):
+        with pyro.plate("data", len(tokens)):
+            pyro.sample("z", dist.Normal(0.45 * tokens.sum(-1) + self.zero, 1.2))
+
+
+class NoGuide(nn.Module):
+    def forward(self, tokens, *, size=None):
+        pass
+
+
+class Clusters(PyroModule):
+    """y ~ Categorical, z | y ~ N(centre, 1), x | z: a mixture for a prior."""
 
     def forward(self, tokens=None, *, size=None):
         with pyro.plate("data", size if tokens is None else len(tokens)):
-            y = pyro.sample("y", dist.Categorical(logits=LOGITS))
+            y = pyro.sample("y", dist.Categorical(logits=LOGITS), infer=MARK)
+            z = pyro.sample("z", dist.Normal(CENTRES[y], 1.0))
+            return pyro.sample("x", pair_of(z), obs=tokens)
+
+    @staticmethod
+    def log_joint(x):
+        covariance = NOISE**2 * torch.eye(2).double() + torch.ones(2, 2).double()
+        loc = CENTRES.unsqueeze(-1).expand(3, 2)
+        given = dist.MultivariateNormal(loc, covariance).log_prob(x.unsqueeze(1))
+        return given + LOGITS.log_softmax(0)
+
+    @classmethod
+    def log_px(cls, x):
+        return cls.log_joint(x).logsumexp(1)
+
+
+class LabelOfCluster(PyroModule):
+    """A cluster, a label of it that is observed, z | cluster, x | z."""
+
+    def forward(self, tokens=None, labels=None, *, size=None):
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            c = pyro.sample("c", dist.Categorical(logits=LOGITS), infer=MARK)
+            pyro.sample("y", dist.Categorical(OF_CLUSTER[c]), obs=labels)
+            z = pyro.sample("z", dist.Normal(CENTRES[c], 1.0))
+            return pyro.sample("x", pair_of(z), obs=tokens)
+
+    @staticmethod
+    def log_joint(x):
+        both = Clusters.log_joint(x).unsqueeze(-1) + OF_CLUSTER.log()
+        return both.logsumexp(1)
+
+
+OF_CLUSTER = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]).double()
+
+
+class NoOther(PyroModule):
+    """y ~ Categorical, x | y ~ N(y, 1), twice over."""
+
+    def __init__(self, *, mark=False):
+        super().__init__("model")
+        self.infer = MARK if mark else {}
+
+    def forward(self, tokens=None, *, size=None):
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            y = pyro.sample("y", dist.Categorical(logits=LOGITS), infer=self.infer)
             loc = y.double().unsqueeze(-1).expand(*y.shape, 2)
             return pyro.sample("x", dist.Normal(loc, 1.0).to_event(1), obs=tokens)
 

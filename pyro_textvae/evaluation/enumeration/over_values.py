@@ -22,7 +22,7 @@ from pyro_textvae.evaluation.enumeration.value_rows import ValueRows
 from pyro_textvae.evaluation.importance.result import LogLikelihood
 from pyro_textvae.evaluation.importance.student import freedom_of_sum
 
-NEGLIGIBLE = 0.01
+NEGLIGIBLE = 1e-3
 """The share of p(x) that values may have together for their own evidence not to count."""
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pyro_textvae.contract import PARTICLE_PLATE, TOKENS
 from pyro_textvae.evaluation.enumeration.given_values import GivenValues
+from pyro_textvae.evaluation.enumeration.integrated_model import IntegratedModel
 from pyro_textvae.evaluation.sentences import seed_of, sentence_key, single_sentences
 from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.plates import find_plates
@@ -53,11 +54,21 @@ class RowFacts:
 class FactsOfRows:
     """What model and guide say of rows, by random numbers of ``(seed, row)`` alone.
 
+    :param model: what is run.
+    :param given: the model with its values given, which is it, or is within it.
     :param num_draws: of the other latents, where the probability of a value depends on them.
     """
 
-    def __init__(self, model: GivenValues, guide: GivenValues, num_draws: int, seed: int) -> None:
+    def __init__(
+        self,
+        model: GivenValues | IntegratedModel,
+        given: GivenValues,
+        guide: GivenValues,
+        num_draws: int,
+        seed: int,
+    ) -> None:
         self.model = model
+        self.given = given
         self.guide = guide
         self._num_draws = num_draws
         self._seed = seed
@@ -67,12 +78,12 @@ class FactsOfRows:
         """Of a batch of rows."""
         size, on_device = len(rows[TOKENS]), to_device(rows, self.model)
         model_trace, guide_trace = self._run(on_device)
-        log_prior = _log_prob(self.model.nodes(model_trace)).expand(1, size)[0]
+        log_prior = _log_prob(self.given.nodes(model_trace)).expand(1, size)[0]
         log_guide = self._log_guide(guide_trace).expand(1, size)[0]
         unmasked = self._unmasked(model_trace, size)
         if self._depends is None:
             model_trace, guide_trace = self._run(on_device)
-            again = _log_prob(self.model.nodes(model_trace)).expand(1, size)[0]
+            again = _log_prob(self.given.nodes(model_trace)).expand(1, size)[0]
             by_guide = self._log_guide(guide_trace).expand(1, size)[0]
             self._depends = not _same(log_prior, again), not _same(log_guide, by_guide)
         missing = torch.full_like(log_prior, torch.nan)
@@ -101,9 +112,9 @@ class FactsOfRows:
         return total
 
     def _unmasked(self, trace: Trace, size: int) -> Tensor:
-        counted = torch.zeros(size, len(self.model.sites), dtype=torch.bool)
-        for place, site in enumerate(self.model.sites):
-            for node in self.model.nodes(trace, site):
+        counted = torch.zeros(size, len(self.given.sites), dtype=torch.bool)
+        for place, site in enumerate(self.given.sites):
+            for node in self.given.nodes(trace, site):
                 ones = torch.ones_like(node["fn"].log_prob(node["value"]))
                 counted[:, place] |= by_datum(node["name"], node, ones).squeeze(0).cpu() > 0
         return counted
@@ -112,6 +123,9 @@ class FactsOfRows:
         """What depends on other latents, from draws of the guide for one row after the other."""
         assert self._depends is not None
         of_model, of_guide = self._depends
+        if of_guide and isinstance(self.model, IntegratedModel):
+            # Its bound would be of one draw of what the model sums out.
+            of_guide, facts = False, replace(facts, log_guide=facts.bound)
         plates = find_plates(self.model, self.guide, (), to_device(rows, self.model))
         columns: dict[str, list[Tensor]] = {}
         for row, unmasked in zip(single_sentences(rows), facts.unmasked, strict=True):
@@ -119,7 +133,7 @@ class FactsOfRows:
             seed_generator(seed, device_of(self.model))
             with pyro.plate(PARTICLE_PLATE, self._num_draws, dim=plates.particle_dim):
                 model_trace, guide_trace = self._run(to_device(row, self.model))
-            log_prior = _log_prob(self.model.nodes(model_trace))
+            log_prior = _log_prob(self.given.nodes(model_trace))
             values = {"log_prior": log_prior} if of_model else {}
             if of_guide:
                 log_q = self._log_guide(guide_trace, unmasked)

@@ -16,15 +16,37 @@ from pyro_textvae.contract import TOKENS
 from pyro_textvae.infer.autoguides import OF_ONE
 from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.batches import text_fields_of
+from pyro_textvae.infer.enumeration import MAX_COMBINATIONS
+from pyro_textvae.infer.enumeration.marks import is_marked
 from pyro_textvae.infer.plates import SitePlates
 from pyro_textvae.infer.running import evaluation_mode, to_device
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import latent_sites, observed_beside_text, random_sites
 
-MOST_VALUES = 64
+MOST_VALUES = MAX_COMBINATIONS
 """Values that all sites together may have: every sentence is scored under each."""
 
 _OBSERVED, _UNOBSERVED = "_observed", "_unobserved"
+
+
+@dataclass(frozen=True)
+class SummedSites:
+    """What a pair of programs has summed out.
+
+    sites
+        Those of which each value makes a row of a sentence.
+    integrated
+        Names of the latents of the model alone, which are summed out of its density.
+
+    Notes
+    -----
+        What has to be said of others.
+
+    """
+
+    sites: tuple[SummedSite, ...]
+    integrated: frozenset[str]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -54,11 +76,12 @@ class SummedSite:
 
 def find_summed_sites(
     model: nn.Module, guide: nn.Module, batch: Mapping[str, Tensor], seed: int, *, labels: bool
-) -> tuple[list[SummedSite], list[str]]:
-    """The sites that are summed over, and what has to be said of those that could not be.
+) -> SummedSites:
+    """The sites that are summed over.
 
-    They are the latents that the guide marks ``infer={"enumerate": "parallel"}``, and the sites
-    beside the text that the model observes at a field of the batch, such as a label.
+    They are the latents that the guide marks ``infer={"enumerate": "parallel"}``, or the model
+    where the guide has them not, and the sites beside the text that the model observes at a field
+    of the batch, such as a label.
 
     :param batch: any, for the structure of the programs.
     :param labels: whether to sum over observed sites too.
@@ -76,7 +99,7 @@ def find_summed_sites(
         # A guide that looks a sentence up has its posterior with the label that it came with.
         labels = labels and not any(hasattr(type(part), OF_ONE) for part in guide.modules())
         for name, site in latent_sites(guide_trace):
-            if site["infer"].get("enumerate") != "parallel" or name not in of_model:
+            if not is_marked(site) or name not in of_model:
                 continue
             if SitePlates.of(name, site).inner:
                 notes.append(
@@ -110,7 +133,14 @@ def find_summed_sites(
                 )
                 continue
             found = wanted
-    return list(found.values()), notes
+        in_rows = {name for site in found.values() for name in site.names}
+        in_guide = {name for name, _ in random_sites(guide_trace)}
+        integrated = frozenset(
+            name
+            for name, site in latent_sites(model_trace)
+            if name not in in_rows | in_guide and is_marked(site)
+        )
+    return SummedSites(tuple(found.values()), integrated, tuple(notes))
 
 
 def _values(site: Any) -> Tensor | None:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.evaluation.enumeration.given_values import GivenValues
+from pyro_textvae.evaluation.enumeration.integrated_model import IntegratedModel
 from pyro_textvae.evaluation.enumeration.row_facts import FactsOfRows, RowFacts
-from pyro_textvae.evaluation.enumeration.summed_sites import SummedSite
+from pyro_textvae.evaluation.enumeration.summed_sites import SummedSites
 from pyro_textvae.evaluation.sentences import in_corpus_order, sentence_key, single_sentences
 from pyro_textvae.infer.batches import Fields, check_text, text_fields_of
 
@@ -31,11 +32,12 @@ class ValueRows:
 
     >>> import pyro.distributions as dist
     >>> site = SummedSite("y", ("y",), dist.Bernoulli(0.5).enumerate_support())
-    >>> rows = ValueRows(nn.Module(), nn.Module(), [site], num_samples=1, seed=0)
+    >>> found = SummedSites((site,), frozenset(), ())
+    >>> rows = ValueRows(nn.Module(), nn.Module(), found, num_samples=1, seed=0)
     >>> rows.choices.tolist()
     [[0], [1]]
 
-    :param sites: what is summed over.
+    :param found: what is summed over.
     :param num_samples, seed: of draws of other latents, where :class:`RowFacts` need some.
     """
 
@@ -43,17 +45,19 @@ class ValueRows:
         self,
         model: nn.Module,
         guide: nn.Module,
-        sites: Sequence[SummedSite],
+        found: SummedSites,
         num_samples: int,
         seed: int,
     ) -> None:
-        self.sites = tuple(sites)
-        self.model = GivenValues(model, sites)
-        self.guide = GivenValues(guide, sites, is_guide=True)
-        places = [torch.arange(len(site.values)) for site in sites]
+        self.sites = found.sites
+        given = GivenValues(model, self.sites)
+        self.model = IntegratedModel(given, found.integrated) if found.integrated else given
+        self.guide = GivenValues(guide, self.sites, is_guide=True)
+        places = [torch.arange(len(site.values)) for site in self.sites]
         self.choices = torch.cartesian_prod(*places).reshape(-1, len(places))
         """The number of each site's value, ``(C, S)``."""
-        self._facts_of = FactsOfRows(self.model, self.guide, min(num_samples, _MOST_DRAWS), seed)
+        count = min(num_samples, _MOST_DRAWS)
+        self._facts_of = FactsOfRows(self.model, given, self.guide, count, seed)
         self._columns: list[dict[str, Tensor]] = []
         self._indices: list[Tensor | None] = []
 

@@ -21,6 +21,7 @@ from torch.distributions import (
 
 from pyro_textvae.contract import PARTICLE_PLATE, TOKENS
 from pyro_textvae.distributions.point_mass import is_point_mass
+from pyro_textvae.evaluation.enumeration.integrated_model import IntegratedModel
 from pyro_textvae.evaluation.families import Family, GaussianFamily, SphericalFamily
 from pyro_textvae.evaluation.importance.latent_vector import LatentVector
 from pyro_textvae.evaluation.importance.target import Latents
@@ -211,7 +212,9 @@ class Posteriors(GuideDraws):
             guide_trace,
             LatentVector({n: site["fn"].event_shape for n, site in latent_sites(guide_trace)}),
         )
-        closed_form = closed_form_kl(model_trace, guide_trace)
+        # The prior of one draw of what the model sums out is not the prior.
+        is_mixture = isinstance(model, IntegratedModel)
+        closed_form = {} if is_mixture else closed_form_kl(model_trace, guide_trace)
         self.kl: Tensor | None = None
         """KL(q(z | x), p(z)) of each sentence ``(N,)``, where one site has a closed form."""
         # With several sites, that of one may depend on the draw of another.

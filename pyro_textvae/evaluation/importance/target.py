@@ -14,6 +14,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_textvae.contract import PARTICLE_PLATE, TOKENS
+from pyro_textvae.evaluation.enumeration.integrated_model import IntegratedModel
 from pyro_textvae.evaluation.importance.pieces import alike_in_length
 from pyro_textvae.evaluation.importance.resolution import Resolution
 from pyro_textvae.infer.plates import Plates, find_plates
@@ -56,6 +57,8 @@ class Target:
     ``max_tokens`` tokens at once (padding counted; an eighth of that where a gradient is asked
     for), so memory does not grow with the number of draws. What is too much for one run is cut
     into sentences of like length, without the padding that they do not need.
+
+    Latents that a model alone has, see :class:`IntegratedModel`, are summed out for every draw.
 
     :param batch: the keywords of a call of the model, the batch first.
     :param plates: where the plates of model and guide stand; by default those of the model.
@@ -123,7 +126,7 @@ class Target:
 
         budget = max(1, self.max_tokens // _GRADIENT_SHARE)
         total, *grads = self._chunked(latents, budget, differentiate)
-        self._count(2 * len(total))
+        self._count(2 * len(total) * self._texts(latents))
         return total, dict(zip(names, grads, strict=True))
 
     def gradients(
@@ -146,7 +149,7 @@ class Target:
 
         budget = max(1, self.max_tokens // _GRADIENT_SHARE)
         log_likelihood, log_prior, *rest = self._chunked(latents, budget, differentiate)
-        self._count(2 * len(log_prior))
+        self._count(2 * len(log_prior) * self._texts(latents))
         of_likelihood, of_prior = (
             dict(zip(names, half, strict=True)) for half in (rest[: len(names)], rest[len(names) :])
         )
@@ -165,7 +168,7 @@ class Target:
             if len(pieces) > 1:
                 index = rows.to(next(iter(latents.values())).device)
                 chosen = {name: value.index_select(1, index) for name, value in latents.items()}
-            size = batch[TOKENS].numel()
+            size = batch[TOKENS].numel() * self._texts(latents)
             parts = []
             for draws in _pieces(num_draws, max(1, max_tokens // max(size, 1))):
                 part = {name: value[draws] for name, value in chosen.items()}
@@ -176,7 +179,7 @@ class Target:
         if len(pieces) > 1:
             order = torch.cat([rows for rows, _ in pieces]).argsort()
             results = [values[:, order] for values in results]
-        self._count(num_draws)
+        self._count(num_draws * self._texts(latents))
         return kind(results) if kind is tuple else kind(*results)
 
     def _count(self, number: int, rows: Tensor | slice = slice(None)) -> None:
@@ -185,9 +188,23 @@ class Target:
             whole, chosen = self._counted_in
             whole._count(number, chosen[rows])
 
+    def _texts(self, latents: Latents) -> int:
+        """How many texts are scored for each draw: several where the model has latents of its own
+        that are summed out.
+        """
+        if not isinstance(self.model, IntegratedModel):
+            return 1
+        values = {n: self.plates.as_in_program(n, value[:1]) for n, value in latents.items() if n}
+        return self.model.texts(values, self.batch, self.plates.particle_dim)
+
     def _score(self, latents: Latents, batch: Mapping[str, Tensor]) -> JointLogProb:
         num_draws = len(next(iter(latents.values())))
         values = {n: self.plates.as_in_program(n, value) for n, value in latents.items()}
+        if isinstance(self.model, IntegratedModel):
+            dim = self.plates.particle_dim
+            total, log_prior = self.model.log_joint(values, batch, num_draws, dim)
+            shape = torch.Size((num_draws, len(batch[TOKENS])))
+            return JointLogProb((total - log_prior).expand(shape), log_prior.expand(shape))
         program = poutine.condition(self.model, data=values)
         with pyro.plate(PARTICLE_PLATE, num_draws, dim=self.plates.particle_dim):
             trace = poutine.trace(program).get_trace(**fields_of(self.model, batch))
