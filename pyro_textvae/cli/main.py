@@ -17,6 +17,7 @@ from pyro_textvae.errors import UserError
 COMMANDS = {
     "train": "train a model and guide on a corpus into a run folder",
     "evaluate": "log-likelihood, bound, KL and information of a run on a split",
+    "classify": "labels of text, with their probabilities",
     "sample": "draw sentences from a run",
     "reconstruct": "decode sentences again from their latents",
     "interpolate": "walk between the latents of two sentences",

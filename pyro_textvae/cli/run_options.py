@@ -111,14 +111,19 @@ class DecodingOptions(MethodOptions, RunOptions):
 Options = TypeVar("Options", bound=RunOptions)
 
 
-def parse_with_run(cls: type[Options], command: str, arguments: Sequence[str]) -> Options:
+def parse_with_run(
+    cls: type[Options], command: str, arguments: Sequence[str], *, then: str = ""
+) -> Options:
     """Read the settings of a command whose run may come first, without a flag.
 
+    :param then: the setting that may follow the run, likewise; none by default.
     :raises UserError: when there is no run among them.
     """
     given = list(arguments)
     if given and not given[0].startswith("-"):
         given = ["--run", *given]
+        if then and given[2:] and not given[2].startswith("-"):
+            given.insert(2, f"--{then}")
     options, _ = parse(cls, command, given)
     if not options.run:
         raise UserError(f"{command} needs a run folder: pyro-textvae {command} RUN")

@@ -84,7 +84,7 @@ def evaluate(
     run = read_run(path, trust_code=trust_code)
     tokenizer = load_tokenizer(run)
     pair, weights = load_with_hash(run.folder, lambda: load_pair(run, device=config.device))
-    corpus = _corpus_to_score(run, config, tokenizer)
+    corpus = corpus_to_score(run, config, tokenizer)
 
     def batches() -> Iterator[Batch]:
         return corpus.batches(config.split, config.batch_size, shuffle=False)
@@ -323,7 +323,7 @@ def _refuse_check_of_globals(pair: Pair, batch: Batch | None) -> None:
         )
 
 
-def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokenizer) -> Corpus:
+def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokenizer) -> Corpus:
     """The run's own corpus, or other text in the run's ids, and its labels by the run's indices.
 
     Nothing is left out of other text: a likelihood of the short sentences alone would look too
