@@ -14,6 +14,7 @@ from pyro_textvae.guides.gaussian import GaussianGuide
 from pyro_textvae.guides.gaussian_mixture import GaussianMixtureGuide
 from pyro_textvae.guides.inverse_autoregressive_flow import InverseAutoregressiveFlowGuide
 from pyro_textvae.guides.low_rank import LowRankGuide
+from pyro_textvae.guides.paraphrase import ParaphraseGuide
 from pyro_textvae.guides.power_spherical import PowerSphericalGuide
 from pyro_textvae.guides.product_space import ProductSpaceGuide
 from pyro_textvae.guides.spline_flow import SplineFlowGuide
@@ -27,6 +28,7 @@ __all__ = [
     "GaussianMixtureGuide",
     "InverseAutoregressiveFlowGuide",
     "LowRankGuide",
+    "ParaphraseGuide",
     "PowerSphericalGuide",
     "ProductSpaceGuide",
     "SplineFlowGuide",

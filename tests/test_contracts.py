@@ -15,6 +15,9 @@ from pyro_textvae.testing import check_guide, check_model
 SIZES = {"vocab_size": 11, "max_length": 9}
 CONDITION = {"source": torch.tensor([[4, 5, 10, 2], [6, 2, 0, 0], [7, 2, 0, 0]])}
 
+MODELS = {"empty": "language_model", "paraphrase": "paraphrase_vae"}
+"""What a guide is of, where that is no sentence VAE."""
+
 
 def build(model="sentence_vae", guide=None, **others):
     config = TrainConfig(embedding_dim=4, hidden_dim=8, latent_dim=3, model=model, guide=guide)
@@ -39,7 +42,7 @@ def test_conditional_prior(name):
 @pytest.mark.parametrize("name", zoo.names("guides"))
 def test_guide_of_a_source(name):
     """Every family reads the source too, beside the sentence."""
-    if name in ("empty", "power_spherical", "von_mises_fisher", "product_space"):
+    if name in ("empty", "paraphrase", "power_spherical", "von_mises_fisher", "product_space"):
         return
     model, guide = build("conditional_vae", name)
     check_guide(guide, model, condition=CONDITION)
@@ -56,12 +59,11 @@ def test_guide_of_a_source(name):
 def test_guide(name):
     """With a prior of the guide's own support: it must keep the contract with at least one."""
     refused = []
+    condition = {"condition": CONDITION}
     for prior in zoo.names("priors"):
         try:
-            model, guide = build(
-                "language_model" if name == "empty" else "sentence_vae", name, prior=prior
-            )
-            check_guide(guide, model)
+            model, guide = build(MODELS.get(name, "sentence_vae"), name, prior=prior)
+            check_guide(guide, model, **(condition if name == "paraphrase" else {}))
         except UserError as error:
             refused.append(str(error))
     assert len(refused) < len(zoo.names("priors")), refused
