@@ -12,6 +12,7 @@ from pyro_textvae.models.conditional_vae import ConditionalVAE
 from pyro_textvae.models.labelled_mixture_vae import LabelledMixtureVAE
 from pyro_textvae.models.labelled_vae import LabelledVAE
 from pyro_textvae.models.language_model import LanguageModel
+from pyro_textvae.models.paraphrase_vae import ParaphraseVAE
 from pyro_textvae.models.sentence_vae import SentenceVAE
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "LabelledMixtureVAE",
     "LabelledVAE",
     "LanguageModel",
+    "ParaphraseVAE",
     "SentenceVAE",
 ]

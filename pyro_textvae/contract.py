@@ -23,6 +23,14 @@ LABELS = "labels"
 NOT_GIVEN = -1
 """The label of a datum that has none."""
 
+SOURCE_ALONE = "source_alone"
+"""A model that draws the source too, and its guide, have a method of this name: it returns the
+program of the source alone, whose field ``tokens`` is the source, and whose latents are some of
+those of the pair."""
+
+TEXT_ALONE = "text_alone"
+"""The same for the text, where that can be said."""
+
 COLUMN_SETTINGS = {SOURCE: "source_column", LABELS: "label_column"}
 """The setting that names the column of a field, where the field has one of its own."""
 

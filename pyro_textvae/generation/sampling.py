@@ -13,11 +13,12 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
 from pyro_textvae.config.checks import SEED, at_least, check_argument
-from pyro_textvae.contract import TEXT_SITE, TOKENS
+from pyro_textvae.contract import SOURCE, TEXT_SITE, TOKENS
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.sentences import seed_of
 from pyro_textvae.generation.constraints import Constraints
 from pyro_textvae.generation.generated import Generated
+from pyro_textvae.generation.given_source import draws_source, latents_given_source
 from pyro_textvae.generation.method import DecodingMethod, build_method
 from pyro_textvae.generation.rows import (
     data_dim,
@@ -72,7 +73,9 @@ def sample(
     :param latents: values of latent sites, ``(N, ...)``, of global ones as the model has them; the
         others come from the prior.
     :param guide: where the global latents, outside the plate ``"data"``, are drawn from, once for
-        all sentences of the call: what was learnt of them. Without it they come from the prior.
+        all sentences of the call: what was learnt of them. Without it they come from the prior. In
+        a model that draws its source too, the latents that it tells of are drawn from it: see
+        :func:`~pyro_textvae.generation.given_source.latents_given_source`.
     :raises UserError: for fewer than one sentence, an unknown method, a condition without a field
         that the model needs, latents that the model does not have, and where the method or
         ``unknown=False`` cannot be honoured, for the text is no :class:`AutoregressiveCategorical`.
@@ -236,6 +239,8 @@ def generate_rows(
     size = size_of(condition)
     given = _checked_latents(latents or {})
     at_once = max(1, SENTENCES_AT_ONCE // (copies * method.num_rows)) * copies
+    if draws_source(model) and not isinstance(condition, int):
+        given = _given_source(model, guide, condition, seed, given)
     dims: dict[str, int] = {}
     if size > at_once or guide is not None:
         nodes = _nodes_of_one(model, condition, seed)
@@ -256,6 +261,27 @@ def generate_rows(
         if method.num_draws > 1:
             drawn = method.select(drawn.map(lambda part: part.unflatten(0, (-1, method.num_draws))))
         yield drawn
+
+
+def _given_source(
+    model: nn.Module,
+    guide: nn.Module | None,
+    condition: Any,
+    seed: int,
+    given: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """The latents that are given, and draws given the source of those that it tells of.
+
+    :raises UserError: where latents are missing, and there is no guide to draw them from.
+    """
+    if guide is None:
+        if given:
+            return dict(given)
+        raise UserError(
+            f"{type(model).__name__} draws its source too, so texts for a source need its latents "
+            "given that: give guide=, or latents="
+        )
+    return latents_given_source(model, guide, condition[SOURCE], seed=seed) | dict(given)
 
 
 def _checked_latents(latents: Mapping[str, Tensor]) -> dict[str, Tensor]:

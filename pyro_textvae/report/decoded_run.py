@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_textvae.contract import SOURCE
 from pyro_textvae.data.corpus import Split
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import encode, reconstruct, sample
-from pyro_textvae.infer.simulate import Condition, takes_condition
+from pyro_textvae.generation.given_source import draws_source
+from pyro_textvae.infer.simulate import Condition, fields_of, takes_condition
 from pyro_textvae.report.run_record import RunRecord
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.code import UntrustedCodeError
@@ -32,6 +34,7 @@ class DecodedRun:
     :param reconstructions: of the first sentences, decoded greedily from their posterior means.
     :param samples: by ancestral sampling: from the prior, and on what the first sentences are
         conditioned on where the model needs it.
+    :param sources: what the first sentences are conditioned on, where the run is given a source.
     :param problem: why there are no samples, sentences or reconstructions; one line.
     """
 
@@ -41,6 +44,7 @@ class DecodedRun:
     latents: Tensor | None = None
     reconstructions: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -69,18 +73,21 @@ def decode_run(
     generator = torch.Generator().manual_seed(seed)
     condition: Condition = num_shown
     rows: Split | None = None
+    sources: tuple[str, ...] = ()
     problem = ""
     try:
         rows = load_run_corpus(RunFolder(run.path), trust_code=trust_code).split(split)
         indices = torch.randperm(len(rows), generator=generator)[:num_sentences].numpy()
         shown = rows.batch(indices[:num_shown])
         condition = shown if takes_condition(model, shown) else num_shown
+        if SOURCE in fields_of(model, shown):
+            sources = tuple(tokenizer.decode_parts(row) for row in shown[SOURCE].tolist())
     except UntrustedCodeError:
         raise
     except UserError as error:
         problem = str(error)
     try:
-        drawn = sample(model, condition, seed=seed)
+        drawn = sample(model, condition, seed=seed, guide=guide if draws_source(model) else None)
     except UserError as error:
         return DecodedRun(split, problem=problem or str(error))
     samples = tuple(tokenizer.decode_parts(row) for row in drawn.tolist())
@@ -96,7 +103,7 @@ def decode_run(
                 torch.cat([mean.reshape(len(mean), -1).cpu() for mean in means.values()], 1)
             )
     except UserError:
-        return DecodedRun(split, sentences, lengths, samples=samples)
+        return DecodedRun(split, sentences, lengths, samples=samples, sources=sources)
     decoded: list = []
     try:
         decoded = reconstruct(model, guide, shown, seed=seed).tolist()
@@ -109,5 +116,6 @@ def decode_run(
         latents=torch.cat(latents).double(),
         reconstructions=tuple(tokenizer.decode_parts(row) for row in decoded),
         samples=samples,
+        sources=sources,
         problem=problem,
     )

@@ -27,6 +27,7 @@ from pyro_textvae.evaluation.importance.partial_results import remove_partial_re
 from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.evaluation.importance.rounds import DrawSettings
 from pyro_textvae.evaluation.over_globals import draw_globals
+from pyro_textvae.evaluation.pair_likelihood import PairLikelihood
 from pyro_textvae.processes import rank_and_size
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.environment import describe_environment
@@ -117,6 +118,20 @@ def evaluate(
             "finite log-likelihood; the weights, or the densities of guide and prior, are beyond "
             "what numbers can hold"
         )
+    pair_likelihood = PairLikelihood.of(
+        likelihood,
+        pair.model,
+        pair.guide,
+        batches,
+        num_samples=config.num_samples,
+        seed=config.seed,
+        proposal=proposal,
+        quasi_random=config.quasi_random,
+        target_standard_error=config.target_standard_error,
+        most_rounds=config.most_rounds,
+        max_tokens=config.max_tokens,
+        progress=True,
+    )
     by_guide = None
     if proposal.has_guide_beside and not likelihood.exact and not likelihood.beside_text:
         by_guide = ByGuide.of(
@@ -132,7 +147,10 @@ def evaluate(
         return Evaluation({}, likelihood, by_guide)
 
     excess = None
-    if not likelihood.beside_text:
+    if pair_likelihood is not None:
+        given_source = pair_likelihood.log_px_given_source
+        excess = Excess.of(corpus, config.split, pair.model, given_source)
+    elif not likelihood.beside_text:
         excess = Excess.of(corpus, config.split, pair.model, likelihood.log_px)
     of_latents = information(pair.model, pair.guide, batches(), config.seed)
     measured = of_latents.to_dict()
@@ -149,7 +167,7 @@ def evaluate(
         "num_given": _num_given(corpus) if config.data else None,
         "num_left_out": summary["dropped_too_long"] + summary.get("dropped_source_too_long", 0),
         "num_cut": summary["truncated"] + summary.get("sources_truncated", 0),
-        **_of_empty_pairs(summary),
+        **_of_pairs(summary, pair_likelihood),
         "unknown_token_share": summary["unknown_token_share"],
         "text_warnings": [*corpus.source_warnings, *corpus.warnings(config.split)],
         **_of_likelihood(likelihood, *_units_of_text(corpus, config.split)),
@@ -364,10 +382,15 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
     return corpus
 
 
-def _of_empty_pairs(summary: dict[str, Any]) -> dict[str, dict[str, int]]:
-    """How many were dropped, where any was."""
+def _of_pairs(
+    summary: dict[str, Any], likelihood: PairLikelihood | None
+) -> dict[str, dict[str, Any]]:
+    """What is known of pairs of text and source; nothing where nothing is."""
+    values: dict[str, Any] = {} if likelihood is None else likelihood.to_dict()
     dropped = summary.get("empty_pairs_dropped")
-    return {} if dropped is None else {"pairs": {"empty_dropped": dropped}}
+    if dropped is not None:
+        values["empty_dropped"] = dropped
+    return {"pairs": values} if values else {}
 
 
 def _num_given(corpus: Corpus) -> int:

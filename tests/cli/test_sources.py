@@ -83,6 +83,33 @@ def test_what_cannot_be_is_one_line(conditional_run, run, check_refused, tmp_pat
     check_refused("give --source, or leave them out", *ends)
 
 
+def test_pair_of_one_meaning_is_scored_each_way_and_sampled_for_a_source(cli, tmp_path):
+    out = tmp_path / "run"
+    options = ["--data-options", '{"most_values": 2}', "--options", '{"form_dim": 1}']
+    pair = ["--model", "paraphrase_vae", "--guide", "paraphrase"]
+    assert cli("train", *WORLD, *options, *pair, *TINY, "--out", out)[0] == 0
+    status, printed, _ = cli("evaluate", out, "--num-samples", "20", "--proposal", "guide")
+    assert status == 0
+    found = json.loads((out / "evaluation.json").read_text())
+    pairs = found["pairs"]
+    assert (found["nll"], found["beside_text"]) == (None, ["source"])
+    assert pairs["nll_given_source"] == pytest.approx(found["nll_joint"] - pairs["nll_source"])
+    assert pairs["nll_source_given_text"] == pytest.approx(found["nll_joint"] - pairs["nll_text"])
+    assert pairs["nll_source"] != pairs["nll_text"]
+    truth = found["truth"]
+    assert truth["excess"] == pytest.approx(pairs["nll_given_source"] - truth["nll"], abs=1e-9)
+    lines = [line for line in printed.splitlines() if "nll of the" in line]
+    assert len(lines) == 4
+    assert "a difference of two, no bound" in printed
+    status, printed, _ = cli("sample", out, "--source", SENTENCE, "--size", "3")
+    assert status == 0
+    assert printed.splitlines()[0] == f"source  {SENTENCE}"
+    assert cli("reconstruct", out, "--size", "2")[0] == 0
+    page = (out / "report" / "report.html").read_text()
+    assert "draws its source too" not in page
+    assert "Latents from the prior given the source" in page
+
+
 def write_pairs(folder):
     folder.mkdir()
     row = "the answer is no\tis it\n"

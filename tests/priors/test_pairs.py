@@ -61,7 +61,8 @@ def reason_against(prior, guide):
     return None if one == other else "latent site 'z' has support .* pair a prior and a guide of"
 
 
-@pytest.mark.parametrize("guide", zoo.names("guides"))
+# Of one latent vector: the guide of a paraphrase has three.
+@pytest.mark.parametrize("guide", [name for name in zoo.names("guides") if name != "paraphrase"])
 def test_table(guide):
     for prior in zoo.names("priors"):
         reason = reason_against(prior, guide)

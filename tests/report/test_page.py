@@ -158,6 +158,26 @@ def test_runs_on_the_same_sentences_share_a_table(record):
     assert (own.headings, own.rows) == (("source", "3: c"), (("other", "z"),))
 
 
+def test_sources_stand_beside_what_was_made_of_them(record):
+    sentences, sources = ("first", "second", "third"), ("said", EVIL)
+    texts = {
+        1: decoded(sentences, sources=sources),
+        2: decoded(sentences, sources=sources, samples=("x", "y")),
+        3: decoded(sentences),
+    }
+    runs = [record(number, name) for number, name in enumerate("abc", 1)]
+    given, alone = reconstructions(runs, texts).blocks
+    assert given.headings == ("source", "sentence", "1: a", "2: b")
+    assert given.rows[0] == ("said", "first", "again <b>", "again <b>")
+    assert alone.rows == (("first", "again <b>"), ("second", "again <b>"))
+    given, alone = samples(runs, texts).blocks
+    assert (given.headings, alone.headings) == (("source", "1: a", "2: b"), ("", "3: c"))
+    assert given.rows == (("said", "drawn <i>", "x"), (EVIL, EVIL, "y"))
+    assert alone.rows == (("1", "drawn <i>"), ("2", EVIL))
+    assert "given the source" in given.caption
+    assert "given the source" not in alone.caption
+
+
 def test_picture_has_twice_the_stated_size_and_needs_no_file(record):
     section = training([record()])
     (picture,) = section.blocks

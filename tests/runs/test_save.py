@@ -302,7 +302,9 @@ def test_conditional_model_needs_its_corpus(tmp_path, corpus):
         tv.save_run(tmp_path / "run", *pair_of(corpus, Reply), corpus.tokenizer)
 
 
-TRIPLES = list(zip_longest(*(zoo.names(kind) for kind in ("guides", "decoders", "encoders"))))
+# Not the guide of a model with a source, whose run needs a corpus.
+GUIDES = [name for name in zoo.names("guides") if name != "paraphrase"]
+TRIPLES = list(zip_longest(GUIDES, *(zoo.names(kind) for kind in ("decoders", "encoders"))))
 
 
 @pytest.mark.parametrize(("guide_name", "decoder_name", "encoder_name"), TRIPLES)
@@ -314,7 +316,7 @@ def test_members_of_the_catalogue_tell_what_they_were_built_with(
         for name in zoo.names("priors")
         if name not in ("uniform_sphere", "product_space", "vamp_prior")
     ]
-    place = zoo.names("guides").index(guide_name)
+    place = GUIDES.index(guide_name)
     default = "product_space" if guide_name == "product_space" else priors[place % len(priors)]
     if guide_name == "gaussian":
         default = "vamp_prior"
