@@ -24,4 +24,7 @@ def support_of(fn: Any) -> str | None:
         support = fn.support
     except NotImplementedError:
         return None
-    return repr(getattr(support, "base_constraint", support)).removesuffix("()")
+    # Of a mixture of vectors there are two around that of a coordinate.
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    return repr(support).removesuffix("()")

@@ -75,7 +75,8 @@ def test_mean_of_the_estimates_is_the_probability(pair, tokens, moments, exact, 
     assert abs(z_score(ratios, 1.0)) < 4.5
     assert (result.num_draws == 24).all()
     costs = result.decoder_evaluations
-    first = 10 * 4 * 3 + 2 * 16 + 24
+    # Ten steps of four draws and two uphill; two rounds of pilot draws; those that count.
+    first = 10 * 4 * 3 + 2 * 3 + 2 * 16 + 24
     assert costs.min() == first
     assert (costs > first).any()
 
@@ -128,8 +129,8 @@ def test_two_modes_of_which_the_guide_has_one(tokens):
     errors = result.log_px - truth
     by_guide = log_likelihood(model, guide, [batch], 320, 0, proposal=GuideProposal())
     assert (by_guide.log_px - truth).mean() < -1.0
-    # No search of a few draws finds all of four modes every time.
-    assert errors.abs().median() < 0.3
+    # No search of a few draws finds all of four modes every time, and most find them.
+    assert errors.abs().quantile(0.8) < 0.1
     assert abs(z_score(errors.exp(), 1.0)) < 4.5
 
 
@@ -248,8 +249,10 @@ def test_interval_covers(pair, tokens, moments, exact, name):
 
 
 @pytest.mark.slow
-def test_interval_covers_two_modes_of_which_the_guide_has_one(tokens):
-    model, batch = Folded(1), replicates(tokens[:1], 12 * 200)
+@pytest.mark.parametrize("dim", [1, 2])
+def test_interval_covers_modes_of_which_the_guide_has_one(tokens, dim):
+    """Two modes or four."""
+    model, batch = Folded(dim), replicates(tokens[:1], 12 * 200)
     options = {"proposal": AutoProposal()}
     result = log_likelihood(model, model.guide_of_one_mode(), [batch], 40, 0, **options)
     assert 0.93 - 0.03 <= share_covered(result, -model.log_px(), 12) <= 0.99 + 0.01
@@ -258,7 +261,10 @@ def test_interval_covers_two_modes_of_which_the_guide_has_one(tokens):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GUIDES)
 def test_interval_of_one_annealed_sentence_covers(pair, tokens, moments, exact, name):
-    """Eight populations have seven degrees of freedom; four, as here, have three."""
+    """Eight populations have seven degrees of freedom; four, as here, have three.
+
+    By the bias as it is estimated, 92.8 % of 800 trials with the guide that is far away.
+    """
     guide = guide_of([moment[2:3] for moment in moments], name)
     proposal = AnnealedProposal(pilot_particles=8, threshold=0.5, leapfrog_steps=1)
     batch = replicates(tokens[2:3], 200)
@@ -283,7 +289,9 @@ def test_interval_of_one_annealed_sentence_has_the_quantile_of_its_populations(p
     half = 0.5 * result.half_difference.abs().item()
     error = max(result.nll_standard_error, half)
     assert high - result.nll == pytest.approx(2.3646 * error, rel=1e-3)
-    assert result.nll - low == pytest.approx(2.3646 * error + result.bias.item(), rel=1e-3)
+    # The bias is half a variance, which is at most 7 / 2.167 times as large, at 95 %.
+    bias = 7 / 2.167 * result.bias.item()
+    assert result.nll - low == pytest.approx(2.3646 * error + bias, rel=1e-2)
 
 
 @pytest.mark.parametrize(("num_samples", "why"), [(9, "K is below 10"), (10, None)])

@@ -71,6 +71,16 @@ def test_density_of_another_member(make):
 
 
 @pytest.mark.parametrize("make", GAUSSIANS)
+def test_gradient_in_own_units_is_that_of_the_composed_function(make):
+    family = shifted(family_of(make()))
+    noise = torch.randn(5, 3, 2).double().requires_grad_()
+    z = family.from_own_units(noise)
+    cubes = (z**3 * torch.tensor([1.0, -2.0]).double()).sum()
+    of_z, of_noise = torch.autograd.grad(cubes, (z, noise))
+    torch.testing.assert_close(family.gradient_in_own_units(of_z), of_noise)
+
+
+@pytest.mark.parametrize("make", GAUSSIANS)
 @pytest.mark.parametrize("options", [{}, {"paired": True}, {"quasi_random": True}])
 def test_draws_have_the_moments_of_the_member(make, options):
     """Paired draws are averaged over each pair, so that the means are independent.

@@ -102,7 +102,7 @@ def test_likelihood_is_exact_and_its_error_smaller_than_the_guides(name, slope, 
         # Without annealing, which takes thousands.
         assert found.decoder_evaluations.double().mean() < 1000
     told = slope != 0 and name != "auto"
-    assert [("that are not one Gaussian together" in note) for note in found.notes] == [True] * told
+    assert [("not one Gaussian over all latents" in note) for note in found.notes] == [True] * told
 
 
 def test_family_is_the_guide_where_its_sites_do_not_depend_on_each_other(x):
@@ -162,5 +162,5 @@ def test_labels_beside_numbers_are_drawn_by_the_guide_and_this_is_said():
     batches = [{"tokens": SENTENCES}]
     found = log_likelihood(model, guide, batches, 50, proposal=RefinedProposal(steps=2))
     (note,) = found.notes
-    assert note.startswith("the refined proposal needs one latent with a Gaussian or spherical")
+    assert note.startswith("the refined proposal needs latents of real numbers or one with a spher")
     assert "2 latent sites (y, z)" in note

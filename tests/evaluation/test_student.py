@@ -7,7 +7,11 @@ import math
 import pytest
 import torch
 
-from pyro_textvae.evaluation.importance.student import freedom_of_sum, student_deviate
+from pyro_textvae.evaluation.importance.student import (
+    freedom_of_sum,
+    student_deviate,
+    variance_ceiling,
+)
 
 
 @pytest.mark.parametrize("freedom", [3, 7, 15.5, 300])
@@ -17,6 +21,18 @@ def test_share_of_the_mass_within_is_19_of_20(freedom):
     density = angles.cos().pow(freedom - 1)
     inside = angles <= math.atan(student_deviate(freedom) / math.sqrt(freedom))
     assert density[inside].sum() / density.sum() == pytest.approx(0.95, abs=2e-4)
+
+
+@pytest.mark.parametrize("freedom", [3.0, 7.0, 15.5, 300.0])
+def test_variance_is_above_its_ceiling_once_in_twenty(freedom):
+    """By the distribution of chi-square; the approximation is a little too high for few."""
+    chi_square = freedom / variance_ceiling(freedom)
+    below = torch.special.gammainc(torch.tensor(freedom / 2), torch.tensor(chi_square / 2))
+    assert 0.044 < below.item() < 0.0505
+
+
+def test_ceiling_of_fewer_than_three_degrees_is_that_of_three():
+    assert variance_ceiling(1.0) == variance_ceiling(3.0)
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,12 @@ class GaussianFamily(Family):
         """The inverse of :meth:`from_own_units`."""
         return (self._in_guide_units(z) - self.loc) * (-self.log_scale).exp()
 
+    def gradient_in_own_units(self, gradient: Tensor) -> Tensor:
+        """A gradient with respect to z as that with respect to own units, ``(K, N, D)``."""
+        if self.scale_tril.dim() == 2:
+            return self.log_scale.exp() * self.scale_tril * gradient
+        return self.log_scale.exp() * torch.einsum("nij,kni->knj", self.scale_tril, gradient)
+
     def log_volume(self) -> Tensor:
         """Log of the determinant of the map from own units, ``(N,)``."""
         return self._log_volume_of_guide() + self.log_scale.sum(-1)

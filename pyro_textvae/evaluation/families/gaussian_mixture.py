@@ -23,7 +23,8 @@ _STEPS = 8
 _FEWEST_EFFECTIVE = 8.0
 _FARTHEST = 50.0
 _SMALLEST_MASS = 1e-6
-_FARTHEST_UNITS = 1e6
+FARTHEST_UNITS = 1e6
+"""Draws that are further from the base, in its units, say nothing of a fit."""
 
 
 class GaussianMixtureFamily(Family):
@@ -74,11 +75,11 @@ class GaussianMixtureFamily(Family):
         """
         u = base.in_own_units(z)
         # Of a base that is a point all draws but its own are infinitely far: they say nothing.
-        near = u.abs().amax(-1) < _FARTHEST_UNITS
+        near = u.abs().amax(-1) < FARTHEST_UNITS
         u = u.where(near.unsqueeze(-1), 0.0)
         shares = tempered(log_weights.to(u.dtype).where(near, -torch.inf), _FEWEST_EFFECTIVE)
         number = effective_number(shares)  # (N, 1)
-        loc = _far_apart(u, shares, num_components)
+        loc = far_apart(u, shares, num_components)
         count, dim = u.shape[1], u.shape[2]
         identity = torch.eye(dim, dtype=u.dtype, device=u.device)
         covariance = identity.expand(count, num_components, dim, dim)
@@ -160,7 +161,7 @@ def _uniform(count: int, dim: int, seeds: Sequence[int], like: Tensor) -> Tensor
     return torch.stack(numbers, 1).clamp(min=torch.finfo(torch.float64).tiny)
 
 
-def _far_apart(u: Tensor, shares: Tensor, count: int) -> Tensor:
+def far_apart(u: Tensor, shares: Tensor, count: int) -> Tensor:
     """Places to start from, ``(N, count, D)``: heavy draws, far from one another."""
     rows = torch.arange(u.shape[1], device=u.device)
     places = [u[shares.argmax(0), rows]]

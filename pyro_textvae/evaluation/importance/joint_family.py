@@ -48,9 +48,10 @@ class PosteriorFamily:
 
     @classmethod
     def of(cls, posteriors: Posteriors) -> PosteriorFamily | None:
-        """The family of one latent of a known kind, or a Gaussian of several of real numbers.
+        """The family of one latent of a known kind, or a Gaussian of any others of real numbers.
 
-        Several whose posteriors are Gaussian and do not depend on each other are one Gaussian.
+        Several whose posteriors are Gaussian and do not depend on each other are one Gaussian. What
+        a flow or a mixture draws, and several that do depend, are near one.
         None for all else: discrete latents, spheres beside others, masks, plates inside
         ``"data"``, and guides that cannot score the draws of others.
         """
@@ -58,7 +59,7 @@ class PosteriorFamily:
         if posteriors.family is not None:
             guide = FamilyComponent(vector, posteriors.family)
             return cls(posteriors.family, guide, is_exact=True)
-        if len(posteriors.names) < 2 or not _are_real(posteriors):
+        if not _are_real(posteriors):
             return None
         by_running = GuideComponent.of(posteriors)
         if by_running is None:

@@ -223,14 +223,14 @@ class Proposal(ABC):
             has_share = self.prior_share and not sites_without_prior_draws(posteriors)
             share = ", but for a share of the prior's" if has_share else ""
             return (
-                f"the {self.name} proposal needs one latent with a Gaussian or spherical posterior "
-                "or several of real numbers, and the guide has "
+                f"the {self.name} proposal needs latents of real numbers or one with a spherical "
+                "posterior, under a guide that scores any of their values, and the guide has "
                 f"{posteriors.describe()}: the draws are the guide's own{share}"
             )
         if found.is_exact:
             return None
         return (
-            f"the guide has {posteriors.describe()} that are not one Gaussian together: the "
+            f"the guide has {posteriors.describe()}, not one Gaussian over all latents: the "
             f"{self.name} proposal starts from the Gaussian with the mean and covariance of its "
             "draws"
         )

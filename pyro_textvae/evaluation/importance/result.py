@@ -16,7 +16,11 @@ from torch import Tensor
 from pyro_textvae.evaluation.enumeration.summed_out import SummedOut
 from pyro_textvae.evaluation.importance.global_draws import GlobalDraws, part_beyond
 from pyro_textvae.evaluation.importance.running_weights import curve_sizes
-from pyro_textvae.evaluation.importance.student import freedom_of_sum, student_deviate
+from pyro_textvae.evaluation.importance.student import (
+    freedom_of_sum,
+    student_deviate,
+    variance_ceiling,
+)
 from pyro_textvae.units import bits, perplexity
 
 HEAVY_TAIL = 0.7
@@ -340,16 +344,18 @@ class LogLikelihood:
         To both sides the noise of the draws: the delta method's error, or that between the two
         halves of every sentence where it is larger, times the quantile of Student's t for its
         degrees of freedom. Further down what the estimates are expected to be too high by,
-        :attr:`bias`, which is large for sentences that are not settled. None where
-        :attr:`no_interval` says why.
+        :attr:`bias`, which is large for sentences that are not settled; half a variance that is
+        itself estimated, so it is taken as high as that may be with as many degrees of freedom.
+        None where :attr:`no_interval` says why.
         """
         if self.no_interval is not None:
             return None
         if self.exact:
             return self.nll, self.nll
         between = self._error_of_mean(0.5 * self.half_difference.abs())
-        reach = self._deviate * max(self.nll_standard_error, between)
-        return self.nll - reach - self.bias.mean().item(), self.nll + reach
+        reach = student_deviate(self._freedom) * max(self.nll_standard_error, between)
+        bias = variance_ceiling(self._freedom) * self.bias.mean().item()
+        return self.nll - reach - bias, self.nll + reach
 
     @cached_property
     def no_interval(self) -> str | None:
@@ -363,15 +369,15 @@ class LogLikelihood:
         return None if math.isfinite(self.nll_standard_error) else "the error is not known"
 
     @cached_property
-    def _deviate(self) -> float:
-        """Errors of the mean within which 95 % of its noise lies."""
+    def _freedom(self) -> float:
+        """Degrees of freedom of the error of the mean."""
         _, group = self.keys.unique(return_inverse=True)
         errors = torch.zeros(int(group.max()) + 1, dtype=torch.float64)
         freedom = torch.empty_like(errors)
         # Equal sentences have equal draws, and an error of the same degrees of freedom.
         freedom[group] = self.error_freedom
         errors.index_add_(0, group, self.standard_error)
-        return student_deviate(freedom_of_sum(errors, freedom).item())
+        return freedom_of_sum(errors, freedom).item()
 
     @cached_property
     def doubling_increment(self) -> float:

@@ -8,6 +8,8 @@ from torch import Tensor
 
 DEVIATE = 1.959963984540054
 """Of a normal distribution, 95 % of whose mass lies within so many standard deviations."""
+_ONE_SIDED = 1.6448536269514722
+_FEWEST_FREEDOM = 3.0
 
 
 def student_deviate(freedom: float) -> float:
@@ -29,6 +31,23 @@ def student_deviate(freedom: float) -> float:
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
     return z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
+
+
+def variance_ceiling(freedom: float) -> float:
+    r"""How many times its estimate a variance is at most, at 95 %.
+
+    .. math:: \nu / \chi^2_{\nu, 0.05}
+
+    >>> round(variance_ceiling(7), 1), round(variance_ceiling(1e9), 3)
+    (3.3, 1.0)
+
+    Source: Wilson and Hilferty (1931), The distribution of chi-square,
+    https://doi.org/10.1073/pnas.17.12.684; right to a twelfth from three degrees, and too high.
+
+    :param freedom: degrees of freedom of the estimate, at least 3.
+    """
+    spread = 2 / (9 * max(freedom, _FEWEST_FREEDOM))
+    return (1 - spread - _ONE_SIDED * spread**0.5) ** -3
 
 
 def freedom_of_sum(errors: Tensor, freedom: Tensor) -> Tensor:

@@ -35,9 +35,9 @@ class AutoProposal(Proposal):
 
     Stages, each for the sentences that the stage before left unsettled: draws from a mixture that
     was fitted to pilot draws (:class:`MixtureProposal`), draws from one that was fitted to many
-    more, and annealing to the posterior (:class:`AnnealedProposal`). A guide of any other kind than
-    one Gaussian or spherical vector, or several of real numbers, begins with draws from itself and
-    from the prior, and goes on to annealing.
+    more, and annealing to the posterior (:class:`AnnealedProposal`). With latents that are neither
+    real numbers nor one vector on a sphere, the first draws are from the guide itself and from the
+    prior, and annealing is next.
 
     Half the draws of a sentence are enough when k-hat is at most 0.7 and the standard error at
     most 0.2 nats. What decides is never in the estimate that it decides over: see

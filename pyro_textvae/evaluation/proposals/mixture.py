@@ -9,6 +9,7 @@ import math
 from torch import Tensor
 
 from pyro_textvae.evaluation.families import Family, GaussianFamily, GaussianMixtureFamily
+from pyro_textvae.evaluation.importance.other_modes import other_modes
 from pyro_textvae.evaluation.importance.pilot import PilotDraws, PilotFit
 from pyro_textvae.evaluation.importance.proposal import Proposal, ProposalTask
 from pyro_textvae.evaluation.importance.samplers import Sampler
@@ -20,6 +21,7 @@ _STRENGTH = 2.0
 _WIDER = 1.5
 _FAR_WIDER = 3.0
 _MORE = 2
+_DRAWS_PER_START = 4
 
 
 class MixtureProposal(Proposal):
@@ -97,7 +99,10 @@ class MixtureProposal(Proposal):
         near = draws - from_prior
         if task.prior is not None:
             pilot.add([(task.prior, from_prior)])
-        elsewhere = self._elsewhere(refined, pilot) if looks_for_modes and from_prior else None
+        from_elsewhere = 0
+        if looks_for_modes and from_prior:
+            from_elsewhere = draws // 2
+            self._look_elsewhere(task, refined, pilot, from_elsewhere)
         pilot.add(
             [
                 (task.component(_widened(refined, self.factor)), near - near // 2),
@@ -105,10 +110,7 @@ class MixtureProposal(Proposal):
             ]
         )
         second = task.component(_widened(self._fitted(refined, pilot), _WIDER))
-        from_elsewhere = 0 if elsewhere is None else draws // 2
         pilot.add([(second, draws - from_elsewhere)])
-        if elsewhere is not None:
-            pilot.add([(task.component(elsewhere), from_elsewhere)])
         return PilotFit(refined, self._fitted(refined, pilot), pilot)
 
     def refit(self, fitted: PilotFit, task: ProposalTask, rows: Tensor) -> PilotFit:
@@ -123,18 +125,17 @@ class MixtureProposal(Proposal):
         if task.prior is not None:
             more.append((task.prior, _MORE * self.pilot_draws))
         pilot.add(more)
+        if _can_mix(refined) and task.prior is not None:
+            self._look_elsewhere(task, refined, pilot, self.pilot_draws // 2)
         return PilotFit(refined, self._fitted(refined, pilot), pilot)
 
-    def _elsewhere(self, refined: Family, pilot: PilotDraws) -> Family:
-        """Where the likelihood of draws from the prior alone points to, near the guide or not.
-
-        A mode that the guide has no part in shows here, as the tempered weights of a fit to all
-        draws would leave nothing to those that are far from every mode.
-        """
+    def _look_elsewhere(
+        self, task: ProposalTask, refined: Family, pilot: PilotDraws, count: int
+    ) -> None:
+        """Add draws around modes near which the draws of the prior have come."""
         assert isinstance(refined, GaussianFamily)
-        z = pilot.posteriors.vector.joined(pilot.latents)
-        weights = pilot.log_weights()
-        return GaussianMixtureFamily.fit(refined, z, weights, self.num_components)
+        starts = max(1, count // _DRAWS_PER_START)
+        pilot.add([(task.component(other_modes(refined, pilot, starts)), count)])
 
     def _fitted(self, refined: Family, pilot: PilotDraws) -> Family:
         z = pilot.posteriors.vector.joined(pilot.latents)
