@@ -33,7 +33,7 @@ from pyro_textvae.runs.build import Pair
 
 _AT_ONCE = 200
 # Every use of the seed has draws of its own.
-_REPLIES, _REPLICATES, _OF_TRAINING, _DRAWN_LATENTS = 101, 102, 103, 104
+_REPLIES, _REPLICATES, _OF_TRAINING, _DRAWN_LATENTS, _TRAINING_SAMPLES = range(101, 106)
 
 
 class Material:
@@ -125,10 +125,16 @@ class Material:
         made = self._made(split=self.config.split)
         return self._noted("sources", Sentences.of_rows(rows, self.tokenizer, made))
 
-    @property
+    @cached_property
     def samples(self) -> Sentences:
         """Samples; of a model that takes a source, one for each of :attr:`sources`."""
-        return self._noted("samples", self._samples(self.size)[: self.size])
+        return self._noted("samples", self._generate(self.size, 0))
+
+    @cached_property
+    def training_samples(self) -> Sentences:
+        """Further samples, to train a language model on."""
+        count = self.config.num_training_samples
+        return self._noted("training_samples", self._generate(count, _TRAINING_SAMPLES))
 
     @cached_property
     def replies(self) -> list[Sentences]:
@@ -184,9 +190,7 @@ class Material:
     @cached_property
     def judge_of_samples(self) -> Judge:
         """A language model trained on samples."""
-        count = self.config.num_training_samples
-        drawn = self._noted("training_samples", self._samples(count)[:count])
-        return self._trained_judge(*_parted(drawn))
+        return self._trained_judge(*_parted(self.training_samples))
 
     @cached_property
     def judge_of_as_much_text(self) -> Judge:
@@ -217,13 +221,6 @@ class Material:
         if LABELS in taken and int(taken[LABELS][index]) >= 0:
             given["label"] = self.corpus.label_names[int(taken[LABELS][index])]
         return given
-
-    def _samples(self, fewest: int) -> Sentences:
-        drawn: Sentences | None = self.__dict__.get("_drawn_samples")
-        if drawn is None or len(drawn) < fewest:
-            drawn = self._generate(fewest, 0)
-            self.__dict__["_drawn_samples"] = drawn
-        return drawn
 
     def _generate(self, size: int, purpose: int, rows: int | None = None) -> Sentences:
         """Samples; the i-th is on what sentence i is conditioned on, counted round.

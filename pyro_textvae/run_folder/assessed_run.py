@@ -76,6 +76,9 @@ def _damage(assessment: Any) -> str | None:
     for name, kind in kinds.items():
         if not isinstance(assessment.get(name), kind):
             return f"{name} is {assessment.get(name)!r:.60}"
+    judge = assessment["settings"].get("language_model")
+    if not isinstance(judge, str | None):
+        return f"language_model is {judge!r:.60}"
     for name, number in assessment["numbers"].items():
         if not (isinstance(number, dict) and _is_number(number)):
             return f"{name} is {number!r:.60}"

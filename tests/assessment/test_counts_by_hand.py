@@ -4,6 +4,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from pyro_textvae.assessment.metrics import (
@@ -14,6 +15,9 @@ from pyro_textvae.assessment.metrics import (
     SelfBleu,
     TextDistance,
 )
+from pyro_textvae.assessment.metrics.distinct import distinct
+from pyro_textvae.assessment.metrics.ngram_entropy import entropy
+from pyro_textvae.assessment.ngrams import NGrams
 from tests.assessment.texts import by_name, material, sentences, values
 
 # 10 words of 3 kinds; 7 pairs of 3 kinds (ab, ba, bc); 4 triples of 3 kinds; one of four.
@@ -36,6 +40,15 @@ def test_entropy_is_that_of_the_counts():
     assert found["entropy_1"] == pytest.approx(of_words)
     assert found["entropy_2"] == pytest.approx(of_pairs)
     assert found["entropy_4"] == 0.0
+
+
+def test_a_resample_counts_each_sentence_as_often_as_it_has_it():
+    words = NGrams([text.split() for text in PAGE], 1)
+    twice = np.array([2, 0, 1])
+    # a 5, b 5, c 1 of 11.
+    assert distinct(words, twice) == pytest.approx(3 / 11)
+    shares = np.array([5, 5, 1]) / 11
+    assert entropy(words, twice) == pytest.approx(-(shares * np.log(shares)).sum())
 
 
 def test_repetition_is_counted_within_sentences():

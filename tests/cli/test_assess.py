@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from pyro_textvae.assessment import Material, assess
+from pyro_textvae.config.assess import AssessmentConfig
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.assessed_run import AssessmentError, read_assessment
 from pyro_textvae.runs.compare import assessed
+from pyro_textvae.runs.load import load_pair, load_run_corpus, read_run
 
 CHEAP = ["reconstruction", "distinct", "copying", "criticism"]
 
@@ -128,6 +131,7 @@ def test_an_assessment_of_other_weights_is_told(succeeds, run_copy):
         lambda written: json.dumps(written | {"numbers": {"x": 3}}),
         lambda written: json.dumps(written | {"examples": [3]}),
         lambda written: json.dumps(written | {"materials": None}),
+        lambda written: json.dumps(written | {"settings": {"language_model": []}}),
         lambda written: json.dumps(
             written | {"numbers": {"x": written["numbers"]["distinct_1"] | {"digits": 400}}}
         ),
@@ -143,11 +147,22 @@ def test_a_damaged_file_is_named(run, tmp_path, damage, assessment_of_run):
         read_assessment(folder)
 
 
+def test_samples_do_not_depend_on_what_else_is_drawn(run):
+    def material():
+        stored = read_run(run)
+        config = AssessmentConfig(size=4, num_training_samples=100, num_draws=2)
+        return Material(RunFolder(run), load_pair(stored), load_run_corpus(stored), config)
+
+    busy, idle = material(), material()
+    texts = {*busy.training_samples.texts, *busy.reconstructions["mean_reconstructions"].texts}
+    assert len(texts) > 1
+    assert busy.samples == idle.samples
+    assert busy.training_samples.texts[:4] != busy.samples.texts
+    assert busy.used["training_samples"]["seed"] != busy.used["samples"]["seed"]
+
+
 @pytest.fixture(scope="module")
 def assessment_of_run(run):
-    from pyro_textvae.assessment import assess
-    from pyro_textvae.config.assess import AssessmentConfig
-
     return assess(run, AssessmentConfig(metrics=["distinct"], num_resamples=100))
 
 
