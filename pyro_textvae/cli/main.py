@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train a model and guide on a corpus into a run folder",
     "evaluate": "log-likelihood, bound, KL and information of a run on a split",
     "classify": "labels of text, with their probabilities",
+    "augment": "new labelled sentences that a model is sure of",
     "sample": "draw sentences from a run",
     "reconstruct": "decode sentences again from their latents",
     "interpolate": "walk between the latents of two sentences",

@@ -16,6 +16,7 @@ from pyro_textvae.report.page import render
 from pyro_textvae.report.run_record import RunRecord, read_runs
 from pyro_textvae.report.sections.check import check
 from pyro_textvae.report.sections.comparison import comparison
+from pyro_textvae.report.sections.confusion import confusion
 from pyro_textvae.report.sections.dimensions import dimensions
 from pyro_textvae.report.sections.generation import generation
 from pyro_textvae.report.sections.khat import khat
@@ -122,6 +123,7 @@ def _sections(
         check(runs),
         proposals(runs),
         dimensions(runs),
+        confusion(runs),
         length(runs),
         latent_space(runs, decoded, seed),
         samples(runs, decoded),

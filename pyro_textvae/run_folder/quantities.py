@@ -20,6 +20,7 @@ from pyro_textvae.run_folder.quantity_groups import (
     draws,
     gaps,
     information,
+    labels,
     likelihood,
     sandwich,
     text,
@@ -29,12 +30,12 @@ from pyro_textvae.run_folder.quantity_groups import (
 )
 
 TERMINAL: tuple[Group, ...] = (
-    *("text", "likelihood", "draws", "trust", "bound", "tokens", "information"),
+    *("text", "likelihood", "draws", "trust", "bound", "tokens", "information", "labels"),
     *("annealing", "bounds", "sandwich", "gaps"),
 )
 """Order of the groups in the table that ``evaluate`` prints."""
 PAGE: tuple[Group, ...] = (
-    *("text", "draws", "likelihood", "bound", "tokens", "information", "trust"),
+    *("text", "draws", "likelihood", "bound", "tokens", "information", "labels", "trust"),
 )
 """Order of the groups on the report page."""
 COLUMNS: tuple[Group, ...] = (
@@ -50,6 +51,7 @@ QUANTITIES: tuple[Quantity, ...] = (
     *bound.QUANTITIES,
     *tokens.QUANTITIES,
     *information.QUANTITIES,
+    *labels.QUANTITIES,
     *annealing.QUANTITIES,
     *bounds.QUANTITIES,
     *sandwich.QUANTITIES,

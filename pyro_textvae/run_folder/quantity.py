@@ -17,6 +17,7 @@ Group = Literal[
     "bound",
     "tokens",
     "information",
+    "labels",
     "training",
     "trust",
     "annealing",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from pyro_textvae.evaluation.excess import Excess
 from pyro_textvae.evaluation.importance.partial_results import remove_partial_results
 from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.evaluation.importance.rounds import DrawSettings
+from pyro_textvae.evaluation.label_probabilities import LabelProbabilities
 from pyro_textvae.evaluation.over_globals import draw_globals
 from pyro_textvae.evaluation.pair_likelihood import PairLikelihood
 from pyro_textvae.processes import rank_and_size
@@ -172,6 +173,7 @@ def evaluate(
         "text_warnings": [*corpus.source_warnings, *corpus.warnings(config.split)],
         **_of_likelihood(likelihood, *_units_of_text(corpus, config.split)),
         **_of_globals(likelihood),
+        **_of_labels(likelihood, run.label_names, config.seed),
         **({} if by_guide is None else by_guide.compared_with(likelihood)),
         **({} if excess is None else {"truth": excess.to_dict()}),
         **{name: value for name, value in measured.items() if name not in _OF_THE_LIKELIHOOD},
@@ -313,6 +315,13 @@ def _of_likelihood(
         ],
     }
     return values | joint
+
+
+def _of_labels(likelihood: LogLikelihood, names: Sequence[str] | None, seed: int) -> dict[str, Any]:
+    """How well labels are told; nothing where the model has none, or no sentence has one."""
+    probabilities = LabelProbabilities.of(likelihood, tuple(names or ()))
+    found = {} if probabilities is None else probabilities.to_dict(seed=seed)
+    return {"classification": found} if found else {}
 
 
 def _of_globals(likelihood: LogLikelihood) -> dict[str, Any]:
