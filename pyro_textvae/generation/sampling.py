@@ -21,6 +21,7 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.sentences import seed_of
 from pyro_textvae.generation.given_source import draws_source, latents_given_source
 from pyro_textvae.generation.method import DecodingMethod, build_method
+from pyro_textvae.generation.read_once import equal_sources_read_once
 from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.batches import Fields, check_batch, text_fields_of
 from pyro_textvae.infer.global_latents import global_sites, is_global
@@ -220,6 +221,7 @@ def _draw(
         condition = to_device(condition, model)
     with (
         evaluation_mode(model, model, seed),
+        equal_sources_read_once(model),
         poutine.condition(data=dict(given)),
         _DecodingMessenger(decoding, unknown),
     ):
