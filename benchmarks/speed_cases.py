@@ -11,18 +11,20 @@ from pathlib import Path
 import pyro
 import torch
 from hand_written import HandWrittenVAE
+from hand_written_conditional import HandWrittenConditionalVAE
 from hand_written_decoder import HandWrittenDecoder
 from hand_written_pretrained import HandWrittenPretrained, tiny_decoder
 from torch import Tensor, nn
 
+from pyro_textvae.conditional_priors import ConditionalGaussian
 from pyro_textvae.config.train import TrainingConfig
 from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.importance.target import Target
 from pyro_textvae.guides import GaussianGuide
 from pyro_textvae.infer import IWAE, BetaELBO
 from pyro_textvae.infer.running import evaluation_mode
-from pyro_textvae.models import SentenceVAE
-from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
+from pyro_textvae.models import ConditionalVAE, SentenceVAE
+from pyro_textvae.nn import LSTMDecoder, LSTMEncoder, TextAndSourceEncoder
 from pyro_textvae.nn.plain_linear import plain_linear
 from pyro_textvae.nn.vocabulary_loss import vocabulary_loss
 from pyro_textvae.priors import StandardNormal
@@ -73,6 +75,39 @@ def training(sizes: dict[str, int], lengths: tuple[int, int], batch_size: int) -
         "its matrix products alone, by torch.mm": lambda: _products_of_step(
             sizes, lengths, batch_size
         ),
+    }
+
+
+def conditional_training(sizes: dict[str, int], lengths: tuple[int, int], batch_size: int) -> Steps:
+    """The same step of a conditional VAE, with a source as long as its text."""
+
+    def built() -> tuple[ConditionalVAE, GaussianGuide, Tensor, Tensor]:
+        source_encoder = LSTMEncoder(**sizes)
+        decoder = LSTMDecoder(
+            **sizes, latent_dim=LATENT_DIM, max_length=100, memory_dim=source_encoder.memory_dim
+        )
+        prior = ConditionalGaussian(source_encoder.output_dim, LATENT_DIM)
+        model = ConditionalVAE(source_encoder, prior, decoder).to(_device)
+        encoder = TextAndSourceEncoder(LSTMEncoder(**sizes), LSTMEncoder(**sizes))
+        guide = GaussianGuide(encoder, latent_dim=LATENT_DIM).to(_device)
+        texts = [draw_tokens(batch_size, lengths, sizes["vocab_size"]) for _ in range(2)]
+        return model, guide, *texts
+
+    def ours() -> Callable[[], object]:
+        model, guide, tokens, source = built()
+        return our_step(model, guide, tokens, source=source)
+
+    def by_hand(cross_entropy: str) -> Callable[[], object]:
+        model, guide, tokens, source = built()
+        module = HandWrittenConditionalVAE(**sizes, latent_dim=LATENT_DIM).to(_device)
+        module.take_weights(model, guide)
+        return _their_step(module, tokens, cross_entropy, source)
+
+    return {
+        "ours": ours,
+        "by hand, PyTorch's fused cross-entropy": lambda: by_hand("fused"),
+        "by hand, scores of all tokens at once": lambda: by_hand("full"),
+        "by hand, with our cross-entropy": lambda: by_hand("ours"),
     }
 
 
@@ -272,7 +307,11 @@ def _evaluation(
 
 
 def our_step(
-    model: nn.Module, guide: nn.Module, tokens: Tensor, num_particles: int = 1
+    model: nn.Module,
+    guide: nn.Module,
+    tokens: Tensor,
+    num_particles: int = 1,
+    **others: Tensor,
 ) -> Callable[[], object]:
     """What the trainer does with a batch, checks of finite numbers included."""
     modules = nn.ModuleDict({"model": model, "guide": guide})
@@ -282,7 +321,7 @@ def our_step(
     loss_module, progress = objective(model, guide), Progress()
 
     def step() -> None:
-        updates.step(loss_module, {"tokens": tokens}, progress)
+        updates.step(loss_module, {"tokens": tokens, **others}, progress)
         # On a GPU the trainer asks every hundred steps only.
         updates.check()
 
@@ -298,14 +337,17 @@ def _hand_written(
 
 
 def _their_step(
-    module: HandWrittenVAE | HandWrittenPretrained, tokens: Tensor, cross_entropy: str
+    module: HandWrittenVAE | HandWrittenConditionalVAE | HandWrittenPretrained,
+    tokens: Tensor,
+    cross_entropy: str,
+    *others: Tensor,
 ) -> Callable[[], object]:
     parameters = [each for each in module.parameters() if each.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=True)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        loss = module.loss(tokens, cross_entropy) / len(tokens)
+        loss = module.loss(tokens, cross_entropy, *others) / len(tokens)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 5.0)
         optimizer.step()
@@ -341,6 +383,7 @@ def _products_of_step(
 CASES: dict[str, Callable[[], Steps]] = {
     "training step, Penn Treebank, batch 32": lambda: training(PTB, (20, 24), 32),
     "training step, Penn Treebank, batch 128": lambda: training(PTB, (20, 24), 128),
+    "training step, conditional, batch 32": lambda: conditional_training(PTB, (20, 24), 32),
     "training step, Yahoo, batch 32": lambda: training(YAHOO, (70, 90), 32),
     "log-likelihood of 8 sentences, K = 500": evaluation,
     "log-likelihood of 64 short sentences, K = 100, SNLI": lambda: short_evaluation(SNLI),

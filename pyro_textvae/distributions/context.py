@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -58,8 +59,13 @@ class Memory:
         return self._of_each(lambda part, batch_dim: part.expand(shape + part.shape[batch_dim:]))
 
     def flatten(self) -> Memory:
-        """The memory with one batch dimension; copies states only where rows are repeated."""
+        """The memory with one batch dimension: rows that are repeated share their states."""
         size = self.batch_shape.numel()
+        distinct = self.distinct()
+        count = distinct.batch_shape.numel()
+        if 0 < count < size:
+            places = torch.arange(count, device=self.ids.device).reshape(distinct.batch_shape)
+            return SharedMemory(distinct.flatten(), places.expand(self.batch_shape).reshape(size))
         return self._of_each(lambda part, batch_dim: part.reshape(size, *part.shape[batch_dim:]))
 
     def index_select(self, rows: Tensor) -> Memory:
@@ -88,6 +94,73 @@ class Memory:
     def _of_each(self, function: Callable[[Tensor, int], Tensor]) -> Memory:
         """Apply ``function(part, batch_dim)``, where event dimensions begin at ``batch_dim``."""
         return Memory(function(self.states, -2), function(self.mask, -1), function(self.ids, -1))
+
+
+class SharedMemory(Memory):
+    """Rows of a memory, several of one source: its states are copied only where they are asked for.
+
+    K draws for a source hold its states once while they are generated word by word.
+
+    >>> ids = torch.randint(3, 9, (2, 5))
+    >>> memory = SharedMemory(Memory(torch.randn(2, 5, 8), ids > 0, ids), torch.tensor([0, 1, 0]))
+    >>> memory.batch_shape, memory.states.shape
+    (torch.Size([3]), torch.Size([3, 5, 8]))
+
+    :param sources: a memory with one batch dimension.
+    :param rows: int64 ``(M,)``, the source of each row.
+    """
+
+    sources: Memory
+    rows: Tensor
+
+    def __init__(self, sources: Memory, rows: Tensor) -> None:
+        # The only way to set what is frozen.
+        object.__setattr__(self, "sources", sources)
+        object.__setattr__(self, "rows", rows)
+
+    @cached_property
+    def states(self) -> Tensor:  # type: ignore[override]
+        """A copy for each row, ``(M, S, H)``."""
+        return self.sources.states.index_select(0, self.rows)
+
+    @cached_property
+    def mask(self) -> Tensor:  # type: ignore[override]
+        """True at the places that hold a word, ``(M, S)``."""
+        return self.sources.mask.index_select(0, self.rows)
+
+    @cached_property
+    def ids(self) -> Tensor:  # type: ignore[override]
+        """The source's token ids, ``(M, S)``."""
+        return self.sources.ids.index_select(0, self.rows)
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """``(M,)``."""
+        return self.rows.shape
+
+    @cached_property
+    def groups(self) -> tuple[Tensor, Tensor] | None:
+        """Where all N sources have K rows: those of each ``(K, N)``, and the place of each row
+        among all ``(K N,)``; None otherwise.
+        """
+        counts = torch.bincount(self.rows, minlength=len(self.sources.ids)).tolist()
+        if len(set(counts)) != 1:
+            return None
+        by_source = self.rows.argsort(stable=True).reshape(-1, counts[0])
+        rows_of = by_source.T.contiguous()
+        return rows_of, rows_of.reshape(-1).argsort()
+
+    def flatten(self) -> Memory:
+        """Itself, as it has one batch dimension."""
+        return self
+
+    def index_select(self, rows: Tensor) -> Memory:
+        """The given rows, which share what these share."""
+        return SharedMemory(self.sources, self.rows.index_select(0, rows))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Memory:
+        """The memory with ``function`` applied to each tensor of the sources."""
+        return SharedMemory(self.sources.map(function), self.rows)
 
 
 @dataclass(frozen=True, eq=False, init=False)

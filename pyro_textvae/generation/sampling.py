@@ -20,6 +20,7 @@ from pyro_textvae.generation.constraints import Constraints
 from pyro_textvae.generation.generated import Generated
 from pyro_textvae.generation.given_source import draws_source, latents_given_source
 from pyro_textvae.generation.method import DecodingMethod, build_method
+from pyro_textvae.generation.read_once import equal_sources_read_once
 from pyro_textvae.generation.rows import (
     data_dim,
     repeated_condition,
@@ -302,7 +303,7 @@ def _draw(
     if not isinstance(condition, int):
         condition = to_device(condition, model)
     messenger = DecodingMessenger(decoding, constraints)
-    with evaluation_mode(model, model, seed):
+    with evaluation_mode(model, model, seed), equal_sources_read_once(model):
         with poutine.condition(data=dict(given)), messenger:
             nodes: Any = simulate(model, condition).nodes
         for name in (TEXT_SITE, *given):

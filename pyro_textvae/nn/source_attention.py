@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_textvae.distributions import Memory
+from pyro_textvae.distributions.context import SharedMemory
 from pyro_textvae.nn.checks import check_sizes
 
 
@@ -52,11 +53,18 @@ class SourceAttention(nn.Module):
         if rows[shared:] != memory.batch_shape:
             memory, shared = memory.expand(rows), 0
         memory = memory.flatten()
-        sources = len(memory.states)
+        groups = memory.groups if isinstance(memory, SharedMemory) else None
+        query = self.query(hidden)
         # (K, N, T, H): the draws that share a source side by side, so that its states stay one.
-        query = self.query(hidden).reshape(rows[:shared].numel(), sources, *hidden.shape[-2:-1], -1)
+        if isinstance(memory, SharedMemory) and groups is not None:
+            memory = memory.sources
+            query = query.reshape(rows.numel(), *query.shape[-2:])[groups[0]]
+        else:
+            query = query.reshape(rows[:shared].numel(), len(memory.ids), *query.shape[-2:])
         scores = torch.einsum("knth,nsh->knts", query, memory.states) / query.shape[-1] ** 0.5
         scores = scores.masked_fill(~memory.mask.unsqueeze(-2), -torch.inf)
         weights = scores.softmax(-1)
         found = torch.einsum("knts,nsh->knth", weights, memory.states)
+        if groups is not None:
+            found, weights = (part.flatten(0, 1)[groups[1]] for part in (found, weights))
         return found.reshape(rows + found.shape[-2:]), weights.reshape(rows + weights.shape[-2:])

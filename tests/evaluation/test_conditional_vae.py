@@ -8,6 +8,8 @@ import torch
 from pyro_textvae import zoo
 from pyro_textvae.conditional_priors import ConditionalGaussian
 from pyro_textvae.evaluation import log_likelihood
+from pyro_textvae.generation import sample
+from pyro_textvae.generation.read_once import equal_sources_read_once
 from pyro_textvae.guides import GaussianGuide
 from pyro_textvae.models import ConditionalVAE
 from pyro_textvae.nn import BagOfWordsEncoder, GRUDecoder, TextAndSourceEncoder
@@ -67,3 +69,45 @@ def test_a_source_is_read_no_more_often_for_more_draws(pair):
     finally:
         hook.remove()
     assert counts[0] == counts[1]
+
+
+def test_texts_for_a_source_read_it_once(pair):
+    """Sixteen draws for each of three sources, of which the encoder sees three rows."""
+    model, _ = pair
+    read = []
+    hook = model.source_encoder.embedding.register_forward_hook(
+        lambda _, given, out: read.append(tuple(out.shape[:2]))
+    )
+    source = TEXT_AND_SOURCE["source"][:3]
+    try:
+        together = sample(model, {"source": source.repeat_interleave(16, 0)}, seed=1)
+        assert read == [(3, 3)]
+        sample(model, {"source": source}, seed=1)
+        assert read == [(3, 3)] * 2
+    finally:
+        hook.remove()
+    assert together.shape == (48, 12)
+    assert len(together.unique(dim=0)) > 24
+    assert "read" not in model.source_encoder.__dict__
+
+
+def test_latents_of_a_source_are_those_of_its_own_prior(pair):
+    """Of rows in any order, greedy texts at one latent each are those of each source alone."""
+    model, _ = pair
+    rows = torch.tensor([2, 0, 0, 1, 2, 2])
+    latents = {"z": torch.randn(6, 2).double()}
+    source = TEXT_AND_SOURCE["source"]
+    together = sample(model, {"source": source[rows]}, method="greedy", latents=latents)
+    for number, row in enumerate(rows.tolist()):
+        alone = sample(
+            model,
+            {"source": source[row : row + 1]},
+            method="greedy",
+            latents={"z": latents["z"][number : number + 1]},
+        )
+        assert torch.equal(alone[0], together[number])
+    with equal_sources_read_once(model), torch.no_grad():
+        memory, features = model.source_encoder.read(source[rows])
+    of_each, features_of_each = model.source_encoder.read(source)
+    assert torch.allclose(features, features_of_each[rows], atol=1e-12)
+    assert torch.allclose(memory.states, of_each.states[rows], atol=1e-12)

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyro_textvae import zoo
 from pyro_textvae.distributions import Context, Memory
+from pyro_textvae.distributions.context import SharedMemory
 from pyro_textvae.errors import UserError
 from pyro_textvae.nn import LSTMDecoder, LSTMEncoder, SourceReader, TextAndSourceEncoder
 from pyro_textvae.special_tokens import EOS, FIRST_EMITTED
@@ -133,6 +134,46 @@ def test_draws_hold_no_copies_of_a_long_source(name):
         decoder(z_of(16, 2), memory).log_prob(torch.tensor([[4, EOS], [5, EOS]]))
     # The weights, (16, 2, 2, 200), are smaller than the copies, (16, 2, 200, 5), would be.
     assert 0 < largest.size < 16 * 2 * 200 * 5
+
+
+@EACH
+def test_draws_hold_no_copies_of_a_long_source_while_they_are_generated(name):
+    """The same bound, word by word; a copy for each draw is made only where it is asked for."""
+    decoder = make(name, max_length=5)
+    ids = torch.randint(3, 6, (2, 200), generator=torch.Generator().manual_seed(0))
+    memory = Memory(torch.randn(2, 200, 5).double(), ids > 0, ids)
+    with LargestStorage() as largest:
+        drawn = decoder(z_of(16, 2), memory).sample()
+    assert drawn.shape == (16, 2, 5)
+    assert 0 < largest.size < 16 * 2 * 200 * 5
+    shared = Context(z_of(16, 2), memory).flatten()
+    with LargestStorage() as largest:
+        assert shared.memory.states.shape == (32, 200, 5)
+    assert largest.size == 16 * 2 * 200 * 5
+
+
+@EACH
+@pytest.mark.parametrize(
+    "rows", [[0, 1, 0, 1, 0, 1], [0, 0, 0, 1, 1, 1], [1, 0, 0, 1, 1, 0], [1, 1, 0, 1, 1, 1]]
+)
+def test_rows_that_share_a_source_are_generated_as_copies_are(name, rows):
+    """In any order, and where one source has more rows than the other."""
+    decoder, sources, rows = make(name), memory_of(SOURCE), torch.tensor(rows)
+    shared = SharedMemory(sources, rows)
+    copies = Memory(*(part[rows] for part in (sources.states, sources.mask, sources.ids)))
+    assert (shared.groups is None) == (rows.sum() != 3)
+    scores = []
+    for memory in (shared, copies):
+        context = Context(z_of(6), memory)
+        state, previous = decoder.initial_state(context), torch.full((6,), 1)
+        for word in (3, 4):
+            out, state = decoder.step(previous, state, context)
+            previous = torch.full((6,), word)
+            scores.append(out)
+    assert torch.allclose(torch.stack(scores[:2]), torch.stack(scores[2:]), atol=1e-12)
+    chosen = shared.index_select(torch.tensor([4, 4, 0]))
+    assert torch.equal(chosen.ids, copies.ids[[4, 4, 0]])
+    assert chosen.sources is sources
 
 
 def test_all_that_is_copied_stands_in_the_source():
