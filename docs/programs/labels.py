@@ -7,7 +7,6 @@ pyro-textvae train --model labels.py:LabelVAE --guide labels.py:LabelGuide
 
 Objectives: beta_elbo, wake_sleep, thermodynamic_elbo.
 Refused: --objective semi_amortised_elbo: is marked enumerate in the guide
-Refused: compare: are of the text and of 'y_observed' together
 """
 
 import pyro

@@ -48,7 +48,7 @@ class MethodOptions:
     num_return_sequences: int | None = None
     num_beam_groups: int | None = None
     diversity_penalty: float | None = None
-    num_samples: int | None = None
+    num_samples: int | None = setting(None, at_least(1))
     utility: Literal["chrf", "bleu"] | None = None
 
     def given_options(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
     ("arguments", "message"),
     [
         (["trian"], r"no command 'trian'; did you mean train\?"),
-        (["zzz"], r"no command 'zzz' \(one of train, evaluate, sample, .*report\)"),
+        (["zzz"], r"no command 'zzz' \(one of train, evaluate, .*report\)"),
         (["--overwrite"], r"no command '--overwrite' \(one of train"),
         (["train", "--hiden-dim", "4"], r"no setting --hiden-dim; did you mean --hidden-dim\?"),
         (["train", "--hiden_dim=4"], r"no setting --hiden-dim; did you mean --hidden-dim\?"),

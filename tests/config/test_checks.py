@@ -53,7 +53,7 @@ CONFIGS = (TrainingConfig, TrainConfig, EvaluationConfig, SampleOptions)
         (EvaluationConfig, {"proposal": "refind"}, "did you mean 'refined'?"),
         (EvaluationConfig, {"target_standard_error": 0}, "target_standard_error must be positive"),
         (EvaluationConfig, {"max_tokens": 0}, "max_tokens must be at least 1, got 0"),
-        (SampleOptions, {"method": "beam"}, "there is no method 'beam'; known: ancestral, greedy"),
+        (SampleOptions, {"method": "bean"}, "there is no method 'bean'; did you mean 'beam'?"),
         (RunOptions, {"seed": -1}, "seed must lie in [0, 2**32), got -1"),
     ],
     ids=str,

@@ -86,7 +86,10 @@ def test_evaluation_file_holds_what_outside_programs_read(tmp_path, capsys, monk
         if each.of is None
         and each.group != "training"
         and not each.name.startswith(
-            ("check.", "by_guide.", "truth.", "given_source.", "global_", "pairs.")
+            (
+                *("check.", "by_guide.", "truth.", "given_source.", "global_", "pairs."),
+                "classification.",
+            )
         )
     ]
     assert set(stored) <= set(found)
