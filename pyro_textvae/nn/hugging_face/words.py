@@ -61,8 +61,11 @@ class PretrainedTokenScores(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Scores of every class after ``hidden`` ``(..., H)``."""
-        scores = F.linear(hidden, self._head.weight, self.bias)[..., self.class_ids.clamp(min=0)]
-        return scores.masked_fill(self.class_ids == ABSENT, -torch.inf)
+        every = F.linear(hidden, self._head.weight, self.bias)
+        # A copy by places is several times faster than one by an index.
+        scores = every.index_select(-1, self.class_ids.clamp(min=0))
+        absent = (self.class_ids == ABSENT).nonzero().squeeze(-1)
+        return scores.index_fill_(-1, absent, -torch.inf)
 
     def log_prob(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """Log-probability (nats) of ids ``tokens`` ``(M,)`` after ``hidden`` ``(M, H)``."""
