@@ -138,7 +138,8 @@ def _cache_of(past: Past) -> Any:
     for place, (keys, values) in enumerate(past):
         # Put in as they are: an update would make a copy of them, a second one at every word.
         cache.update(keys[..., :0, :], values[..., :0, :], place)
-        cache.layers[place].keys, cache.layers[place].values = keys, values
+        layer: Any = cache.layers[place]
+        layer.keys, layer.values = keys, values
     return cache
 
 
