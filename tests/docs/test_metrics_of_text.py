@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""What docs/generation.md shows runs as it stands."""
+"""What docs/generation.md says of metrics runs as it stands."""
 
 import re
 from pathlib import Path
