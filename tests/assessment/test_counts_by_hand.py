@@ -71,19 +71,19 @@ def test_self_bleu_is_the_mean_over_sentences_with_all_others_as_references():
 
 
 def test_copying_finds_the_longest_run_in_one_training_sentence():
-    training = sentences("a b c d", "c d e f g", "x y")
+    training = sentences("a b c d", "e f g", "x y")
     texts = ("a b c d", "b c d e f", "q", "x y z")
     run = material(texts, ("x", "y"), training=training)
     found = by_name(Copying(), run)
     assert found["copied_sentences"].value == pytest.approx(1 / 4)
-    # a b c d; c d e f, not b c d e f, which goes over the end of a sentence; nothing; x y.
-    assert found["copied_words"].value == pytest.approx((4 + 4 + 0 + 2) / 4)
-    assert found["copied_share"].value == pytest.approx((1 + 4 / 5 + 0 + 2 / 3) / 4)
+    # a b c d; b c d, not b c d e f, which goes over the end of a sentence; nothing; x y.
+    assert found["copied_words"].value == pytest.approx((4 + 3 + 0 + 2) / 4)
+    assert found["copied_share"].value == pytest.approx((1 + 3 / 5 + 0 + 2 / 3) / 4)
     assert (found["copied_most"].value, found["copied_most"].real) == (4.0, 1.0)
     assert run.examples[1] == {
         "sample": "b c d e f",
-        "copied": "c d e f",
-        "training_sentence": "c d e f g",
+        "copied": "b c d",
+        "training_sentence": "a b c d",
     }
 
 
