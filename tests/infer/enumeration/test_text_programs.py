@@ -118,6 +118,15 @@ def test_every_decoder_scores_all_classes_as_one_after_another(name):
             torch.testing.assert_close(table[sentiment, topic], log_joint, rtol=1e-9, atol=1e-11)
 
 
+def test_kl_of_each_dimension_is_a_mean_over_values():
+    model, guide = two_classes()
+    terms = BetaELBO(num_particles=2).terms(model, guide, tokens=TOKENS)
+    (site,) = [site for site in terms.passes[0] if site.name == "z"]
+    of_dimensions = site.kl_per_dimension()
+    assert of_dimensions.shape == (2, 3, 2)
+    torch.testing.assert_close(of_dimensions.sum(-1), terms.kl["z"])
+
+
 def test_text_is_decoded_once_where_the_decoder_does_not_depend_on_the_class():
     model, guide = component()
     rows = []
