@@ -7,6 +7,7 @@ from __future__ import annotations
 import pyro
 import pyro.distributions as dist
 import torch
+from pyro.infer import config_enumerate
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
@@ -33,6 +34,8 @@ class LabelledMixtureVAE(PyroModule):
     site ``"y_observed"``; the others are latent, at ``"y_unobserved"``. Where no sentence has one,
     it is a Gaussian-mixture latent variable model, whose components are clusters of the text; where
     all have one, each class has a prior of its own. Location and scale of every class are learned.
+    Under a guide without labels, q(z | x) alone, y is summed out in the model at the cost of one
+    decoding: p(x | z) is the same for every class.
 
     >>> from pyro_textvae.nn import GRUDecoder
     >>> decoder = GRUDecoder(
@@ -64,6 +67,7 @@ class LabelledMixtureVAE(PyroModule):
         self.loc = nn.Parameter(torch.randn(num_labels, latent_dim))
         self.log_scale = nn.Parameter(torch.zeros(num_labels, latent_dim))
 
+    @config_enumerate
     def forward(
         self,
         tokens: Tensor | None = None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pyro
 import pyro.distributions as dist
 import torch
+from pyro.infer import config_enumerate
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
@@ -30,7 +31,8 @@ class LabelledVAE(PyroModule):
 
     All sites are in the plate ``"data"`` of N sentences. A label that is given is observed, at the
     site ``"y_observed"``; one that is not is a latent, at ``"y_unobserved"``: so Pyro splits a site
-    with an ``obs_mask``. The model M2 of Kingma et al.
+    with an ``obs_mask``. Under a guide without the latter it is summed out in the model. It is M2 of
+    Kingma et al.
 
     >>> from pyro_textvae.nn import GRUDecoder
     >>> from pyro_textvae.priors import StandardNormal
@@ -65,6 +67,7 @@ class LabelledVAE(PyroModule):
         """What a run's decoder is built with as ``latent_dim``, in the place of the setting."""
         return latent_dim + num_labels
 
+    @config_enumerate
     def forward(
         self,
         tokens: Tensor | None = None,

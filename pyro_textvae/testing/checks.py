@@ -14,6 +14,7 @@ import torch
 from pyro import poutine
 from pyro.distributions.util import sum_rightmost
 from pyro.infer import ELBO
+from pyro.poutine.infer_config_messenger import InferConfigMessenger
 from torch import Tensor, nn
 
 from pyro_textvae.contract import DATA_PLATE, TEXT_FIELDS, TEXT_SITE, TOKENS
@@ -453,7 +454,12 @@ def _compare_particles(model: nn.Module, text: Text) -> None:
     drawn: list[dict[str, Tensor]] = []
 
     def guide(**batch: Tensor) -> None:
-        with poutine.trace() as recorded, poutine.block(expose=names):
+        # Particles are draws, of what would be summed over too.
+        with (
+            poutine.trace() as recorded,
+            poutine.block(expose=names),
+            InferConfigMessenger(lambda site: {"enumerate": None}),
+        ):
             model(**fields_of(model, batch))
         drawn.append({name: site["value"] for name, site in latent_sites(recorded.trace)})
 
