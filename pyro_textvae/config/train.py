@@ -107,6 +107,7 @@ class ProgramConfig:
         label_column: column of its label; where it is empty, the label is not given.
         empty_pairs: a row without text or source; refuse, drop (and count) or keep (a source
             without a word).
+        source_turns: take so many of the last turns of a source, those between | or in a JSON list.
         quotes: in a TSV; csv as pandas writes cells, literal as a character; by default recognised.
         min_count: rarer words become <unk>.
         vocab_size: keep only this many of the most frequent tokens.
@@ -152,6 +153,7 @@ class ProgramConfig:
     source_column: str | None = None
     label_column: str | None = None
     empty_pairs: Literal["refuse", "drop", "keep"] = "refuse"
+    source_turns: int | None = setting(None, at_least(1))
     quotes: Literal["csv", "literal"] | None = None
     min_count: int = setting(1, at_least(1))
     vocab_size: int | None = setting(None, at_least(1))

@@ -360,6 +360,7 @@ def _corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeni
         label_column=config.label_column,
         quotes=config.quotes,
         empty_pairs=empty_pairs,
+        source_turns=run.config.source_turns if config.source_column else None,
         num_sentences=None,
         data_options={},
         max_length=None,
