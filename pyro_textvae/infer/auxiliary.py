@@ -140,6 +140,12 @@ class AuxiliaryLoss(PyroModule):
                     f"several, in the plate {', '.join(map(repr, site.inner_plates))}: leave it "
                     "out of its sites"
                 )
+            if site.drawn_for_each:
+                raise UserError(
+                    f"{self.name} reads one vector a sentence, and latent site {name!r} has one "
+                    f"for each value of {', '.join(map(repr, site.drawn_for_each))}: leave it out "
+                    "of its sites"
+                )
             columns.append(_datum_first(site))
         if not columns:
             raise UserError(f"{self.name} has no latent_dims, so it reads no latents: give it them")

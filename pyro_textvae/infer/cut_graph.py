@@ -10,7 +10,7 @@ drops the third, whose expectation the second already has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +18,9 @@ from torch import Tensor
 from pyro_textvae.infer.terms import LatentSite, PerDatumTerms, by_datum, over_draw
 
 
-def doubly_reparameterised(terms: PerDatumTerms, weights: Tensor, factor: Tensor) -> Tensor:
+def doubly_reparameterised(
+    terms: PerDatumTerms, weights: Tensor, factor: Callable[[Tensor], Tensor]
+) -> Tensor:
     """A surrogate of each sentence, ``(N,)``: only its gradient has a meaning.
 
     The model's parameters get the gradient of ``sum_k weights log p(x, z_k)``; the guide's get that
@@ -32,13 +34,14 @@ def doubly_reparameterised(terms: PerDatumTerms, weights: Tensor, factor: Tensor
     latents.
 
     :param weights: ``(K, N)``, constants.
-    :param factor: ``(K, N)``, constants: the weights once more for DReG, ones for STL.
+    :param factor: of the weight of a draw: that weight once more for DReG, one for STL. Where a
+        site has a draw for each value of enumerated sites, each has its share of the weight.
     :raises ValueError: for a guide whose density is the same everywhere, such as a uniform one of
         which only the bounds are learnt.
     """
     surrogate = (weights * terms.log_joint).sum(0)
     for rows, site in _rows_and_sites(terms):
-        scale = over_draw(site, factor[rows])
+        scale = factor(_weights_of_draws(site, weights[rows]))
         site.seen_by_model.register_hook(lambda gradient, scale=scale: scale * gradient)
     for site, gradient in _gradients_of_log_guide(terms, weights):
         surrogate = surrogate - _inner_product(site, site.seen_by_model, gradient)
@@ -75,6 +78,39 @@ def _gradients(log_prob: Tensor, weights: Tensor, places: list[Tensor]) -> Seque
     return torch.autograd.grad(
         (weights * log_prob).sum(), places, retain_graph=True, materialize_grads=True
     )
+
+
+def check_drawn_alike(terms: PerDatumTerms, objective: str) -> None:
+    """Check that no site with a draw for each value of enumerated sites is drawn from one without.
+
+    :raises ValueError: with the names of both: the weights of the two draws differ, and the path
+        from one to the other would have the wrong one.
+    """
+    for sites in terms.passes if terms.enumerated else ():
+        drawn = [site for site in sites if site.draw.requires_grad]
+        for place, site in enumerate(drawn):
+            for above in drawn[:place]:
+                if set(site.drawn_for_each) == set(above.drawn_for_each):
+                    continue
+                (path,) = torch.autograd.grad(
+                    site.draw.sum(), above.draw, retain_graph=True, allow_unused=True
+                )
+                if path is not None:
+                    raise ValueError(
+                        f"the guide draws latent site {site.name!r} for each value of "
+                        f"{', '.join(map(repr, site.drawn_for_each))} from its draw of "
+                        f"{above.name!r}, which has not one for each: {objective} would weigh the "
+                        "path between them wrongly; train by IWAE"
+                    )
+
+
+def _weights_of_draws(site: LatentSite, weights: Tensor) -> Tensor:
+    """``(K, N)`` in a shape that multiplies the draw, split among values of enumerated sites."""
+    of_particles = over_draw(site, weights)
+    if not site.drawn_for_each:
+        return of_particles
+    shares = site.shares()
+    return of_particles * shares.reshape(shares.shape + (1,) * len(site.posterior.event_shape))
 
 
 def _rows_and_sites(terms: PerDatumTerms) -> Iterator[tuple[slice, LatentSite]]:

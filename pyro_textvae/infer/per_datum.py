@@ -19,6 +19,8 @@ from pyro_textvae.contract import PARTICLE_PLATE
 from pyro_textvae.infer.auxiliary import AuxiliaryLoss, TrainingPass, as_modules
 from pyro_textvae.infer.batches import check_batch
 from pyro_textvae.infer.constraint import KLConstraint
+from pyro_textvae.infer.enumeration.marks import MarkedSite, has_marks, looking_for_marks
+from pyro_textvae.infer.enumeration.read import read_enumerated_terms
 from pyro_textvae.infer.forgotten_plate import check_are_global
 from pyro_textvae.infer.global_latents import (
     ParticlePlate,
@@ -45,6 +47,12 @@ class PerDatumELBO(ELBO):
     left of all plates. Each program is called with the fields of the batch that its ``forward``
     names.
 
+    A site of the guide that is marked ``infer={"enumerate": "parallel"}`` is summed over, and not
+    drawn, under Pyro's own enumeration; so is a discrete site that the model alone has and marks.
+    A bound that is a mean over draws has the mean under q(y | x) then, one of importance weights
+    the sum of p(x, y, z) / q(z | x, y) over the values y, with a draw of z for each value where the
+    guide draws it so; see :class:`~pyro_textvae.infer.terms.PerDatumTerms`.
+
     A latent outside that plate is global: one for the whole corpus, such as a matrix of topics or
     a Bayesian weight. All particles of a batch share one draw of it, and the loss of B sentences
     out of N has B / N of its KL, so that the losses of an epoch add up to minus the bound of the
@@ -59,9 +67,9 @@ class PerDatumELBO(ELBO):
 
     :raises ValueError: with the site's name, for an observed site outside that plate, for sites of
         unequal scale, for a latent that only one of the two programs has, for a latent whose
-        draws have no gradient under an objective that needs it, and for a global latent without
+        draws have no gradient under an objective that needs it, for a global latent without
         ``corpus_size``, under an objective that needs several draws of it, or whose draws have no
-        gradient.
+        gradient, and for more than 4,096 values to sum over.
 
     :param num_particles: draws of the latents for each sentence.
     :param vectorize_particles: run all draws at once, ``(K, N, ...)``; otherwise one by one.
@@ -83,6 +91,9 @@ class PerDatumELBO(ELBO):
 
     takes_global_latents: bool = True
     """Whether one draw of a latent of the whole corpus is enough for this objective."""
+
+    takes_enumerated_sites: bool = True
+    """Whether sites of the guide may be summed over under this objective."""
 
     kl_weight: float = 1.0
     """What the KL term, or the constraint in its place, is multiplied by at present."""
@@ -114,6 +125,7 @@ class PerDatumELBO(ELBO):
                 f"{max_plate_nesting}: leave it out to have the plates counted"
             )
         self._nesting_given = None if is_counted else int(max_plate_nesting)
+        self._enumerate_from: int | None = None
         super().__init__(
             num_particles=num_particles,
             max_plate_nesting=self._nesting_given or 1,
@@ -143,8 +155,7 @@ class PerDatumELBO(ELBO):
 
     def terms(self, model: nn.Module, guide: nn.Module, *args: Any, **kwargs: Any) -> PerDatumTerms:
         """Run guide and model once, and return their terms for each sentence."""
-        traces = self._get_traces(model, guide, args, kwargs)
-        terms = join_terms([read_terms(*traced) for traced in traces])
+        terms = join_terms(self._passes(model, guide, args, kwargs))
         if terms.global_sites:
             names = [site.name for site in terms.global_sites]
             check_are_global(model, guide, names, args, kwargs)
@@ -211,6 +222,13 @@ class PerDatumELBO(ELBO):
         if self.constraint is None:
             return 0.0
         for site in terms.passes[0] if self.constraint.needs_gradient_through_draws else ():
+            if site.drawn_for_each:
+                raise ValueError(
+                    f"{type(self.constraint).__name__} compares one draw of each sentence, and "
+                    f"latent site {site.name!r} has one for each value of "
+                    f"{', '.join(map(repr, site.drawn_for_each))}: take another constraint, such "
+                    "as free_bits_per_site"
+                )
             if site.inner_plates:
                 raise ValueError(
                     f"{type(self.constraint).__name__} compares one draw of each sentence, and "
@@ -285,11 +303,15 @@ class PerDatumELBO(ELBO):
                     f"{name} has no gradient through them: take BetaELBO, IWAE or DReG"
                 )
         for site in sites:
-            if not (site.is_reparameterised or self.takes_discrete_latents):
+            if site.is_enumerated and not self.takes_enumerated_sites:
+                raise ValueError(cannot_sum(site.name, name))
+            has_gradient = site.is_reparameterised or site.is_enumerated
+            if not (has_gradient or self.takes_discrete_latents):
                 raise ValueError(
                     f"the guide of latent site {site.name!r} is not reparameterised, so its "
                     f"gradient would be lost under {name}: train it with VIMCO, ThermodynamicELBO "
-                    "or WakeSleep"
+                    'or WakeSleep, or mark it infer={"enumerate": "parallel"} in the guide, to be '
+                    "summed over"
                 )
             if self.constraint is None:
                 continue
@@ -300,7 +322,7 @@ class PerDatumELBO(ELBO):
                     "constraint out, or give each latent a distribution of its own in the guide"
                 )
             joined = f"{type(self.constraint).__name__} joined to {name}"
-            through_log_q = self.draws is not Draws.CONNECTED or not site.is_reparameterised
+            through_log_q = self.draws is not Draws.CONNECTED or not has_gradient
             if through_log_q and len(sites) > 1:
                 raise ValueError(
                     f"{joined} has no right gradient for latents that may depend on each other, "
@@ -320,6 +342,23 @@ class PerDatumELBO(ELBO):
                     f"{site.name!r}: take a reparameterised guide under BetaELBO, IWAE or DReG, or "
                     "another constraint"
                 )
+
+    def _passes(
+        self, model: nn.Module, guide: nn.Module, args: tuple, kwargs: dict
+    ) -> list[PerDatumTerms]:
+        """The terms of each pass, over all values of the sites that are marked."""
+        self._enumerate_from = None
+        if not has_marks(model, guide):
+            try:
+                with looking_for_marks(model, guide):
+                    return [read_terms(*t) for t in self._get_traces(model, guide, args, kwargs)]
+            except MarkedSite:
+                pass
+        is_vectorised = self.vectorize_particles and self.num_particles > 1
+        nesting = self._plate_nesting(model, guide, args, kwargs) + is_vectorised
+        self._enumerate_from = -1 - nesting
+        traces = self._get_traces(model, guide, args, kwargs)
+        return [read_enumerated_terms(*traced) for traced in traces]
 
     def _get_traces(
         self, model: nn.Module, guide: nn.Module, args: tuple, kwargs: dict
@@ -348,7 +387,15 @@ class PerDatumELBO(ELBO):
         self, model: nn.Module, guide: nn.Module, args: tuple, kwargs: dict
     ) -> tuple[Trace, Trace, dict[str, Tensor]]:
         draws = self.draws if torch.is_grad_enabled() else Draws.CONNECTED
-        return trace_pair(model, guide, args, kwargs, draws)
+        return trace_pair(model, guide, args, kwargs, draws, self._enumerate_from)
+
+
+def cannot_sum(site: str, objective: str) -> str:
+    """What is said of an enumerated site of a guide under an objective that cannot sum over it."""
+    return (
+        f"site {site!r} is marked enumerate in the guide, and {objective} cannot sum over it: "
+        "train by BetaELBO, IWAE or DReG, or leave the mark out and train by VIMCO"
+    )
 
 
 def log_weights(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,8 @@ from torch.distributions import Independent, kl_divergence
 
 from pyro_textvae.contract import DATA_PLATE, PARTICLE_PLATE
 from pyro_textvae.infer.closed_forms import closed_forms
+from pyro_textvae.infer.enumeration.enumeration import Enumeration
+from pyro_textvae.infer.enumeration.factor import Factor
 from pyro_textvae.infer.global_latents import is_global
 from pyro_textvae.infer.global_sites import GlobalSite, read_global_sites
 from pyro_textvae.infer.plates import frames_in_data
@@ -39,6 +42,11 @@ class LatentSite:
         The guide's site, for sorting other quantities of the site by sentence.
     is_image
         Whether the latent is made of an auxiliary site of the guide.
+    sums
+        The pass's sums over enumerated sites, where there are any: then ``log_prior`` and
+        ``log_posterior`` are means over the values of those that the guide has.
+    dims
+        The enumerated site of each dimension of the site's densities, counted from the right.
     """
 
     name: str
@@ -50,11 +58,54 @@ class LatentSite:
     log_posterior: Tensor
     node: Any
     is_image: bool = False
+    sums: Enumeration | None = None
+    dims: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def is_reparameterised(self) -> bool:
         """Whether the draw carries a gradient to the guide."""
         return bool(self.posterior.has_rsample)
+
+    @property
+    def is_enumerated(self) -> bool:
+        """Whether the site has all its values in the place of a draw."""
+        return self.sums is not None and self.name in self.sums.choices
+
+    @property
+    def drawn_for_each(self) -> list[str]:
+        """The enumerated sites for each of whose values the site has a draw of its own."""
+        if self.sums is None or self.is_enumerated:
+            return []
+        return self.sums.densities[self.name].variables
+
+    @property
+    def score(self) -> Tensor:
+        """log q of all the draws of each particle together, ``(K, N)``."""
+        if self.sums is None or self.is_enumerated:
+            return self.log_posterior
+        return self.sums.score(self.name)
+
+    def shares(self) -> Tensor:
+        """The share of its particle's weight that each of the site's draws has.
+
+        Of the shape of the site's densities.
+
+        :raises ValueError: without enumerated sites.
+        """
+        if self.sums is None:
+            raise ValueError(f"latent site {self.name!r} has no enumerated sites beside it")
+        place = torch.zeros_like(self.node["unscaled_log_prob"])
+        return self.sums.shares(place, lambda v: Factor.of(self.name, self.node, v, self.dims))
+
+    def factor(self, value: Tensor) -> Factor:
+        """A quantity of the site, in the shape of its densities, masked, under enumeration."""
+        return Factor.of(self.name, self.node, value, self.dims, self.node["mask"])
+
+    def mean_by_datum(self, value: Tensor) -> Tensor:
+        """The same, summed to ``(K, N)``, and averaged over the values of enumerated sites."""
+        if self.sums is None:
+            return by_datum(self.name, self.node, value)
+        return self.sums.expectation([self.factor(value)])
 
     @property
     def inner_plates(self) -> list[str]:
@@ -83,7 +134,7 @@ class LatentSite:
                 f"({_kind(self.posterior.base_dist)} against {_kind(self.prior.base_dist)}): "
                 'constrain the whole site, such as with free_bits and per="site"'
             ) from error
-        columns = [by_datum(self.name, self.node, kl[..., j]) for j in range(kl.shape[-1])]
+        columns = [self.mean_by_datum(kl[..., j]) for j in range(kl.shape[-1])]
         return torch.stack(columns, -1)
 
 
@@ -113,6 +164,10 @@ class PerDatumTerms:
         The global latents, of which all particles of a batch share one draw; all else is given it.
     corpus_size
         The size of the plate ``"data"`` where the programs take a part of it alone.
+    enumerated
+        The sums of each pass over the sites that the guide enumerates; empty where it does not.
+        Then ``log_likelihood``, ``log_ratio`` and ``kl`` are means over their values y under
+        q(y | x), and ``log_weights`` is a sum over them.
     """
 
     log_likelihood: Tensor
@@ -124,6 +179,7 @@ class PerDatumTerms:
     global_sites: tuple[GlobalSite, ...] = ()
     corpus_size: int | None = None
     observed: dict[str, Tensor] = field(default_factory=dict)
+    enumerated: tuple[Enumeration, ...] = ()
 
     @cached_property
     def global_kl(self) -> Tensor:
@@ -132,18 +188,47 @@ class PerDatumTerms:
 
     @cached_property
     def log_weights(self) -> Tensor:
-        """log p(x, z_k) - log q(z_k | x), ``(K, N)``."""
+        """log p(x, z_k) - log q(z_k | x), ``(K, N)``.
+
+        With sites that the guide enumerates, log sum_y p(x, y, z_ky) / q(z_ky | x, y).
+        """
+        if self.enumerated:
+            return torch.cat([sums.log_weights() for sums in self.enumerated])
+        return self.mean_log_weights
+
+    @cached_property
+    def mean_log_weights(self) -> Tensor:
+        """The same, and with enumerated sites its mean under q(y | x), q(y | x) in the weight."""
         return self.log_likelihood - sum(self.log_ratio.values())
 
     @cached_property
     def log_joint(self) -> Tensor:
-        """log p(x, z_k), ``(K, N)``."""
+        """log p(x, z_k), ``(K, N)``.
+
+        With sites that the guide enumerates it is ``log_weights``, with the gradient of the model
+        alone.
+        """
+        if self.enumerated:
+            return torch.cat([sums.for_model() for sums in self.enumerated])
         return self.log_likelihood + self._over_sites("log_prior")
 
     @cached_property
     def log_guide(self) -> Tensor:
-        """log q(z_k | x), ``(K, N)``."""
+        """log q(z_k | x), ``(K, N)``.
+
+        With sites that the guide enumerates it is ``log_weights``, with the gradient of the draws'
+        log q alone, weighed by the shares of their values y in ``log_weights``.
+        """
+        if self.enumerated:
+            return torch.cat([sums.for_guide(choices=False) for sums in self.enumerated])
         return torch.zeros_like(self.log_likelihood) + self._over_sites("log_posterior")
+
+    @cached_property
+    def log_guide_with_choices(self) -> Tensor:
+        """``log_guide``, with log q(y | x) of the enumerated sites in it too, ``(K, N)``."""
+        if self.enumerated:
+            return torch.cat([sums.for_guide(choices=True) for sums in self.enumerated])
+        return self.log_guide
 
     @cached_property
     def total_kl(self) -> Tensor:
@@ -160,6 +245,7 @@ class PerDatumTerms:
             observed={name: value.detach() for name, value in self.observed.items()},
             passes=(),
             global_sites=tuple(replace(s, kl=s.kl.detach()) for s in self.global_sites),
+            enumerated=tuple(sums.detached() for sums in self.enumerated),
         )
 
     def _over_sites(self, name: str) -> Tensor:
@@ -189,7 +275,7 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
         if is_global(site):
             of_corpus[name] = site, guide_sites[name]
             continue
-        scale = _common_scale(name, site, scale)
+        scale = common_scale(name, site, scale)
         frame = frames_in_data(name, site)[DATA_PLATE]
         full_size, size = frame.full_size, frame.size
         log_prob = by_datum(name, site, site["unscaled_log_prob"])
@@ -198,7 +284,7 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
             observed[name] = log_prob
             continue
         posterior = guide_sites[name]
-        _common_scale(name, posterior, scale)
+        common_scale(name, posterior, scale)
         sites[name] = LatentSite(
             name=name,
             prior=site["fn"],
@@ -211,7 +297,7 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
             is_image=bool(auxiliary) and isinstance(posterior["fn"], Delta),
         )
     for name, site in auxiliary:
-        _common_scale(name, site, scale)
+        common_scale(name, site, scale)
         log_prob = by_datum(name, site, site["unscaled_log_prob"])
         sites[name] = LatentSite(
             name=name,
@@ -228,7 +314,7 @@ def read_terms(model_trace: Trace, guide_trace: Trace, draws: dict[str, Tensor])
     for name, pair in of_corpus.items():
         for site in pair:
             # The plate has scaled what is inside it, and these are not.
-            _common_scale(name, {**site, "scale": site["scale"] * (full_size / size)}, scale)
+            common_scale(name, {**site, "scale": site["scale"] * (full_size / size)}, scale)
     closed = closed_forms(model_trace, guide_trace)
     closed_form = {n: by_datum(n, guide_sites[n], kl) for n, kl in closed.items() if n in sites}
     shape = torch.broadcast_shapes(
@@ -262,6 +348,7 @@ def join_terms(parts: list[PerDatumTerms]) -> PerDatumTerms:
         global_sites=first.global_sites,
         corpus_size=first.corpus_size,
         observed={n: torch.cat([part.observed[n] for part in parts]) for n in first.observed},
+        enumerated=tuple(sums for part in parts for sums in part.enumerated),
     )
 
 
@@ -304,7 +391,11 @@ def over_draw(site: LatentSite, values: Tensor) -> Tensor:
     return values.reshape(shape)
 
 
-def _common_scale(name: str, site: Any, scale: Tensor | float | None) -> Tensor | float:
+def common_scale(name: str, site: Any, scale: Tensor | float | None) -> Tensor | float:
+    """The scale of a site, which must be that of those before it.
+
+    :raises ValueError: with the site's name, where it is not.
+    """
     of_site = torch.as_tensor(site["scale"])
     if scale is not None and not torch.equal(of_site, torch.as_tensor(scale)):
         raise ValueError(

@@ -17,6 +17,9 @@ from pyro.util import check_model_guide_match, check_site_shape
 from torch import Tensor
 
 from pyro_textvae.infer.auxiliary_sites import trace_guide
+from pyro_textvae.infer.enumeration.dims import is_enumerated
+from pyro_textvae.infer.enumeration.marks import StopAtMarks
+from pyro_textvae.infer.enumeration.sum_over import SumOver
 from pyro_textvae.infer.global_latents import is_global
 from pyro_textvae.infer.plates import deepest_plate, named
 from pyro_textvae.infer.sites import (
@@ -44,7 +47,12 @@ class Draws(Enum):
 
 
 def trace_pair(
-    model: Any, guide: Any, args: tuple, kwargs: dict, draws: Draws
+    model: Any,
+    guide: Any,
+    args: tuple,
+    kwargs: dict,
+    draws: Draws,
+    enumerate_from: int | None = None,
 ) -> tuple[Trace, Trace, dict[str, Tensor]]:
     """Run guide and model, and return their traces and the guide's own draws.
 
@@ -54,24 +62,38 @@ def trace_pair(
     taken at a leaf: the gradients of log p, of log q in the draw, and of log q in the guide's own
     parameters can then be told apart, for any number of latents that depend on each other. The
     draw of a global latent stays connected: to the sentences it is as a parameter of both programs.
+
+    :param enumerate_from: the first dimension for the values of marked sites, left of all plates;
+        without it there must be none.
+    :raises MarkedSite: at a marked site without ``enumerate_from``.
     """
+    sizes: dict[int, int] = {}
+    fields_of_guide, fields_of_model = named(guide, args, kwargs), named(model, args, kwargs)
+    if enumerate_from is None:
+        guide = StopAtMarks(in_model=False)(guide)
+    else:
+        guide = SumOver(enumerate_from, sizes)(guide)
     with _Detach() if draws is Draws.DETACHED else nullcontext():
-        guide_trace = trace_guide(guide, *args, **named(guide, args, kwargs))
+        guide_trace = trace_guide(guide, *args, **fields_of_guide)
     sites = latent_sites(guide_trace) + auxiliary_sites(guide_trace)
     drawn = {name: site["value"] for name, site in sites}
     seen = guide_trace
     if draws is Draws.CUT:
         seen = guide_trace.copy()
         for name, draw in drawn.items():
-            if is_global(guide_trace.nodes[name]):
-                continue
             site: Any = guide_trace.nodes[name]
+            if is_global(site) or is_enumerated(site):
+                continue
             leaf = draw.detach().requires_grad_(draw.requires_grad)
             seen.nodes[name] = {**site, "value": draw.view_as(draw)}
             guide_trace.nodes[name] = {**site, "value": leaf}
+    if enumerate_from is None:
+        model = StopAtMarks(in_model=True, given=seen.nodes)(model)
+    else:
+        model = SumOver(None, sizes, given=seen.nodes)(model)
     replayed = poutine.replay(model, trace=seen)
-    model_trace = poutine.trace(replayed).get_trace(*args, **named(model, args, kwargs))
-    check_same_latents(model_trace, guide_trace)
+    model_trace = poutine.trace(replayed).get_trace(*args, **fields_of_model)
+    check_same_latents(model_trace, guide_trace, sums_out=enumerate_from is not None)
     validated = is_validation_enabled()
     max_plate_nesting = deepest_plate(model_trace, guide_trace) if validated else 0
     if validated:
@@ -88,5 +110,6 @@ class _Detach(Messenger):
     """Cuts every draw from the parameters of its distribution, for the program that drew it too."""
 
     def _pyro_post_sample(self, message: Any) -> None:
-        if not message["is_observed"] and isinstance(message["value"], Tensor):
-            message["value"] = message["value"].detach()
+        value = message["value"]
+        if not message["is_observed"] and isinstance(value, Tensor) and value.requires_grad:
+            message["value"] = value.detach()

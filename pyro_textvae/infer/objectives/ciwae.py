@@ -21,7 +21,8 @@ class CIWAE(PerDatumELBO):
         \beta \, \frac{1}{K} \sum_k \log w_k + (1 - \beta) \log \frac{1}{K} \sum_k w_k,
         \qquad w_k = \frac{p(x, z_k)}{q(z_k \mid x)}
 
-    Nats for each sentence.
+    Nats for each sentence. Where the guide enumerates a site, the first term is the evidence lower
+    bound with its mean under q(y | x), and the second the sum of :class:`IWAE`: between them again.
 
     Source: Rainforth et al. (2018), equation 11, https://arxiv.org/abs/1802.04537.
 
@@ -46,5 +47,5 @@ class CIWAE(PerDatumELBO):
 
     def bound(self, terms: PerDatumTerms) -> Tensor:
         """The bound of each sentence, (N,)."""
-        elbo = terms.log_weights.mean(0)
+        elbo = terms.mean_log_weights.mean(0)
         return self.elbo_share * elbo + (1 - self.elbo_share) * log_mean_exp(terms.log_weights)

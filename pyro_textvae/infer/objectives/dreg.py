@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pyro_textvae.infer.cut_graph import doubly_reparameterised
+from pyro_textvae.infer.cut_graph import check_drawn_alike, doubly_reparameterised
 from pyro_textvae.infer.objectives.iwae import IWAE
 from pyro_textvae.infer.terms import PerDatumTerms
 from pyro_textvae.infer.traces import Draws
@@ -45,5 +45,6 @@ class DReG(IWAE):
 
     def surrogate(self, terms: PerDatumTerms) -> Tensor:
         """What has the doubly reparameterised gradient."""
+        check_drawn_alike(terms, type(self).__name__)
         weights = terms.log_weights.detach().softmax(0)
-        return doubly_reparameterised(terms, weights, factor=weights)
+        return doubly_reparameterised(terms, weights, factor=lambda weight: weight)

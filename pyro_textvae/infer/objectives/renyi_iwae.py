@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pyro_textvae.infer.cut_graph import doubly_reparameterised
@@ -59,10 +60,23 @@ class RenyiIWAE(PerDatumELBO):
             raise ValueError("alpha must not be 1, where the bound is the ELBO: use BetaELBO")
         self.alpha = alpha
         self.draws = Draws.CUT if doubly_reparameterised else Draws.CONNECTED
+        # q(y | x) is in this bound, and would have to be told apart from the densities of draws.
+        self.takes_enumerated_sites = not doubly_reparameterised
 
     def bound(self, terms: PerDatumTerms) -> Tensor:
         """The bound of each sentence, (N,)."""
-        return log_mean_exp((1 - self.alpha) * terms.log_weights) / (1 - self.alpha)
+        return log_mean_exp(self._powers(terms)) / (1 - self.alpha)
+
+    def _powers(self, terms: PerDatumTerms) -> Tensor:
+        """(1 - alpha) log w_k, and with enumerated sites the logarithm of the sum over them."""
+        power = 1 - self.alpha
+        if not terms.enumerated:
+            return power * terms.log_weights
+        totals = [
+            sums.by_draw(sums.log_total(joint=power, choices=self.alpha, densities=-power))
+            for sums in terms.enumerated
+        ]
+        return torch.cat(totals)
 
     def surrogate(self, terms: PerDatumTerms) -> Tensor:
         """The bound, or what has its doubly reparameterised gradient."""
@@ -70,5 +84,5 @@ class RenyiIWAE(PerDatumELBO):
             return self.bound(terms)
         weights = ((1 - self.alpha) * terms.log_weights.detach()).softmax(0)
         return doubly_reparameterised(
-            terms, weights, factor=self.alpha + (1 - self.alpha) * weights
+            terms, weights, factor=lambda weight: self.alpha + (1 - self.alpha) * weight
         )

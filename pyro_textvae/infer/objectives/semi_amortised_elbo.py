@@ -18,9 +18,11 @@ from torch.distributions import Independent, Normal
 
 from pyro_textvae.contract import DATA_PLATE
 from pyro_textvae.infer.auxiliary_sites import trace_guide
+from pyro_textvae.infer.enumeration.marks import is_marked
 from pyro_textvae.infer.global_latents import global_sites
 from pyro_textvae.infer.kl_schedule import KLSchedule
 from pyro_textvae.infer.objectives.beta_elbo import BetaELBO
+from pyro_textvae.infer.per_datum import cannot_sum
 from pyro_textvae.infer.plates import SitePlates, named
 from pyro_textvae.infer.sites import check_draws_only_latents, latent_sites
 from pyro_textvae.infer.terms import PerDatumTerms
@@ -93,14 +95,12 @@ class SemiAmortisedELBO(BetaELBO):
         self.step_size = step_size
         self.clip_norm = clip_norm
         self.through_steps = through_steps
-        self._nesting = 1
+        self._guide: Any = None
 
     def terms(self, model: nn.Module, guide: nn.Module, *args: Any, **kwargs: Any) -> PerDatumTerms:
         """Refine the guide's posterior, and return the terms at its end."""
         keep_graph = torch.is_grad_enabled() and self.through_steps
-        if self.vectorize_particles and self.num_particles > 1:
-            # Of the guide itself: each step makes another, whose plates would be looked for anew.
-            self._nesting = super()._plate_nesting(model, guide, args, kwargs)
+        self._guide = guide
         with torch.enable_grad():
             with poutine.block(), _Leaves():
                 trace = trace_guide(guide, *args, **named(guide, args, kwargs))
@@ -108,6 +108,9 @@ class SemiAmortisedELBO(BetaELBO):
             for name, _ in global_sites(trace):
                 self.check_takes_globals(name)
             sites = dict(latent_sites(trace))
+            for name, site in sites.items():
+                if is_marked(site):
+                    raise ValueError(cannot_sum(name, type(self).__name__))
             start = _gaussian_parameters(sites)
             _check_apart(sites, start)
         place = start
@@ -125,7 +128,8 @@ class SemiAmortisedELBO(BetaELBO):
         return super().terms(model, _guide_at(place, sites), *args, **kwargs)  # type: ignore[arg-type]
 
     def _plate_nesting(self, model: nn.Module, guide: nn.Module, args: tuple, kwargs: dict) -> int:
-        return self._nesting
+        # Of the guide itself: each step makes another, whose plates would be looked for anew.
+        return super()._plate_nesting(model, self._guide, args, kwargs)
 
     def _step(
         self,

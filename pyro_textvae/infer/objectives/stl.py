@@ -48,4 +48,4 @@ class STL(IWAE):
     def surrogate(self, terms: PerDatumTerms) -> Tensor:
         """What has the gradient through the draws alone."""
         weights = terms.log_weights.detach().softmax(0)
-        return doubly_reparameterised(terms, weights, factor=torch.ones_like(weights))
+        return doubly_reparameterised(terms, weights, factor=torch.ones_like)

@@ -69,6 +69,8 @@ class ThermodynamicELBO(PerDatumELBO):
 
     def bound(self, terms: PerDatumTerms) -> Tensor:
         """The bound of each sentence, (N,)."""
+        if terms.enumerated:
+            return self._of_enumerated(terms, create_graph=False)
         log_weights = terms.log_weights
         means = [((beta * log_weights).softmax(0) * log_weights).sum(0) for beta in self.betas]
         return sum(
@@ -78,6 +80,8 @@ class ThermodynamicELBO(PerDatumELBO):
 
     def surrogate(self, terms: PerDatumTerms) -> Tensor:
         """What has the covariance gradient."""
+        if terms.enumerated:
+            return self._of_enumerated(terms, create_graph=True)
         log_weights = terms.log_weights
         numbers = log_weights.detach()
         surrogate = torch.zeros_like(numbers[0])
@@ -87,6 +91,33 @@ class ThermodynamicELBO(PerDatumELBO):
             log_path = beta * terms.log_joint + (1 - beta) * terms.log_guide
             surrogate = surrogate + width * (weights * log_weights + centred * log_path).sum(0)
         return surrogate
+
+    def _of_enumerated(self, terms: PerDatumTerms, *, create_graph: bool) -> Tensor:
+        """The bound with the sums over enumerated sites y in the expectations.
+
+        E of log w at beta is the derivative in beta of the logarithm of the sum over draws and y of
+        p^beta q^(1 - beta) / q(z_y | x, y), in which the last, what the draws came from, is held
+        fixed.
+        """
+        total = torch.zeros_like(terms.log_likelihood[0])
+        for width, beta in zip(self._widths(), self.betas, strict=True):
+            with torch.enable_grad():
+                place = torch.full_like(total, beta).requires_grad_()
+                parts = [
+                    sums.by_draw(
+                        sums.log_total(
+                            joint=place,
+                            choices=1 - place,
+                            densities=1 - place,
+                            plus=[f.detached().scaled(-1.0) for f in sums.densities.values()],
+                        )
+                    )
+                    for sums in terms.enumerated
+                ]
+                path = torch.cat(parts).logsumexp(0).sum()
+                (mean,) = torch.autograd.grad(path, place, create_graph=create_graph)
+            total = total + width * mean
+        return total
 
     def _widths(self) -> list[float]:
         ends = [*self.betas[1:], 1.0]

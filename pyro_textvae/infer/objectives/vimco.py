@@ -62,7 +62,11 @@ class VIMCO(IWAE):
         signal = _learning_signal(terms.log_weights.detach())
         scores = [
             sum(
-                (site.log_posterior for site in sites if not site.is_reparameterised),
+                (
+                    site.score
+                    for site in sites
+                    if not (site.is_reparameterised or site.is_enumerated)
+                ),
                 torch.zeros_like(signal[:1]),
             )
             for sites in terms.passes

@@ -59,4 +59,4 @@ class WakeSleep(IWAE):
     def surrogate(self, terms: PerDatumTerms) -> Tensor:
         """What has the two wake gradients."""
         weights = terms.log_weights.detach().softmax(0)
-        return (weights * (terms.log_joint + terms.log_guide)).sum(0)
+        return (weights * (terms.log_joint + terms.log_guide_with_choices)).sum(0)
