@@ -12,11 +12,12 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.runs.build import build_pair, specs_of
 from pyro_textvae.testing import check_guide, check_model
 
-SIZES = {"vocab_size": 11, "max_length": 9}
+SIZES = {"vocab_size": 11, "max_length": 9, "num_labels": 4}
 CONDITION = {"source": torch.tensor([[4, 5, 10, 2], [6, 2, 0, 0], [7, 2, 0, 0]])}
 
-MODELS = {"empty": "language_model", "paraphrase": "paraphrase_vae"}
+MODELS = {"empty": "language_model", "dialogue": "dialogue_vae", "paraphrase": "paraphrase_vae"}
 """What a guide is of, where that is no sentence VAE."""
+OF_A_SOURCE = ("dialogue", "paraphrase")
 
 
 def build(model="sentence_vae", guide=None, **others):
@@ -42,7 +43,7 @@ def test_conditional_prior(name):
 @pytest.mark.parametrize("name", zoo.names("guides"))
 def test_guide_of_a_source(name):
     """Every family reads the source too, beside the sentence."""
-    if name in ("empty", "paraphrase", "power_spherical", "von_mises_fisher", "product_space"):
+    if name in ("empty", "power_spherical", "von_mises_fisher", "product_space", *OF_A_SOURCE):
         return
     model, guide = build("conditional_vae", name)
     check_guide(guide, model, condition=CONDITION)
@@ -60,13 +61,14 @@ def test_guide(name):
     """With a prior of the guide's own support: it must keep the contract with at least one."""
     refused = []
     condition = {"condition": CONDITION}
-    for prior in zoo.names("priors"):
+    priors = zoo.names("priors")[: 1 if name in OF_A_SOURCE else None]
+    for prior in priors:
         try:
             model, guide = build(MODELS.get(name, "sentence_vae"), name, prior=prior)
-            check_guide(guide, model, **(condition if name == "paraphrase" else {}))
+            check_guide(guide, model, **(condition if name in OF_A_SOURCE else {}))
         except UserError as error:
             refused.append(str(error))
-    assert len(refused) < len(zoo.names("priors")), refused
+    assert len(refused) < len(priors), refused
     reasons = (" has support ", "components of VampPrior")
     assert all(any(reason in each for reason in reasons) for each in refused), refused
 

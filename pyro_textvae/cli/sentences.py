@@ -17,7 +17,7 @@ from pyro_textvae.contract import SOURCE, TOKENS
 from pyro_textvae.data import Tokenizer, pad
 from pyro_textvae.data.text_lines import lines
 from pyro_textvae.errors import UserError
-from pyro_textvae.infer.simulate import named_fields
+from pyro_textvae.infer.simulate import named_fields, required_fields
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.load import load_run_corpus
 from pyro_textvae.special_tokens import EOS, PAD, UNK
@@ -85,8 +85,8 @@ def read_sources(
         raise UserError(
             f"the model of {run} takes no source, so {named[0]} would do nothing: leave it out"
         )
-    if len(others) > 1:
-        missing = ", ".join(sorted(others - {SOURCE}))
+    if needed := set(required_fields(model)) - {SOURCE, TOKENS}:
+        missing = ", ".join(sorted(needed))
         raise UserError(
             f"the model of {run} takes {missing} beside the source: leave {named[0]} out to take "
             "sentences of --split"

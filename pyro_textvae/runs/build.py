@@ -228,8 +228,9 @@ def specs_of(config: TrainConfig) -> dict[str, str | None]:
 
 
 def sizes_of(corpus: Corpus) -> dict[str, int]:
-    """What a corpus says of the sizes of a model."""
-    return {"vocab_size": len(corpus.tokenizer), "max_length": corpus.max_length}
+    """What a corpus says of the sizes of a model; of labels, where it has any."""
+    sizes = {"vocab_size": len(corpus.tokenizer), "max_length": corpus.max_length}
+    return sizes | ({"num_labels": len(corpus.label_names)} if corpus.label_names else {})
 
 
 def _values(config: TrainConfig, corpus: Corpus) -> dict[str, Any]:

@@ -302,8 +302,8 @@ def test_conditional_model_needs_its_corpus(tmp_path, corpus):
         tv.save_run(tmp_path / "run", *pair_of(corpus, Reply), corpus.tokenizer)
 
 
-# Not the guide of a model with a source, whose run needs a corpus.
-GUIDES = [name for name in zoo.names("guides") if name != "paraphrase"]
+# Not those of a model with a source, whose run needs a corpus.
+GUIDES = [name for name in zoo.names("guides") if name not in ("dialogue", "paraphrase")]
 TRIPLES = list(zip_longest(GUIDES, *(zoo.names(kind) for kind in ("decoders", "encoders"))))
 
 
