@@ -8,6 +8,7 @@ import os
 __path__ = [os.path.realpath(path) for path in __path__]
 
 from pyro_textvae.guides.delta import DeltaGuide
+from pyro_textvae.guides.dialogue import DialogueGuide
 from pyro_textvae.guides.empty import EmptyGuide
 from pyro_textvae.guides.full_covariance import FullCovarianceGuide
 from pyro_textvae.guides.gaussian import GaussianGuide
@@ -23,6 +24,7 @@ from pyro_textvae.guides.von_mises_fisher import VonMisesFisherGuide
 
 __all__ = [
     "DeltaGuide",
+    "DialogueGuide",
     "EmptyGuide",
     "FullCovarianceGuide",
     "GaussianGuide",

@@ -9,6 +9,7 @@ __path__ = [os.path.realpath(path) for path in __path__]
 
 from pyro_textvae.models.conditional_language_model import ConditionalLanguageModel
 from pyro_textvae.models.conditional_vae import ConditionalVAE
+from pyro_textvae.models.dialogue_vae import DialogueVAE
 from pyro_textvae.models.labelled_mixture_vae import LabelledMixtureVAE
 from pyro_textvae.models.labelled_vae import LabelledVAE
 from pyro_textvae.models.language_model import LanguageModel
@@ -18,6 +19,7 @@ from pyro_textvae.models.sentence_vae import SentenceVAE
 __all__ = [
     "ConditionalLanguageModel",
     "ConditionalVAE",
+    "DialogueVAE",
     "LabelledMixtureVAE",
     "LabelledVAE",
     "LanguageModel",

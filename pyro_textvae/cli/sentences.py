@@ -92,8 +92,8 @@ def read_sources(
         raise UserError(
             f"the model of {run} takes no source, so {named[0]} would do nothing: leave it out"
         )
-    if len(others) > 1:
-        missing = ", ".join(sorted(others - {SOURCE}))
+    if needed := set(required_fields(model)) - {SOURCE, TOKENS}:
+        missing = ", ".join(sorted(needed))
         raise UserError(
             f"the model of {run} takes {missing} beside the source: leave {named[0]} out to take "
             "sentences of --split"

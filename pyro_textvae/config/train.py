@@ -110,6 +110,7 @@ class ProgramConfig:
         labelled_share: hide all labels of the train split but this share of them.
         labelled_seed: of the choice of those that stay.
         unlabelled: keep or drop the sentences of the train split without a label.
+        source_turns: take so many of the last turns of a source, those between | or in a JSON list.
         quotes: in a TSV; csv as pandas writes cells, literal as a character; by default recognised.
         min_count: rarer words become <unk>.
         vocab_size: keep only this many of the most frequent tokens.
@@ -158,6 +159,7 @@ class ProgramConfig:
     labelled_share: float | None = setting(None, FACTOR)
     labelled_seed: int = setting(0, SEED)
     unlabelled: Literal["keep", "drop"] = "keep"
+    source_turns: int | None = setting(None, at_least(1))
     quotes: Literal["csv", "literal"] | None = None
     min_count: int = setting(1, at_least(1))
     vocab_size: int | None = setting(None, at_least(1))

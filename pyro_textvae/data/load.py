@@ -48,6 +48,7 @@ def load_corpus(
     file_split: SplitName | None = None,
     quotes: Quotes | None = None,
     empty_pairs: EmptyPairs | None = None,
+    source_turns: int | None = None,
     seed: int = 0,
     num_sentences: int | None = None,
     data_options: Mapping[str, Any] | None = None,
@@ -120,6 +121,8 @@ def load_corpus(
         are all of that kind, with a warning, and literal for others.
     :param empty_pairs: what to do with a row that lacks its text or its source: ``refuse`` it, the
         default; ``drop`` and count it; or ``keep`` a source without a word.
+    :param source_turns: how many of the last turns of a source to take, those between ``|``, or in
+        .jsonl the strings of a list; by default all.
     :param seed: seed of the draws from a grammar or a world; nothing else is random.
     :param num_sentences: how many sentences of "stdlib" (at most), "grammar" or a world (default
         20000).
@@ -129,8 +132,20 @@ def load_corpus(
     :raises UserError: for input that cannot be read and options that make no sense, in one line.
     """
     _check_sizes(
-        max_length, max_source_length, min_count, vocab_size, truncate, seed, num_sentences
+        {
+            "max_length": (max_length, 2),
+            "max_source_length": (max_source_length, 2),
+            "source_turns": (source_turns, 1),
+            "min_count": (min_count, 1),
+            "vocab_size": (vocab_size, len(SPECIAL_TOKENS) + 1),
+            "seed": (seed, 0),
+            "num_sentences": (num_sentences, 1),
+        }
     )
+    if not isinstance(truncate, bool):
+        raise UserError(f"truncate={truncate!r} must be True or False")
+    if truncate and max_length is None and max_source_length is None:
+        raise UserError("truncate=True needs a max_length to cut at; set max_length")
     encoder: TokenizerKind | Tokenizer
     encoder = load_kind(tokenizer) if isinstance(tokenizer, str) else tokenizer
     if not isinstance(encoder, TokenizerKind | Tokenizer):
@@ -170,6 +185,7 @@ def load_corpus(
             "file_split": file_split,
             "quotes": quotes,
             "empty_pairs": empty_pairs,
+            "source_turns": source_turns,
         },
         seed,
     )
@@ -210,6 +226,7 @@ def load_corpus(
         "source_column": source_column,
         "label_column": label_column,
         "empty_pairs": empty_pairs or "refuse",
+        "source_turns": source_turns,
         "num_sentences": num_sentences,
         "data_options": dict(data_options or {}),
     }
@@ -268,32 +285,13 @@ def _closed_vocabulary(lexicon: list[str] | None, options: EncodingOptions) -> l
     return texts
 
 
-def _check_sizes(
-    max_length: int | None,
-    max_source_length: int | None,
-    min_count: int,
-    vocab_size: int | None,
-    truncate: bool,
-    seed: int,
-    num_sentences: int | None,
-) -> None:
-    least = {
-        "max_length": (max_length, 2),
-        "max_source_length": (max_source_length, 2),
-        "min_count": (min_count, 1),
-        "vocab_size": (vocab_size, len(SPECIAL_TOKENS) + 1),
-        "seed": (seed, 0),
-        "num_sentences": (num_sentences, 1),
-    }
+def _check_sizes(least: Mapping[str, tuple[Any, int]]) -> None:
+    """Refuse what is below the least of each setting."""
     for name, (value, lowest) in least.items():
         if value is None and name not in ("min_count", "seed"):
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
             raise UserError(f"{name}={value!r} must be a whole number of at least {lowest}")
-    if not isinstance(truncate, bool):
-        raise UserError(f"truncate={truncate!r} must be True or False")
-    if truncate and max_length is None and max_source_length is None:
-        raise UserError("truncate=True needs a max_length to cut at; set max_length")
 
 
 def _check_vocabulary_size(

@@ -372,6 +372,7 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
         unlabelled="keep",
         quotes=config.quotes,
         empty_pairs=empty_pairs,
+        source_turns=run.config.source_turns if config.source_column else None,
         num_sentences=None,
         data_options={},
         max_length=None,

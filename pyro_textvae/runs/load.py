@@ -273,6 +273,7 @@ def load_corpus_of(
         vocab_size=None if tokenizer else config.vocab_size,
         unicode_form=None if tokenizer else config.unicode_form,
         quotes=config.quotes,
+        source_turns=config.source_turns,
         empty_pairs=None if config.empty_pairs == "refuse" else config.empty_pairs,
         truncate=config.truncate,
         text_column=config.text_column,

@@ -110,6 +110,22 @@ def test_pair_of_one_meaning_is_scored_each_way_and_sampled_for_a_source(cli, tm
     assert "Latents from the prior given the source" in page
 
 
+def test_reply_with_an_act_is_trained_scored_and_sampled_for_a_source(cli, tmp_path):
+    out = tmp_path / "run"
+    world = ["--data", "world:dialogue", "--num-sentences", "60"]
+    options = ["--data-options", '{"labels": true}', "--options", '{"label_dim": 2}']
+    pair = ["--model", "dialogue_vae", "--guide", "dialogue"]
+    assert cli("train", *world, *options, *pair, *TINY, "--out", out)[0] == 0
+    evaluation = ["--num-samples", "20", "--proposal", "guide", "--report", "false"]
+    assert cli("evaluate", out, *evaluation)[0] == 0
+    found = json.loads((out / "evaluation.json").read_text())
+    assert found["nll"] is None
+    assert found["nll_joint"] > 0
+    status, printed, _ = cli("sample", out, "--source", "do you know the opera", "--size", "2")
+    assert status == 0
+    assert [line.split()[0] for line in printed.splitlines()] == ["source", "text", "text"]
+
+
 def write_pairs(folder):
     folder.mkdir()
     row = "the answer is no\tis it\n"

@@ -117,6 +117,27 @@ def test_counts(pairs):
     assert summary["train"]["unknown_source_token_share"] == pytest.approx(8 / 13)
 
 
+def test_turns_of_a_source_are_joined_and_the_last_of_them_taken(tmp_path):
+    folders = {}
+    for suffix, said in ((".jsonl", ["hi", "how are you", "so so"]), (".tsv", None)):
+        folder = folders[suffix] = tmp_path / suffix[1:]
+        folder.mkdir()
+        for split in ("train", "valid", "test"):
+            rows = [said, ["hi"]] if said else ["hi | how are you | so so", "hi"]
+            lines = [json.dumps({"text": "why", "s": row}) + "\n" for row in rows]
+            if suffix == ".tsv":
+                lines = ["text\ts\n", *(f"why\t{row}\n" for row in rows)]
+            (folder / f"{split}{suffix}").write_text("".join(lines))
+    for most, expected in ((None, "hi | how are you | so so"), (2, "how are you | so so")):
+        prints = set()
+        for folder in folders.values():
+            corpus = load_corpus(folder, source_column="s", source_turns=most)
+            sources = corpus.train.batch(np.arange(2))["source"]
+            assert decoded(corpus, sources) == [expected, "hi"]
+            prints.add(corpus.fingerprint)
+        assert len(prints) == 1
+
+
 def test_max_length_drops_or_cuts_a_pair_where_either_is_longer(pairs):
     dropped = load_corpus(pairs, **COLUMNS, max_length=4)
     assert decoded(dropped, dropped.train) == ["fine thanks", "no", "yes"]
@@ -312,7 +333,13 @@ def test_refused(pairs, change, options, message):
     [
         ({}, {"source_column": "s"}, "line 2 has no column 's'; it has text; set source_column"),
         ({"s": None}, {"source_column": "s"}, "line 2: 's' is None, not a string"),
-        ({"s": ["a"]}, {"source_column": "s"}, "line 2: 's' is .*, not a string"),
+        ({"s": {"a": 1}}, {"source_column": "s"}, "line 2: 's' is .*, not a string"),
+        ({"s": ["a", 1]}, {"source_column": "s"}, "line 2: turn 2 of the source is 1, not a str"),
+        ({"s": [" "]}, {"source_column": "s"}, "line 2: turn 1 of the source is empty"),
+        ({"s": ["a | b"]}, {"source_column": "s"}, "turn 1 of the source holds '|', which stands"),
+        ({"s": []}, {"source_column": "s"}, "line 2 has an empty source"),
+        ({}, {"source_turns": 2}, "source_turns=2 would do nothing, for no column of"),
+        ({}, {"source_column": "s", "source_turns": 0}, "source_turns=0 must be a whole number of"),
         ({"s": "\ud800"}, {"source_column": "s"}, "line 2 holds half of a surrogate pair"),
         ({"y": ["a"]}, {"label_column": "y"}, "line 2: the label 'y' is .*a string, a number"),
         ({}, {"label_column": "y"}, "no row of rows.jsonl has the column 'y'"),

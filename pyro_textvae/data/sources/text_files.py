@@ -19,6 +19,7 @@ from pyro_textvae.data.records import SPLITS, Record, SplitName, split_by_hash
 from pyro_textvae.data.source import spellings
 from pyro_textvae.data.text_lines import lines
 from pyro_textvae.data.tsv import QUOTES, Quotes
+from pyro_textvae.data.turns import join_turns, last_turns
 from pyro_textvae.errors import UserError
 
 SUFFIXES = (".txt", ".tsv", ".jsonl")
@@ -64,6 +65,8 @@ class TextFiles:
     :param empty_pairs: what to do with a row that lacks its text or its source, given a
         ``source_column``: ``refuse`` it, the default; ``drop`` and count it; or ``keep`` a source
         without a word, as a first turn has, and take a row without text for a blank line.
+    :param source_turns: how many of the last turns of a source to take; by default all. Turns are
+        what stands between ``|`` in it, or in .jsonl the strings of a list.
     :raises UserError: naming file and line, for what cannot be read.
     """
 
@@ -78,6 +81,7 @@ class TextFiles:
         file_split: SplitName | None = None,
         quotes: Quotes | None = None,
         empty_pairs: EmptyPairs | None = None,
+        source_turns: int | None = None,
     ) -> None:
         try:
             path = Path(location).expanduser()
@@ -92,6 +96,7 @@ class TextFiles:
         self.file_split = file_split
         self.quotes = quotes
         self.empty_pairs = empty_pairs or "refuse"
+        self.source_turns = source_turns
         self.warnings: list[str] = []
         """What was doubtful when the sentences were last read."""
         self.files: dict[Path, SplitName | None]
@@ -116,11 +121,13 @@ class TextFiles:
             raise UserError(
                 f"empty_pairs={empty_pairs!r} must be one of {', '.join(get_args(EmptyPairs))}"
             )
-        if empty_pairs is not None and source_column is None:
-            raise UserError(
-                f"empty_pairs={empty_pairs!r} would do nothing, for no column of {self.name!r} is "
-                "the source: set source_column, or leave it out"
-            )
+        of_source = {"empty_pairs": empty_pairs, "source_turns": source_turns}
+        for setting, value in of_source.items():
+            if value is not None and source_column is None:
+                raise UserError(
+                    f"{setting}={value!r} would do nothing, for no column of {self.name!r} is the "
+                    "source: set source_column, or leave it out"
+                )
 
     def _columns_asked_for(self) -> dict[str, str]:
         settings = ("text_column", "source_column", "label_column")
@@ -132,6 +139,8 @@ class TextFiles:
         settings: tuple[Any, ...] = (self._columns_asked_for(), self.quotes)
         if self.source_column is not None and self.empty_pairs != "keep":
             settings += (self.empty_pairs,)
+        if self.source_turns is not None:
+            settings += (f"turns {self.source_turns}",)
         digest = hashlib.sha256(repr(settings).encode())
         for path, split in self.files.items():
             try:
@@ -173,7 +182,9 @@ class TextFiles:
             )
 
     def _record(self, row: _Row, split: SplitName | None, place: str) -> Record:
-        text, source = row.text.strip(), None if row.source is None else row.source.strip()
+        text, source = row.text.strip(), None
+        if row.source is not None:
+            source = last_turns(row.source.strip(), self.source_turns)
         if source is not None and not (text and source) and self.empty_pairs != "keep":
             if self.empty_pairs == "refuse":
                 raise UserError(
@@ -284,7 +295,7 @@ class TextFiles:
             if self.source_column and self.source_column not in row:
                 raise _no_column(place, (self.source_column,), list(row), "source_column")
             text = _string(row, text_name, place)
-            source = _string(row, self.source_column, place) if self.source_column else None
+            source = _source(row, self.source_column, place) if self.source_column else None
             has_label_column = self.label_column in row
             label = _label(row, self.label_column, place) if self.label_column else None
             columns = {name: _as_text(value) for name, value in row.items()}
@@ -320,6 +331,14 @@ def _string(row: dict[str, Any], name: str, place: str) -> str:
             f"{place} holds half of a surrogate pair, which is not Unicode; fix its \\u escapes"
         )
     return value
+
+
+def _source(row: dict[str, Any], name: str, place: str) -> str:
+    turns = row.get(name)
+    if not isinstance(turns, list):
+        return _string(row, name, place)
+    row[name] = join_turns(turns, place)
+    return _string(row, name, place)
 
 
 def _label(row: dict[str, Any], name: str, place: str) -> str | None:

@@ -12,11 +12,9 @@ import numpy as np
 
 from pyro_textvae.data.languages.slot import Slot, entropy_of, slot_of_pairs
 from pyro_textvae.data.records import SplitName
+from pyro_textvae.data.turns import TURN
 from pyro_textvae.data.world import Estimate, Example, World, mean_and_error
 from pyro_textvae.errors import UserError
-
-TURN = "|"
-"""Between two turns of a source."""
 
 _TOPICS = [
     ("bread", "cake", "soup", "stew", "dinner"),
