@@ -41,6 +41,18 @@ def test_density_integrates_to_one(mixture):
     torch.testing.assert_close(total, torch.ones(COUNT).double(), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_another_component_has_its_share_of_the_density(mixture, full):
+    scale = torch.tensor([[0.4, 1.5], [2.0, 0.3], [0.8, 0.9]]).double()
+    scale_tril = scale.diag_embed() + torch.tensor([[0.0, 0.0], [0.6, 0.0]]).double()
+    fn = dist.MultivariateNormal(scale.flip(0), scale_tril=scale_tril)
+    fn = fn if full else dist.Normal(scale.flip(0), scale).to_event(1)
+    with_another = mixture.with_component(GaussianFamily.of(fn), 0.2)
+    z = mixture.widened(2.0).sample(50, [5, 6, 7])
+    expected = 0.8 * mixture.log_prob(z).exp() + 0.2 * fn.log_prob(z).exp()
+    torch.testing.assert_close(with_another.log_prob(z).exp(), expected)
+
+
 @pytest.mark.parametrize("quasi_random", [False, True])
 def test_draws_have_the_density_that_they_are_given(mixture, quasi_random):
     """E 1/q(z) over a box is its area, for draws from q that are in it: z-scores of the mean."""

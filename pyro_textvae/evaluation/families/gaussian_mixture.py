@@ -103,6 +103,22 @@ class GaussianMixtureFamily(Family):
             log_mix = (number * mass + 0.5).log() - (number + 0.5 * num_components).log()
         return cls(base, log_mix, loc, torch.linalg.cholesky(covariance))
 
+    def with_component(self, gaussian: GaussianFamily, share: float) -> GaussianMixtureFamily:
+        """The mixture with a share of another Gaussian of each sentence."""
+        # Where its own zero and unit vectors are, in units of the base.
+        zero = gaussian.loc.new_zeros(1, *gaussian.loc.shape)
+        loc = self.base.in_own_units(gaussian.from_own_units(zero)).squeeze(0)
+        unit = torch.eye(self.dim, dtype=loc.dtype, device=loc.device).unsqueeze(1)
+        columns = self.base.in_own_units(gaussian.from_own_units(unit.expand(-1, *loc.shape)))
+        scale_tril = (columns - loc).permute(1, 2, 0).tril()
+        left = self.log_weights + math.log1p(-share)
+        return GaussianMixtureFamily(
+            self.base,
+            torch.cat([left, torch.full_like(left[:, :1], math.log(share))], 1),
+            torch.cat([self.loc, loc.unsqueeze(1)], 1),
+            torch.cat([self.scale_tril, scale_tril.unsqueeze(1)], 1),
+        )
+
     @property
     def dim(self) -> int:
         """Number of dimensions of z."""

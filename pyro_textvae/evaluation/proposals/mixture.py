@@ -18,6 +18,8 @@ from pyro_textvae.evaluation.proposals.refined import RefinedProposal
 MOST_DIMENSIONS = 8
 """Up to this many dimensions several components with full covariance are fitted."""
 _STRENGTH = 2.0
+_MOST_BY_MOMENTS = 2
+_SHARE_OF_REGRESSION = 0.5
 _WIDER = 1.5
 _FAR_WIDER = 3.0
 _MORE = 2
@@ -142,7 +144,11 @@ class MixtureProposal(Proposal):
         log_weights = pilot.log_weights()
         fit: Family
         if isinstance(refined, GaussianFamily) and _can_mix(refined):
-            fit = GaussianMixtureFamily.fit(refined, z, log_weights, self.num_components)
+            mixture = GaussianMixtureFamily.fit(refined, z, log_weights, self.num_components)
+            fit = mixture
+            if refined.dim > _MOST_BY_MOMENTS:
+                gaussian = refined.regressed(z, pilot.joint.total, log_weights)
+                fit = mixture.with_component(gaussian, _SHARE_OF_REGRESSION)
         elif _is_regressed(refined):
             assert isinstance(refined, GaussianFamily)
             fit = refined.regressed(z, pilot.joint.total, log_weights)
