@@ -91,11 +91,6 @@ def named_fields(program: Any) -> list[str]:
     return list(_parameters(program))
 
 
-def required_fields(program: Any) -> list[str]:
-    """The names in the signature of a program that it cannot be called without."""
-    return _required(program)
-
-
 def takes_condition(program: Any, condition: Condition) -> bool:
     """Whether ``program`` names a field of ``condition`` besides ``tokens``."""
     if isinstance(condition, int):
