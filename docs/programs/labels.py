@@ -3,10 +3,10 @@
 """Sentences with a label, which is a latent of the sentences where it is not given.
 
 pyro-textvae train --model labels.py:LabelVAE --guide labels.py:LabelGuide
-    --data letters --label-column mood --objective vimco --num-particles 4
+    --data letters --label-column mood --objective beta_elbo
 
-Objectives: vimco, wake_sleep, thermodynamic_elbo.
-Refused: --objective beta_elbo: is not reparameterised
+Objectives: beta_elbo, wake_sleep, thermodynamic_elbo.
+Refused: --objective semi_amortised_elbo: is marked enumerate in the guide
 Refused: compare: are of the text and of 'y_observed' together
 """
 

@@ -81,19 +81,21 @@ def auxiliary_sites(trace: Trace) -> list[tuple[str, Any]]:
     return [(name, site) for name, site in _unobserved(trace) if _is_auxiliary(site)]
 
 
-def check_same_latents(model_trace: Trace, guide_trace: Trace) -> None:
+def check_same_latents(model_trace: Trace, guide_trace: Trace, *, sums_out: bool = False) -> None:
     """Check that model and guide have the same latent sites, and the guide nothing else.
 
+    :param sums_out: whether a site that the model alone has, and marks enumerate, is summed out,
+        so that it is no latent of the pair.
     :raises ValueError: with the names of both, for a latent that only one of the two programs has,
         with the nearest name of the other, and as :func:`check_draws_only_latents`.
     """
-    in_guide_trace = dict(random_sites(guide_trace))
-    in_model = sorted(
-        name
+    of_guide = guide_trace.nodes
+    unobserved = [
+        (name, site)
         for name, site in _unobserved(model_trace)
-        # What the model alone enumerates is summed out, and no latent of the pair.
-        if name in in_guide_trace or site["infer"].get("_enumerate_dim") is None
-    )
+        if name in of_guide or not (sums_out and site["infer"].get("enumerate"))
+    ]
+    in_model = sorted(name for name, _ in unobserved)
     for name, _ in auxiliary_sites(guide_trace):
         if name in in_model:
             raise ValueError(
@@ -125,10 +127,10 @@ def _enumerated(model_trace: Trace, in_guide: list[str]) -> str:
     for name, site in _unobserved(model_trace):
         if name not in in_guide and site["infer"].get("enumerate"):
             return (
-                f"; {name!r} is marked enumerate in the model, which these objectives draw and do "
-                "not sum over: give the guide a site for it and train by VIMCO, or write the sum "
-                "as a distribution, such as DiagonalGaussianMixture, in the place of the sites "
-                "that depend on it"
+                f"; {name!r} is marked enumerate in the model, and what is asked for here is of "
+                "draws of every latent: give the guide a site for it, or write the sum as a "
+                "distribution, such as DiagonalGaussianMixture, in the place of the sites that "
+                "depend on it"
             )
     return ""
 

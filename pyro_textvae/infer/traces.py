@@ -93,7 +93,7 @@ def trace_pair(
         model = SumOver(None, sizes, given=seen.nodes)(model)
     replayed = poutine.replay(model, trace=seen)
     model_trace = poutine.trace(replayed).get_trace(*args, **fields_of_model)
-    check_same_latents(model_trace, guide_trace)
+    check_same_latents(model_trace, guide_trace, sums_out=enumerate_from is not None)
     validated = is_validation_enabled()
     max_plate_nesting = deepest_plate(model_trace, guide_trace) if validated else 0
     if validated:

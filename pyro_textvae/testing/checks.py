@@ -345,11 +345,13 @@ def _check_sites(trace: poutine.Trace, what: str, size: int) -> None:
 
 def _check_same_latents(model_trace: poutine.Trace, guide_trace: poutine.Trace) -> None:
     try:
-        check_same_latents(model_trace, guide_trace)
+        check_same_latents(model_trace, guide_trace, sums_out=True)
     except ValueError as error:
         raise ContractError(str(error)) from error
     in_model, in_guide = dict(latent_sites(model_trace)), dict(latent_sites(guide_trace))
     for name, site in in_model.items():
+        if name not in in_guide:  # It is summed out.
+            continue
         prior, posterior = site["fn"], in_guide[name]["fn"]
         if prior.event_shape != posterior.event_shape:
             raise ContractError(

@@ -118,7 +118,9 @@ def added(factors: Sequence[Factor]) -> Factor:
 
 
 def summed_out(
-    factors: Sequence[Factor], variables: Mapping[str, frozenset[PlateDim]]
+    factors: Sequence[Factor],
+    variables: Mapping[str, frozenset[PlateDim]],
+    kept: Mapping[str, frozenset[PlateDim]] | None = None,
 ) -> list[Factor]:
     r"""The logarithm of the sum over all values of ``variables`` of exp of the sum of ``factors``.
 
@@ -130,11 +132,13 @@ def summed_out(
     costs its length.
 
     :param variables: the plates of each site.
+    :param kept: the plates of other enumerated sites, which are not summed over.
     :returns: factors that depend on none of them, whose sum is meant.
     :raises ValueError: with both names, where a site that is summed over stands in a plate that a
         site which depends on it is not in.
     """
     left = list(factors)
+    every = {**(kept or {}), **variables}
     pending = {name for name in variables if any(name in factor.dims for factor in left)}
     while pending:
         depth = max(len(variables[name]) for name in pending)
@@ -144,10 +148,10 @@ def summed_out(
         plates = variables[name]
         inside = []
         for factor in touched:
-            check_plates(factor, variables)
+            check_plates(factor, every)
             inner = factor.plates - plates
             for other in factor.variables if inner else ():
-                if variables.get(other, frozenset()) & inner:
+                if every.get(other, frozenset()) & inner:
                     names = ", ".join(sorted(repr(plate.name) for plate in inner))
                     raise ValueError(
                         f"site {other!r} is enumerated inside the plate {names}, and what depends "

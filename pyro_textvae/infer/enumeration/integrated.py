@@ -10,7 +10,9 @@ from pyro_textvae.infer.enumeration.factor import Factor, PlateDim, summed_out
 
 
 def integrated(
-    terms: Mapping[str, Factor], summed: Mapping[str, frozenset[PlateDim]]
+    terms: Mapping[str, Factor],
+    summed: Mapping[str, frozenset[PlateDim]],
+    kept: Mapping[str, frozenset[PlateDim]],
 ) -> tuple[dict[str, list[Factor]], list[Factor], frozenset[str]]:
     r"""Densities of sites given those before them, with the sites ``summed`` integrated out.
 
@@ -22,6 +24,7 @@ def integrated(
 
     :param terms: log p of every site given its parents, in the model's order.
     :param summed: the plates of each site that is integrated out.
+    :param kept: those of each other enumerated site.
     :returns: of every other site the parts of its log-density; parts of that of all of them
         together; and the names of those that depend on what is integrated out.
     """
@@ -39,7 +42,7 @@ def integrated(
             continue
         coupled.append(factor)
         if name not in summed:
-            after = summed_out(coupled, summed)
+            after = summed_out(coupled, summed, kept)
             conditional[name] = [*after, *(part.scaled(-1.0) for part in before)]
             before = after
             names.append(name)

@@ -27,9 +27,10 @@ from pyro_textvae.infer.enumeration.factor import Factor, PlateDim
 from pyro_textvae.infer.enumeration.integrated import integrated
 from pyro_textvae.infer.global_latents import is_global
 from pyro_textvae.infer.global_sites import read_global_sites
+from pyro_textvae.infer.latent_site import LatentSite
 from pyro_textvae.infer.plates import frames_in_data
 from pyro_textvae.infer.sites import auxiliary_sites, random_sites
-from pyro_textvae.infer.terms import LatentSite, PerDatumTerms, common_scale
+from pyro_textvae.infer.terms import PerDatumTerms, common_scale
 
 
 def read_enumerated_terms(
@@ -70,7 +71,9 @@ def read_enumerated_terms(
             site = of_guide[name]
             log_prob, dims = site["unscaled_log_prob"], dims_of(ids, site)
             densities[name] = Factor.of(name, site, log_prob, dims, site["mask"])
-    conditional, joint, coupled = integrated(terms, summed)
+    conditional, joint, coupled = integrated(
+        terms, summed, {name: choice.plates for name, choice in choices.items()}
+    )
     values = {name: values_of(of_guide[name]) for name in choices}
     shape = shape_of([*terms.values(), *densities.values()])
     sums = Enumeration(choices, densities, joint, values, shape)

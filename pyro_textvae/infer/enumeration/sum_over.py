@@ -79,6 +79,6 @@ def _check_limit(name: str, size: int, combinations: int) -> None:
     together = "" if combinations == size else f", which makes {combinations} with those before it"
     raise ValueError(
         f"site {name!r} is marked enumerate and has {size} values{together}, and at most "
-        f"{MAX_COMBINATIONS} are summed over: leave the mark out, so that it is drawn, and train "
-        "by VIMCO, ThermodynamicELBO or WakeSleep"
+        f"{MAX_COMBINATIONS} are summed over: leave the mark out, so that the guide draws it, and "
+        "train by VIMCO, ThermodynamicELBO or WakeSleep"
     )

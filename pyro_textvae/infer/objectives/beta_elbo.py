@@ -31,6 +31,8 @@ class BetaELBO(PerDatumELBO):
     and guide stay the same program in training and in evaluation. It is also that of the KL of
     global latents.
 
+    Where the guide enumerates a site y, all is the mean under q(y | x) of what it is at each value.
+
     With ``site_weights`` each latent site l and each observed site o has a weight of its own:
 
     .. math::

@@ -20,11 +20,16 @@ class DReG(IWAE):
         \frac{\partial \log w_k}{\partial z_k} \frac{\partial z_k}{\partial \phi},
         \qquad W_k = \frac{w_k}{\sum_j w_j}
 
+    A draw for one value of an enumerated site has the share of that value in W_k.
+
     Unbiased as IWAE's own, with a signal-to-noise ratio for the guide that grows as sqrt(K) where
     the other falls. The model's gradient is IWAE's.
 
     Source: Tucker et al. (2019), equation 8, https://arxiv.org/abs/1810.04152; Bauer & Mnih (2021),
     https://arxiv.org/abs/2101.11046, for several latents.
+
+    :raises ValueError: for a latent that is drawn for each value of an enumerated site from another
+        that is not.
 
     >>> import pyro
     >>> import pyro.distributions as dist

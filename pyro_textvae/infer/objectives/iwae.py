@@ -23,6 +23,12 @@ class IWAE(PerDatumELBO):
     particles. The gradient is the bound's own: its signal-to-noise ratio for the guide falls as
     1/sqrt(K) (Rainforth et al. 2018); DReG is the same bound with a better gradient.
 
+    Where the guide enumerates a site y, the weight of a draw is a sum over its values, with a draw
+    of z for each where the guide draws it so. q(y | x) is not in it, and not trained by it.
+
+    .. math::
+        w_k = \sum_y \frac{p(x, y, z_{ky})}{q(z_{ky} \mid x, y)}
+
     Source: Burda et al. (2016), equation 8, https://arxiv.org/abs/1509.00519.
 
     >>> import torch

@@ -27,6 +27,14 @@ class RenyiIWAE(PerDatumELBO):
     alpha = 0 is IWAE, alpha -> 1 the evidence lower bound, 0 < alpha < 1 between them: a lower
     bound of log p(x). With alpha < 0 it bounds log p(x) from neither side at a given K.
 
+    Where the guide enumerates a site y, each draw has a power for each of its values,
+
+    .. math::
+        \frac{1}{1 - \alpha} \log \frac{1}{K} \sum_k \sum_y q(y \mid x)^\alpha
+        \Big( \frac{p(x, y, z_{ky})}{q(z_{ky} \mid x, y)} \Big)^{1 - \alpha}
+
+    which is IWAE's sum at alpha = 0; the doubly reparameterised gradient is refused then.
+
     Source: Li & Turner (2016), equation 8, https://arxiv.org/abs/1602.02311; Tucker et al. (2019),
     appendix, https://arxiv.org/abs/1810.04152, for the doubly reparameterised gradient.
 

@@ -18,12 +18,14 @@ from torch.distributions import Independent, Normal
 
 from pyro_textvae.contract import DATA_PLATE
 from pyro_textvae.infer.auxiliary_sites import trace_guide
+from pyro_textvae.infer.enumeration.marks import is_marked
 from pyro_textvae.infer.global_latents import global_sites
 from pyro_textvae.infer.kl_schedule import KLSchedule
 from pyro_textvae.infer.objectives.beta_elbo import BetaELBO
 from pyro_textvae.infer.plates import SitePlates, named
 from pyro_textvae.infer.sites import check_draws_only_latents, latent_sites
 from pyro_textvae.infer.terms import PerDatumTerms
+from pyro_textvae.infer.trainable import cannot_sum
 from pyro_textvae.nn.plain_kernels import plain_kernels
 
 _Parameters = dict[str, tuple[Tensor, Tensor]]
@@ -106,6 +108,9 @@ class SemiAmortisedELBO(BetaELBO):
             for name, _ in global_sites(trace):
                 self.check_takes_globals(name)
             sites = dict(latent_sites(trace))
+            for name, site in sites.items():
+                if is_marked(site):
+                    raise ValueError(cannot_sum(name, type(self).__name__))
             start = _gaussian_parameters(sites)
             _check_apart(sites, start)
         place = start

@@ -22,8 +22,8 @@ class STL(IWAE):
         \qquad W_k = \frac{w_k}{\sum_j w_j}
 
     With K = 1 it is an unbiased gradient of the evidence lower bound, without noise where the
-    guide is the posterior. With K > 1 it is biased, and the bias does not vanish with K: prefer
-    DReG.
+    guide is the posterior. With K > 1, or a draw for each value of an enumerated site, it is
+    biased, and the bias does not vanish with K: prefer DReG.
 
     Source: Roeder et al. (2017), equation 8 and section 5, https://arxiv.org/abs/1703.09194.
 

@@ -24,10 +24,10 @@ class ThermodynamicELBO(PerDatumELBO):
         \mathbb{E}_{\pi_{\beta_j}} \log \frac{p(x, z)}{q(z \mid x)},
         \qquad \pi_\beta(z) \propto p(x, z)^\beta \, q(z \mid x)^{1 - \beta}
 
-    The expectations are over the same K draws, weighted. The left sum: a lower bound of log p(x),
-    and the evidence lower bound with a single beta of 0. Bound and gradient are self-normalised, so
-    both have a bias of order 1/K. Latents may be discrete: the gradient is a covariance of log q,
-    and the draws are numbers.
+    The expectations are over the same K draws, weighted, and sums over sites that the guide
+    enumerates. The left sum: a lower bound of log p(x), and the evidence lower bound with a single
+    beta of 0. Bound and gradient are self-normalised, so both have a bias of order 1/K. Latents may
+    be discrete: the gradient is a covariance of log q, and the draws are numbers.
 
     Source: Masrani et al. (2019), equations 9 and 12, https://arxiv.org/abs/1907.00031.
 

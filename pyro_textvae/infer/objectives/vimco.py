@@ -24,7 +24,7 @@ class VIMCO(IWAE):
 
     Each draw's score is weighted by the bound less what it would be if the draw's own weight were
     the geometric mean of those of all other draws, which is the second L. Reparameterised latents
-    beside them keep their gradient through the draw. Unbiased.
+    beside them keep their gradient through the draw, and enumerated ones are summed over. Unbiased.
 
     Source: Mnih & Rezende (2016), equations 6 to 8, https://arxiv.org/abs/1602.06725.
 

@@ -22,7 +22,8 @@ class WakeSleep(IWAE):
 
     The model goes up the bound of IWAE; the guide goes down KL(p(z | x), q(z | x)), by weighted
     draws: wake-phi, which needs neither reparameterisation nor a baseline, so latents may be
-    discrete. The value is IWAE's.
+    discrete. The value is IWAE's. Sites that the guide enumerates are summed over: their q(y | x)
+    learns from all values, each with its share of the weight.
 
     Source: Bornschein & Bengio (2015), equation 14, https://arxiv.org/abs/1406.2751; Le et al.
     (2019), section 3, https://arxiv.org/abs/1805.10469.

@@ -56,9 +56,9 @@ class Guide(nn.Module):
     :param has_y: whether y is a latent of the guide's.
     """
 
-    def __init__(self, size, order="y then z", noise=None, *, has_y=True):
+    def __init__(self, size, order="y then z", noise=None, *, has_y=True, infer=SUM):
         super().__init__()
-        self.order, self.noise, self.has_y = order, noise, has_y
+        self.order, self.noise, self.has_y, self.infer = order, noise, has_y, infer
         self.logits = nn.Parameter(torch.tensor([-0.2, 0.3, 0.4]).double().repeat(size, 1).T)
         self.loc = nn.Parameter(torch.tensor([-0.5, 0.4, 0.9]).double().repeat(size, 1).T)
         self.log_scale = nn.Parameter(torch.full((size,), -0.2).double())
@@ -68,10 +68,10 @@ class Guide(nn.Module):
             if self.order == "z then y":
                 z = self.sample_z(self.loc[1])
                 logits = self.logits.T + z.unsqueeze(-1) * self.loc.T
-                pyro.sample("y", dist.Categorical(logits=logits), infer=SUM)
+                pyro.sample("y", dist.Categorical(logits=logits), infer=self.infer)
                 return
             if self.has_y:
-                y = pyro.sample("y", dist.Categorical(logits=self.logits.T), infer=SUM)
+                y = pyro.sample("y", dist.Categorical(logits=self.logits.T), infer=self.infer)
             if self.order == "y then z":
                 self.sample_z(of_class(self.loc, y))
             elif self.order == "z apart":
