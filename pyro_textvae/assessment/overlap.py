@@ -114,6 +114,17 @@ def bleu_of_counts(summed: np.ndarray[Any, Any]) -> float:
     return score
 
 
+def bleu_signature(tokenizer: str) -> str:
+    """What ``sacrebleu`` says of BLEU over a whole text with a reference each.
+
+    >>> "tok:13a" in bleu_signature("13a")
+    True
+    """
+    metric = _metric("BLEU", tokenizer)
+    metric.corpus_score(["a"], [["a"]])
+    return str(metric.get_signature())
+
+
 def _metric(kind: Kind, tokenizer: str, **options: Any) -> Any:
     metrics = package("sacrebleu.metrics")
     if kind == "CHRF":

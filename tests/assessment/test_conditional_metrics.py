@@ -71,6 +71,7 @@ def test_ibleu_is_of_both_overlaps_and_equivalents_are_true():
         overlap("BLEU", real, sources, **options).score
     )
     assert found["ibleu"].value == pytest.approx(0.8 * to_reference - 0.2 * to_source)
+    assert "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp" in found["ibleu"].note
     assert found["copied_sources"].value == pytest.approx(1 / 6)
     expected = [world.is_paraphrase(*pair) for pair in zip(texts, sources, strict=True)]
     assert expected == [True, True, True, False, False, False]

@@ -11,7 +11,7 @@ from pyro_textvae.assessment.conditional import why_no_source, world_name
 from pyro_textvae.assessment.material import Material
 from pyro_textvae.assessment.metric import Metric
 from pyro_textvae.assessment.number import SHARE, Number
-from pyro_textvae.assessment.overlap import bleu_counts, bleu_of_counts
+from pyro_textvae.assessment.overlap import bleu_counts, bleu_of_counts, bleu_signature
 
 ALPHA = 0.8
 """Weight of the reference in iBLEU."""
@@ -84,7 +84,7 @@ class Paraphrase(Metric):
                     better=better,  # type: ignore[arg-type]
                     real=ceiling,
                     bounds=(-100 * (1 - ALPHA), 100.0) if name == "ibleu" else (0.0, 100.0),
-                    note=f"tok:{tokenizer}",
+                    note=bleu_signature(tokenizer),
                     column="iBLEU" if name == "ibleu" else "",
                 )
             )
