@@ -20,6 +20,11 @@ COMMANDS = {
     "sample": "draw sentences from a run",
     "reconstruct": "decode sentences again from their latents",
     "interpolate": "walk between the latents of two sentences",
+    "complete": "fill the holes of a text, or go on from a prompt",
+    "arithmetic": "decode a - b + c of the latents of three sentences",
+    "traverse": "walk from a sentence along a dimension, a direction or a label",
+    "neighbours": "the sentences of a split that are nearest to one in the latent space",
+    "embed": "sentences as vectors, to a file for other programs",
     "compare": "paired differences of the nll between runs, or a whole grid of them",
     "report": "one HTML page on one run or several, with its pictures",
 }
