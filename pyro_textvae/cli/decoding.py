@@ -85,3 +85,15 @@ def _token(name: str, tokenizer: Tokenizer, text: str | None) -> int | None:
             f"{name}: {text!r} is {len(ids)} tokens: give one, or {SPECIAL_TOKENS[EOS]}"
         )
     return ids[0]
+
+
+def one_latent(options: DecodingOptions, what: str) -> None:
+    """Refuse several draws of the latents where they are computed.
+
+    :raises UserError: naming what one latent is.
+    """
+    if options.num_latents > 1:
+        raise UserError(
+            f"{what} is one latent, so num_latents={options.num_latents} has no meaning: leave it "
+            "out"
+        )

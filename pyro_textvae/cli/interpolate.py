@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pyro_textvae.cli.run_options import DecodingOptions, parse_with_run
 from pyro_textvae.config.checks import at_least, setting
@@ -14,7 +14,9 @@ from pyro_textvae.contract import SOURCE, TOKENS
 from pyro_textvae.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from pyro_textvae.generation.latent_space import AggregateMoments
 
 
 @dataclass
@@ -26,6 +28,8 @@ class InterpolateOptions(DecodingOptions):
         end: the last sentence; by default one of the test split.
         source: what all of them are conditioned on, in a model that takes a source.
         steps: sentences to print, both ends counted.
+        path: line, on a sphere the shorter arc, or aggregate, which turns about the middle of the
+            training split's latents and keeps as far from it as sentences are.
 
     """
 
@@ -33,13 +37,14 @@ class InterpolateOptions(DecodingOptions):
     end: str | None = None
     source: str | None = None
     steps: int = setting(7, at_least(2))
+    path: Literal["line", "aggregate"] = "line"
 
 
 def main(arguments: Sequence[str]) -> None:
     """Print the sentences along the line."""
     options = parse_with_run(InterpolateOptions, "interpolate", arguments)
     from pyro_textvae import generation, runs
-    from pyro_textvae.cli.decoding import constraints_of, method_of, print_json
+    from pyro_textvae.cli.decoding import constraints_of, method_of, one_latent, print_json
     from pyro_textvae.cli.sentences import (
         decode_row,
         encode_text,
@@ -56,11 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     method = method_of(options, tokenizer)
     constraints = constraints_of(options, tokenizer)
-    if options.num_latents > 1:
-        raise UserError(
-            f"a step of the walk is one latent, so num_latents={options.num_latents} has no "
-            "meaning: leave it out"
-        )
+    one_latent(options, "a step of the walk")
     given = [options.start, options.end]
     conditional = is_conditional(model) or is_conditional(guide)
     sources = read_sources(model, options.run, options.source, None)
@@ -94,6 +95,7 @@ def main(arguments: Sequence[str]) -> None:
         method=method,
         seed=options.seed,
         constraints=constraints,
+        aggregate=_moments(guide, options) if options.path == "aggregate" else None,
     )
     start, end = (decode_row(tokenizer, row) for row in ends[TOKENS].tolist())
     source = None
@@ -113,3 +115,14 @@ def main(arguments: Sequence[str]) -> None:
     for row in places:
         print(f"      {decode_row(tokenizer, walk.tokens[row].tolist())}")
     print(f"to    {end}")
+
+
+def _moments(guide: nn.Module, options: InterpolateOptions) -> Mapping[str, AggregateMoments]:
+    from pyro_textvae import runs
+    from pyro_textvae.cli.progress import shown
+    from pyro_textvae.generation.latent_space import aggregate_moments
+    from pyro_textvae.run_folder import RunFolder
+
+    corpus = runs.load_run_corpus(RunFolder(options.run), trust_code=options.trust_code)
+    batches = shown(corpus.batches("train", shuffle=False), "aggregate posterior")
+    return aggregate_moments(guide, batches, seed=options.seed)

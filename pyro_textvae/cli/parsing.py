@@ -91,7 +91,7 @@ def _walk(command: str, arguments: Sequence[str], types: Mapping[str, Any]) -> _
         if argument in ("--print_config", "--print-config"):
             given.wants_settings = True
             continue
-        if not _is_flag(argument):
+        if not is_flag(argument):
             raise UserError(
                 f"{command}: unrecognized arguments: {argument} (see pyro-textvae {command} --help)"
             )
@@ -126,14 +126,15 @@ def _without_tilde(label: str, value: Any) -> Any:
         raise UserError(f"{label} {value}: {error} Write the path in full") from error
 
 
-def _is_flag(argument: str) -> bool:
+def is_flag(argument: str) -> bool:
+    """Whether an argument is a flag, not the value of one."""
     # A sentence may begin with two hyphens: what follows those of a flag is a name.
     return re.match(r"--[a-zA-Z][\w.-]*(=|$)", argument) is not None
 
 
 def _value_after(command: str, name: str, rest: list[str], types: Mapping[str, Any]) -> str:
     """Take the value of a flag from the arguments that follow it."""
-    if rest and not _is_flag(rest[0]) and rest[0] != "-h":
+    if rest and not is_flag(rest[0]) and rest[0] != "-h":
         return rest.pop(0)
     if name == "config":
         return ""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
-from pyro_textvae.cli.parsing import parse
+from pyro_textvae.cli.parsing import is_flag, parse
 from pyro_textvae.config.checks import POSITIVE, SEED, Member, at_least, check_settings, setting
 from pyro_textvae.errors import UserError
 
@@ -128,3 +128,15 @@ def parse_with_run(
     if not options.run:
         raise UserError(f"{command} needs a run folder: pyro-textvae {command} RUN")
     return options
+
+
+def parse_with_run_and_texts(
+    cls: type[Options], command: str, arguments: Sequence[str]
+) -> tuple[Options, list[str]]:
+    """Read the settings of a command whose run comes first and then texts, before all flags.
+
+    :raises UserError: as :func:`parse_with_run`.
+    """
+    given = list(arguments)
+    count = next((n for n, each in enumerate(given) if is_flag(each) or each == "-h"), len(given))
+    return parse_with_run(cls, command, given[:1] + given[max(count, 1) :]), given[1:count]

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from pyro_textvae.config.checks import at_least, check_argument
 from pyro_textvae.contract import TOKENS
@@ -44,6 +46,7 @@ def complete(
     num_candidates: int = 2000,
     rounds: int = 2,
     seed: int = 0,
+    progress: bool = False,
 ) -> Completions:
     r"""Sentences that match a template, with their probabilities under the model.
 
@@ -81,6 +84,7 @@ def complete(
     :param num_candidates: pairs of a beginning and a word that are looked at for a hole of one
         token.
     :param rounds: of latents; 1 for those of the prior alone.
+    :param progress: whether to show a bar on a terminal, where it takes more than a second.
     :raises UserError: for a template that is longer than the model's sentences, a model whose text
         is no :class:`~pyro_textvae.distributions.AutoregressiveCategorical`, a condition without a
         field that the model needs, and where no sentence that matches has a probability.
@@ -100,12 +104,19 @@ def complete(
     with (
         evaluation_mode(model, guide, seed),
         given_one_draw(model, guide, [sentence], seed),
+        tqdm(
+            total=rounds * len(template.holes),
+            disable=None if progress else True,
+            delay=1,
+            desc="completion",
+            leave=False,
+        ) as bar,
     ):
         text = text_given_latents(model, given, 1, {}).text
         check_fits(template, text.max_length)
         _check_vocabulary(template, text.network.vocab_size)
         latents = from_prior(model, given, num_particles)
-        particles = _fill(latents, template, num_particles, num_candidates)
+        particles = _fill(latents, template, num_particles, num_candidates, bar)
         notes: tuple[str, ...] = ()
         for _ in range(rounds - 1 if latents.given.log_prior else 0):
             likely = _likely_sentences(particles)
@@ -113,7 +124,7 @@ def complete(
                 notes = (f"latents are drawn from the prior, not from the guide: {reason}",)
                 break
             latents = from_guide(model, guide, given, num_particles, likely)
-            particles = _fill(latents, template, num_particles, num_candidates)
+            particles = _fill(latents, template, num_particles, num_candidates, bar)
         return Completions.of(
             particles,
             len(latents.log_weights),
@@ -123,7 +134,11 @@ def complete(
 
 
 def _fill(
-    latents: WeightedLatents, template: Template, num_particles: int, num_candidates: int
+    latents: WeightedLatents,
+    template: Template,
+    num_particles: int,
+    num_candidates: int,
+    bar: tqdm[Any],
 ) -> Particles:
     particles = fill(
         latents.given.text,
@@ -131,6 +146,7 @@ def _fill(
         template,
         num_particles=num_particles,
         num_candidates=num_candidates,
+        on_hole=bar.update,
     )
     possible = (particles.log_weights > -torch.inf).nonzero(as_tuple=True)[0]
     if not len(possible):

@@ -74,6 +74,10 @@ class Completions:
         )
         return self.tokens[index.to(self.tokens.device)]
 
+    def probability_of(self, row: Tensor) -> float:
+        """The probability of one of the sentences, ids ``(T,)``."""
+        return self.probability[(self.tokens == row).all(-1)].sum().item()
+
     def describe(self) -> str:
         """How good the estimates are, in one line."""
         if self.effective_particles is None:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ def fill(
     *,
     num_particles: int,
     num_candidates: int,
+    on_hole: Callable[[], object] = lambda: None,
 ) -> Particles:
     r"""Sentences that match the template, weighted, each under the latents of a row of ``text``.
 
@@ -40,6 +41,7 @@ def fill(
     :param log_weights: p(z) / q(z) of each row, ``(K,)`` float64.
     :param num_candidates: pairs of a beginning and a word that the run is looked at for; where
         there are no more, every word is.
+    :param on_hole: called when a hole is filled.
     """
     rows = torch.arange(len(log_weights), device=log_weights.device)
     first, *runs = template.runs
@@ -70,6 +72,7 @@ def fill(
         particles = particles.weighing(particles.log_weights.nan_to_num(-torch.inf))
         if not is_last:
             particles = particles.thinned(num_particles)
+        on_hole()
     if sum(hole.further is not None for hole in template.holes) > 1 and len(particles):
         # A sentence that can be read in several ways came about in each of them.
         readings = template.log_readings(particles.words)
@@ -121,7 +124,8 @@ def _several_tokens(
     for length, group in particles.by_length():
         prefixes = Prefixes.after(text, group.rows, group.words[:, :length])
         index = torch.arange(len(group), device=group.rows.device)
-        log_weights, drawn = group.log_weights, []
+        log_weights = group.log_weights
+        drawn: list[Tensor] = []
         for place in range(max(longest - length, 0) + 1):
             if place >= hole.fewest:
                 total = log_weights + prefixes.log_prob_of_run(run)

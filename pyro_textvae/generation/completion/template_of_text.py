@@ -74,7 +74,8 @@ class _Masks:
     """
 
     def __init__(self, tokenizer: Tokenizer, unknown: bool) -> None:
-        marks = str.maketrans({"Ġ": " ", "▁": " ", "Ċ": "\n", "ĉ": "\t"})
+        # Byte-level vocabularies write a space and other control characters as letters.
+        marks = str.maketrans("Ġ▁ĉĊċČč", "  \t\n\v\f\r")
         self.are_words = tokenizer.tokens_are_words
         vocabulary = tokenizer.vocabulary
         self.texts = (

@@ -7,8 +7,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_HALVINGS = 60
-
 
 def thin(log_weights: Tensor, number: int) -> tuple[Tensor, Tensor]:
     r"""Keep about ``number`` candidates: those that weigh much as they are, a share of the others.
@@ -45,10 +43,13 @@ def thin(log_weights: Tensor, number: int) -> tuple[Tensor, Tensor]:
 
 
 def _level(weights: Tensor, number: int) -> Tensor:
-    """The c by which ``number`` of the candidates are expected to be kept."""
-    low, high = weights.new_zeros(()), weights.sum() / number
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        too_many = (weights / middle).clamp(max=1.0).sum() > number
-        low, high = torch.where(too_many, middle, low), torch.where(too_many, high, middle)
-    return high
+    """The c by which ``number`` of the candidates, fewer than there are, are expected to be kept.
+
+    With the k heaviest kept as they are, the others share the places that are left: c is the first
+    level that no other is above.
+    """
+    heaviest = weights.sort(descending=True).values[:number]
+    left = weights.sum() - heaviest.cumsum(0) + heaviest
+    places = torch.arange(number, 0, -1, device=weights.device, dtype=weights.dtype)
+    levels = left / places
+    return levels[(heaviest <= levels).nonzero()[0, 0]]

@@ -72,6 +72,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         needs_latent=False,
     ),
     Quantity("num_labelled", "likelihood", label="labels", kind="count", needs_latent=False),
+    Quantity(
         "pairs.nll_source",
         "likelihood",
         label="nll of the source alone ± Monte Carlo error",

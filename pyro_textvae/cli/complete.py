@@ -1,0 +1,103 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""``pyro-textvae complete``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pyro_textvae.cli.run_options import RunOptions, parse_with_run_and_texts
+from pyro_textvae.config.checks import at_least, setting
+
+
+@dataclass
+class CompleteOptions(RunOptions):
+    """Fill the holes of a text: RUN "the ___ sat on ...", ___ for a word, ... for any number.
+
+    Args:
+        text_file: a file with such a text a line, in the place of arguments; - for standard input.
+        prompt: go on from the texts, which may have holes too.
+        source: what the sentences are conditioned on, in a model that takes a source.
+        size: number of sentences drawn for each text.
+        likeliest: the likeliest ones that were found with their probabilities, not draws.
+        num_particles: draws of the latents.
+        num_candidates: pairs of a draw and a word that are looked at for a hole of one word.
+        rounds: of the latents, first from the prior, then from the guide too.
+        unknown: whether <unk> may stand in a hole.
+        format: text, or jsonl, an object a line with the probability of each sentence.
+
+    """
+
+    text_file: str | None = None
+    prompt: bool = False
+    source: str | None = None
+    size: int = setting(5, at_least(1))
+    likeliest: bool = False
+    num_particles: int = setting(500, at_least(1))
+    num_candidates: int = setting(2000, at_least(1))
+    rounds: int = setting(2, at_least(1))
+    unknown: bool = True
+    format: Literal["text", "jsonl"] = "text"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the sentences of each text; on standard error, how good the estimates are."""
+    options, texts = parse_with_run_and_texts(CompleteOptions, "complete", arguments)
+    from pyro_textvae import runs
+    from pyro_textvae.cli.given_texts import fields_beside, given_texts
+    from pyro_textvae.cli.sentences import decode_row
+    from pyro_textvae.generation.completion import complete, template_of_text
+
+    texts = given_texts("complete", texts, options.text_file, "text with a hole")
+    model, guide, tokenizer = runs.load_run(
+        options.run, device=options.device, trust_code=options.trust_code
+    )
+    fields = fields_beside(model, guide, tokenizer, options.run, options.source)
+    templates = [
+        template_of_text(tokenizer, text, is_prompt=options.prompt, unknown=options.unknown)
+        for text in texts
+    ]
+    told: set[str] = set()
+    for text, template in zip(texts, templates, strict=True):
+        completions = complete(
+            model,
+            guide,
+            template,
+            condition=fields or None,
+            num_particles=options.num_particles,
+            num_candidates=options.num_candidates,
+            rounds=options.rounds,
+            seed=options.seed,
+            progress=True,
+        )
+        if options.likeliest:
+            rows = completions.tokens[: options.size]
+        else:
+            rows = completions.draw(options.size, seed=options.seed)
+        if len(texts) > 1 and options.format == "text":
+            print(f"given  {text}")
+        for row in rows:
+            probability = completions.probability_of(row)
+            written = decode_row(tokenizer, row.tolist())
+            if options.format == "jsonl":
+                record = {
+                    "given": text,
+                    "text": written,
+                    "probability": probability,
+                    "log_evidence": completions.log_evidence,
+                    "effective_particles": completions.effective_particles,
+                }
+                print(json.dumps(record, ensure_ascii=False))
+            else:
+                shown = f"{probability:.4f}  " if options.likeliest else ""
+                print(("text   " if len(texts) > 1 else "") + shown + written)
+            sys.stdout.flush()
+        for note in completions.notes:
+            if note not in told:
+                print(note, file=sys.stderr)
+            told.add(note)
+        print(completions.describe(), file=sys.stderr)

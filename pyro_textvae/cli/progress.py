@@ -1,0 +1,17 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""A bar for work that takes more than a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+
+
+def shown(items: Iterable[Item], title: str) -> Iterator[Item]:
+    """The items, with a bar on a terminal's standard error from the first second on."""
+    return iter(tqdm(items, desc=title, disable=None, delay=1, leave=False))
