@@ -106,7 +106,7 @@ class ProgramConfig:
         source_column: column of the text that the sentence is conditioned on.
         label_column: column of its label; where it is empty, the label is not given.
         labelled_share: hide all labels of the train split but this share of them.
-        labelled_seed: of the choice of those that stay.
+        labelled_seed: of the choice of those that stay; by default the seed.
         unlabelled: keep or drop the sentences of the train split without a label.
         quotes: in a TSV; csv as pandas writes cells, literal as a character; by default recognised.
         min_count: rarer words become <unk>.
@@ -152,7 +152,7 @@ class ProgramConfig:
     source_column: str | None = None
     label_column: str | None = None
     labelled_share: float | None = setting(None, FACTOR)
-    labelled_seed: int = setting(0, SEED)
+    labelled_seed: int | None = setting(None, SEED)
     unlabelled: Literal["keep", "drop"] = "keep"
     quotes: Literal["csv", "literal"] | None = None
     min_count: int = setting(1, at_least(1))
