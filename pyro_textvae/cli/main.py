@@ -17,11 +17,11 @@ from pyro_textvae.errors import UserError
 COMMANDS = {
     "train": "train a model and guide on a corpus into a run folder",
     "evaluate": "log-likelihood, bound, KL and information of a run on a split",
-    "classify": "labels of text, with their probabilities",
-    "augment": "new labelled sentences that a model is sure of",
     "sample": "draw sentences from a run",
     "reconstruct": "decode sentences again from their latents",
     "interpolate": "walk between the latents of two sentences",
+    "classify": "labels of text, with their probabilities",
+    "augment": "new labelled sentences that a model is sure of",
     "compare": "paired differences of the nll between runs, or a whole grid of them",
     "report": "one HTML page on one run or several, with its pictures",
 }
