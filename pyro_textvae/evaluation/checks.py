@@ -16,6 +16,7 @@ from pyro_textvae.evaluation import LogLikelihood, log_likelihood
 from pyro_textvae.evaluation.amortisation import amortisation_gap
 from pyro_textvae.evaluation.annealing.bidirectional import bidirectional_check
 from pyro_textvae.evaluation.annealing.check import AnnealingCheck, check_with_annealing
+from pyro_textvae.evaluation.enumeration.summed_sites import integrated
 from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.evaluation.importance.target import suitable_tokens
 from pyro_textvae.evaluation.sentences import (
@@ -25,6 +26,7 @@ from pyro_textvae.evaluation.sentences import (
 )
 
 _MOST_SAMPLES = 1000
+_NUM_SENTENCES = 50
 
 
 def check(
@@ -46,6 +48,9 @@ def check(
         return {"left_out": ["there is no latent: the likelihood is exact, nothing to check"]}
     sentences = sentences_in_corpus_order(batches)
     max_tokens = max_tokens or suitable_tokens(model)
+    if likelihood.summed_out is not None:
+        return _of_sums(model, guide, sentences, likelihood, seed, max_tokens)
+    whole, model = model, integrated(model, guide, sentences[0], seed)
     result: dict[str, Any] = {"left_out": []}
     annealed: AnnealingCheck | None = None
     try:
@@ -72,7 +77,7 @@ def check(
     except ValueError as error:
         result["left_out"].append(str(error))
     shuffled = torch.randperm(len(sentences), generator=torch.Generator().manual_seed(seed))
-    places = shuffled[:50].sort().values
+    places = shuffled[:_NUM_SENTENCES].sort().values
     if annealed is not None:
         places = annealed.indices[annealed.is_random]
     some = [sentences[index] for index in places.tolist()]
@@ -86,9 +91,31 @@ def check(
     except ValueError as error:
         result["left_out"].append(str(error))
     count = min(likelihood.num_samples, _MOST_SAMPLES)
-    result["proposals"], left_out = _proposals(model, guide, some, count, seed, max_tokens)
+    result["proposals"], left_out = _proposals(whole, guide, some, count, seed, max_tokens)
     result["left_out"] += left_out
     return result
+
+
+def _of_sums(
+    model: nn.Module,
+    guide: nn.Module,
+    sentences: Sequence[Mapping[str, Tensor]],
+    likelihood: LogLikelihood,
+    seed: int,
+    max_tokens: int,
+) -> dict[str, Any]:
+    """The proposals side by side, where p(x) is a sum that the other checks do not make."""
+    assert likelihood.summed_out is not None
+    names = ", ".join(map(repr, likelihood.summed_out.names))
+    shuffled = torch.randperm(len(sentences), generator=torch.Generator().manual_seed(seed))
+    some = [sentences[index] for index in shuffled[:_NUM_SENTENCES].sort().values.tolist()]
+    count = min(likelihood.num_samples, _MOST_SAMPLES)
+    rows, left_out = _proposals(model, guide, some, count, seed, max_tokens)
+    reason = (
+        f"{names} summed out: annealing, the bounds of simulated text and the gaps of the guide "
+        "are of one posterior for each sentence, and are left out"
+    )
+    return {"left_out": [reason, *left_out], "proposals": rows}
 
 
 def _of_annealing(annealed: AnnealingCheck) -> dict[str, Any]:

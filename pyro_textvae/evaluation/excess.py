@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +38,20 @@ class Excess:
     log_px: Tensor
 
     @classmethod
-    def of(cls, corpus: Corpus, split: str, model: nn.Module, log_px: Tensor) -> Excess | None:
+    def of(
+        cls,
+        corpus: Corpus,
+        split: str,
+        model: nn.Module,
+        log_px: Tensor,
+        summed_out: Collection[str | None] = (),
+    ) -> Excess | None:
         """The excess on a split of a corpus; None where its truth is not known.
 
         A model that does not take the source, or the label, is held against the truth without it.
 
         :param log_px: of the model, in corpus order, ``(N,)``.
+        :param summed_out: the fields that it is no longer given.
         """
         world, texts = corpus.world, corpus.split(split)
         if world is None:
@@ -50,7 +59,8 @@ class Excess:
         decode = corpus.tokenizer.decode
         log_px_true = torch.empty(len(texts), dtype=torch.float64)
         for batch in corpus.batches(split, 64, shuffle=False):
-            given = fields_of(model, batch)
+            fields = fields_of(model, batch)
+            given = {name: value for name, value in fields.items() if name not in summed_out}
             if SOURCE in batch and SOURCE not in given and not world.knows_texts_alone:
                 return None
             for row, index in enumerate(batch.indices.tolist()):

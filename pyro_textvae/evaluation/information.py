@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_textvae.config.checks import at_least, check_argument
+from pyro_textvae.evaluation.enumeration.summed_sites import integrated
 from pyro_textvae.evaluation.latents.aggregate_posterior import AggregateLogProb
 from pyro_textvae.evaluation.latents.elbo_surgery import (
     ElboSurgery,
@@ -23,7 +24,7 @@ from pyro_textvae.evaluation.latents.given_source import InformationGivenSource
 from pyro_textvae.evaluation.latents.guide_density import NoDensityError
 from pyro_textvae.evaluation.latents.joint_latents import SiteInformation
 from pyro_textvae.evaluation.latents.split_latents import SplitLatents, SplitSite
-from pyro_textvae.evaluation.over_globals import given_one_draw
+from pyro_textvae.evaluation.over_globals import given_one_draw, with_first
 from pyro_textvae.infer.function_program import as_program
 from pyro_textvae.infer.running import evaluation_mode
 
@@ -165,9 +166,11 @@ def information(
 ) -> Information:
     r"""Mutual information on the whole split, the other parts of the KL, and active units.
 
-    The decoder is run only where the prior depends on a source, to make texts of it. Time grows as
-    N^2 ``num_draws``. Where there are global latents, all of it is of the sentences' own latents,
-    given one draw of the global ones from the guide.
+    Latents that the model alone has, and marks, are summed out of the prior; those that the guide
+    marks are drawn, and known about as others are. The decoder is run only where the prior depends
+    on a source, to make texts of it. Time grows as N^2 ``num_draws``. Where there are global
+    latents, all of it is of the sentences' own latents, given one draw of the global ones from the
+    guide.
 
     .. math::
         I_N = \frac{1}{N} \sum_n E_{q(z \mid x_n)} [\log q(z \mid x_n) - \log q_N(z)], \qquad
@@ -211,6 +214,8 @@ def information(
         given_one_draw(model, guide, batches, seed) as batches,
         evaluation_mode(model, guide, seed),
     ):
+        batches, first = with_first(batches)
+        model = integrated(model, guide, first, seed)
         latents = SplitLatents(model, guide, batches)
         count = latents.num_sentences
         if not count:

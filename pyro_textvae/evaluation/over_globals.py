@@ -20,9 +20,12 @@ from pyro_textvae.evaluation.importance.result import LogLikelihood
 from pyro_textvae.evaluation.sentences import seed_of
 from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.batches import check_batches, check_text
+from pyro_textvae.infer.enumeration.marks import MarkedSite
+from pyro_textvae.infer.enumeration.read import read_enumerated_terms
 from pyro_textvae.infer.forgotten_plate import check_are_global
 from pyro_textvae.infer.given_globals import given_globals
 from pyro_textvae.infer.global_latents import global_sites
+from pyro_textvae.infer.plates import find_plates
 from pyro_textvae.infer.running import evaluation_mode, to_device
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.terms import read_terms
@@ -86,14 +89,24 @@ def draw_globals(
         # Its own, so that the draws of the sentences' latents are independent between draws.
         own = seed_of(seed, "global", number) % 2**32 if number else seed
         with evaluation_mode(model, guide, own):
-            traces = trace_pair(model, guide, (), dict(batch), Draws.CONNECTED)
+            traces, read = _traces(model, guide, batch)
             check_samples_are_sites(model, traces[0])
             if not names:
                 return []
             check_are_global(model, guide, names, (), batch)
-            kl = {site.name: site.kl.item() for site in read_terms(*traces).global_sites}
+            kl = {site.name: site.kl.item() for site in read(*traces).global_sites}
         draws.append(DrawOfGlobals({name: traces[2][name] for name in names}, kl, own))
     return draws
+
+
+def _traces(model: nn.Module, guide: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Any, Any]:
+    """The traces of a pair and the guide's draws, and what reads them."""
+    try:
+        return trace_pair(model, guide, (), dict(batch), Draws.CONNECTED), read_terms
+    except MarkedSite:
+        first_dim = -1 - find_plates(model, guide, (), batch).nesting
+        traces = trace_pair(model, guide, (), dict(batch), Draws.CONNECTED, first_dim)
+        return traces, read_enumerated_terms
 
 
 @contextmanager

@@ -11,10 +11,11 @@ from pyro_textvae.infer.function_program import FunctionProgram
 from pyro_textvae.infer.given_globals import given_globals
 from pyro_textvae.infer.kl_schedule import KLSchedule
 from pyro_textvae.infer.kl_schedules import *  # noqa: F403
+from pyro_textvae.infer.latent_site import LatentSite
 from pyro_textvae.infer.objectives import *  # noqa: F403
 from pyro_textvae.infer.per_datum import PerDatumELBO, log_weights
 from pyro_textvae.infer.sentence_autoguide import SentenceAutoGuide
-from pyro_textvae.infer.terms import LatentSite, PerDatumTerms
+from pyro_textvae.infer.terms import PerDatumTerms
 from pyro_textvae.infer.traces import Draws
 
 # A new member is exported by its line in the folder below.

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from pyro_textvae.contract import PARTICLE_PLATE
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.constraint import checked_amount
+from pyro_textvae.infer.latent_site import LatentSite
 from pyro_textvae.infer.plates import SitePlates
-from pyro_textvae.infer.terms import LatentSite, PerDatumTerms
+from pyro_textvae.infer.terms import PerDatumTerms
 
 
 @dataclass(frozen=True)

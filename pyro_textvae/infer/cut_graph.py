@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from pyro_textvae.infer.terms import LatentSite, PerDatumTerms, by_datum, over_draw
+from pyro_textvae.infer.latent_site import LatentSite, by_datum, over_draw
+from pyro_textvae.infer.terms import PerDatumTerms
 
 
 def doubly_reparameterised(

@@ -33,6 +33,7 @@ from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.plates import find_plates
 from pyro_textvae.infer.terms import PerDatumTerms, join_terms, read_terms
 from pyro_textvae.infer.traces import Draws, trace_pair
+from pyro_textvae.infer.trainable import check_trainable
 
 
 class PerDatumELBO(ELBO):
@@ -170,7 +171,8 @@ class PerDatumELBO(ELBO):
         losses; its gradient is the estimator's.
         """
         terms = self.terms(model, guide, *args, **kwargs)
-        self._check_latents(terms)
+        self._check_globals(terms)
+        check_trainable(self, terms)
         self.latest = terms.detached()
         surrogate = self.surrogate(terms)
         bound = self.bound(self.latest)
@@ -268,6 +270,15 @@ class PerDatumELBO(ELBO):
         """What global latents add to the loss of a batch; no dimension."""
         return terms.scale * self.kl_weight * self.global_share(terms) * terms.global_kl
 
+    def _check_globals(self, terms: PerDatumTerms) -> None:
+        for shared in terms.global_sites:
+            self.global_share(terms)
+            if not shared.is_reparameterised:
+                raise ValueError(
+                    f"the guide of the global latent {shared.name!r} is not reparameterised, so "
+                    "its gradient would be lost: give it a guide of another family, such as Normal"
+                )
+
     def _auxiliary(
         self, model: Any, terms: PerDatumTerms, batch: Mapping[str, Any]
     ) -> Tensor | float:
@@ -285,63 +296,6 @@ class PerDatumELBO(ELBO):
             total = total + auxiliary.weight * value
         self.latest_auxiliaries = losses
         return total
-
-    def _check_latents(self, terms: PerDatumTerms) -> None:
-        name = type(self).__name__
-        for shared in terms.global_sites:
-            self.global_share(terms)
-            if not shared.is_reparameterised:
-                raise ValueError(
-                    f"the guide of the global latent {shared.name!r} is not reparameterised, so "
-                    "its gradient would be lost: give it a guide of another family, such as Normal"
-                )
-        sites = terms.passes[0]
-        for auxiliary in self.auxiliaries.values() if self.draws is Draws.DETACHED else ():
-            if auxiliary.needs_gradient_through_draws:
-                raise ValueError(
-                    f"auxiliary loss {auxiliary.name!r} trains the guide through its draws, and "
-                    f"{name} has no gradient through them: take BetaELBO, IWAE or DReG"
-                )
-        for site in sites:
-            if site.is_enumerated and not self.takes_enumerated_sites:
-                raise ValueError(cannot_sum(site.name, name))
-            has_gradient = site.is_reparameterised or site.is_enumerated
-            if not (has_gradient or self.takes_discrete_latents):
-                raise ValueError(
-                    f"the guide of latent site {site.name!r} is not reparameterised, so its "
-                    f"gradient would be lost under {name}: train it with VIMCO, ThermodynamicELBO "
-                    'or WakeSleep, or mark it infer={"enumerate": "parallel"} in the guide, to be '
-                    "summed over"
-                )
-            if self.constraint is None:
-                continue
-            if site.prior is None:
-                raise ValueError(
-                    f"the guide makes its latents of the auxiliary site {site.name!r}, so that "
-                    f"none has a KL of its own for {type(self.constraint).__name__}: leave the "
-                    "constraint out, or give each latent a distribution of its own in the guide"
-                )
-            joined = f"{type(self.constraint).__name__} joined to {name}"
-            through_log_q = self.draws is not Draws.CONNECTED or not has_gradient
-            if through_log_q and len(sites) > 1:
-                raise ValueError(
-                    f"{joined} has no right gradient for latents that may depend on each other, "
-                    f"and there are {len(sites) - 1} more beside {site.name!r}: join it to "
-                    "BetaELBO or IWAE"
-                )
-            if through_log_q and site.name not in terms.closed_form:
-                raise ValueError(
-                    f"{joined} needs the KL of site {site.name!r} in closed form, and "
-                    f"{type(site.posterior).__name__} against {type(site.prior).__name__} has "
-                    "none: join it to BetaELBO or IWAE"
-                )
-            detached = self.draws is Draws.DETACHED or not site.is_reparameterised
-            if detached and self.constraint.needs_gradient_through_draws:
-                raise ValueError(
-                    f"{joined} would have no gradient, for there is none through the draws of site "
-                    f"{site.name!r}: take a reparameterised guide under BetaELBO, IWAE or DReG, or "
-                    "another constraint"
-                )
 
     def _passes(
         self, model: nn.Module, guide: nn.Module, args: tuple, kwargs: dict
@@ -388,14 +342,6 @@ class PerDatumELBO(ELBO):
     ) -> tuple[Trace, Trace, dict[str, Tensor]]:
         draws = self.draws if torch.is_grad_enabled() else Draws.CONNECTED
         return trace_pair(model, guide, args, kwargs, draws, self._enumerate_from)
-
-
-def cannot_sum(site: str, objective: str) -> str:
-    """What is said of an enumerated site of a guide under an objective that cannot sum over it."""
-    return (
-        f"site {site!r} is marked enumerate in the guide, and {objective} cannot sum over it: "
-        "train by BetaELBO, IWAE or DReG, or leave the mark out and train by VIMCO"
-    )
 
 
 def log_weights(

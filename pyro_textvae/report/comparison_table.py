@@ -39,6 +39,7 @@ def comparison_table(result: dict[str, Any]) -> str:
         *_pair_rows(pairs, level),
         "",
         *(line for pair in pairs for line in _verdict(pair)),
+        *_of_labels(result, level),
     ]
     cautions = _cautions(result)
     if cautions:
@@ -93,6 +94,31 @@ def _pair_rows(pairs: Sequence[dict[str, Any]], level: str) -> list[str]:
             )
         )
     return _aligned(rows, "<<>>>>")
+
+
+def _of_labels(result: dict[str, Any], level: str) -> list[str]:
+    """The runs that know the nll of text and label, and of the label, and their differences."""
+    known = [run for run in result["runs"] if run.get("label_nll") is not None]
+    if not known:
+        return []
+    rows = [["run", "nll_joint", "", "label nll", "", "by its guide"]]
+    for run in known:
+        cells = [run["run"]]
+        for name in ("nll_joint", "label_nll"):
+            error = run.get(f"{name}_standard_error")
+            cells += [number(run[name], 3), f"+- {number(error, 3)}"]
+        rows.append([*cells, number(run.get("label_nll_by_guide"), 3)])
+    lines = [
+        "",
+        "with the labels: nll_joint of text and label, nats per sentence; label nll of the label "
+        "given the text, nats a label",
+        *_aligned(rows, "<><><>"),
+    ]
+    pairs = result.get("pairs_joint", [])
+    if pairs:
+        heading = "nll_joint of a minus nll_joint of b, sentence by sentence"
+        lines += ["", heading, *_pair_rows(pairs, level)]
+    return lines
 
 
 def _verdict(pair: dict[str, Any]) -> list[str]:

@@ -51,6 +51,7 @@ _BESIDES_QUANTITIES: dict[str, Callable[[Any], bool]] = {
     "settings": _is_mapping,
     "proposal": _is_text,
     "proposal_settings": _is_mapping,
+    "summed_out": _is_mapping,
     "environment": _is_environment,
     "check": _is_mapping,
     **dict.fromkeys(("command", "run", "model", "guide", "data", "split", "units"), _is_text),

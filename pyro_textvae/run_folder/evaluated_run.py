@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,16 @@ class EvaluatedRun:
     def bias(self) -> Tensor | None:
         """By how much ``log_px`` may be too low, ``(num_sentences,)`` nats; None if unknown."""
         return self.columns.get("bias")
+
+    @property
+    def joint(self) -> EvaluatedRun | None:
+        """The same of text and label together; None where no label was summed out."""
+        if "log_joint" not in self.columns:
+            return None
+        columns = {name: self.columns[name] for name in ("num_tokens", "num_samples")}
+        columns["log_px"] = self.columns["log_joint"]
+        columns["standard_error"] = self.columns["log_joint_standard_error"]
+        return replace(self, columns=columns)
 
     @cached_property
     def log_px_by_guide(self) -> Tensor | None:

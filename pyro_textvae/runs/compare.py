@@ -24,6 +24,11 @@ from pyro_textvae.run_folder.evaluated_run import (
     read_evaluated_run,
 )
 
+OF_LABELS = (
+    *("nll_joint", "nll_joint_standard_error", "label_nll", "label_nll_standard_error"),
+    *("label_nll_by_guide", "num_labelled"),
+)
+"""The numbers of a run that are of text and label, or of the label; most runs have none."""
 MOST_RUNS_IN_ALL_PAIRS = 3
 """Of more runs, the first is compared with each of the others."""
 
@@ -59,6 +64,7 @@ def compare_runs(
         **what_was_scored(runs[0]),
         "runs": [run_summary(run) for run in runs],
         "pairs": [_described(runs, pair, comparisons[pair]) for pair in shown],
+        **_with_labels(runs, shown, num_resamples, seed),
         "best": _best(runs, comparisons, num_resamples, seed),
         "bootstrap": describe_bootstrap(num_resamples, seed),
         "environment": describe_environment(),
@@ -148,6 +154,23 @@ def described(a: str, b: str, comparison: Comparison) -> dict[str, Any]:
     return {**result, "remarks": remarks} if remarks else result
 
 
+def _with_labels(
+    runs: Sequence[EvaluatedRun],
+    pairs: Sequence[tuple[int, int]],
+    num_resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """The paired differences of the nll of text and label; nothing without two that have it."""
+    joint = [run.joint for run in runs]
+    described = []
+    for first, second in pairs:
+        a, b = joint[first], joint[second]
+        if a is not None and b is not None:
+            comparison = compare_two(a, b, num_resamples, seed)
+            described.append(_described(runs, (first, second), comparison))
+    return {"pairs_joint": described} if described else {}
+
+
 def _best(
     runs: Sequence[EvaluatedRun],
     comparisons: dict[tuple[int, int], Comparison],
@@ -175,6 +198,7 @@ def run_summary(run: EvaluatedRun) -> dict[str, Any]:
         "weights_doubt": run.doubt,
         "num_samples_range": [int(draws.min()), int(draws.max())],
         **({} if run.bias is None else {"bias_known": True}),
+        **{name: run.evaluation[name] for name in OF_LABELS if name in run.evaluation},
     }
 
 

@@ -36,6 +36,7 @@ from pyro_textvae.run_folder.quantities import quantity
 from pyro_textvae.run_folder.sentence_table import sentence_table_path, write_sentence_table
 from pyro_textvae.run_folder.weights_hash import load_with_hash
 from pyro_textvae.runs.build import Pair
+from pyro_textvae.runs.label_numbers import label_columns, label_numbers
 from pyro_textvae.runs.load import (
     StoredRun,
     load_corpus_of,
@@ -134,7 +135,9 @@ def evaluate(
 
     excess = None
     if not likelihood.beside_text:
-        excess = Excess.of(corpus, config.split, pair.model, likelihood.log_px)
+        summed_out = likelihood.summed_out.fields if likelihood.summed_out else ()
+        log_px = likelihood.log_px
+        excess = Excess.of(corpus, config.split, pair.model, log_px, summed_out)
     of_latents = information(pair.model, pair.guide, batches(), config.seed)
     measured = of_latents.to_dict()
     summary = corpus.summary()[config.split]
@@ -153,6 +156,7 @@ def evaluate(
         "unknown_token_share": summary["unknown_token_share"],
         "text_warnings": [*corpus.source_warnings, *corpus.warnings(config.split)],
         **_of_likelihood(likelihood, *_units_of_text(corpus, config.split)),
+        **label_numbers(likelihood),
         **_of_globals(likelihood),
         **_of_labels(likelihood, run.label_names, config.seed),
         **({} if by_guide is None else by_guide.compared_with(likelihood)),
@@ -230,6 +234,7 @@ def write_evaluation(
 def sentence_columns(evaluation: Evaluation) -> dict[str, Tensor]:
     """What is written down of every sentence, by name."""
     columns = evaluation.likelihood.sentence_columns()
+    columns |= label_columns(evaluation.likelihood)
     if evaluation.by_guide is not None:
         columns["log_px_by_guide"] = evaluation.by_guide.column(len(columns["log_px"]))
     if evaluation.excess is not None:

@@ -18,6 +18,7 @@ from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation import log_likelihood
+from pyro_textvae.evaluation.enumeration import summed_sites
 from pyro_textvae.evaluation.importance.partial_results import PartialResults
 from pyro_textvae.report import evaluation_table
 from pyro_textvae.run_folder.quantities import QUANTITIES
@@ -471,12 +472,14 @@ def test_a_guide_that_collapsed_to_a_point_is_warned_of(trained, tmp_path, capsy
     assert "the draws of the latents are all alike" in page
 
 
-def test_nll_of_text_and_label_has_a_name_of_its_own(tmp_path, capsys):
+def test_nll_of_text_and_label_has_a_name_of_its_own(tmp_path, capsys, monkeypatch):
+    """Once with more values than are summed over, so that the text's alone is not known."""
     lines = [f"{n % 2}\tthe {'good' if n % 2 else 'bad'} cat {n} sleeps" for n in range(200)]
     text = tmp_path / "labelled.tsv"
     text.write_text("\n".join(["label\ttext", *lines]) + "\n")
     program = Path(__file__).parents[1] / "programs" / "observed_label.py:ObservedLabelVAE"
     runs = []
+    monkeypatch.setattr(summed_sites, "MOST_VALUES", 1)
     for name in "ab":
         changes = {"data": str(text), "label_column": "label", "model": str(program)}
         run = run_of(tmp_path / name, num_sentences=None, **changes)
@@ -507,3 +510,29 @@ def test_nll_of_text_and_label_has_a_name_of_its_own(tmp_path, capsys):
     assert f"{found['nll_joint']:.3f}" in page
     assert main(["compare", *runs]) == 2
     assert "are of the text and of 'y' together" in capsys.readouterr().err
+
+    monkeypatch.setattr(summed_sites, "MOST_VALUES", 2)
+    for path in runs:
+        arguments[1] = path
+        assert main([*arguments, "--report", "false"]) == 0
+    printed = capsys.readouterr().out
+    found = json.loads((run / "evaluation.json").read_text())
+    assert "beside_text" not in found
+    assert found["summed_out"] == {"names": ["y"], "num_values": 2}
+    assert found["nll_joint"] == pytest.approx(found["nll"] + found["label_nll"])
+    assert found["ppl"] == pytest.approx(
+        math.exp(found["nll"] * found["num_sentences"] / found["num_tokens"])
+    )
+    # Whatever z is, each label has a probability of 1/2.
+    assert found["label_nll"] == pytest.approx(math.log(2), abs=0.1)
+    assert found["num_labelled"] == found["num_sentences"]
+    assert found["elbo"] is None
+    assert found["label_nll_by_guide"] is None
+    assert found["elbo_joint"] > found["nll_joint"]
+    assert f"{found['label_nll']:.3f} +- " in printed
+    assert "nats a label given the text, by Bayes' rule" in printed
+    assert main(["compare", *runs]) == 0
+    printed = capsys.readouterr().out
+    assert "nll of a minus nll of b" in printed
+    assert "nll_joint of a minus nll_joint of b" in printed
+    assert main(["report", str(run), "--trust-code"]) == 0

@@ -15,8 +15,9 @@ from pyro.poutine import Trace
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
-from pyro_textvae.contract import PARTICLE_PLATE
+from pyro_textvae.contract import PARTICLE_PLATE, TOKENS
 from pyro_textvae.infer.enumeration import SumOver, enumerated_joint
+from pyro_textvae.infer.plates import Plates
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.infer.sites import random_sites
 
@@ -52,15 +53,29 @@ class IntegratedModel(nn.Module):
         :param count: K.
         :param dim: of the plate of particles.
         """
-        summed = SumOver(dim - 1, {}, given=values)(self.program)
-        program = poutine.condition(summed, data=values)
-        with pyro.plate(PARTICLE_PLATE, count, dim=dim):
-            trace = poutine.trace(program).get_trace(**fields_of(self.program, batch))
+        trace = self._run(values, batch, count, dim)
         total = enumerated_joint(trace).log_weights()
-        of_latents = trace.copy()
-        for name in _observed(trace, values):
-            of_latents.remove_node(name)
-        return total, enumerated_joint(of_latents).log_weights()
+        return total, enumerated_joint(_without(trace, _observed(trace, values))).log_weights()
+
+    def log_prior(
+        self, values: Mapping[str, Tensor], batch: Mapping[str, Tensor], count: int, dim: int
+    ) -> Tensor:
+        """log p(z) alone ``(K, N)``, without a look at the text; see :meth:`log_joint`."""
+        trace = self._run(values, batch, count, dim)
+        log_prior = enumerated_joint(_without(trace, _observed(trace, values))).log_weights()
+        return log_prior.expand(count, len(batch[TOKENS]))
+
+    def _run(
+        self,
+        values: Mapping[str, Tensor],
+        batch: Mapping[str, Tensor],
+        count: int,
+        dim: int,
+    ) -> Trace:
+        program = SumOver(dim - 1, {}, given=values)(self.program)
+        program = poutine.condition(program, data=values)
+        with pyro.plate(PARTICLE_PLATE, count, dim=dim):
+            return poutine.trace(program).get_trace(**fields_of(self.program, batch))
 
     def texts(self, values: Mapping[str, Tensor], batch: Mapping[str, Tensor], dim: int) -> int:
         """How many texts are scored for each draw: one where no word depends on what is summed out.
@@ -70,15 +85,29 @@ class IntegratedModel(nn.Module):
         :param values: one draw of each other latent.
         """
         if self._texts is None:
-            sizes: dict[int, int] = {}
-            summed = SumOver(dim - 1, sizes, given=values)(self.program)
-            program = poutine.condition(summed, data=values)
-            with torch.no_grad(), pyro.plate(PARTICLE_PLATE, 1, dim=dim):
-                trace = poutine.trace(program).get_trace(**fields_of(self.program, batch))
+            with torch.no_grad():
+                trace = self._run(values, batch, 1, dim)
             nodes: Any = trace.nodes
             shapes = [nodes[name]["fn"].batch_shape for name in _observed(trace, values)]
             self._texts = max((prod(shape[:dim]) for shape in shapes), default=1)
         return self._texts
+
+
+class IntegratedPrior:
+    """p(z) of one latent of an :class:`IntegratedModel`, of the sentences of a batch.
+
+    :param name: of the latent, which is in the plate ``"data"`` alone.
+    """
+
+    def __init__(
+        self, model: IntegratedModel, batch: Mapping[str, Tensor], plates: Plates, name: str
+    ) -> None:
+        self._model, self._batch, self._plates, self._name = model, batch, plates, name
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """``(K, N)`` of draws ``(K, N, *event)``."""
+        values = {self._name: self._plates.as_in_program(self._name, value)}
+        return self._model.log_prior(values, self._batch, len(value), self._plates.particle_dim)
 
 
 class _Unseen(Messenger):
@@ -91,6 +120,13 @@ class _Unseen(Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if msg["name"] in self.names and not msg["is_observed"]:
             msg["infer"] = {**msg["infer"], "_deterministic": True}
+
+
+def _without(trace: Trace, names: Collection[str]) -> Trace:
+    part = trace.copy()
+    for name in names:
+        part.remove_node(name)
+    return part
 
 
 def _observed(trace: Trace, values: Collection[str]) -> list[str]:

@@ -13,6 +13,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_textvae.contract import TOKENS
+from pyro_textvae.evaluation.enumeration.integrated_model import IntegratedModel
 from pyro_textvae.infer.autoguides import OF_ONE
 from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.batches import text_fields_of
@@ -141,6 +142,16 @@ def find_summed_sites(
             if name not in in_rows | in_guide and is_marked(site)
         )
     return SummedSites(tuple(found.values()), integrated, tuple(notes))
+
+
+def integrated(
+    model: nn.Module, guide: nn.Module, batch: Mapping[str, Tensor] | None, seed: int
+) -> nn.Module:
+    """The model with the latents that it alone has, and marks, summed out; itself without any."""
+    if batch is None:
+        return model
+    names = find_summed_sites(model, guide, batch, seed, labels=False).integrated
+    return IntegratedModel(model, names) if names else model
 
 
 def _values(site: Any) -> Tensor | None:

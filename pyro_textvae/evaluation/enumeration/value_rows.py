@@ -31,6 +31,7 @@ class ValueRows:
     """Batches of rows, one for each sentence and value, and what is known of them besides.
 
     >>> import pyro.distributions as dist
+    >>> from pyro_textvae.evaluation.enumeration.summed_sites import SummedSite
     >>> site = SummedSite("y", ("y",), dist.Bernoulli(0.5).enumerate_support())
     >>> found = SummedSites((site,), frozenset(), ())
     >>> rows = ValueRows(nn.Module(), nn.Module(), found, num_samples=1, seed=0)

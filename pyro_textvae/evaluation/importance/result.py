@@ -196,7 +196,7 @@ class LogLikelihood:
     @cached_property
     def label_nll_by_guide(self) -> float:
         """-log q(y | x) of the labels by the guide, nats a label; NaN where it has no q(y | x)."""
-        by_guide = self.summed_out and self.summed_out.label_log_prob_by_guide
+        by_guide = None if self.summed_out is None else self.summed_out.label_log_prob_by_guide
         return math.nan if by_guide is None else -by_guide.nanmean().item()
 
     @cached_property

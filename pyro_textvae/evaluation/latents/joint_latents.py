@@ -15,6 +15,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_textvae.contract import PARTICLE_PLATE
+from pyro_textvae.evaluation.enumeration.integrated_model import IntegratedModel
 from pyro_textvae.evaluation.latents.aggregate_posterior import AggregateLogProb
 from pyro_textvae.evaluation.latents.guide_density import draws_of, log_prob_by_site
 from pyro_textvae.infer.plates import Plates
@@ -82,6 +83,11 @@ class JointLatents:
             drawn = draws_of(self.guide, batch, self.plates, num_draws)
             values.append(self._joined(drawn))
             placed = {name: self.plates.as_in_program(name, v) for name, v in drawn.items()}
+            if isinstance(self.model, IntegratedModel):
+                dim = self.plates.particle_dim
+                log_prior = self.model.log_prior(placed, batch, num_draws, dim)
+                log_priors.append(log_prior.double())
+                continue
             program = poutine.condition(self.model, data=placed)
             with pyro.plate(PARTICLE_PLATE, num_draws, dim=self.plates.particle_dim):
                 trace = poutine.trace(program).get_trace(**fields_of(self.model, batch))

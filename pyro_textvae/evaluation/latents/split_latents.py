@@ -15,6 +15,10 @@ from torch.distributions import kl_divergence
 
 from pyro_textvae.contract import DATA_PLATE, TOKENS
 from pyro_textvae.distributions.conditioned_flow import ConditionedFlow
+from pyro_textvae.evaluation.enumeration.integrated_model import (
+    IntegratedModel,
+    IntegratedPrior,
+)
 from pyro_textvae.evaluation.latents.aggregate_posterior import independent_factors
 from pyro_textvae.evaluation.latents.elbo_surgery import LatentDraws, resolution_of
 from pyro_textvae.evaluation.latents.given_source import (
@@ -73,8 +77,16 @@ class SplitLatents:
             replayed = poutine.replay(model, guide_trace)
             model_trace = poutine.trace(replayed).get_trace(**fields_of(model, batch))
             check_same_latents(model_trace, guide_trace)
+            self.plates = Plates.of(model_trace, guide_trace)
+            log_prior = None
+            if isinstance(model, IntegratedModel):
+                drawn = {name: site["value"] for name, site in latents}
+                log_prior = self._log_prior(model, batch, drawn)
             for name, _ in latents:
-                self.sites.setdefault(name, SplitSite(name)).add(model_trace, guide_trace)
+                site = self.sites.setdefault(name, SplitSite(name))
+                site.add(model_trace, guide_trace, log_prior)
+                if isinstance(model, IntegratedModel):
+                    site.priors[-1] = IntegratedPrior(model, batch, self.plates, name)
             self._compare(model, guide, batch, model_trace, guide_trace)
 
     def _compare(
@@ -90,7 +102,8 @@ class SplitLatents:
         Both may depend on the latents before them. Those are drawn many times for the means, and
         are at the same values for all sentences of the split where the priors are compared.
         """
-        self.plates = plates = Plates.of(model_trace, guide_trace)
+        plates = self.plates
+        assert plates is not None
         if len(self.sites) > 1 or takes_condition(model, batch):
             self.batches.append(batch)
         whole = {name: site for name, site in self.sites.items() if not site.inner_plates}
@@ -108,16 +121,30 @@ class SplitLatents:
             if site.reference is not None
         }
         means: Mapping[str, PosteriorMeans | None] = {}
+        drawn = dict(random_sites(guide_trace))
+        inner = {name: drawn[name]["value"] for name in self.sites if name not in whole}
         if len(self.sites) > 1 or auxiliary_sites(guide_trace):
             means = means_over_draws(guide, batch, plates, list(whole))
-            drawn = dict(random_sites(guide_trace))
-            inner = {name: drawn[name]["value"] for name in self.sites if name not in whole}
             placed = poutine.condition(model, data=inner | values)
             model_trace = poutine.trace(placed).get_trace(**fields_of(model, batch))
         priors = dict(random_sites(model_trace))
         for name, site in whole.items():
-            log_prior = priors[name]["fn"].log_prob(values[name]).double()
+            if isinstance(model, IntegratedModel):
+                log_prior = self._log_prior(model, batch, inner | values)
+            else:
+                log_prior = priors[name]["fn"].log_prob(values[name]).double()
             site.add_compared(log_prior.flatten(), means.get(name))
+
+    def _log_prior(
+        self, model: IntegratedModel, batch: Mapping[str, Tensor], values: Mapping[str, Tensor]
+    ) -> Tensor:
+        """log p(z) of all latents together, ``(N,)`` float64.
+
+        :param values: one draw of each, as the program has them.
+        """
+        assert self.plates is not None
+        placed = {name: value.unsqueeze(0) for name, value in values.items()}
+        return model.log_prior(placed, batch, 1, self.plates.particle_dim).squeeze(0).double()
 
     @property
     def only(self) -> SplitSite | None:
@@ -194,8 +221,14 @@ class SplitSite:
         self._kl: list[Tensor] = []
         self._kl_per_dimension: list[Tensor | None] = []
 
-    def add(self, model_trace: Trace, guide_trace: Trace) -> None:
-        """Take in a batch."""
+    def add(
+        self, model_trace: Trace, guide_trace: Trace, log_prior_of_all: Tensor | None = None
+    ) -> None:
+        """Take in a batch.
+
+        :param log_prior_of_all: of the draws of all latents together, ``(N,)``, where the model has
+            summed out others, and no site has one of its own.
+        """
         priors = dict(random_sites(model_trace))
         posterior, prior = dict(random_sites(guide_trace))[self.name], priors[self.name]
         self.posteriors.append(posterior["fn"])
@@ -208,12 +241,17 @@ class SplitSite:
         self.is_made_of_others |= bool(auxiliary)
         self.is_plain &= not auxiliary
         self.is_costly |= isinstance(posterior["fn"], ConditionedFlow)
-        kl = closed_form_kl(model_trace, guide_trace).get(self.name)
+        kl = None
+        if log_prior_of_all is None:
+            kl = closed_form_kl(model_trace, guide_trace).get(self.name)
         if kl is None:
             self.has_closed_form = False
             value = posterior["value"]
             kl = by_datum(self.name, posterior, posterior["fn"].log_prob(value))
-            kl = kl - by_datum(self.name, prior, prior["fn"].log_prob(value))
+            if log_prior_of_all is None:
+                kl = kl - by_datum(self.name, prior, prior["fn"].log_prob(value))
+            else:
+                kl = kl - log_prior_of_all / len(latent_sites(guide_trace))
             for name, site in auxiliary:
                 of_all = by_datum(name, site, site["fn"].log_prob(site["value"]))
                 kl = kl + of_all / len(latent_sites(guide_trace))

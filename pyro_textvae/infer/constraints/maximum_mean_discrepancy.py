@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from pyro_textvae.infer.constraint import KLConstraint, checked_amount
-from pyro_textvae.infer.terms import LatentSite, PerDatumTerms
+from pyro_textvae.infer.latent_site import LatentSite
+from pyro_textvae.infer.terms import PerDatumTerms
 
 Kernel = Literal["inverse_multiquadratic", "gaussian"]
 

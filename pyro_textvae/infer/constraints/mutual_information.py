@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.distributions import Independent, Normal
 
 from pyro_textvae.infer.constraint import KLConstraint, checked_amount
-from pyro_textvae.infer.terms import LatentSite, PerDatumTerms, by_datum
+from pyro_textvae.infer.latent_site import LatentSite, by_datum
+from pyro_textvae.infer.terms import PerDatumTerms
 
 
 class MutualInformation(KLConstraint):

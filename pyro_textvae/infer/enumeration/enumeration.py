@@ -82,7 +82,9 @@ class Enumeration:
         parts += plus
         kept = set(besides)
         sites = {name: plates for name, plates in self.plates.items() if name not in kept}
-        return added(summed_out(self._with_every_dim(parts), sites, self.plates))
+        left = summed_out(self._with_every_dim(parts), sites, self.plates)
+        # One of a sentence must not be counted for each place of a plate that another is in.
+        return added([part.summed(part.plates - {DATA, PARTICLES}) for part in left])
 
     def by_draw(self, total: Factor) -> Tensor:
         """A total over all sites as ``(K, N)``."""
@@ -97,6 +99,7 @@ class Enumeration:
 
         :raises ValueError: for a site inside a plate in ``"data"``, which has values of each place.
         """
+        self._check_is_of_sentence(name)
         return self._by_value(name, self.log_total(besides=[name]))
 
     def log_guide_of(self, name: str) -> Tensor:
@@ -104,6 +107,7 @@ class Enumeration:
 
         :raises ValueError: as :meth:`log_weights_of`.
         """
+        self._check_is_of_sentence(name)
         others = [self.choices[name]]
         for above in self._above(others[0], without={name}):
             others.append(self.choices[above])
@@ -196,7 +200,7 @@ class Enumeration:
         zero = parts[0].tensor.new_zeros(()).expand(tuple(shape.values()))
         return [*parts, Factor(zero, tuple(shape))]
 
-    def _by_value(self, name: str, factor: Factor) -> Tensor:
+    def _check_is_of_sentence(self, name: str) -> None:
         inner = self.plates[name] - {DATA, PARTICLES}
         if inner:
             names = ", ".join(sorted(repr(plate.name) for plate in inner))
@@ -204,6 +208,8 @@ class Enumeration:
                 f"site {name!r} is enumerated inside the plate {names}: it has values for each of "
                 "its places, and no one value of a sentence"
             )
+
+    def _by_value(self, name: str, factor: Factor) -> Tensor:
         dims: list[Dim] = [name, PARTICLES, DATA]
         left = factor.summed([dim for dim in factor.dims if dim not in dims])
         return left.as_dims(dims).expand(len(self.values[name]), *self.shape)

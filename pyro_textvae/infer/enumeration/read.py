@@ -27,9 +27,10 @@ from pyro_textvae.infer.enumeration.factor import Factor, PlateDim
 from pyro_textvae.infer.enumeration.integrated import integrated
 from pyro_textvae.infer.global_latents import is_global
 from pyro_textvae.infer.global_sites import read_global_sites
+from pyro_textvae.infer.latent_site import LatentSite
 from pyro_textvae.infer.plates import frames_in_data
 from pyro_textvae.infer.sites import auxiliary_sites, random_sites
-from pyro_textvae.infer.terms import LatentSite, PerDatumTerms, common_scale
+from pyro_textvae.infer.terms import PerDatumTerms, common_scale
 
 
 def read_enumerated_terms(

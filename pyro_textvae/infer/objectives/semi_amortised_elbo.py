@@ -22,10 +22,10 @@ from pyro_textvae.infer.enumeration.marks import is_marked
 from pyro_textvae.infer.global_latents import global_sites
 from pyro_textvae.infer.kl_schedule import KLSchedule
 from pyro_textvae.infer.objectives.beta_elbo import BetaELBO
-from pyro_textvae.infer.per_datum import cannot_sum
 from pyro_textvae.infer.plates import SitePlates, named
 from pyro_textvae.infer.sites import check_draws_only_latents, latent_sites
 from pyro_textvae.infer.terms import PerDatumTerms
+from pyro_textvae.infer.trainable import cannot_sum
 from pyro_textvae.nn.plain_kernels import plain_kernels
 
 _Parameters = dict[str, tuple[Tensor, Tensor]]

@@ -60,7 +60,8 @@ def _cell(row: Quantity, result: Mapping[str, Any]) -> str:
     if row.needs_latent and not has_latent(result):
         return PAGE.dash
     text = quantity_text(row, result, PAGE)
-    return f"{text} (exact)" if row.error and not has_latent(result) else text
+    is_exact = row.error and not has_latent(result) and text != PAGE.dash
+    return f"{text} (exact)" if is_exact else text
 
 
 def _text(result: Mapping[str, Any]) -> str:

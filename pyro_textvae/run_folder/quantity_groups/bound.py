@@ -28,6 +28,15 @@ QUANTITIES: tuple[Quantity, ...] = (
         averaged=("-elbo", 2),
     ),
     Quantity(
+        "elbo_joint",
+        "bound",
+        label="minus the bound of text and label together",
+        line="-elbo_joint",
+        text=f"{{elbo_joint}} {NATS}, of text and label together",
+        line_when="known",
+        unit=NATS,
+    ),
+    Quantity(
         "global_latents.kl",
         "bound",
         label="KL of global latents, of the whole corpus",

@@ -11,7 +11,15 @@ from pyro.infer import SVI, TraceEnum_ELBO, config_enumerate
 from torch import nn
 
 from pyro_textvae.infer import IWAE, BetaELBO
-from tests.infer.enumeration.programs import MEANS, SUM, Guide, Model, X, of_class
+from tests.infer.enumeration.programs import (
+    MEANS,
+    SUM,
+    Guide,
+    Model,
+    X,
+    normal,
+    of_class,
+)
 
 
 class Sampled(BetaELBO):
@@ -182,6 +190,31 @@ def test_two_sites_and_a_plate_inside_the_data(place, num_particles):
     assert_same(
         both(*ENUMERATED_IN[place], CONVERSATIONS, SAID, num_particles=num_particles, nesting=2)
     )
+
+
+@pytest.mark.parametrize("num_particles", [1, 2])
+def test_weights_with_a_plate_inside_the_data_are_products_over_its_places(num_particles):
+    """log sum_topic p(topic) prod_turns sum_act p(act | topic) p(x, z_act) / q(z_act)."""
+    model, guide = ENUMERATED_IN["the guide"]
+    pyro.set_rng_seed(0)
+    with torch.no_grad():
+        terms = IWAE(num_particles).terms(model, guide, CONVERSATIONS, SAID)
+        (draw,) = [site.draw for site in terms.passes[0] if site.name == "z"]
+        z = draw.reshape(3, num_particles, 3, 2)
+        log_topic = model.topics.log_softmax(0)
+        total = []
+        for topic in range(2):
+            act = torch.arange(3).reshape(3, 1, 1, 1)
+            log_v = model.acts[topic].log_softmax(0)[act] + normal(z, MEANS[act], 1.0)
+            log_v = log_v + normal(CONVERSATIONS, z + model.shift[topic], 0.8)
+            log_v = log_v - normal(z, 0.5 * CONVERSATIONS + guide.slope[act], 0.9)
+            of_turns = torch.where(SAID, log_v.logsumexp(0), 0.0)
+            total.append(log_topic[topic] + of_turns.sum(1))
+        expected = torch.stack(total)
+    torch.testing.assert_close(terms.log_weights, expected.logsumexp(0))
+    torch.testing.assert_close(terms.enumerated[0].log_weights_of("topic"), expected)
+    with pytest.raises(ValueError, match="'act' is enumerated inside the plate 'turns': it has"):
+        terms.enumerated[0].log_weights_of("act")
 
 
 def test_sum_over_every_combination_of_places_is_refused():
