@@ -7,12 +7,11 @@ from __future__ import annotations
 import pyro
 import pyro.distributions as dist
 import torch
-from pyro.infer import config_enumerate
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from pyro_textvae.nn.checks import check_sizes
-from pyro_textvae.nn.label_vectors import labels_of
+from pyro_textvae.nn.label_vectors import labels_of, summed_out
 
 
 class LabelledMixtureVAE(PyroModule):
@@ -67,7 +66,6 @@ class LabelledMixtureVAE(PyroModule):
         self.loc = nn.Parameter(torch.randn(num_labels, latent_dim))
         self.log_scale = nn.Parameter(torch.zeros(num_labels, latent_dim))
 
-    @config_enumerate
     def forward(
         self,
         tokens: Tensor | None = None,
@@ -84,7 +82,8 @@ class LabelledMixtureVAE(PyroModule):
         labels = labels_of(labels, size, like=self.label_logits)
         with pyro.plate("data", size):
             kind = dist.Categorical(logits=self.label_logits)
-            y = pyro.sample("y", kind, obs=labels.clamp(min=0), obs_mask=labels >= 0)
+            with summed_out():
+                y = pyro.sample("y", kind, obs=labels.clamp(min=0), obs_mask=labels >= 0)
             of_class = dist.Normal(self.loc[y], self.log_scale[y].exp()).to_event(1)
             z = pyro.sample("z", of_class)
             return pyro.sample("x", self.decoder(z), obs=tokens)

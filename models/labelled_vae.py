@@ -7,12 +7,11 @@ from __future__ import annotations
 import pyro
 import pyro.distributions as dist
 import torch
-from pyro.infer import config_enumerate
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from pyro_textvae.nn.checks import check_sizes
-from pyro_textvae.nn.label_vectors import labels_of, with_label
+from pyro_textvae.nn.label_vectors import labels_of, summed_out, with_label
 
 
 class LabelledVAE(PyroModule):
@@ -31,8 +30,8 @@ class LabelledVAE(PyroModule):
 
     All sites are in the plate ``"data"`` of N sentences. A label that is given is observed, at the
     site ``"y_observed"``; one that is not is a latent, at ``"y_unobserved"``: so Pyro splits a site
-    with an ``obs_mask``. Under a guide without the latter it is summed out in the model. It is M2 of
-    Kingma et al.
+    with an ``obs_mask``. Under a guide without the latter it is summed out in the model. This is M2
+    of Kingma et al.
 
     >>> from pyro_textvae.nn import GRUDecoder
     >>> from pyro_textvae.priors import StandardNormal
@@ -67,7 +66,6 @@ class LabelledVAE(PyroModule):
         """What a run's decoder is built with as ``latent_dim``, in the place of the setting."""
         return latent_dim + num_labels
 
-    @config_enumerate
     def forward(
         self,
         tokens: Tensor | None = None,
@@ -84,7 +82,8 @@ class LabelledVAE(PyroModule):
         labels = labels_of(labels, size, like=self.label_logits)
         with pyro.plate("data", size):
             kind = dist.Categorical(logits=self.label_logits)
-            y = pyro.sample("y", kind, obs=labels.clamp(min=0), obs_mask=labels >= 0)
+            with summed_out():
+                y = pyro.sample("y", kind, obs=labels.clamp(min=0), obs_mask=labels >= 0)
             z = pyro.sample("z", self.prior())
             both = with_label(z, y, self.num_labels)
             return pyro.sample("x", self.decoder(both), obs=tokens)

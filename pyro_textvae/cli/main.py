@@ -17,8 +17,6 @@ from pyro_textvae.errors import UserError
 COMMANDS = {
     "train": "train a model and guide on a corpus into a run folder",
     "evaluate": "log-likelihood, bound, KL and information of a run on a split",
-    "classify": "labels of text, with their probabilities",
-    "augment": "new labelled sentences that a model is sure of",
     "sample": "draw sentences from a run",
     "reconstruct": "decode sentences again from their latents",
     "interpolate": "walk between the latents of two sentences",
@@ -28,6 +26,8 @@ COMMANDS = {
     "neighbours": "the sentences of a split that are nearest to one in the latent space",
     "embed": "sentences as vectors, to a file for other programs",
     "assess": "how good the text is that a run writes",
+    "classify": "labels of text, with their probabilities",
+    "augment": "new labelled sentences that a model is sure of",
     "compare": "paired differences of the nll between runs, or a whole grid of them",
     "refit": "another prior fitted to a run's latents after training, and what that changes",
     "compress": "a file of text to an archive of the length of its evidence bound",

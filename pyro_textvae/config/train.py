@@ -108,7 +108,7 @@ class ProgramConfig:
         empty_pairs: a row without text or source; refuse, drop (and count) or keep (a source
             without a word).
         labelled_share: hide all labels of the train split but this share of them.
-        labelled_seed: of the choice of those that stay.
+        labelled_seed: of the choice of those that stay; by default the seed.
         unlabelled: keep or drop the sentences of the train split without a label.
         source_turns: take so many of the last turns of a source, those between | or in a JSON list.
         quotes: in a TSV; csv as pandas writes cells, literal as a character; by default recognised.
@@ -157,7 +157,7 @@ class ProgramConfig:
     label_column: str | None = None
     empty_pairs: Literal["refuse", "drop", "keep"] = "refuse"
     labelled_share: float | None = setting(None, FACTOR)
-    labelled_seed: int = setting(0, SEED)
+    labelled_seed: int | None = setting(None, SEED)
     unlabelled: Literal["keep", "drop"] = "keep"
     source_turns: int | None = setting(None, at_least(1))
     quotes: Literal["csv", "literal"] | None = None

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import torch
+from pyro.poutine.infer_config_messenger import InferConfigMessenger
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -22,6 +23,22 @@ def labels_of(labels: Tensor | None, size: int, *, like: Tensor) -> Tensor:
     if labels is not None:
         return labels
     return torch.full((size,), NOT_GIVEN, device=like.device)
+
+
+def summed_out() -> InferConfigMessenger:
+    """A context whose sites are marked ``infer={"enumerate": "parallel"}``.
+
+    A statement with an ``obs_mask`` is split by Pyro into two, to which it does not pass ``infer``.
+
+    >>> import pyro
+    >>> from pyro import poutine
+    >>> def program():
+    ...     with summed_out():
+    ...         pyro.sample("y", pyro.distributions.Categorical(torch.ones(2)))
+    >>> poutine.trace(program).get_trace().nodes["y"]["infer"]
+    {'enumerate': 'parallel'}
+    """
+    return InferConfigMessenger(lambda site: {"enumerate": "parallel"})
 
 
 def pick_label(values: Tensor, labels: Tensor) -> Tensor:

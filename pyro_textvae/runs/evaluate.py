@@ -373,7 +373,7 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
         source_column=config.source_column,
         label_column=config.label_column,
         labelled_share=None,
-        labelled_seed=0,
+        labelled_seed=None,
         unlabelled="keep",
         quotes=config.quotes,
         empty_pairs=empty_pairs,

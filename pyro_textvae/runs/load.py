@@ -281,12 +281,19 @@ def load_corpus_of(
         label_column=config.label_column,
         label_names=label_names,
         labelled_share=config.labelled_share,
-        labelled_seed=config.labelled_seed,
+        labelled_seed=_labelled_seed(config),
         unlabelled=config.unlabelled,
         file_split=file_split,
         num_sentences=config.num_sentences,
         data_options=config.data_options,
     )
+
+
+def _labelled_seed(config: TrainConfig) -> int:
+    """What says which labels stay: by default the seed of the run, as far as any are hidden."""
+    if config.labelled_seed is not None:
+        return config.labelled_seed
+    return 0 if config.labelled_share is None else config.seed
 
 
 def load_run_corpus(run: RunFolder | StoredRun, *, trust_code: bool = False) -> Corpus:
