@@ -107,7 +107,7 @@ class SharedMemory(Memory):
     (torch.Size([3]), torch.Size([3, 5, 8]))
 
     :param sources: a memory with one batch dimension.
-    :param rows: int64 ``(M,)``, the source of each row.
+    :param rows: int64 ``(*B,)``, the source of each row.
     """
 
     sources: Memory
@@ -120,22 +120,22 @@ class SharedMemory(Memory):
 
     @cached_property
     def states(self) -> Tensor:  # type: ignore[override]
-        """A copy for each row, ``(M, S, H)``."""
-        return self.sources.states.index_select(0, self.rows)
+        """A copy for each row, ``(*B, S, H)``."""
+        return self._of_rows(self.sources.states)
 
     @cached_property
     def mask(self) -> Tensor:  # type: ignore[override]
-        """True at the places that hold a word, ``(M, S)``."""
-        return self.sources.mask.index_select(0, self.rows)
+        """True at the places that hold a word, ``(*B, S)``."""
+        return self._of_rows(self.sources.mask)
 
     @cached_property
     def ids(self) -> Tensor:  # type: ignore[override]
-        """The source's token ids, ``(M, S)``."""
-        return self.sources.ids.index_select(0, self.rows)
+        """The source's token ids, ``(*B, S)``."""
+        return self._of_rows(self.sources.ids)
 
     @property
     def batch_shape(self) -> torch.Size:
-        """``(M,)``."""
+        """``B``."""
         return self.rows.shape
 
     @cached_property
@@ -143,24 +143,42 @@ class SharedMemory(Memory):
         """Where all N sources have K rows: those of each ``(K, N)``, and the place of each row
         among all ``(K N,)``; None otherwise.
         """
-        counts = torch.bincount(self.rows, minlength=len(self.sources.ids)).tolist()
+        rows = self.rows.reshape(-1)
+        counts = torch.bincount(rows, minlength=len(self.sources.ids)).tolist()
         if len(set(counts)) != 1:
             return None
-        by_source = self.rows.argsort(stable=True).reshape(-1, counts[0])
+        by_source = rows.argsort(stable=True).reshape(-1, counts[0])
         rows_of = by_source.T.contiguous()
         return rows_of, rows_of.reshape(-1).argsort()
 
+    def expand(self, batch_shape: Shape) -> Memory:
+        """The same memory for more rows, which share what these share."""
+        return SharedMemory(self.sources, self.rows.expand(torch.Size(batch_shape)))
+
     def flatten(self) -> Memory:
-        """Itself, as it has one batch dimension."""
-        return self
+        """The memory with one batch dimension, whose rows share what these share."""
+        return SharedMemory(self.sources, self.rows.reshape(-1)) if self.rows.dim() != 1 else self
+
+    def distinct(self) -> Memory:
+        """The memory before it was expanded; its batch shape broadcasts to the present one."""
+        first = tuple(
+            slice(1 if self.rows.stride(dim) == 0 else size)
+            for dim, size in enumerate(self.rows.shape)
+        )
+        rows = self.rows[first]
+        return SharedMemory(self.sources, rows.reshape(_without_leading_ones(rows.shape)))
 
     def index_select(self, rows: Tensor) -> Memory:
-        """The given rows, which share what these share."""
+        """The given rows of a memory with one batch dimension, which share what these share."""
         return SharedMemory(self.sources, self.rows.index_select(0, rows))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Memory:
         """The memory with ``function`` applied to each tensor of the sources."""
         return SharedMemory(self.sources.map(function), self.rows)
+
+    def _of_rows(self, part: Tensor) -> Tensor:
+        copies = part.index_select(0, self.rows.reshape(-1))
+        return copies.reshape(self.rows.shape + part.shape[1:])
 
 
 @dataclass(frozen=True, eq=False, init=False)

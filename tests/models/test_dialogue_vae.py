@@ -4,6 +4,7 @@
 
 import pytest
 import torch
+from pyro import poutine
 
 from pyro_textvae.conditional_priors import ConditionalGaussian
 from pyro_textvae.generation import sample
@@ -78,6 +79,24 @@ def test_weights_have_the_mean_that_quadrature_finds(pair, labels):
     with torch.no_grad():
         bound = -BetaELBO(num_particles=400)(*pair)(**batch)
     assert bound < truth.sum()
+    if labels is not None and (labels >= 0).all():
+        # Nothing of q(y | x) is in the bound of acts that are given.
+        total = weights.sum(1)
+        assert abs(bound - total.mean()) < 4.5 * total.std() / 400**0.5
+
+
+def test_density_of_a_reply_its_act_and_its_latent_is_the_product_of_its_parts(pair):
+    model, labels = pair[0], torch.tensor([2, 0, 1, 1])
+    z = torch.tensor([[0.3], [-1.2], [2.0], [0.1]]).double()
+    program = poutine.condition(model, data={"z": z})
+    trace = poutine.trace(program).get_trace(**BATCH | {"labels": labels})
+    memory, features = model.source_encoder.read(BATCH["source"])
+    log_p = model.conditional_prior(features).log_prob(z)
+    scores = torch.cat([z, features], 1) @ model.act.weight.T + model.act.bias
+    log_p = log_p + scores.log_softmax(-1)[range(4), labels]
+    given = torch.cat([z, model.act_vector.weight[labels]], 1)
+    log_p = log_p + model.decoder(given, memory).log_prob(BATCH["tokens"])
+    assert trace.log_prob_sum().item() == pytest.approx(log_p.sum().item(), abs=1e-10)
 
 
 def test_probabilities_of_all_replies_and_acts_sum_to_one(pair):

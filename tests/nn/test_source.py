@@ -176,6 +176,27 @@ def test_rows_that_share_a_source_are_generated_as_copies_are(name, rows):
     assert chosen.sources is sources
 
 
+def test_shared_rows_stay_shared_as_they_are_expanded():
+    """As a beam search expands them: (beams, rows) of three rows of two sources."""
+    decoder, sources = make("lstm"), memory_of(SOURCE)
+    memory = SharedMemory(sources, torch.tensor([0, 1, 0]))
+    wide = memory.expand((4, 3))
+    assert (wide.batch_shape, wide.states.shape) == ((4, 3), (4, 3, 4, 5))
+    assert torch.equal(wide.flatten().rows, torch.tensor([0, 1, 0] * 4))
+    assert torch.equal(wide.distinct().rows, memory.rows)
+    assert wide.flatten().sources is wide.distinct().sources is sources
+    alone = memory.index_select(torch.tensor([1])).expand((4, 1)).distinct()
+    assert (alone.batch_shape, alone.states.shape) == ((), (4, 5))
+    z, rows = z_of(4, 3), torch.tensor([[5, 4, EOS], [3, EOS, 0], [4, 4, EOS]])
+    copies = Memory(memory.states, memory.mask, memory.ids)
+    shared = decoder(z, memory).log_prob(rows)
+    assert torch.allclose(shared, decoder(z, copies).log_prob(rows), atol=1e-12)
+    torch.manual_seed(0)
+    drawn = decoder(z, memory).sample()
+    torch.manual_seed(0)
+    assert torch.equal(drawn, decoder(z, copies).sample())
+
+
 def test_all_that_is_copied_stands_in_the_source():
     decoder = make("lstm", vocab_size=30, max_length=8)
     torch.nn.init.constant_(decoder.source.gate.bias, -1000.0)
