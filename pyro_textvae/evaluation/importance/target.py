@@ -94,7 +94,8 @@ class Target:
         """Score every draw, without gradients; ``(K, N)``."""
         if self.resolution is not None:
             self.resolution.look(latents)
-        with torch.no_grad():
+        # Pyro makes a site of every parameter that could have a gradient, in every run.
+        with torch.no_grad(), frozen(self.model.parameters()):
             return self._chunked(latents, self.max_tokens, self._score)
 
     def exact(self) -> Tensor:
