@@ -89,7 +89,7 @@ def test_evaluation_file_holds_what_outside_programs_read(tmp_path, capsys, monk
         and not each.name.startswith(
             (
                 *("check.", "by_guide.", "truth.", "given_source.", "global_", "pairs."),
-                "classification.",
+                *("classification.", "label_nll", "num_labelled", "elbo_joint"),
             )
         )
     ]
