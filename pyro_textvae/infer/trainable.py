@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import nn
 
@@ -15,7 +15,7 @@ from pyro_textvae.infer.traces import Draws
 
 
 class Objective(Protocol):
-    """What of a :class:`~pyro_textvae.infer.per_datum.PerDatumELBO` is looked at here."""
+    """What of an objective decides what it can train."""
 
     draws: Draws
     takes_discrete_latents: bool
@@ -30,6 +30,7 @@ def check_trainable(objective: Objective, terms: PerDatumTerms) -> None:
     :raises ValueError: with the name of the site, or of the auxiliary loss, and what to take.
     """
     name = type(objective).__name__
+    auxiliary: Any
     for auxiliary in objective.auxiliaries.values() if objective.draws is Draws.DETACHED else ():
         if auxiliary.needs_gradient_through_draws:
             raise ValueError(
