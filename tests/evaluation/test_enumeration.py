@@ -18,6 +18,7 @@ from torch.distributions import kl_divergence
 
 from pyro_textvae.evaluation import information, log_likelihood
 from pyro_textvae.evaluation.annealing.check import check_with_annealing
+from pyro_textvae.evaluation.annealing.path import AnnealingSettings
 from pyro_textvae.evaluation.checks import check
 from pyro_textvae.evaluation.enumeration import summed_sites
 from pyro_textvae.evaluation.enumeration.summed_sites import integrated
@@ -370,9 +371,9 @@ class TestBesideGlobals:
 class TestCheck:
     def test_names_what_is_not_done_of_sums(self):
         guide = LabelledGaussianGuide(shift=0.5)
-        likelihood = scored(guide=guide)
+        likelihood = scored(X[:1], guide=guide)
         found = check(
-            *(LabelledGaussian(), guide, [{"tokens": X}], likelihood),
+            *(LabelledGaussian(), guide, [{"tokens": X[:1]}], likelihood),
             seed=0,
             max_tokens=None,
             progress=False,
@@ -393,6 +394,7 @@ class TestCheck:
             [{"tokens": row.unsqueeze(0)} for row in x],
             likelihood,
             close=False,
+            settings=AnnealingSettings(num_chains=8, num_temperatures=20),
         )
         assert torch.allclose(found.annealed, Clusters.log_px(x), atol=0.5)
 
