@@ -24,7 +24,7 @@ from pyro_textvae.special_tokens import EOS, UNK
 from tests.generation.enumeration import all_rows, lengths_of, text_of
 
 METHODS = [Ancestral(), Greedy(), TopK(3), Nucleus(0.9), Typical(0.9), MinP(0.05)]
-METHODS += [Beam(4), Beam(4, 0.0, 2, 2, 0.3)]
+METHODS += [Beam(4, 0.0), Beam(4, 0.0, 2, 2, 0.3)]
 EACH = pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
 LENGTH = 7
 
