@@ -6,7 +6,7 @@
 by turns, of a GPT-2 of random weights: 4 layers of 128, 4,101 tokens. ``ours`` is that same network
 as a decoder, and beside it our ``TransformerDecoder`` of that size. Processor time of one thread.
 
-``python benchmarks/decoding.py memory`` tells the peak of a search by 1 to 40 beams, each in a
+``python benchmarks/decoding.py memory`` tells the peak of a search by 1 to 20 beams, each in a
 process of its own.
 
 ``python benchmarks/decoding.py language RUN [--size 1000]`` samples from a run that was trained on
@@ -133,7 +133,7 @@ def memory() -> None:
     """The peak of a process that searches, less that of one that only has the decoder."""
     print("| beams | peak above the decoder's |\n|---|---|")
     base = None
-    for beams in (0, 1, 5, 10, 20, 40):
+    for beams in (0, 1, 5, 10, 20):
         printed = subprocess.run(
             [sys.executable, __file__, "peak", str(beams)],
             capture_output=True,
@@ -148,7 +148,7 @@ def memory() -> None:
 
 def peak(beams: int) -> None:
     """The largest resident size of this process after a search; none for no beams."""
-    decoder = same_size(30_000)
+    decoder = same_size(20_000)
     if beams:
         decoded(decoder, build_method("beam", {"num_beams": beams}))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
