@@ -101,9 +101,9 @@ def main(arguments: Sequence[str]) -> None:
     source = None
     if conditional and SOURCE in ends:
         source = decode_row(tokenizer, ends[SOURCE][0].tolist())
-    rows = range(len(walk.tokens))
+    places = range(len(walk.tokens))
     if options.format == "jsonl":
-        for row in rows:
+        for row in places:
             share = row // method.num_return_sequences / (options.steps - 1)
             print_json(
                 tokenizer, walk, row, source=source, start=start, end=end, share=round(share, 12)
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str]) -> None:
     if source is not None:
         print(f"with  {source}")
     print(f"from  {start}")
-    for row in rows:
+    for row in places:
         print(f"      {decode_row(tokenizer, walk.tokens[row].tolist())}")
     print(f"to    {end}")
 

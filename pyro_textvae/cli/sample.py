@@ -107,8 +107,8 @@ def main(arguments: Sequence[str]) -> None:
         # Rows come first: what zip looks at last it takes from no further than it needs.
         for row, source in zip(range(len(part.tokens)), sources, strict=False):
             if options.format == "jsonl":
-                given = None if source is None else decode_row(tokenizer, source)
-                print_json(tokenizer, part, row, source=given)
+                of_row = None if source is None else decode_row(tokenizer, source)
+                print_json(tokenizer, part, row, source=of_row)
                 continue
             text = decode_row(tokenizer, part.tokens[row].tolist())
             if source is None:

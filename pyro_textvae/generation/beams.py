@@ -140,19 +140,15 @@ def _continuations(
     :param taken: nats that the tokens of other groups lose, ``(N, V)``.
     """
     width, count = beams.score.shape
-    normaliser = scores.logsumexp(-1, keepdim=True)
-    allowed, subtracted = scores, normaliser
-    if rules.active or taken is not None:
-        rows = beams.tokens[..., :position].flatten(0, 1)
-        allowed, subtracted = rules(scores - normaliser, rows), torch.zeros_like(normaliser)
+    model = scores.log_softmax(-1)
+    allowed = rules(model, beams.tokens[..., :position].flatten(0, 1))
     if taken is not None:
         allowed = allowed - taken.repeat(width, 1)
     most = min(2 * width, scores.shape[-1])
     values, classes = largest(allowed, most)
-    of_model = scores.gather(-1, classes) - normaliser
     # A sentence's best are among the best of its beams: (N, W * most) in place of (N, W * V).
-    score = beams.score.unsqueeze(-1) + (values - subtracted).view(width, count, most)
-    log_prob = beams.log_prob.unsqueeze(-1) + of_model.view(width, count, most)
+    score = beams.score.unsqueeze(-1) + values.view(width, count, most)
+    log_prob = beams.log_prob.unsqueeze(-1) + model.gather(-1, classes).view(width, count, most)
     score, log_prob, classes = (
         part.view(width, count, most).transpose(0, 1).flatten(1)
         for part in (score, log_prob, classes)

@@ -110,6 +110,9 @@ def test_several_draws_of_z_for_each_source(pair):
     assert len(z.unique(dim=0)) == 8
     log_prob = pair[0].decoder(seen[-1]).log_prob(result.tokens.view(8, 2, 6).transpose(0, 1))
     torch.testing.assert_close(result.log_prob.view(8, 2).T, log_prob)
+    generate(model, batch, num_latents=4, latents={"z": torch.zeros(2, 2).double()})
+    own = model.shift(batch["source"][:, 0]).repeat_interleave(4, 0)
+    torch.testing.assert_close(seen[-1], own, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("data_dim", [-1, -2])

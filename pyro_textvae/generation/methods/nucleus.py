@@ -7,6 +7,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from pyro_textvae.config.checks import FACTOR, check_argument
+from pyro_textvae.generation.kept_by_mass import kept_by_mass
 from pyro_textvae.generation.token_sampling import TokenSampling
 
 
@@ -37,7 +38,6 @@ class Nucleus(TokenSampling):
         """See :class:`~pyro_textvae.generation.token_sampling.TokenSampling`."""
         if self.top_p == 1.0:
             return scores
-        ordered, places = scores.sort(-1, descending=True)
-        probabilities = ordered.softmax(-1)
-        dropped = probabilities.cumsum(-1) - probabilities >= self.top_p
-        return scores.masked_fill(dropped.scatter(-1, places, dropped), -float("inf"))
+        log_prob = scores.log_softmax(-1)
+        kept = kept_by_mass(-log_prob, log_prob.exp(), self.top_p)
+        return scores.masked_fill(~kept, -float("inf"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from pyro_textvae.config.checks import FACTOR, check_argument
+from pyro_textvae.generation.kept_by_mass import kept_by_mass
 from pyro_textvae.generation.token_sampling import TokenSampling
 
 
@@ -43,7 +44,5 @@ class Typical(TokenSampling):
         probabilities = log_prob.exp()
         # What is forbidden has no probability, and 0 log 0 is 0.
         entropy = -(probabilities * log_prob).nan_to_num(0.0).sum(-1, keepdim=True)
-        places = (log_prob + entropy).abs().argsort(-1)
-        ordered = probabilities.gather(-1, places)
-        dropped = ordered.cumsum(-1) - ordered >= self.typical_p
-        return scores.masked_fill(dropped.scatter(-1, places, dropped), -float("inf"))
+        kept = kept_by_mass((log_prob + entropy).abs(), probabilities, self.typical_p)
+        return scores.masked_fill(~kept, -float("inf"))

@@ -135,8 +135,11 @@ def _cache_of(past: Past) -> Any:
     from transformers import DynamicCache
 
     cache = DynamicCache()
-    for layer, (keys, values) in enumerate(past):
-        cache.update(keys, values, layer)
+    for place, (keys, values) in enumerate(past):
+        # Put in as they are: an update would make a copy of them, a second one at every word.
+        cache.update(keys[..., :0, :], values[..., :0, :], place)
+        layer: Any = cache.layers[place]
+        layer.keys, layer.values = keys, values
     return cache
 
 

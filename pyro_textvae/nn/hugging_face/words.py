@@ -15,6 +15,8 @@ from pyro_textvae.data.hugging_face.vocabulary import ABSENT
 from pyro_textvae.nn.vocabulary_loss import vocabulary_loss
 from pyro_textvae.special_tokens import EOS, FIRST_EMITTED
 
+_MOST_RUNS = 16
+
 
 class PretrainedEmbedding(nn.Module):
     """The pre-trained embeddings of ids of ours; an id that it has not reads as the end of a text.
@@ -56,13 +58,25 @@ class PretrainedTokenScores(nn.Module):
         emitted = torch.tensor(their_ids[FIRST_EMITTED:])
         left_out = torch.full((self._head.weight.shape[0],), -torch.inf)
         left_out[emitted[emitted != ABSENT]] = 0.0
+        self._runs = _runs_of(their_ids[FIRST_EMITTED:])
         self.register_buffer("class_ids", emitted, persistent=False)
         self.register_buffer("left_out", left_out, persistent=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Scores of every class after ``hidden`` ``(..., H)``."""
-        scores = F.linear(hidden, self._head.weight, self.bias)[..., self.class_ids.clamp(min=0)]
-        return scores.masked_fill(self.class_ids == ABSENT, -torch.inf)
+        every = F.linear(hidden, self._head.weight, self.bias)
+        if len(self._runs) > _MOST_RUNS:
+            scores = every.index_select(-1, self.class_ids.clamp(min=0))
+            absent = (self.class_ids == ABSENT).nonzero().squeeze(-1)
+            return scores.index_fill_(-1, absent, -torch.inf)
+        # Whole pieces are copied several times faster than single places.
+        parts = [
+            every.new_full((*every.shape[:-1], size), -torch.inf)
+            if first == ABSENT
+            else every[..., first : first + size]
+            for first, size in self._runs
+        ]
+        return torch.cat(parts, -1)
 
     def log_prob(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """Log-probability (nats) of ids ``tokens`` ``(M,)`` after ``hidden`` ``(M, H)``."""
@@ -79,3 +93,15 @@ class PretrainedTokenScores(nn.Module):
     @property
     def _head(self) -> Any:
         return self._network[0].get_output_embeddings()
+
+
+def _runs_of(ids: Sequence[int]) -> list[tuple[int, int]]:
+    """First id and length of every run of ids that follow each other; each absent one by itself."""
+    runs: list[tuple[int, int]] = []
+    for index in ids:
+        first, size = runs[-1] if runs else (ABSENT, 0)
+        if ABSENT not in (first, index) and index == first + size:
+            runs[-1] = (first, size + 1)
+        else:
+            runs.append((index, 1))
+    return runs
