@@ -59,7 +59,7 @@ def test_a_prompt_of_a_language_model(language_model_run, cli):
     [
         (
             ["the cat sat"],
-            "there is nothing to complete: write ___ .* or give the text as a prompt",
+            "there is nothing to complete: write ___ .* or give the text as",
         ),
         ([], "complete needs a text with a hole: pyro-textvae complete RUN TEXT"),
         (["the cot ___"], "'cot' is not in the vocabulary: nearest is 'cat'; or write"),
