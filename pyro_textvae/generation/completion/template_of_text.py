@@ -75,6 +75,7 @@ class _Masks:
 
     def __init__(self, tokenizer: Tokenizer, unknown: bool) -> None:
         # Byte-level vocabularies write a space and other control characters as letters.
+        self.text_begins_with_space = any(word.startswith("▁") for word in tokenizer.vocabulary)
         marks = str.maketrans("Ġ▁ĉĊċČč", "  \t\n\v\f\r")
         self.are_words = tokenizer.tokens_are_words
         vocabulary = tokenizer.vocabulary
@@ -105,12 +106,15 @@ class _Masks:
             further = self._where(lambda text: text.startswith("##"))
             return Hole(self.emitted & ~further, further)
         whole = self._where(lambda text: not any(map(str.isspace, text)))
-        if not self.spaces_begin_words or not (has_space or is_first):
+        glued = not has_space and not (is_first and self.text_begins_with_space)
+        if not self.spaces_begin_words or glued:
             return Hole(whole, whole)
         begins = self._where(
             lambda text: text[0] == " " and len(text) > 1 and not any(map(str.isspace, text[1:]))
         )
-        return Hole(begins | whole if is_first else begins, whole)
+        if is_first and self.text_begins_with_space:
+            return Hole(begins | whole, whole)
+        return Hole(begins, whole)
 
     def _where(self, holds: Callable[[str], bool]) -> Tensor:
         return self.emitted & torch.tensor([holds(text) for text in self.texts])

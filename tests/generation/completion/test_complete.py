@@ -44,6 +44,12 @@ def check_unbiased(estimates, truth):
     assert common.sum() >= 10
 
 
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    with torch.no_grad():
+        yield
+
+
 @pytest.mark.parametrize(
     ("name", "rounds"),
     [
