@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyro
 import pyro.distributions as dist
 import torch
@@ -80,10 +82,11 @@ class LabelledMixtureVAE(PyroModule):
         given = tokens if labels is None else labels
         size = size if given is None else len(given)
         labels = labels_of(labels, size, like=self.label_logits)
+        is_given: Any = labels >= 0
         with pyro.plate("data", size):
             kind = dist.Categorical(logits=self.label_logits)
             with summed_out():
-                y = pyro.sample("y", kind, obs=labels.clamp(min=0), obs_mask=labels >= 0)
+                y = pyro.sample("y", kind, obs=labels.clamp(min=0), obs_mask=is_given)
             of_class = dist.Normal(self.loc[y], self.log_scale[y].exp()).to_event(1)
             z = pyro.sample("z", of_class)
             return pyro.sample("x", self.decoder(z), obs=tokens)

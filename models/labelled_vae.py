@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyro
 import pyro.distributions as dist
 import torch
@@ -80,10 +82,11 @@ class LabelledVAE(PyroModule):
         given = tokens if labels is None else labels
         size = size if given is None else len(given)
         labels = labels_of(labels, size, like=self.label_logits)
+        is_given: Any = labels >= 0
         with pyro.plate("data", size):
             kind = dist.Categorical(logits=self.label_logits)
             with summed_out():
-                y = pyro.sample("y", kind, obs=labels.clamp(min=0), obs_mask=labels >= 0)
+                y = pyro.sample("y", kind, obs=labels.clamp(min=0), obs_mask=is_given)
             z = pyro.sample("z", self.prior())
             both = with_label(z, y, self.num_labels)
             return pyro.sample("x", self.decoder(both), obs=tokens)

@@ -36,7 +36,7 @@ from pyro_textvae.run_folder.files import write_json, write_text
 from pyro_textvae.run_folder.one_writer import one_writer
 from pyro_textvae.runs.build import build
 from pyro_textvae.runs.evaluate import build_proposal
-from pyro_textvae.runs.load import load_corpus_of
+from pyro_textvae.runs.load import labelled_seed_of, load_corpus_of
 
 # Settings that the text depends on. The seed of a run is not that of its text.
 _OF_THE_CORPUS = tuple(
@@ -186,7 +186,8 @@ def _other_text(run: GridRun, corpora: dict[str, Corpus]) -> str | None:
 
 
 def _corpus_of(config: TrainConfig, corpora: dict[str, Corpus]) -> Corpus:
-    text = json.dumps([getattr(config, name) for name in _OF_THE_CORPUS], sort_keys=True)
+    named = [getattr(config, name) for name in _OF_THE_CORPUS]
+    text = json.dumps([*named, labelled_seed_of(config)], sort_keys=True)
     if text not in corpora:
         corpora[text] = load_corpus_of(config)
     return corpora[text]

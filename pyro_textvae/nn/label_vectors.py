@@ -10,18 +10,23 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from pyro_textvae.contract import NOT_GIVEN
+from pyro_textvae.errors import UserError
 
 
-def labels_of(labels: Tensor | None, size: int, *, like: Tensor) -> Tensor:
+def labels_of(labels: Tensor | None, size: int | None, *, like: Tensor) -> Tensor:
     """The labels of ``size`` sentences, ``(N,)`` int64: -1 for each where there are none.
 
     :param like: a tensor on the device that they are to be on.
 
     >>> labels_of(None, 3, like=torch.zeros(1))
     tensor([-1, -1, -1])
+
+    :raises UserError: where neither labels nor their number are given.
     """
     if labels is not None:
         return labels
+    if size is None:
+        raise UserError("a model of labels needs tokens, labels or size: give one")
     return torch.full((size,), NOT_GIVEN, device=like.device)
 
 

@@ -59,9 +59,12 @@ def describe_pair(model: nn.Module, guide: nn.Module, given: Mapping[str, Any]) 
     programs = {"model": model, "guide": guide}
     parts = _parts_of(programs)
     kinds = {"model": "models", "guide": "guides", **PARTS}
-    # Where they differ, the decoder's value is the setting and the prior's an option.
+    # Where they differ, the decoder's value is the setting and the prior's an option; but not where
+    # the decoder is given more than z, as the model's decoder_latent_dim tells.
     everything = dict(programs)
     first = ("decoder", "encoder", "prior")
+    if hasattr(maker_of(model), "decoder_latent_dim"):
+        first = ("prior", "decoder", "encoder")
     everything |= {name: parts[name] for name in (*first, *PARTS) if name in parts}
     specs = {name: _spec_of(kinds[name], each) for name, each in everything.items()}
     told = {name: dict(_told(each)) for name, each in everything.items()}

@@ -281,7 +281,7 @@ def load_corpus_of(
         label_column=config.label_column,
         label_names=label_names,
         labelled_share=config.labelled_share,
-        labelled_seed=_labelled_seed(config),
+        labelled_seed=labelled_seed_of(config),
         unlabelled=config.unlabelled,
         file_split=file_split,
         num_sentences=config.num_sentences,
@@ -289,7 +289,7 @@ def load_corpus_of(
     )
 
 
-def _labelled_seed(config: TrainConfig) -> int:
+def labelled_seed_of(config: TrainConfig) -> int:
     """What says which labels stay: by default the seed of the run, as far as any are hidden."""
     if config.labelled_seed is not None:
         return config.labelled_seed

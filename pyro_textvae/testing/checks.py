@@ -449,6 +449,11 @@ def _check_particles(model: nn.Module, text: Text) -> None:
         _compare_particles(model, text)
 
 
+def _unmarked(site: Any) -> Any:
+    """What ``infer`` of a site that is not to be summed over has."""
+    return {"enumerate": None}
+
+
 def _compare_particles(model: nn.Module, text: Text) -> None:
     names = [name for name, _ in latent_sites(run_program(model, text.fields))]
     drawn: list[dict[str, Tensor]] = []
@@ -458,7 +463,7 @@ def _compare_particles(model: nn.Module, text: Text) -> None:
         with (
             poutine.trace() as recorded,
             poutine.block(expose=names),
-            InferConfigMessenger(lambda site: {"enumerate": None}),
+            InferConfigMessenger(_unmarked),
         ):
             model(**fields_of(model, batch))
         drawn.append({name: site["value"] for name, site in latent_sites(recorded.trace)})

@@ -3,10 +3,15 @@
 """Labels on the command line: trained on in part, told, generated on, changed, made more of."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+import pyro_textvae as tv
 from pyro_textvae.cli.main import main
+from pyro_textvae.config.train import TrainConfig
+from pyro_textvae.grid.run import _corpus_of as corpus_of
+from pyro_textvae.runs.load import labelled_seed_of
 from tests.cli.conftest import TINY
 
 LABELLED = ["--model", "labelled_vae", "--guide", "labelled", "--label-column", "mood"]
@@ -245,3 +250,21 @@ def test_clusters_of_text_without_labels(succeeds, corpus, new):
     succeeds("train", "--data", corpus, *flags, *TINY, "--out", new)
     evaluation = ["--num-samples", 2, "--proposal", "guide", "--report", "false"]
     assert "perplexity" in succeeds("evaluate", new, *evaluation)
+
+
+def test_pair_of_labels_is_saved_from_python(labelled_run, rows, cli, tmp_path):
+    """What the decoder is given is wider than z, by the labels."""
+    model, guide, tokenizer = tv.load_run(labelled_run)
+    corpus = tv.load_corpus(rows, label_column="mood")
+    tv.save_run(tmp_path / "saved", model, guide, tokenizer, corpus=corpus)
+    told = [cli("classify", run, *FEW)[:2] for run in (labelled_run, tmp_path / "saved")]
+    assert told[0] == told[1]
+    assert told[0][0] == 0
+
+
+def test_seeds_of_a_grid_keep_labels_of_their_own(rows):
+    config = TrainConfig(data=str(rows), label_column="mood", labelled_share=0.5)
+    corpora = {}
+    kept = [corpus_of(replace(config, seed=seed), corpora).train.labels for seed in (0, 1)]
+    assert not (kept[0] == kept[1]).all()
+    assert labelled_seed_of(replace(config, labelled_seed=7)) == 7

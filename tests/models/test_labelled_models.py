@@ -11,6 +11,7 @@ import torch
 from pyro import poutine
 from pyro.infer import TraceEnum_ELBO
 
+from pyro_textvae.errors import UserError
 from pyro_textvae.guides import GaussianGuide, LabelledGuide
 from pyro_textvae.infer import BetaELBO
 from pyro_textvae.models import LabelledMixtureVAE, LabelledVAE
@@ -183,3 +184,9 @@ def test_posterior_without_the_label_is_the_mixture():
     ]
     by_hand = torch.stack(parts, -1).logsumexp(-1)
     torch.testing.assert_close(guide.posterior(features).log_prob(z), by_hand)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_neither_text_nor_labels_nor_size(kind):
+    with pytest.raises(UserError, match="needs tokens, labels or size: give one"):
+        model_of(kind)()
