@@ -94,8 +94,10 @@ class Target:
         """Score every draw, without gradients; ``(K, N)``."""
         if self.resolution is not None:
             self.resolution.look(latents)
-        # Pyro makes a site of every parameter that could have a gradient, in every run.
-        with torch.no_grad(), frozen(self.model.parameters()):
+        # Pyro makes a site of every parameter that could have a gradient, in every run, and where a
+        # module is in training it warns of the others.
+        in_training = any(module.training for module in self.model.modules())
+        with torch.no_grad(), frozen(() if in_training else self.model.parameters()):
             return self._chunked(latents, self.max_tokens, self._score)
 
     def exact(self) -> Tensor:
