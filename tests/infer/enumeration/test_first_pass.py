@@ -12,10 +12,10 @@ from tests.infer.enumeration.programs import Guide, Model, X
 
 @pytest.mark.parametrize("options", [{}, {"vectorize_particles": False}, {"max_plate_nesting": 2}])
 def test_first_pass_draws_what_a_later_one_does(options):
-    """So that a run that is resumed goes on bit for bit."""
+    """So that a run that is resumed goes on bit for bit. z is drawn before the mark is met."""
     for num_particles in (1, 3):
         objective = BetaELBO(num_particles=num_particles, **options)
-        model, guide = Model(3), Guide(3)
+        model, guide = Model(3, "z then y"), Guide(3, "z then y")
         losses = []
         for _ in range(2):
             pyro.set_rng_seed(5)
