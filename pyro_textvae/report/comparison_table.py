@@ -10,7 +10,7 @@ from typing import Any
 from pyro_textvae.data.corpus import MANY_UNKNOWN
 from pyro_textvae.report.columns import number, padded
 from pyro_textvae.run_folder import quantities
-from pyro_textvae.run_folder.quantities import Quantity
+from pyro_textvae.run_folder.quantity import Quantity
 
 FEWEST_SENTENCES = 30
 """With fewer, an interval from resampling is noticeably too narrow."""

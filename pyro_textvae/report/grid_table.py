@@ -14,7 +14,7 @@ from pyro_textvae.evaluation.importance.result import UNTRUSTED_SHARE
 from pyro_textvae.report.columns import number, padded
 from pyro_textvae.report.comparison_table import FEWEST_SENTENCES, unknown_tokens
 from pyro_textvae.run_folder import quantities
-from pyro_textvae.run_folder.quantities import Quantity
+from pyro_textvae.run_folder.quantity import Quantity
 
 _WIDTH = 118
 _BEST = "*"

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pyro_textvae.run_folder.quantities import Quantity, quantity, stored
+from pyro_textvae.run_folder.quantities import quantity
+from pyro_textvae.run_folder.quantity import Quantity, stored
 
 
 @dataclass(frozen=True)

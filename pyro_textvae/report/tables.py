@@ -16,7 +16,8 @@ from pyro_textvae.report.quantity_text import (
     quantity_text,
 )
 from pyro_textvae.run_folder import quantities
-from pyro_textvae.run_folder.quantities import Quantity, with_current_names
+from pyro_textvae.run_folder.quantities import with_current_names
+from pyro_textvae.run_folder.quantity import Quantity
 
 _WIDTH = 100
 _MOST_OPEN = 5

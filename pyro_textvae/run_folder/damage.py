@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pyro_textvae.run_folder.quantities import QUANTITIES, stored
+from pyro_textvae.run_folder.quantities import QUANTITIES
+from pyro_textvae.run_folder.quantity import stored
 
 
 def _is_number(value: Any) -> bool:

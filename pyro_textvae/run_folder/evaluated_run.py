@@ -19,6 +19,7 @@ from pyro_textvae.run_folder import quantities
 from pyro_textvae.run_folder.damage import damaged_name
 from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.run_folder.quantities import with_current_names
+from pyro_textvae.run_folder.quantity import stored
 from pyro_textvae.run_folder.sentence_table import read_sentence_table, sentence_table_path
 from pyro_textvae.run_folder.weights_hash import weights_hash
 
@@ -155,7 +156,7 @@ def read_evaluation(path: str | Path | RunFolder) -> dict[str, Any]:
     evaluation = with_current_names(evaluation)
     damaged = damaged_name(evaluation)
     if damaged is not None:
-        value = quantities.stored(evaluation, damaged)
+        value = stored(evaluation, damaged)
         raise EvaluationError(f"{folder.evaluation} is damaged ({damaged} is {value!r})", command)
     scored, present = evaluation.get("weights_sha256"), weights_hash(folder)
     if scored is not None and present is not None and scored != present:

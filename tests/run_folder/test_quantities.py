@@ -17,7 +17,8 @@ from pyro_textvae.report.run_record import RunRecord
 from pyro_textvae.report.sections.check import check
 from pyro_textvae.report.sections.summary import summary
 from pyro_textvae.run_folder import quantities
-from pyro_textvae.run_folder.quantities import QUANTITIES, Group, Quantity, with_current_names
+from pyro_textvae.run_folder.quantities import QUANTITIES, with_current_names
+from pyro_textvae.run_folder.quantity import Group, Quantity
 from pyro_textvae.runs.compare import compare_runs
 from tests.cli.test_compare import evaluated
 from tests.report.test_sections import CHECK

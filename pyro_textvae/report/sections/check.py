@@ -14,7 +14,8 @@ from pyro_textvae.report.per_run import for_each_run, picture_name
 from pyro_textvae.report.quantity_text import PAGE, filled, is_known, quantity_text
 from pyro_textvae.report.run_record import RunRecord
 from pyro_textvae.run_folder.evaluated_run import evaluate_command
-from pyro_textvae.run_folder.quantities import Group, Quantity, ordered, quantity
+from pyro_textvae.run_folder.quantities import ordered, quantity
+from pyro_textvae.run_folder.quantity import Group, Quantity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

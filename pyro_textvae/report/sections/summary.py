@@ -13,7 +13,7 @@ from pyro_textvae.report.per_run import title_of
 from pyro_textvae.report.quantity_text import PAGE, has_latent, quantity_text
 from pyro_textvae.report.run_record import RunRecord
 from pyro_textvae.run_folder import quantities
-from pyro_textvae.run_folder.quantities import Quantity
+from pyro_textvae.run_folder.quantity import Quantity
 
 _CAPTION = (
     "Nats per sentence are summed over its tokens; <eos> counts as a token, <bos> and <pad> do "
