@@ -148,7 +148,7 @@ def memory() -> None:
 
 def peak(beams: int) -> None:
     """The largest resident size of this process after a search; none for no beams."""
-    decoder = same_size(20_000)
+    decoder = same_size(30_000)
     if beams:
         decoded(decoder, build_method("beam", {"num_beams": beams}))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
