@@ -25,6 +25,7 @@ SECTIONS = (
     "Latent space",
     "Samples from the prior",
     "Reconstructions",
+    "How good the text is",
     "Provenance",
 )
 
