@@ -71,9 +71,9 @@ def test_traverse_between_labels(labelled_run, succeeds, check_refused):
 
 
 def test_neighbours(run, succeeds):
-    sentence = "the fox slept in the sun"
+    sentence = "the bird slept in the sun"
     for by in ("mean", "kl"):
-        arguments = ["neighbours", run, sentence, "--split", "test", "--size", "3", "--by", by]
+        arguments = ["neighbours", run, sentence, "--split", "valid", "--size", "3", "--by", by]
         lines = succeeds(*arguments).splitlines()
         assert lines[0] == f"from      {sentence}"
         assert by == "kl" or lines[1].endswith(f"  {sentence}")
