@@ -180,7 +180,7 @@ def load_corpus(
     )
     if not isinstance(encoder, Tokenizer):
         encoder = Tokenizer.load(folder / TOKENIZER, encoder)
-    settings = {
+    settings: dict[str, Any] = {
         "data": os.fspath(source),
         "tokenizer": tokenizer,
         "max_length": max_length,
