@@ -4,23 +4,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
+
+from torch import nn
 
 from pyro_textvae.infer.constraint import KLConstraint
 from pyro_textvae.infer.latent_site import LatentSite
 from pyro_textvae.infer.terms import PerDatumTerms
 from pyro_textvae.infer.traces import Draws
 
-if TYPE_CHECKING:
-    from pyro_textvae.infer.per_datum import PerDatumELBO
+
+class Objective(Protocol):
+    """What of an objective decides what it can train."""
+
+    draws: Draws
+    takes_discrete_latents: bool
+    takes_enumerated_sites: bool
+    constraint: KLConstraint | None
+    auxiliaries: nn.ModuleDict
 
 
-def check_trainable(objective: PerDatumELBO, terms: PerDatumTerms) -> None:
+def check_trainable(objective: Objective, terms: PerDatumTerms) -> None:
     """Check that an objective has a right gradient for every latent of a sentence.
 
     :raises ValueError: with the name of the site, or of the auxiliary loss, and what to take.
     """
     name = type(objective).__name__
+    auxiliary: Any
     for auxiliary in objective.auxiliaries.values() if objective.draws is Draws.DETACHED else ():
         if auxiliary.needs_gradient_through_draws:
             raise ValueError(
@@ -42,7 +52,7 @@ def check_trainable(objective: PerDatumELBO, terms: PerDatumTerms) -> None:
 
 
 def _check_constrained(
-    objective: PerDatumELBO, constraint: KLConstraint, site: LatentSite, terms: PerDatumTerms
+    objective: Objective, constraint: KLConstraint, site: LatentSite, terms: PerDatumTerms
 ) -> None:
     """Check that a constraint can be joined to the objective for this site."""
     others = len(terms.passes[0]) - 1
