@@ -16,8 +16,12 @@ from pyro.nn import PyroModule
 from torch import nn
 from torch.distributions import kl_divergence
 
-from pyro_textvae.evaluation import log_likelihood
+from pyro_textvae.evaluation import information, log_likelihood
+from pyro_textvae.evaluation.annealing.check import check_with_annealing
+from pyro_textvae.evaluation.annealing.path import AnnealingSettings
+from pyro_textvae.evaluation.checks import check
 from pyro_textvae.evaluation.enumeration import summed_sites
+from pyro_textvae.evaluation.enumeration.summed_sites import integrated
 from pyro_textvae.evaluation.proposals import (
     AutoProposal,
     GuideProposal,
@@ -348,6 +352,70 @@ class TestModelsOwn:
         assert (errors.abs() < 4.5 * r.summed_out.label_error).all()
 
 
+class TestBesideGlobals:
+    def test_is_summed_for_each_of_their_draws(self):
+        """log of the mean of p(x, y | g) over q(g), by quadrature."""
+        batch = {"tokens": X}
+        r = log_likelihood(SharedShift(), SharedShiftGuide(), [batch], 5, num_global_draws=16)
+        g = torch.linspace(-2, 2, 401).double()
+        of_g = torch.stack([NoOther.log_joint(X - each) for each in g])
+        weights = dist.Normal(0.2, 0.3).log_prob(g) + math.log(4 / 400)
+        truth = (of_g + weights.reshape(-1, 1, 1)).logsumexp(0)
+        errors = (r.log_px - truth.logsumexp(1)) / r.standard_error
+        assert (errors.abs() < 4.5).all()
+        errors = (r.summed_out.log_joint - truth) / r.summed_out.standard_error
+        assert (errors.abs() < 4.5).all()
+        assert torch.allclose(r.summed_out.log_joint.logsumexp(1), r.log_px)
+
+
+class TestCheck:
+    def test_names_what_is_not_done_of_sums(self):
+        guide = LabelledGaussianGuide(shift=0.5)
+        likelihood = scored(X[:1], guide=guide)
+        found = check(
+            *(LabelledGaussian(), guide, [{"tokens": X[:1]}], likelihood),
+            seed=0,
+            max_tokens=None,
+            progress=False,
+        )
+        assert found["left_out"][0].startswith("'y' summed out: annealing, the bounds of simu")
+        assert "annealing" not in found
+        by_proposal = {row["proposal"]: row for row in found["proposals"]}
+        assert by_proposal["guide"]["nll"] == pytest.approx(likelihood.nll)
+        assert len(by_proposal) > 3
+
+    def test_goes_by_the_density_without_the_models_own(self):
+        x = X[:2]
+        batches, model, guide = [{"tokens": x}], Clusters(), OfNumber()
+        likelihood = log_likelihood(model, guide, batches, 50)
+        found = check_with_annealing(
+            integrated(model, guide, batches[0], 0),
+            guide,
+            [{"tokens": row.unsqueeze(0)} for row in x],
+            likelihood,
+            close=False,
+            settings=AnnealingSettings(num_chains=8, num_temperatures=20),
+        )
+        assert torch.allclose(found.annealed, Clusters.log_px(x), atol=0.5)
+
+
+class TestInformation:
+    def test_prior_is_the_mixture(self):
+        """KL to the prior, its mean over sentences and of the aggregate, by quadrature."""
+        x = 1.5 * torch.randn(60, 2, generator=torch.Generator().manual_seed(0)).double()
+        r = information(Clusters(), OfNumber(), [{"tokens": x}])
+        z = torch.linspace(-14, 14, 4001).double().unsqueeze(1)
+        q = dist.Normal(0.45 * x.sum(-1), 1.2).log_prob(z)
+        log_prior = torch.stack([dist.Normal(c, 1.0).log_prob(z) for c in CENTRES], -1)
+        log_prior = (log_prior + LOGITS.log_softmax(0)).logsumexp(-1)
+        kl = (q.exp() * (q - log_prior)).sum(0).mean().item() * 28 / 4000
+        q_n = q.logsumexp(1, keepdim=True) - math.log(60)
+        aggregate = (q_n.exp() * (q_n - log_prior)).sum().item() * 28 / 4000
+        assert abs(r.aggregate_kl - aggregate) < 4.5 * r.aggregate_kl_standard_error
+        of_mean = r.aggregate_kl_standard_error + r.mutual_information_standard_error
+        assert abs(r.kl - kl) < 4.5 * of_mean
+
+
 class TestRefusals:
     def test_too_many_values(self, monkeypatch):
         monkeypatch.setattr(summed_sites, "MOST_VALUES", 2)
@@ -496,6 +564,24 @@ class NoOther(PyroModule):
 
 class NoOtherGuide(LabelledGaussianGuide):
     def forward(self, tokens, *, size=None):
+        with pyro.plate("data", len(tokens)):
+            self.of_label(None, self.logits(tokens))
+
+
+class SharedShift(NoOther):
+    """A shift of the whole corpus beside: g ~ N(0, 1), x | y, g ~ N(y + g, 1), twice over."""
+
+    def forward(self, tokens=None, *, size=None):
+        g = pyro.sample("g", dist.Normal(torch.zeros(()).double(), 1.0))
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            y = pyro.sample("y", dist.Categorical(logits=LOGITS))
+            loc = (y.double() + g).unsqueeze(-1).expand(*y.shape, 2)
+            return pyro.sample("x", dist.Normal(loc, 1.0).to_event(1), obs=tokens)
+
+
+class SharedShiftGuide(LabelledGaussianGuide):
+    def forward(self, tokens, *, size=None):
+        pyro.sample("g", dist.Normal(torch.tensor(0.2).double(), 0.3))
         with pyro.plate("data", len(tokens)):
             self.of_label(None, self.logits(tokens))
 

@@ -36,7 +36,7 @@ class GivenValues(nn.Module):
 
     def forward(self, **fields: Tensor) -> Any:
         """Run the program on a batch of rows."""
-        values = {}
+        values: dict[str, Tensor] = {}
         for site in self.sites:
             value = fields.pop(site.row_field)
             values |= dict.fromkeys(site.names, value)

@@ -73,7 +73,7 @@ class IntegratedModel(nn.Module):
         dim: int,
     ) -> Trace:
         program = SumOver(dim - 1, {}, given=values)(self.program)
-        program = poutine.condition(program, data=values)
+        program = poutine.condition(program, data=dict(values))
         with pyro.plate(PARTICLE_PLATE, count, dim=dim):
             return poutine.trace(program).get_trace(**fields_of(self.program, batch))
 

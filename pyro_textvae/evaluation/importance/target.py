@@ -203,8 +203,8 @@ class Target:
         if isinstance(self.model, IntegratedModel):
             dim = self.plates.particle_dim
             total, log_prior = self.model.log_joint(values, batch, num_draws, dim)
-            shape = torch.Size((num_draws, len(batch[TOKENS])))
-            return JointLogProb((total - log_prior).expand(shape), log_prior.expand(shape))
+            of_all = (num_draws, len(batch[TOKENS]))
+            return JointLogProb((total - log_prior).expand(of_all), log_prior.expand(of_all))
         program = poutine.condition(self.model, data=values)
         with pyro.plate(PARTICLE_PLATE, num_draws, dim=self.plates.particle_dim):
             trace = poutine.trace(program).get_trace(**fields_of(self.model, batch))
