@@ -71,12 +71,13 @@ class LabelledGuide(Guide):
         """Draw z ``(N, latent_dim)`` for ``tokens`` ``(N, T)``, given ``labels`` ``(N,)``."""
         features = self.encoder(tokens)
         labels = labels_of(labels, len(tokens), like=tokens)
+        is_latent: Any = labels < 0
         with pyro.plate("data", len(tokens)):
-            with poutine.mask(mask=labels < 0):
+            with poutine.mask(mask=is_latent):
                 y = pyro.sample(
                     "y_unobserved", self.label_posterior(features), infer={"enumerate": "parallel"}
                 )
-            y = torch.where(labels < 0, y, labels)
+            y = torch.where(is_latent, y, labels)
             return pyro.sample("z", self.posterior_given_label(features, y))
 
     def label_posterior(self, features: Tensor) -> dist.Categorical:

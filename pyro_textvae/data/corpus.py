@@ -79,7 +79,7 @@ class Split(Sequence[Tensor]):
         if labelled_alone:
             rows = split._rows = np.flatnonzero(labels != NOT_GIVEN)
             split.labels = labels[rows]
-            split.columns = {n: [v[row] for row in rows] for n, v in self.columns.items()}
+            split.columns = {n: [v[int(row)] for row in rows] for n, v in self.columns.items()}
         return split
 
     def __repr__(self) -> str:

@@ -214,7 +214,7 @@ def load_corpus(
             f"max_source_length={max_source_length} would do nothing, for {opened.name} has no "
             "sources: name their column by source_column, or leave it out"
         )
-    settings = {
+    settings: dict[str, Any] = {
         "data": os.fspath(source),
         "tokenizer": tokenizer,
         "max_length": max_length,
