@@ -61,7 +61,6 @@ QUANTITIES: tuple[Quantity, ...] = (
         line_when="known",
         unit=NATS,
         error="pairs.nll_source_standard_error",
-        needs_latent=False,
     ),
     Quantity("pairs.nll_source_standard_error", "likelihood", unit=NATS),
     Quantity(
@@ -74,7 +73,6 @@ QUANTITIES: tuple[Quantity, ...] = (
         line_when="known",
         unit=NATS,
         error="pairs.nll_given_source_standard_error",
-        needs_latent=False,
     ),
     Quantity("pairs.nll_given_source_standard_error", "likelihood", unit=NATS),
     Quantity(
@@ -87,7 +85,6 @@ QUANTITIES: tuple[Quantity, ...] = (
         line_when="known",
         unit=NATS,
         error="pairs.nll_text_standard_error",
-        needs_latent=False,
     ),
     Quantity("pairs.nll_text_standard_error", "likelihood", unit=NATS),
     Quantity(
@@ -100,7 +97,6 @@ QUANTITIES: tuple[Quantity, ...] = (
         line_when="known",
         unit=NATS,
         error="pairs.nll_source_given_text_standard_error",
-        needs_latent=False,
     ),
     Quantity("pairs.nll_source_given_text_standard_error", "likelihood", unit=NATS),
     Quantity("nll_standard_error", "likelihood", heading="Monte Carlo error", unit=NATS),
