@@ -82,7 +82,6 @@ QUANTITIES: tuple[Quantity, ...] = (
         line_when="known",
         unit=NATS,
         error="pairs.nll_source_standard_error",
-        needs_latent=False,
     ),
     Quantity("pairs.nll_source_standard_error", "likelihood", unit=NATS),
     Quantity(
@@ -95,7 +94,6 @@ QUANTITIES: tuple[Quantity, ...] = (
         line_when="known",
         unit=NATS,
         error="pairs.nll_given_source_standard_error",
-        needs_latent=False,
     ),
     Quantity("pairs.nll_given_source_standard_error", "likelihood", unit=NATS),
     Quantity(
@@ -108,7 +106,6 @@ QUANTITIES: tuple[Quantity, ...] = (
         line_when="known",
         unit=NATS,
         error="pairs.nll_text_standard_error",
-        needs_latent=False,
     ),
     Quantity("pairs.nll_text_standard_error", "likelihood", unit=NATS),
     Quantity(
@@ -121,7 +118,6 @@ QUANTITIES: tuple[Quantity, ...] = (
         line_when="known",
         unit=NATS,
         error="pairs.nll_source_given_text_standard_error",
-        needs_latent=False,
     ),
     Quantity("pairs.nll_source_given_text_standard_error", "likelihood", unit=NATS),
     Quantity("nll_standard_error", "likelihood", heading="Monte Carlo error", unit=NATS),
