@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyro
 import pyro.distributions as dist
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 from pyro_textvae.nn import Encoder
 from pyro_textvae.nn.checks import check_sizes
+from pyro_textvae.nn.label_vectors import labels_of
 
 
 class DialogueGuide(PyroModule):
@@ -74,14 +77,14 @@ class DialogueGuide(PyroModule):
 
     def forward(self, tokens: Tensor, source: Tensor, labels: Tensor | None = None) -> Tensor:
         """Draw z ``(N, latent_dim)`` for ``tokens`` and ``source``, given ``labels`` ``(N,)``."""
-        if labels is None:
-            labels = source.new_full((len(source),), -1)
+        labels = labels_of(labels, len(source), like=source)
+        is_latent: Any = labels < 0
         features = torch.cat([self.encoder(tokens), self.source_encoder(source)], -1)
         with pyro.plate("data", len(tokens)):
             label = self.label_vector(labels % self.label_vector.num_embeddings)
             loc, log_variance = self.latent(torch.cat([features, label], -1)).chunk(2, -1)
             z = pyro.sample("z", dist.Normal(loc, (0.5 * log_variance).exp()).to_event(1))
-            with poutine.mask(mask=labels < 0):
+            with poutine.mask(mask=is_latent):
                 given = torch.cat([features.expand(*z.shape[:-1], -1), z], -1)
                 act = dist.Categorical(logits=self.act(given))
                 pyro.sample("y_unobserved", act, infer={"enumerate": "parallel"})

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyro
 import pyro.distributions as dist
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 
 from pyro_textvae.nn import Decoder, Encoder
 from pyro_textvae.nn.checks import check_sizes
+from pyro_textvae.nn.label_vectors import labels_of
 
 
 class DialogueVAE(PyroModule):
@@ -85,14 +88,14 @@ class DialogueVAE(PyroModule):
 
         :param labels: acts ``(N,)``, -1 for one that is not given; by default none is.
         """
-        if labels is None:
-            labels = source.new_full((len(source),), -1)
+        labels = labels_of(labels, len(source), like=source)
+        is_given: Any = labels >= 0
         memory, features = self.source_encoder.read(source)
         with pyro.plate("data", len(source)):
             z = pyro.sample("z", self.conditional_prior(features))
             act = self.act(torch.cat([z, features.expand(*z.shape[:-1], -1)], -1))
             act = dist.Categorical(logits=act)
-            y = pyro.sample("y", act, obs=labels.clamp(min=0), obs_mask=labels >= 0)
+            y = pyro.sample("y", act, obs=labels.clamp(min=0), obs_mask=is_given)
             # Under enumeration y has a dimension for its values to the left of all others.
             shape = torch.broadcast_shapes(z.shape[:-1], y.shape)
             both = [part.expand(*shape, -1) for part in (z, self.act_vector(y))]

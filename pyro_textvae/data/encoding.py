@@ -355,9 +355,9 @@ def _refuse_empty_split(
                 f"max_length={options.max_length} drops all {dropped} sentences of the {split}"
                 f" split of {source.name}; raise it or set truncate=True"
             )
-        if dropped := counts[split].dropped_source_too_long:
+        if of_source := counts[split].dropped_source_too_long:
             raise UserError(
-                f"max_source_length={options.max_source_length} drops all {dropped} sentences of"
+                f"max_source_length={options.max_source_length} drops all {of_source} sentences of"
                 f" the {split} split of {source.name}; raise it or set truncate=True"
             )
         total = sum(count.sentences + count.dropped_too_long for count in counts.values())

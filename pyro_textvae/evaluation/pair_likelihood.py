@@ -57,8 +57,8 @@ class PairLikelihood:
         def alone(method: str, field: str) -> LogLikelihood | None:
             if not (hasattr(model, method) and hasattr(guide, method)):
                 return None
-            of_one = (getattr(program, method)() for program in (model, guide))
-            return log_likelihood(*of_one, _OneField(batches, field), **settings)
+            model_alone, guide_alone = (getattr(each, method)() for each in (model, guide))
+            return log_likelihood(model_alone, guide_alone, _OneField(batches, field), **settings)
 
         source = alone(SOURCE_ALONE, SOURCE)
         return None if source is None else cls(joint, source, alone(TEXT_ALONE, TOKENS))

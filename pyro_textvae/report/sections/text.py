@@ -53,7 +53,9 @@ def reconstructions(runs: Sequence[RunRecord], decoded: Mapping[int, DecodedRun]
         text = decoded[run.number]
         if text.reconstructions:
             sentences = text.sentences[: len(text.reconstructions)]
-            given = (text.sources, sentences) if text.sources else (sentences,)
+            given: tuple[tuple[str, ...], ...] = (sentences,)
+            if text.sources:
+                given = (text.sources, sentences)
             groups.setdefault(given, []).append(run)
         else:
             why = text.problem or f"{run.name} has no latent to decode a sentence again from."
