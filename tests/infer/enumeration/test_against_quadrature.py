@@ -74,8 +74,8 @@ def between(choice, log_weight):
 
 
 def renyi(choice, log_weight):
-    powers = (0.5 * choice + 0.5 * log_weight).flatten(0, 1).logsumexp(0)
-    return 2 * (powers - math.log(log_weight.shape[1]))
+    powers = (0.3 * choice + 0.7 * log_weight).flatten(0, 1).logsumexp(0)
+    return (powers - math.log(log_weight.shape[1])) / 0.7
 
 
 CASES = [
@@ -85,12 +85,12 @@ CASES = [
     (IWAE(1), importance, "y then z", 32),
     (DReG(1), importance, "y then z", 32),
     (CIWAE(1, 0.3), between, "y then z", 32),
-    (RenyiIWAE(1, 0.5), renyi, "y then z", 32),
+    (RenyiIWAE(1, 0.3), renyi, "y then z", 32),
     (IWAE(2), importance, "z apart", 64),
     (DReG(2), importance, "z apart", 64),
     (DReG(2), importance, "z then y", 64),
     (PIWAE(2, 1), importance, "z then y", 64),
-    (RenyiIWAE(2, 0.5), renyi, "z then y", 96),
+    (RenyiIWAE(2, 0.3), renyi, "z then y", 96),
 ]
 
 

@@ -57,7 +57,7 @@ def weighted_elbo(choice, density, of_y, of_z, of_x):
 
 def renyi(choice, density, *of_model):
     log_weight = sum(of_model) - density - choice
-    return ((choice + 0.5 * log_weight).logsumexp(0).logsumexp(0) - math.log(K)) / 0.5
+    return ((choice + 0.7 * log_weight).logsumexp(0).logsumexp(0) - math.log(K)) / 0.7
 
 
 def groups(*parts):
@@ -89,7 +89,7 @@ CASES = {
     "IWAE": (IWAE(K), importance),
     "MIWAE": (MIWAE(K, 2), groups),
     "CIWAE": (CIWAE(K, 0.3), between),
-    "VR": (RenyiIWAE(K, 0.5), renyi),
+    "VR": (RenyiIWAE(K, 0.3), renyi),
     "VIMCO": (VIMCO(K), importance),
     "a loop": (IWAE(K, vectorize_particles=False), importance),
 }
