@@ -12,10 +12,11 @@ from pyro import poutine
 from pyro.infer import TraceEnum_ELBO
 
 from pyro_textvae.errors import UserError
+from pyro_textvae.generation import reconstruct
 from pyro_textvae.guides import GaussianGuide, LabelledGuide
 from pyro_textvae.infer import BetaELBO
 from pyro_textvae.models import LabelledMixtureVAE, LabelledVAE
-from pyro_textvae.nn import BagOfWordsEncoder
+from pyro_textvae.nn import BagOfWordsEncoder, GRUDecoder
 from pyro_textvae.priors import StandardNormal
 from tests.quadrature import SENTENCES, TinyTextModel
 
@@ -190,3 +191,18 @@ def test_posterior_without_the_label_is_the_mixture():
 def test_neither_text_nor_labels_nor_size(kind):
     with pytest.raises(UserError, match="needs tokens, labels or size: give one"):
         model_of(kind)()
+
+
+def test_reconstruction_with_another_label_is_of_the_same_z():
+    sizes = {"vocab_size": 20, "embedding_dim": 4, "hidden_dim": 5}
+    decoder = GRUDecoder(**sizes, latent_dim=1 + NUM_LABELS, max_length=12)
+    model = LabelledVAE(StandardNormal(1), decoder, NUM_LABELS).double()
+    given = []
+    decoder.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0].detach()))
+    batch = {"tokens": SENTENCES, "labels": torch.tensor([1, 1, 0, 1])}
+    for changed in (None, {"labels": torch.tensor([0, 0, 0, 0])}):
+        reconstruct(model, guide_of_words(), batch, changed=changed)
+    own, other = given
+    assert torch.equal(own[:, 0], other[:, 0])
+    assert own[:, 1:].argmax(1).tolist() == [1, 1, 0, 1]
+    assert other[:, 1:].argmax(1).tolist() == [0, 0, 0, 0]
