@@ -72,7 +72,7 @@ class ConditionalFlow(nn.Module):
         """The distribution for features ``(N, feature_dim)``, batch shape ``(N,)``."""
         loc = self.loc(features)
         scale = (0.5 * self.log_variance(features)).exp()
-        steps: Any = reversed(self.steps)  # type: ignore[call-overload]
+        steps: Any = reversed(self.steps)
         # Without a cache of its own it would hide from the steps that a value is their draw.
         outer = AffineTransform(loc, scale, event_dim=1, cache_size=1)
         noise = dist.Normal(torch.zeros_like(loc), torch.ones_like(scale)).to_event(1)

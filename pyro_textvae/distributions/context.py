@@ -119,17 +119,17 @@ class SharedMemory(Memory):
         object.__setattr__(self, "rows", rows)
 
     @cached_property
-    def states(self) -> Tensor:  # type: ignore[override]
+    def states(self) -> Tensor:
         """A copy for each row, ``(*B, S, H)``."""
         return self._of_rows(self.sources.states)
 
     @cached_property
-    def mask(self) -> Tensor:  # type: ignore[override]
+    def mask(self) -> Tensor:
         """True at the places that hold a word, ``(*B, S)``."""
         return self._of_rows(self.sources.mask)
 
     @cached_property
-    def ids(self) -> Tensor:  # type: ignore[override]
+    def ids(self) -> Tensor:
         """The source's token ids, ``(*B, S)``."""
         return self._of_rows(self.sources.ids)
 
