@@ -145,7 +145,7 @@ def build(
         )
         if specs is None:
             # A run from before they were refused goes on.
-            check_labels_are_read(pair.model, pair.guide, config, corpus)
+            check_labels_are_read(pair.model, pair.guide, config)
         for program in (pair.guide, pair.model):
             if isinstance(program, FunctionProgram):
                 program.collect(fields_of(program, example))

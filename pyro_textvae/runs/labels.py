@@ -49,19 +49,30 @@ def check_enough_labels(
             )
 
 
-def check_labels_are_read(
-    model: nn.Module, guide: nn.Module, config: TrainConfig, corpus: Corpus
-) -> None:
-    """Refuse labels that were asked for and that nothing reads.
+def check_labels_are_read(model: nn.Module, guide: nn.Module, config: TrainConfig) -> None:
+    """Refuse to hide labels that nothing reads.
 
     :raises UserError: with the setting that would do nothing.
     """
-    if any(LABELS in named_fields(program) for program in (model, guide)) or config.auxiliaries:
-        return
-    asked = {"label_column": config.label_column, "labelled_share": config.labelled_share}
-    for name, value in asked.items():
-        if value is not None:
-            raise UserError(
-                f"{name}={value!r} would do nothing, for {config.model} takes no labels: take a "
-                "model that does, such as labelled_vae with --guide labelled, or leave it out"
-            )
+    if config.labelled_share is not None and not _are_read(model, guide, config):
+        raise UserError(
+            f"labelled_share={config.labelled_share!r} would do nothing, for {config.model} takes "
+            "no labels: take a model that does, such as labelled_vae with --guide labelled, or "
+            "leave it out"
+        )
+
+
+def labels_left_unread(model: nn.Module, guide: nn.Module, config: TrainConfig) -> list[str]:
+    """What is to be said of labels that no program reads; nothing where one does."""
+    if config.label_column is None or _are_read(model, guide, config):
+        return []
+    return [
+        f"{config.model} takes no labels, so the column {config.label_column!r} changes nothing in "
+        "training; the report and traverse show its labels. A model of them is labelled_vae, with "
+        "--guide labelled"
+    ]
+
+
+def _are_read(model: nn.Module, guide: nn.Module, config: TrainConfig) -> bool:
+    takers = any(LABELS in named_fields(program) for program in (model, guide))
+    return takers or bool(config.auxiliaries)

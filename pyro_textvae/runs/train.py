@@ -20,6 +20,7 @@ from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.files import refuse_link
 from pyro_textvae.runs.build import Built, Pair, build, build_pair, sizes_of
 from pyro_textvae.runs.code import remember
+from pyro_textvae.runs.labels import labels_left_unread
 from pyro_textvae.runs.load import StoredRun, load_corpus_of, load_run_corpus, read_run
 from pyro_textvae.runs.rebuilt import check_rebuilt
 from pyro_textvae.runs.settings_files import read_sources, write_what_rebuilds
@@ -193,6 +194,7 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
     shared = {name: corpus.num_in_other_splits(name) for name in SPLITS}
     repeated = ", ".join(f"{count:,} of {name}" for name, count in shared.items())
     warnings = [*corpus.source_warnings, *_of_copying(pair, corpus)]
+    warnings += labels_left_unread(pair.model, pair.guide, config)
     warnings += [text for name in SPLITS for text in corpus.warnings(name)]
     return "".join(
         [

@@ -52,14 +52,36 @@ def numbers(run, name="evaluation.json"):
     return json.loads((run / name).read_text())
 
 
-def test_a_program_that_wants_less_takes_no_notice(reviews, tmp_path):
-    run = tmp_path / "run"
-    columns = ["--source-column", "mood"]
-    assert main(["train", "--data", str(reviews), *columns, *TINY, "--out", str(run)]) == 0
-    evaluate = ["evaluate", str(run), "--num-samples", "5", "--proposal", "guide"]
-    assert main([*evaluate, "--report", "false"]) == 0
-    assert numbers(run)["num_sentences"] == 4
-    assert main(["train", "--resume", str(run), "--epochs", "2"]) == 0
+def test_a_program_that_wants_less_trains_to_the_same_weights(reviews, tmp_path, capsys):
+    plain, labelled = tmp_path / "plain", tmp_path / "labelled"
+    assert main(["train", "--data", str(reviews), *TINY, "--out", str(plain)]) == 0
+    columns = ["--label-column", "mood"]
+    assert main(["train", "--data", str(reviews), *columns, *TINY, "--out", str(labelled)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("the column 'mood' changes nothing in training") == 1
+    weights = [(run / "model.safetensors").read_bytes() for run in (plain, labelled)]
+    assert weights[0] == weights[1]
+    for run in (plain, labelled):
+        assert (
+            main(
+                [
+                    "evaluate",
+                    str(run),
+                    "--num-samples",
+                    "500",
+                    "--proposal",
+                    "guide",
+                    "--report",
+                    "false",
+                ]
+            )
+            == 0
+        )
+    # The draws of a sentence are of all of its fields.
+    assert numbers(plain)["nll"] == pytest.approx(numbers(labelled)["nll"], abs=0.05)
+    assert numbers(plain)["corpus_fingerprint"] != numbers(labelled)["corpus_fingerprint"]
+    assert numbers(labelled, "config.json")["corpus"]["label_names"] == ["a", "b"]
+    assert main(["train", "--resume", str(labelled), "--epochs", "2"]) == 0
 
 
 def test_a_field_that_the_corpus_lacks_is_named_before_training(reviews, tmp_path, capsys):

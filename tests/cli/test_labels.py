@@ -196,12 +196,12 @@ def test_what_a_run_without_labels_refuses(check_refused, run, command, message)
     ("flags", "message"),
     [
         (
-            ["--model", "language_model", "--guide", "empty"],
-            "label_column='mood' would do nothing, for lang",
+            ["--model", "language_model", "--guide", "empty", "--labelled-share", "0.5"],
+            "labelled_share=0.5 would do nothing, for lang",
         ),
         (
-            ["--model", "sentence_vae", "--guide", "gaussian"],
-            "label_column='mood' would do nothing, for sent",
+            ["--model", "sentence_vae", "--guide", "gaussian", "--labelled-share", "0.5"],
+            "labelled_share=0.5 would do nothing, for sent",
         ),
         (["--labelled-share", "0"], r"labelled_share must lie in \(0, 1\], got 0"),
         (["--labelled-share", "0.01"], "labelled_share=0.01 .* keeps 0 labels"),
