@@ -140,7 +140,7 @@ def expected(tmp_path_factory):
     return train_and_evaluate(tmp_path_factory.mktemp("plain"), cleared)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_many_variables_at_once(tmp_path, expected, seed):
     assert train_and_evaluate(tmp_path, drawn_environment(seed, 30)) == expected
 

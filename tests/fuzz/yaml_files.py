@@ -30,7 +30,7 @@ def make(scene: Scene) -> Case:
     scene.write("settings.yaml", text)
     may_write = ["new", "new/*", "run/evaluation*", "run/report", "run/report/*", "runs", "runs/*"]
     out = settings.get("out")
-    if isinstance(out, str) and out.strip():
+    if isinstance(out, str) and out:
         may_write += [out.removesuffix(".json") + "*"]
     arguments = [command, *positional, "--config", "settings.yaml"]
     # Sizes that the file does not give are small, even where it is cut.
@@ -76,7 +76,7 @@ def _grid(scene: Scene) -> Case:
     text, more = _write(scene, grid)
     scene.write("grid.yaml", text)
     may_write = ["grid", "grid/*"]
-    if isinstance(grid.get("out"), str) and grid["out"].strip():
+    if isinstance(grid.get("out"), str) and grid["out"]:
         may_write += [grid["out"], f"{grid['out'].rstrip('/')}/*"]
     arguments = ["compare", "grid.yaml", "--num-resamples", "1000"]
     return Case(f"grid: {words}; {more}", arguments, expects="nll", may_write=tuple(may_write))

@@ -261,10 +261,10 @@ def test_gaussians_with_a_covariance_have_better_proposals(kind, proposal, pair,
 
 
 @pytest.mark.parametrize("kind", [*FLOWS, "gaussian_mixture"])
-def test_other_guides_say_that_the_proposal_is_their_own_draws(kind, pair, tokens):
+def test_of_other_guides_the_proposal_starts_from_the_gaussian_near_them(kind, pair, tokens):
     batches = [{"tokens": tokens}]
     result = log_likelihood(pair[0], build(kind), batches, 8, proposal=WidenedProposal())
-    assert "the draws are the guide's own" in result.notes[0]
+    assert "starts from the Gaussian with the mean and covariance" in result.notes[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)

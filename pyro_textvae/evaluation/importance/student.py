@@ -39,7 +39,7 @@ def variance_ceiling(freedom: float) -> float:
     .. math:: \nu / \chi^2_{\nu, 0.05}
 
     >>> round(variance_ceiling(7), 1), round(variance_ceiling(1e9), 3)
-    (3.3, 1.0)
+    (3.2, 1.0)
 
     Source: Wilson and Hilferty (1931), The distribution of chi-square,
     https://doi.org/10.1073/pnas.17.12.684; right to a twelfth from three degrees, and too high.
