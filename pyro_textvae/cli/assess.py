@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyro_textvae.cli.output import check_beside_run
 from pyro_textvae.cli.run_options import RunOptions, parse_with_run
 from pyro_textvae.config.assess import AssessmentConfig
 from pyro_textvae.errors import UserError
@@ -57,14 +58,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _check_place(out: Path, folder: RunFolder) -> None:
-    from pyro_textvae.run_folder.files import same_place
-
-    files = (*folder.of_training, folder.evaluation, folder.sentences)
-    if any(same_place(out, path) for path in files):
-        raise UserError(f"--out {out} is a file of the run itself: choose another name")
-    if out != folder.generation and not out.parent.is_dir():
-        raise UserError(f"there is no folder {out.parent} to write {out.name} into: make it first")
-    if out.is_dir():
-        raise UserError(f"--out {out} is a folder: give the name of a file")
+    of_run = (*folder.of_training, folder.evaluation, folder.sentences)
+    check_beside_run(out, of_run, is_in_run=out == folder.generation)
     if out.suffix != ".json":
         raise UserError(f"--out {out} must end in .json")

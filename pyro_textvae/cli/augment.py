@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pyro_textvae.cli.output import check_folder_of, write_or_print
 from pyro_textvae.cli.run_options import RunOptions, parse_with_run
 from pyro_textvae.config.checks import FINITE, POSITIVE, SHARE, Member, at_least, setting
 from pyro_textvae.config.evaluate import EvaluationConfig
@@ -54,7 +55,6 @@ def main(arguments: Sequence[str]) -> None:
     """Print one row a new sentence; on standard error, how many were generated for them."""
     options = parse_with_run(AugmentOptions, "augment", arguments, then="file")
     from pyro_textvae.cli.sentences import decode_row
-    from pyro_textvae.run_folder.files import write_text
     from pyro_textvae.runs.augment import augment
 
     if options.file is not None and options.label_column is None:
@@ -74,8 +74,8 @@ def main(arguments: Sequence[str]) -> None:
         device=options.device,
     )
     out = None if options.out is None else Path(options.out)
-    if out is not None and not out.parent.is_dir():
-        raise UserError(f"there is no folder {out.parent} to write {out.name} into: make it first")
+    if out is not None:
+        check_folder_of(out)
     result = augment(
         options.run,
         config,
@@ -101,10 +101,7 @@ def main(arguments: Sequence[str]) -> None:
         cells += [["" if v is None else str(v) for v in row.values()] for row in rows]
         lines = ["\t".join(cell.replace("\t", "\\t") for cell in row) for row in cells]
     text = "".join(f"{line}\n" for line in lines)
-    if out is None:
-        print(text, end="")
-    else:
-        write_text(out, text)
+    write_or_print(out, text)
     reasons = ", ".join(f"{count} {why}" for why, count in result.left_out.items() if count)
     print(
         f"{len(rows)} new sentences of {result.num_generated} generated"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pyro_textvae.cli.output import check_folder_of, write_or_print
 from pyro_textvae.cli.run_options import RunOptions, parse_with_run
 from pyro_textvae.config.checks import Member, at_least, setting
 from pyro_textvae.config.evaluate import EvaluationConfig, Split
-from pyro_textvae.errors import UserError
 
 if TYPE_CHECKING:
     from pyro_textvae.runs.classify import Classified
@@ -51,7 +51,6 @@ class ClassifyOptions(RunOptions):
 def main(arguments: Sequence[str]) -> None:
     """Print one row a sentence; on standard error, how good the labels are where any are given."""
     options = parse_with_run(ClassifyOptions, "classify", arguments, then="file")
-    from pyro_textvae.run_folder.files import write_text
     from pyro_textvae.runs.classify import classify
 
     config = EvaluationConfig(
@@ -66,15 +65,12 @@ def main(arguments: Sequence[str]) -> None:
         device=options.device,
     )
     out = None if options.out is None else Path(options.out)
-    if out is not None and not out.parent.is_dir():
-        raise UserError(f"there is no folder {out.parent} to write {out.name} into: make it first")
+    if out is not None:
+        check_folder_of(out)
     classified = classify(options.run, config, trust_code=options.trust_code)
     rows = _rows(classified)
     text = "".join(f"{line}\n" for line in (_tsv if options.format == "tsv" else _jsonl)(rows))
-    if out is None:
-        print(text, end="")
-    else:
-        write_text(out, text)
+    write_or_print(out, text)
     for name, result in classified.probabilities.classifications(seed=options.seed).items():
         shown = {"accuracy": "accuracy", "macro_f1": "macro F1", "log_loss": "log-loss"}
         numbers = ", ".join(

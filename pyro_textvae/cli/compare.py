@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 
+from pyro_textvae.cli.output import check_beside_run
 from pyro_textvae.cli.parsing import parse
 from pyro_textvae.errors import UserError
 
@@ -109,16 +110,9 @@ def _compare_grid(options: CompareOptions, command: str) -> int:
 def _check_out(out: Path, runs: Sequence[str]) -> None:
     """Refuse to write where the runs keep their own files, or where nothing can be written."""
     from pyro_textvae.run_folder import RunFolder
-    from pyro_textvae.run_folder.files import same_place
-    from pyro_textvae.run_folder.sentence_table import sentence_table_path
 
+    of_runs: list[Path] = []
     for run in runs:
         folder = RunFolder(run)
-        table = sentence_table_path(folder.evaluation)
-        files = (*folder.of_training, folder.evaluation, table, folder.generation)
-        if any(same_place(out, path) for path in files):
-            raise UserError(f"--out {out} is a file of the run itself: choose another name")
-    if not out.parent.is_dir():
-        raise UserError(f"there is no folder {out.parent} to write {out.name} into: make it first")
-    if out.is_dir():
-        raise UserError(f"--out {out} is a folder: give the name of a file")
+        of_runs += (*folder.of_training, folder.evaluation, folder.sentences, folder.generation)
+    check_beside_run(out, of_runs)

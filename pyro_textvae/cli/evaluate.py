@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyro_textvae.cli.output import check_beside_run
 from pyro_textvae.cli.run_options import RunOptions, parse_with_run
 from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.errors import UserError
@@ -79,14 +80,7 @@ def _write_report(options: EvaluateOptions) -> None:
 
 def _check_place(options: EvaluateOptions, out: Path, of_training: Sequence[Path]) -> None:
     """Refuse a place where nothing can be written, or where the run itself is."""
-    from pyro_textvae.run_folder.files import same_place
-
-    if any(same_place(out, path) for path in of_training):
-        raise UserError(f"--out {out} is a file of the run itself: choose another name")
-    if options.out and not out.parent.is_dir():
-        raise UserError(f"there is no folder {out.parent} to write {out.name} into: make it first")
-    if out.is_dir():
-        raise UserError(f"--out {out} is a folder: give the name of a file")
+    check_beside_run(out, of_training, is_in_run=not options.out)
     if out.suffix != ".json":
         # What lies beside it is named after it.
         raise UserError(f"--out {out} must end in .json")

@@ -103,9 +103,7 @@ class BlockCoder:
         prior = self._buckets
         log_ratio = Normal(posterior.loc[here], posterior.scale[here]).log_prob(z[here])
         log_ratio -= Normal(prior.loc[here], prior.scale[here]).log_prob(z[here])
-        wanted = NormalBuckets(prior.loc[here], prior.scale[here], 1).bits_for(
-            posterior.scale[here]
-        )
+        wanted = prior.bits_for(posterior.scale[here])
         return BlockBound(float(log_ratio.sum()) - log_prob, wanted)
 
     def pop(self, stack: Any, size: int) -> list[list[int]]:

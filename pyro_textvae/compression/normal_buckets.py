@@ -60,9 +60,9 @@ class NormalBuckets:
 
         The interval at the mode is :math:`\sqrt{2 \pi} \, 2^{-b}` prior scales wide.
 
-        :param scale: of posteriors, ``(*B, D)``.
+        :param scale: of posteriors, ``(*B, D)``, or of the first of them.
         """
-        narrowest = float((scale / self.scale).min())
+        narrowest = float((scale / self.scale[: len(scale)]).min())
         return max(1, math.ceil(math.log2(2 * math.sqrt(2 * math.pi) / narrowest)))
 
 

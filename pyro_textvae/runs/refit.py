@@ -144,7 +144,7 @@ def refit(
         # Its number of components is known only now.
         options_of_mixture = {**new_config.options, "num_components": fitted.prior.num_components}
         new_config = replace(new_config, options=options_of_mixture)
-        _, pair = _rebuilt(run, old, new_config, prior)
+        pair = _rebuilt(run, old, new_config, prior)
         _prior_of(pair).load_state_dict(fitted.prior.state_dict())
     pair.modules.eval()
     measured = _measure(old, pair, corpus, config, num_sentences)
@@ -165,12 +165,11 @@ def _with_prior(
             )
     config = replace(run.config, prior=prior, options={**_of_others(run), **options})
     pyro.set_rng_seed(seed)
-    return _rebuilt(run, old, config, prior)
+    return config, _rebuilt(run, old, config, prior)
 
 
-def _rebuilt(
-    run: StoredRun, old: Pair, config: TrainConfig, prior: str
-) -> tuple[TrainConfig, Pair]:
+def _rebuilt(run: StoredRun, old: Pair, config: TrainConfig, prior: str) -> Pair:
+    """The pair of these settings, with the weights that the old one has of all but its prior."""
     pair = build_pair(
         config, run.sizes, tokenizer=load_tokenizer(run), specs={**run.specs, "prior": prior}
     )
@@ -182,7 +181,7 @@ def _rebuilt(
             f"with another prior the model has other weights too, such as {strange[0]}: its prior "
             "cannot be changed after training"
         )
-    return config, pair
+    return pair
 
 
 def _of_others(run: StoredRun) -> dict[str, Any]:
