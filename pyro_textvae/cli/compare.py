@@ -8,8 +8,10 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from pyro_textvae.cli.output import check_beside_run
 from pyro_textvae.cli.parsing import parse
@@ -25,6 +27,11 @@ class CompareOptions:
         grid: YAML file of runs to train, evaluate and compare; may come first, without the flag.
         jobs: runs of the grid side by side, each with its share of the cores.
         overwrite: train runs of the grid anew whose folders hold other settings.
+        over_seeds: runs that differ by their seed alone are one row, as in a grid.
+        reference: the run or cell that all others are compared with; by default that of the grid,
+            or the best.
+        sort: column by which rows over seeds are sorted, from low to high.
+        figure: PNG file to draw, nll against the information in the latents; of rows over seeds.
         num_resamples: resamples of the sentences for an interval.
         seed: of the resamples.
         out: JSON file to write; by default none.
@@ -35,6 +42,10 @@ class CompareOptions:
     grid: str | None = None
     jobs: int = 1
     overwrite: bool = False
+    over_seeds: bool = False
+    reference: str | None = None
+    sort: str = "nll"
+    figure: str | None = None
     num_resamples: int = 10_000
     seed: int = 0
     out: str | None = None
@@ -64,6 +75,11 @@ def main(arguments: Sequence[str]) -> int:
     of_grids = sorted(given & {"jobs", "overwrite"})
     if of_grids:
         raise UserError(f"--{of_grids[0]} is for a grid: pyro-textvae compare GRID.yaml")
+    if options.over_seeds:
+        return _compare_over_seeds(options)
+    of_rows = sorted(given & {"reference", "sort", "figure"})
+    if of_rows:
+        raise UserError(f"--{of_rows[0]} is for rows over seeds: give --over-seeds with it")
     from pyro_textvae.report import comparison_table
     from pyro_textvae.run_folder.files import write_json
     from pyro_textvae.runs.compare import compare_runs
@@ -79,6 +95,55 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _compare_over_seeds(options: CompareOptions) -> int:
+    from pyro_textvae.grid.attempt import gradient_of
+    from pyro_textvae.grid.comparison import compare_grid
+    from pyro_textvae.grid.finished_runs import grid_of_runs
+    from pyro_textvae.report import grid_table
+    from pyro_textvae.run_folder.files import write_json
+
+    grid = grid_of_runs(options.runs, reference=options.reference)
+    _check_outputs(options, options.runs)
+    result = compare_grid(
+        grid,
+        {},
+        {run.name: gradient_of(run) for run in grid.runs},
+        num_resamples=options.num_resamples,
+        seed=options.seed,
+        sort=options.sort,
+    )
+    print(grid_table(result))
+    _draw(options, result)
+    if options.out is not None:
+        write_json(Path(options.out), result)
+        print(f"written to {options.out}")
+    return 0
+
+
+def _draw(options: CompareOptions, result: dict[str, Any]) -> None:
+    """Write the figure, if one was asked for."""
+    if options.figure is None:
+        return
+    from pyro_textvae.report.information_figure import information_figure
+
+    Path(options.figure).write_bytes(information_figure(result).png)
+    print(f"drawn in {options.figure}")
+
+
+def _check_outputs(options: CompareOptions, runs: Sequence[str]) -> None:
+    """Refuse what cannot be written before anything is computed."""
+    if options.figure is not None:
+        if find_spec("matplotlib") is None:
+            raise UserError(
+                "a figure needs matplotlib, which is not installed: pip install 'pyro-textvae[viz]'"
+            )
+        if Path(options.figure).suffix != ".png":
+            raise UserError(f"--figure {options.figure} must end in .png")
+        _check_out(Path(options.figure), runs)
+    if options.out is not None:
+        _check_out(Path(options.out), runs)
+
+
 def _compare_grid(options: CompareOptions, command: str) -> int:
     from pyro_textvae.cli.one_process import refuse_several
 
@@ -92,15 +157,20 @@ def _compare_grid(options: CompareOptions, command: str) -> int:
     if out is not None:
         if same_place(out, Path(options.grid)):
             raise UserError(f"--out {out} is the grid itself: choose another name")
-        _check_out(out, [str(run.folder) for run in read_grid(options.grid).runs])
+    _check_outputs(options, [str(run.folder) for run in read_grid(options.grid).runs])
+    if options.over_seeds:
+        raise UserError("a grid has rows over seeds by itself: leave out --over-seeds")
     result = run_grid(
         options.grid,
         jobs=options.jobs,
         overwrite=options.overwrite,
         num_resamples=options.num_resamples,
         seed=options.seed,
+        reference=options.reference,
+        sort=options.sort,
         command=command,
     )
+    _draw(options, result)
     if out is not None:
         write_json(out, result)
         print(f"written to {out}")

@@ -41,8 +41,9 @@ def compare_grid(
     *,
     num_resamples: int = 10_000,
     seed: int = 0,
+    sort: str = "nll",
 ) -> dict[str, Any]:
-    """A row for each cell, sorted by nll, and its paired difference to the best; plain values.
+    """A row for each cell, sorted, and its paired difference to the best; plain values.
 
     The log-likelihood of a sentence is averaged over a cell's seeds, then cells are compared
     sentence by sentence. That interval knows nothing of other seeds. So a difference is told apart
@@ -51,12 +52,17 @@ def compare_grid(
     level. Its standard error is from what is left of the nll of each run when the means of its
     cell and of its seed are taken out, pooled over the cells: cells of one seed share their
     initial weights and their batches. The best is named where every other cell is told apart.
+    Where the grid has a reference, the differences that are given are to that cell, and a cell
+    below it may be told apart from it as well as one above.
 
     :param failures: why a run has no numbers, by its name.
     :param gradients: signal-to-noise ratios of ``model`` and ``guide``, by the name of the run.
     :param seed: of the bootstrap over sentences.
-    :raises UserError: when the files of a run that did not fail are damaged.
+    :param sort: the number by which rows are sorted, from low to high.
+    :raises UserError: when the files of a run that did not fail are damaged, and for a number to
+        sort by that no column has.
     """
+    check_sort(sort)
     cells: dict[str, list[GridRun]] = {cell: [] for cell in grid.cells}
     for run in grid.runs:
         cells[run.cell].append(run)
@@ -70,12 +76,21 @@ def compare_grid(
         for row in rows
         if row["runs"]
     }
-    differences, reason = [], None
+    to_best, differences, reason = [], [], None
+    shown = [row for row in rows if row["cell"] in averaged]
     try:
-        differences = _differences(rows, averaged, num_resamples, seed)
+        if shown:
+            to_best = _differences(shown, shown[0]["cell"], averaged, num_resamples, seed)
+            differences = to_best
+        if shown and grid.reference is not None:
+            if grid.reference not in averaged:
+                raise UserError(f"no run of the reference {grid.reference} is finished")
+            differences = _differences(shown, grid.reference, averaged, num_resamples, seed)
     except UserError as error:
         reason = str(error)
-    apart = [each["told_apart"] for each in differences]
+    apart = [each["told_apart"] and each["difference"] > 0 for each in to_best]
+    best = rows[0]["cell"] if apart and all(apart) else None
+    rows.sort(key=lambda row: math.inf if row[sort] is None else row[sort])
     first = next(iter(finished.values()), None)
     return {
         "grid": grid.description,
@@ -83,13 +98,24 @@ def compare_grid(
         "data": first.evaluation["data"] if first else None,
         "seeds": sorted({run.config.seed for run in grid.runs}),
         "rows": rows,
-        "best": rows[0]["cell"] if apart and all(apart) else None,
+        "best": best,
+        **({} if grid.reference is None else {"reference": grid.reference}),
         "differences": differences,
         "no_differences": reason,
         "failures": dict(failures),
         "bootstrap": describe_bootstrap(num_resamples, seed),
         "environment": describe_environment(),
     }
+
+
+def check_sort(sort: str) -> None:
+    """Refuse a number to sort by that no column of the table has.
+
+    :raises UserError: with all that there are.
+    """
+    columns = [each.name for each in quantities.averaged()]
+    if sort not in columns:
+        raise UserError(f"sort {sort!r} is no column of the table: one of {', '.join(columns)}")
 
 
 def _row(
@@ -171,23 +197,23 @@ def _averaged(cell: str, runs: Sequence[EvaluatedRun]) -> EvaluatedRun:
 
 
 def _differences(
-    rows: Sequence[Mapping[str, Any]],
+    shown: Sequence[Mapping[str, Any]],
+    base: str,
     averaged: Mapping[str, EvaluatedRun],
     num_resamples: int,
     seed: int,
 ) -> list[dict[str, Any]]:
-    shown = [row for row in rows if row["cell"] in averaged]
-    if not shown:
-        return []
-    best, *others = shown
+    """Of every other cell to ``base``; below it or above, a cell may be told apart."""
+    (of_base,) = [row for row in shown if row["cell"] == base]
+    others = [row for row in shown if row["cell"] != base]
     seed_error, freedom = _seed_error(shown)
     differences = []
     for row in others:
-        a, b = averaged[row["cell"]], averaged[best["cell"]]
+        a, b = averaged[row["cell"]], averaged[base]
         check_same_sentences(a, b)
         comparison = compare_two(a, b, num_resamples, seed)
         reach = None
-        same_seeds = row["num_runs"] == len(row["runs"]) and best["num_runs"] == len(best["runs"])
+        same_seeds = all(each["num_runs"] == len(each["runs"]) for each in (row, of_base))
         if seed_error is not None:
             reach = seed_error * _STUDENT[min(freedom, len(_STUDENT)) - 1]
         differences.append(
@@ -198,8 +224,8 @@ def _differences(
                 "seed_reach": reach,
                 # A seed that failed moves the mean of its cell alone.
                 "told_apart": same_seeds
-                and comparison.sign > 0
-                and (reach is None or comparison.difference > reach),
+                and comparison.sign != 0
+                and (reach is None or abs(comparison.difference) > reach),
             }
         )
     return differences

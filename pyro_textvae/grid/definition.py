@@ -22,7 +22,7 @@ from pyro_textvae.config.yaml_loader import OneOfEachLoader
 from pyro_textvae.errors import UserError
 from pyro_textvae.run_folder import RunFolder
 
-KEYS = ("out", "settings", "axes", "seeds", "evaluation", "gradient_draws")
+KEYS = ("out", "settings", "axes", "seeds", "evaluation", "gradient_draws", "reference")
 _TRAINING = [field.name for field in fields(TrainConfig)]
 _SCALAR = (str, int, float, bool, type(None))
 
@@ -61,6 +61,7 @@ class Grid:
         whole cells to compare.
     :param gradient_draws: draws for the signal-to-noise ratio of the gradient; 0 for none.
     :param description: the mapping that the grid was read from.
+    :param reference: the cell that all others are compared with; None for the best.
     """
 
     out: Path
@@ -68,6 +69,14 @@ class Grid:
     evaluation: EvaluationConfig
     gradient_draws: int
     description: dict[str, Any]
+    reference: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.reference is not None and self.reference not in self.cells:
+            raise UserError(
+                f"reference {self.reference!r} is no cell of the grid: one of "
+                f"{', '.join(self.cells)}"
+            )
 
     @property
     def cells(self) -> list[str]:
@@ -104,6 +113,7 @@ def read_grid(source: str | Path | Mapping[str, Any]) -> Grid:
         evaluation=build_settings(EvaluationConfig, evaluation, f"{where}, evaluation"),
         gradient_draws=draws,
         description={**content, "out": str(out)},
+        reference=content.get("reference"),
     )
 
 

@@ -27,7 +27,7 @@ from pyro_textvae.grid.attempt import (
     is_finished,
     standing_of,
 )
-from pyro_textvae.grid.comparison import compare_grid
+from pyro_textvae.grid.comparison import check_sort, compare_grid
 from pyro_textvae.grid.definition import Grid, GridRun, read_grid
 from pyro_textvae.grid.side_by_side import SideBySide
 from pyro_textvae.infer.running import find_device
@@ -53,6 +53,8 @@ def run_grid(
     overwrite: bool = False,
     num_resamples: int = 10_000,
     seed: int = 0,
+    reference: str | None = None,
+    sort: str = "nll",
     command: str | None = None,
     report: Report = print,
 ) -> dict[str, Any]:
@@ -67,6 +69,9 @@ def run_grid(
     :param overwrite: train runs of other settings anew where they are in the way.
     :param num_resamples: resamples of the sentences for an interval.
     :param seed: of the resamples.
+    :param reference: the cell that all others are compared with; by default that of the grid, or
+        the best.
+    :param sort: the number by which rows are sorted, from low to high.
     :param command: kept in ``table.json``.
     :param report: receives lines of text, at last the table.
     :returns: what ``table.json`` holds.
@@ -77,6 +82,9 @@ def run_grid(
     num_resamples = check_argument("num_resamples", num_resamples, int, at_least(FEWEST_RESAMPLES))
     seed = check_argument("seed", seed, int, SEED)
     grid = read_grid(source)
+    if reference is not None:
+        grid = replace(grid, reference=reference)
+    check_sort(sort)
     standings = _check(grid, overwrite)
     replaced = {name for name, standing in standings.items() if standing.conflict is not None}
     left = [
@@ -101,7 +109,9 @@ def run_grid(
             report(f"stopped; the runs in {grid.out} are kept: the same command goes on from them")
             raise
         gradients = {run.name: gradient_of(run) for run in grid.runs} if grid.gradient_draws else {}
-        comparison = compare_grid(grid, failures, gradients, num_resamples=num_resamples, seed=seed)
+        comparison = compare_grid(
+            grid, failures, gradients, num_resamples=num_resamples, seed=seed, sort=sort
+        )
         result = {"command": command, **comparison}
         table = grid_table(result)
         write_text(grid.out / "table.md", table + "\n")

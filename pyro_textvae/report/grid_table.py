@@ -133,8 +133,15 @@ def _named(row: dict[str, Any], best: str | None) -> str:
 def _differences(result: dict[str, Any]) -> str:
     level = f"{100 * result['bootstrap']['level']:.0f} %"
     best = result["differences"][0]["b"]
+    against = "less that of" if "reference" in result else "above"
     rows = [
-        (f"nll above {best}", "difference", f"{level} interval", f"seeds, {level}", "told apart")
+        (
+            f"nll {against} {best}",
+            "difference",
+            f"{level} interval",
+            f"seeds, {level}",
+            "told apart",
+        )
     ]
     for each in result["differences"]:
         low, high = each["interval"]

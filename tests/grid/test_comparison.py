@@ -4,13 +4,18 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
+from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation import compare
 from pyro_textvae.grid.comparison import _averaged, compare_grid
 from pyro_textvae.grid.definition import read_grid
+from pyro_textvae.report import grid_table
+from pyro_textvae.report.information_figure import information_figure
 from pyro_textvae.run_folder.evaluated_run import SAME, EvaluatedRun
 from pyro_textvae.run_folder.sentence_table import write_sentence_table
 
@@ -218,3 +223,65 @@ def test_a_sentence_of_a_cell_is_settled_where_all_its_seeds_say_so():
     assert cell.settled.tolist() == [True, False]
     assert cell.bias.tolist() == pytest.approx([0.2, 0.2])
     assert cell.log_px_by_guide is None
+
+
+def with_reference(grid, cell):
+    return replace(grid, reference=cell)
+
+
+def test_differences_to_a_reference_are_told_apart_on_both_sides(made):
+    grid = with_reference(made({"a": [51.0, 51.2], "b": [50.0, 50.2], "c": [52.0, 52.2]}), "a")
+    result = compared(grid)
+    assert (result["reference"], result["best"]) == ("a", "b")
+    signs = {
+        each["a"]: (each["b"], each["difference"] > 0, each["told_apart"])
+        for each in result["differences"]
+    }
+    assert signs == {"b": ("a", False, True), "c": ("a", True, True)}
+    assert "nll less that of a" in grid_table(result)
+
+
+def test_reference_that_is_no_cell_is_refused(made):
+    with pytest.raises(UserError, match="reference 'd' is no cell of the grid: one of a, b"):
+        with_reference(made({"a": [51.0], "b": [50.0]}), "d")
+
+
+def test_rows_are_sorted_by_any_column_and_the_best_stays(made):
+    grid = made({"a": [51.0, 51.2], "b": [50.0, 50.2], "c": [52.0, 52.2]})
+    result = compare_grid(grid, {}, {}, num_resamples=1000, sort="kl")
+    assert [row["cell"] for row in result["rows"]] == ["a", "b", "c"]  # kl grows with the number
+    assert result["best"] == "b"
+    with pytest.raises(UserError, match="sort 'size' is no column of the table: one of nll, "):
+        compare_grid(grid, {}, {}, sort="size")
+
+
+def test_figure_has_points_lines_and_the_intervals_of_the_reference(made, monkeypatch):
+    grid = made({"a": [51.0, 51.2], "b": [50.0, 50.2], "c": [52.0, 52.2]})
+    for run in grid.runs:
+        if run.cell == "c":
+            path = run.folder / "evaluation.json"
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"exact": True}))
+    result = compared(with_reference(grid, "c"))
+    drawn = {}
+
+    def keep(name, size, paint, **words):
+        figure = Figure()
+        paint(figure)
+        drawn["axes"] = figure.axes[0]
+
+    monkeypatch.setattr("pyro_textvae.report.information_figure.draw", keep)
+    information_figure(result)
+    axes = drawn["axes"]
+    assert {text.get_text() for text in axes.texts} == {"a", "b", "c"}
+    points = [tuple(line.get_xydata()[0]) for line in axes.lines if line.get_marker() == "o"]
+    assert sorted(points) == [pytest.approx((2.0, nll)) for nll in (50.1, 51.1)]
+    (level,) = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "None"]
+    assert level == pytest.approx(52.1)
+    ends = sorted(tuple(bar.get_segments()[0][:, 1]) for bar in axes.collections)
+    for (low, high), nll in zip(ends, (50.1, 51.1), strict=True):
+        assert low < nll < high < 52.1
+
+
+def test_figure_without_a_latent_is_refused(made):
+    with pytest.raises(UserError, match="a figure needs a finished run with a latent"):
+        information_figure(compared(made({"a": [51.0], "b": [50.0]}, exact=True)))

@@ -1,0 +1,75 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Finished runs as a grid: those that differ by their seed alone are one cell."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from pyro_textvae.config.evaluate import EvaluationConfig
+from pyro_textvae.errors import UserError
+from pyro_textvae.grid.attempt import standing_of
+from pyro_textvae.grid.definition import Grid, GridRun
+from pyro_textvae.run_folder import RunFolder, paths_of_runs
+
+_OF_THE_RUN: dict[str, Any] = {"seed": 0, "device": "auto"}
+"""Settings in which runs of one cell may differ."""
+
+
+def grid_of_runs(paths: Sequence[str | Path], *, reference: str | None = None) -> Grid:
+    """The runs in these folders as a grid whose runs are trained.
+
+    A cell is named for the folder of its first run, less ``-seed0`` at its end.
+
+    :param reference: a cell, or the folder of one of its runs, that all others are compared with.
+    :raises UserError: for a run that has not been trained to its end, two folders of one name, one
+        seed twice, and a reference that is none of them.
+    """
+    folders = paths_of_runs(paths)
+    if len(folders) < 2:
+        raise UserError(f"compare --over-seeds needs at least two runs, got {len(folders)}")
+    cells: dict[str, str] = {}
+    runs: list[GridRun] = []
+    for folder in folders:
+        if folder.name in [run.name for run in runs]:
+            raise UserError(
+                f"two of the runs have a folder of the name {folder.name}: rename one of them"
+            )
+        run = GridRun("", {}, RunFolder(folder).read_settings(), folder)
+        standing = standing_of(run)
+        if not standing.is_trained(run.config):
+            raise UserError(
+                f"{folder} has not been trained to its end: pyro-textvae train --resume {folder}"
+            )
+        settings = asdict(replace(run.config, **_OF_THE_RUN))
+        same = json.dumps(settings, sort_keys=True, default=str)
+        cell = cells.setdefault(same, re.sub(r"-seed\d+$", "", folder.name))
+        runs.append(replace(run, cell=cell, members={"run": cell}))
+    if len(set(cells.values())) < len(cells):
+        raise UserError(
+            "two cells of other settings would have one name, that of their folders without the "
+            f"seed: {', '.join(sorted(cells.values()))}; rename one of the folders"
+        )
+    _refuse_equal_seeds(runs)
+    named = {run.name: run.cell for run in runs}
+    if reference is not None:
+        reference = named.get(Path(os.path.normpath(reference)).name, reference)
+    description = {"runs": [str(folder) for folder in folders]}
+    return Grid(Path("."), runs, EvaluationConfig(), 0, description, reference)
+
+
+def _refuse_equal_seeds(runs: Sequence[GridRun]) -> None:
+    seen: dict[tuple[str, int], str] = {}
+    for run in runs:
+        other = seen.setdefault((run.cell, run.config.seed), run.name)
+        if other != run.name:
+            raise UserError(
+                f"{other} and {run.name} are one configuration with one seed, {run.config.seed}: "
+                "leave one of them out"
+            )

@@ -1,0 +1,68 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Runs in folders of their own, taken together as rows over seeds."""
+
+import json
+import shutil
+
+import pytest
+
+from pyro_textvae.cli.main import main
+from pyro_textvae.grid.finished_runs import grid_of_runs
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, run, language_model_run):
+    """A language model and a VAE, evaluated; other seeds are copies that say so."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, made in {"lm": language_model_run, "vae": run}.items():
+        first = folder / f"{name}-seed0"
+        shutil.copytree(made, first)
+        assert main(["evaluate", str(first), "--num-samples", "10", "--proposal", "guide"]) == 0
+        second = folder / f"{name}-seed1"
+        shutil.copytree(first, second)
+        contents = json.loads((second / "config.json").read_text())
+        contents["settings"]["seed"] = 1
+        (second / "config.json").write_text(json.dumps(contents))
+    return folder
+
+
+def test_runs_that_differ_by_seed_are_one_row(trained):
+    grid = grid_of_runs(sorted(trained.iterdir()), reference=str(trained / "lm-seed1"))
+    assert [(run.cell, run.config.seed) for run in grid.runs] == [
+        ("lm", 0),
+        ("lm", 1),
+        ("vae", 0),
+        ("vae", 1),
+    ]
+    assert grid.reference == "lm"
+
+
+def test_table_and_figure_of_folders(trained, tmp_path, succeeds):
+    runs = sorted(trained.iterdir())
+    out, figure = tmp_path / "table.json", tmp_path / "figure.png"
+    told = ["--over-seeds", "--reference", "lm", "--num-resamples", 1000]
+    printed = succeeds("compare", *runs, *told, "--out", out, "--figure", figure)
+    assert "2 cells, seeds 0, 1" in printed
+    assert "nll less that of lm" in printed
+    assert json.loads(out.read_text())["reference"] == "lm"
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_refused(trained, tmp_path, check_refused):
+    lm, vae = trained / "lm-seed0", trained / "vae-seed0"
+    check_refused("--sort is for rows over seeds", "compare", lm, vae, "--sort", "kl")
+    check_refused("must end in .png", "compare", lm, vae, "--over-seeds", "--figure", "f.svg")
+    check_refused(
+        "'x' is no cell of the grid", "compare", lm, vae, "--over-seeds", "--reference", "x"
+    )
+    copy = tmp_path / "again"
+    shutil.copytree(vae, copy)
+    check_refused("with one seed, 0: leave one", "compare", vae, copy, "--over-seeds")
+    same_name = tmp_path / "lm-seed0"
+    shutil.copytree(vae, same_name)
+    check_refused("a folder of the name lm-seed0", "compare", lm, same_name, "--over-seeds")
+    contents = json.loads((copy / "config.json").read_text())
+    contents["settings"]["epochs"] = 3
+    (copy / "config.json").write_text(json.dumps(contents))
+    check_refused("has not been trained to its end", "compare", lm, copy, "--over-seeds")
