@@ -8,7 +8,7 @@ DEMO := runs/demo
 
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-slow test-oldest fuzz mutation pyro-tools lint format clean
+.PHONY: demo docs test test-slow test-oldest fuzz mutation pyro-tools lint format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,14 @@ test-oldest:
 	$(OLDEST)/bin/python tests/oldest_versions.py > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(OLDEST)/constraints.txt -e '.[dev]'
 	$(OLDEST)/bin/python -m pytest -n 2 -W ignore::DeprecationWarning
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,hf,docs]'
+	touch $@
+
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz --cases 3000 --seed 0

@@ -45,7 +45,7 @@ _WITHOUT_INVERSE = (
 
 
 class FlowPrior(nn.Module):
-    r"""p(z) = N(f(z); 0, I) |det df/dz| with an invertible network f, learned.
+    r"""p(z) = N(f(z); 0, I) abs(det df/dz) with an invertible network f, learned.
 
     .. math::
         p(z) = \mathcal N(f(z); 0, I) \, \Big| \det \frac{\partial f}{\partial z} \Big|
