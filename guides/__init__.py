@@ -16,6 +16,7 @@ from pyro_textvae.guides.gaussian_mixture import GaussianMixtureGuide
 from pyro_textvae.guides.inverse_autoregressive_flow import InverseAutoregressiveFlowGuide
 from pyro_textvae.guides.labelled import LabelledGuide
 from pyro_textvae.guides.low_rank import LowRankGuide
+from pyro_textvae.guides.noisy_channel import NoisyChannelGuide
 from pyro_textvae.guides.paraphrase import ParaphraseGuide
 from pyro_textvae.guides.power_spherical import PowerSphericalGuide
 from pyro_textvae.guides.product_space import ProductSpaceGuide
@@ -32,6 +33,7 @@ __all__ = [
     "InverseAutoregressiveFlowGuide",
     "LabelledGuide",
     "LowRankGuide",
+    "NoisyChannelGuide",
     "ParaphraseGuide",
     "PowerSphericalGuide",
     "ProductSpaceGuide",

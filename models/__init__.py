@@ -13,6 +13,7 @@ from pyro_textvae.models.dialogue_vae import DialogueVAE
 from pyro_textvae.models.labelled_mixture_vae import LabelledMixtureVAE
 from pyro_textvae.models.labelled_vae import LabelledVAE
 from pyro_textvae.models.language_model import LanguageModel
+from pyro_textvae.models.noisy_channel import NoisyChannel
 from pyro_textvae.models.paraphrase_vae import ParaphraseVAE
 from pyro_textvae.models.sentence_vae import SentenceVAE
 
@@ -23,6 +24,7 @@ __all__ = [
     "LabelledMixtureVAE",
     "LabelledVAE",
     "LanguageModel",
+    "NoisyChannel",
     "ParaphraseVAE",
     "SentenceVAE",
 ]

@@ -31,6 +31,10 @@ those of the pair."""
 TEXT_ALONE = "text_alone"
 """The same for the text, where that can be said."""
 
+TEXT_GIVEN_SOURCE = "text"
+"""The latent site of a program of the source alone that is the text of the pair, where the source
+is drawn from that."""
+
 COLUMN_SETTINGS = {SOURCE: "source_column", LABELS: "label_column"}
 """The setting that names the column of a field, where the field has one of its own."""
 

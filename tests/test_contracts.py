@@ -18,10 +18,11 @@ MODELS = {
     "empty": "language_model",
     "dialogue": "dialogue_vae",
     "labelled": "labelled_vae",
+    "noisy_channel": "noisy_channel",
     "paraphrase": "paraphrase_vae",
 }
 """What a guide is of, where that is no sentence VAE."""
-OF_A_SOURCE = ("dialogue", "paraphrase")
+OF_A_SOURCE = ("dialogue", "noisy_channel", "paraphrase")
 
 
 def build(model="sentence_vae", guide=None, **others):

@@ -8,6 +8,7 @@ from pyro_textvae.distributions.autoregressive_categorical import (
     sentence_mask,
 )
 from pyro_textvae.distributions.context import Context, Memory
+from pyro_textvae.distributions.edited_text import EditedText
 from pyro_textvae.distributions.hyperspherical_uniform import HypersphericalUniform
 from pyro_textvae.distributions.power_spherical import PowerSpherical
 from pyro_textvae.distributions.select_rows import select_rows
@@ -16,6 +17,7 @@ from pyro_textvae.distributions.von_mises_fisher import VonMisesFisher
 __all__ = [
     "AutoregressiveCategorical",
     "Context",
+    "EditedText",
     "HypersphericalUniform",
     "Memory",
     "PowerSpherical",

@@ -13,7 +13,7 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
 from pyro_textvae.config.checks import SEED, at_least, check_argument
-from pyro_textvae.contract import SOURCE, TEXT_SITE, TOKENS
+from pyro_textvae.contract import SOURCE, TEXT_GIVEN_SOURCE, TEXT_SITE, TOKENS
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.sentences import seed_of
 from pyro_textvae.generation.constraints import Constraints
@@ -273,6 +273,9 @@ def _given_source(
 ) -> dict[str, Tensor]:
     """The latents that are given, and draws given the source of those that it tells of.
 
+    In a model whose source is made of its text they are joined by the text, at the text site,
+    where no latents are given.
+
     :raises UserError: where latents are missing, and there is no guide to draw them from.
     """
     if guide is None:
@@ -282,7 +285,11 @@ def _given_source(
             f"{type(model).__name__} draws its source too, so texts for a source need its latents "
             "given that: give guide=, or latents="
         )
-    return latents_given_source(model, guide, condition[SOURCE], seed=seed) | dict(given)
+    drawn = latents_given_source(model, guide, condition[SOURCE], seed=seed)
+    text = drawn.pop(TEXT_GIVEN_SOURCE, None)
+    if text is not None and not given:
+        drawn[TEXT_SITE] = text
+    return drawn | dict(given)
 
 
 def _checked_latents(latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -303,15 +310,21 @@ def _draw(
     if not isinstance(condition, int):
         condition = to_device(condition, model)
     messenger = DecodingMessenger(decoding, constraints)
+    # What is conditioned on inside of the messenger it sees as observed.
+    text_given = {name: value for name, value in given.items() if name == TEXT_SITE}
     with evaluation_mode(model, model, seed), equal_sources_read_once(model):
-        with poutine.condition(data=dict(given)), messenger:
+        with (
+            poutine.condition(data=dict(given)),
+            messenger,
+            poutine.condition(data=text_given),
+        ):
             nodes: Any = simulate(model, condition).nodes
         for name in (TEXT_SITE, *given):
             if name not in nodes:
                 sites = ", ".join(n for n, node in nodes.items() if node["type"] == "sample")
                 raise UserError(f"the model has no site {name!r}: its sites are {sites}")
         text = nodes[TEXT_SITE]
-        decoded = messenger.result(text)
+        decoded = messenger.result(text, is_given=bool(text_given))
     dim = data_dim(text)
     of_row = dim + text["fn"].event_dim
     return Generated(

@@ -49,7 +49,10 @@ class DecodingMessenger(Messenger):
             return
         wanted = self._wanted()
         if message["name"] == TEXT_SITE and wanted:
-            kind = "what the program computes" if observed else type(text).__name__
+            kind = type(text).__name__
+            if observed:
+                is_whole = isinstance(text, StepwiseText)
+                kind = "drawn whole, given its source" if is_whole else "what the program computes"
             raise UserError(
                 f"{wanted} chooses tokens one by one, and the text site {TEXT_SITE!r} is "
                 f"{kind}, not AutoregressiveCategorical: use method='ancestral' "
@@ -62,10 +65,11 @@ class DecodingMessenger(Messenger):
         kind = "" if self.method.is_the_models_own else type(self.method).__name__
         return constraints[0] if constraints else kind
 
-    def result(self, site: Any) -> Generated:
+    def result(self, site: Any, *, is_given: bool = False) -> Generated:
         """The sentences of the text site, R for each row; of one that the program drew, that one.
 
         :param site: of the trace, with its value.
+        :param is_given: whether the value was drawn before the program ran.
         """
         if site["name"] in self.decoded:
             return self.decoded[site["name"]]
@@ -73,7 +77,7 @@ class DecodingMessenger(Messenger):
         text = site["fn"]
         while isinstance(text, MaskedDistribution):
             text = text.base_dist
-        if site["is_observed"]:
+        if site["is_observed"] and not is_given:
             # A computed text has a distribution that puts all on its value, which says nothing.
             batch_shape = value.shape[: value.dim() - text.event_dim]
             log_prob = torch.full(batch_shape, torch.nan, device=value.device)
