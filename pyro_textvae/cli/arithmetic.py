@@ -19,11 +19,16 @@ class ArithmeticOptions(DecodingOptions):
     Args:
         text_file: a file with three sentences a line, tabs between; - for standard input.
         source: what all of them are conditioned on, in a model that takes a source.
+        label: of all of them, in a model that takes labels; without it the guide infers each, and
+            what is decoded has that of C.
+        labels_from: a file with such a label a line, one for each three.
 
     """
 
     text_file: str | None = None
     source: str | None = None
+    label: str | None = None
+    labels_from: str | None = None
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,7 +36,13 @@ def main(arguments: Sequence[str]) -> None:
     options, texts = parse_with_run_and_texts(ArithmeticOptions, "arithmetic", arguments)
     from pyro_textvae import runs
     from pyro_textvae.cli.decoding import constraints_of, method_of, one_latent, print_json
-    from pyro_textvae.cli.given_texts import batch_with, fields_beside, given_texts, known_row
+    from pyro_textvae.cli.given_texts import (
+        batch_with,
+        fields_beside,
+        given_texts,
+        known_row,
+        rows_of,
+    )
     from pyro_textvae.cli.sentences import decode_row
     from pyro_textvae.generation.latent_space import arithmetic
 
@@ -50,13 +61,23 @@ def main(arguments: Sequence[str]) -> None:
     )
     method, constraints = method_of(options, tokenizer), constraints_of(options, tokenizer)
     one_latent(options, "a sum of three latents")
-    fields = fields_beside(model, guide, tokenizer, options.run, options.source)
+    fields = fields_beside(
+        model,
+        guide,
+        tokenizer,
+        options.run,
+        size=len(triples),
+        source=options.source,
+        label=options.label,
+        labels_from=options.labels_from,
+    )
     rows = [[known_row(tokenizer, text) for text in triple] for triple in triples]
-    for triple, (a, b, c) in zip(triples, rows, strict=True):
+    for index, (triple, (a, b, c)) in enumerate(zip(triples, rows, strict=True)):
+        beside = rows_of(fields, index, index + 1)
         decoded = arithmetic(
             model,
             guide,
-            *(batch_with([row], fields) for row in (a, b, c)),
+            *(batch_with([row], beside) for row in (a, b, c)),
             method=method,
             seed=options.seed,
             constraints=constraints,

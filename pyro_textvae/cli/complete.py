@@ -22,6 +22,8 @@ class CompleteOptions(RunOptions):
         text_file: a file with such a text a line, in the place of arguments; - for standard input.
         prompt: go on from the texts, which may have holes too.
         source: what the sentences are conditioned on, in a model that takes a source.
+        label: of the sentences, in a model that takes labels; without it the model draws it.
+        labels_from: a file with such a label a line, one for each text.
         size: number of sentences drawn for each text.
         likeliest: the likeliest ones that were found with their probabilities, not draws.
         num_particles: draws of the latents.
@@ -35,6 +37,8 @@ class CompleteOptions(RunOptions):
     text_file: str | None = None
     prompt: bool = False
     source: str | None = None
+    label: str | None = None
+    labels_from: str | None = None
     size: int = setting(5, at_least(1))
     likeliest: bool = False
     num_particles: int = setting(500, at_least(1))
@@ -48,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
     """Print the sentences of each text; on standard error, how good the estimates are."""
     options, texts = parse_with_run_and_texts(CompleteOptions, "complete", arguments)
     from pyro_textvae import runs
-    from pyro_textvae.cli.given_texts import fields_beside, given_texts
+    from pyro_textvae.cli.given_texts import fields_beside, given_texts, rows_of
     from pyro_textvae.cli.sentences import decode_row
     from pyro_textvae.generation.completion import complete, template_of_text
 
@@ -56,18 +60,27 @@ def main(arguments: Sequence[str]) -> None:
     model, guide, tokenizer = runs.load_run(
         options.run, device=options.device, trust_code=options.trust_code
     )
-    fields = fields_beside(model, guide, tokenizer, options.run, options.source)
+    fields = fields_beside(
+        model,
+        guide,
+        tokenizer,
+        options.run,
+        size=len(texts),
+        source=options.source,
+        label=options.label,
+        labels_from=options.labels_from,
+    )
     templates = [
         template_of_text(tokenizer, text, is_prompt=options.prompt, unknown=options.unknown)
         for text in texts
     ]
     told: set[str] = set()
-    for text, template in zip(texts, templates, strict=True):
+    for index, (text, template) in enumerate(zip(texts, templates, strict=True)):
         completions = complete(
             model,
             guide,
             template,
-            condition=fields or None,
+            condition=rows_of(fields, index, index + 1) or None,
             num_particles=options.num_particles,
             num_candidates=options.num_candidates,
             rounds=options.rounds,

@@ -30,6 +30,8 @@ class EmbedOptions(RunOptions):
     Args:
         text_file: a file with a sentence a line, in the place of arguments; - for standard input.
         source: what the sentences are conditioned on, in a model that takes a source.
+        label: of the sentences, in a model that takes labels; without it the guide infers it.
+        labels_from: a file with such a label a line, one for each text.
         out: a file to write, .npz or .parquet; without it, a JSON object a line is printed.
         variances: write the variance of each posterior beside its mean.
         batch_size: sentences at once.
@@ -38,6 +40,8 @@ class EmbedOptions(RunOptions):
 
     text_file: str | None = None
     source: str | None = None
+    label: str | None = None
+    labels_from: str | None = None
     out: str | None = None
     variances: bool = False
     batch_size: int = setting(256, at_least(1))
@@ -49,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.out is not None:
         _check_out(options.out)
     from pyro_textvae import runs
-    from pyro_textvae.cli.given_texts import batch_with, fields_beside, given_texts
+    from pyro_textvae.cli.given_texts import batch_with, fields_beside, given_texts, rows_of
     from pyro_textvae.cli.progress import shown
     from pyro_textvae.cli.sentences import encode_text
     from pyro_textvae.generation.latent_space import embed
@@ -59,14 +63,26 @@ def main(arguments: Sequence[str]) -> None:
     model, guide, tokenizer = runs.load_run(
         options.run, device=options.device, trust_code=options.trust_code
     )
-    fields = fields_beside(model, guide, tokenizer, options.run, options.source)
+    fields = fields_beside(
+        model,
+        guide,
+        tokenizer,
+        options.run,
+        size=len(texts),
+        source=options.source,
+        label=options.label,
+        labels_from=options.labels_from,
+    )
     rows = [encode_text(tokenizer, text) for text in texts]
     unknown = sum(row.count(UNK) for row in rows)
     if unknown:
         total = sum(map(len, rows)) - len(rows)
         print(f"{unknown:,} of {total:,} tokens are unknown to the model", file=sys.stderr)
-    starts = range(0, len(rows), options.batch_size)
-    batches = (batch_with(rows[start : start + options.batch_size], fields) for start in starts)
+    size = options.batch_size
+    batches = (
+        batch_with(rows[start : start + size], rows_of(fields, start, start + size))
+        for start in range(0, len(rows), size)
+    )
     parts: Iterator[dict[str, Tensor]] = (
         part.points | {f"{name}_variance": value for name, value in part.variances.items()}
         for part in embed(

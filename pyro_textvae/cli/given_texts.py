@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Texts of the user's own: from arguments, a file or standard input, with their source."""
+"""Texts of the user's own: from arguments, a file or standard input, with source and labels."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pyro_textvae.cli.labels import read_labels, repeated_labels
 from pyro_textvae.cli.sentences import (
-    is_conditional,
+    fields_beside_text,
     read_sources,
     read_texts,
     repeated_sources,
 )
-from pyro_textvae.contract import TOKENS
+from pyro_textvae.contract import LABELS, TOKENS
 from pyro_textvae.data import Tokenizer, pad
 from pyro_textvae.data.known_words import known_ids
 from pyro_textvae.errors import UserError
@@ -56,24 +57,54 @@ def known_row(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 def fields_beside(
-    model: nn.Module, guide: nn.Module, tokenizer: Tokenizer, run: str, source: str | None
+    model: nn.Module,
+    guide: nn.Module,
+    tokenizer: Tokenizer,
+    run: str,
+    *,
+    size: int,
+    source: str | None = None,
+    label: str | None = None,
+    labels_from: str | None = None,
 ) -> dict[str, Tensor]:
-    """What one sentence is conditioned on, a row of each field; none for a model of text alone.
+    """What each of ``size`` texts is conditioned on, a row of each field; none of text alone.
 
-    :raises UserError: for a source that the model does not take, and for none where it needs one.
+    :param source: of all of them.
+    :param label: of all of them.
+    :param labels_from: a file with the label of each, a line for a text.
+    :raises UserError: for a source or a label that the model does not take, for none where it needs
+        one, and for another number of labels than of texts.
     """
-    sources = read_sources(model, run, source, None)
-    if sources:
-        return repeated_sources(tokenizer, sources, 1)
-    if is_conditional(model) or is_conditional(guide):
+    fields: dict[str, Tensor] = {}
+    if sources := read_sources(model, run, source, None):
+        one = repeated_sources(tokenizer, sources, 1)
+        fields |= {name: value.expand(size, -1) for name, value in one.items()}
+    if labels := read_labels(model, run, label, labels_from):
+        if labels_from is not None and len(labels) != size:
+            raise UserError(
+                f"{labels_from} has {len(labels)} labels for {size} texts: give a label a line, "
+                "one for each text"
+            )
+        fields |= repeated_labels(run, labels, 1 if labels_from is not None else size)
+    missing = (fields_beside_text(model) | fields_beside_text(guide)) - fields.keys()
+    if missing == {LABELS}:
+        raise UserError(
+            f"the programs of {run} need the label of a text of your own: give --label, or "
+            "--labels-from with one for each text"
+        )
+    if missing and not sources:
         raise UserError(
             f"the programs of {run} need more than a text of your own, such as its source: give "
             "--source"
         )
-    return {}
+    return fields
+
+
+def rows_of(fields: dict[str, Tensor], start: int, stop: int) -> dict[str, Tensor]:
+    """What these of the texts are conditioned on."""
+    return {name: value[start:stop] for name, value in fields.items()}
 
 
 def batch_with(rows: Sequence[list[int]], fields: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A batch of these sentences, each with the one row of every field."""
-    repeated = {name: value.expand(len(rows), *value.shape[1:]) for name, value in fields.items()}
-    return {TOKENS: pad([torch.tensor(row).tolist() for row in rows]), **repeated}
+    """A batch of these sentences, with the fields of each."""
+    return {TOKENS: pad([torch.tensor(row).tolist() for row in rows]), **fields}

@@ -22,6 +22,8 @@ class NeighboursOptions(RunOptions):
     Args:
         text_file: a file with a sentence a line, in the place of arguments; - for standard input.
         source: what the sentences are conditioned on, in a model that takes a source.
+        label: of the sentences, in a model that takes labels; without it the guide infers it.
+        labels_from: a file with such a label a line, one for each text.
         by: mean, the distance of posterior means, or kl, the symmetrised KL of posteriors in nats.
         split: train, valid or test.
         size: how many to print.
@@ -31,6 +33,8 @@ class NeighboursOptions(RunOptions):
 
     text_file: str | None = None
     source: str | None = None
+    label: str | None = None
+    labels_from: str | None = None
     by: Literal["mean", "kl"] = "mean"
     split: Split = "train"
     size: int = setting(5, at_least(1))
@@ -41,7 +45,13 @@ def main(arguments: Sequence[str]) -> None:
     """Print the nearest sentences, each with how far it is."""
     options, texts = parse_with_run_and_texts(NeighboursOptions, "neighbours", arguments)
     from pyro_textvae import runs
-    from pyro_textvae.cli.given_texts import batch_with, fields_beside, given_texts, known_row
+    from pyro_textvae.cli.given_texts import (
+        batch_with,
+        fields_beside,
+        given_texts,
+        known_row,
+        rows_of,
+    )
     from pyro_textvae.cli.progress import shown
     from pyro_textvae.cli.sentences import decode_row
     from pyro_textvae.generation.latent_space import neighbours
@@ -51,13 +61,22 @@ def main(arguments: Sequence[str]) -> None:
     model, guide, tokenizer = runs.load_run(
         options.run, device=options.device, trust_code=options.trust_code
     )
-    fields = fields_beside(model, guide, tokenizer, options.run, options.source)
+    fields = fields_beside(
+        model,
+        guide,
+        tokenizer,
+        options.run,
+        size=len(texts),
+        source=options.source,
+        label=options.label,
+        labels_from=options.labels_from,
+    )
     rows = [known_row(tokenizer, text) for text in texts]
     corpus = runs.load_run_corpus(RunFolder(options.run), trust_code=options.trust_code)
-    for text, row in zip(texts, rows, strict=True):
+    for index, (text, row) in enumerate(zip(texts, rows, strict=True)):
         nearest = neighbours(
             guide,
-            batch_with([row], fields),
+            batch_with([row], rows_of(fields, index, index + 1)),
             shown(corpus.batches(options.split, shuffle=False), "neighbours"),
             by=options.by,
             size=options.size,

@@ -60,10 +60,11 @@ def is_conditional(program: nn.Module) -> bool:
 
     Labels that it can do without are none: where they are not given, it draws or infers them.
     """
-    return bool(_fields_beside_text(program))
+    return bool(fields_beside_text(program))
 
 
-def _fields_beside_text(program: nn.Module) -> set[str]:
+def fields_beside_text(program: nn.Module) -> set[str]:
+    """The fields that a program names besides its tokens, without labels that it can do without."""
     optional = {LABELS} - {*required_fields(program)}
     return set(named_fields(program)) - {TOKENS, "size"} - optional
 
@@ -87,7 +88,7 @@ def read_sources(
     clashing = [name for name, value in given.items() if value is not None]
     if len(clashing) > 1:
         raise UserError(f"{clashing[0]} and {clashing[1]} both say what the source is: give one")
-    others = _fields_beside_text(model)
+    others = fields_beside_text(model)
     if SOURCE not in others:
         raise UserError(
             f"the model of {run} takes no source, so {named[0]} would do nothing: leave it out"

@@ -25,6 +25,8 @@ class TraverseOptions(DecodingOptions):
     Args:
         text_file: a file with a sentence a line, in the place of arguments; - for standard input.
         source: what the sentences are conditioned on, in a model that takes a source.
+        label: of the sentences, in a model that takes labels; without it the guide infers it.
+        labels_from: a file with such a label a line, one for each text.
         dimension: whose number in the latent changes, counted from 0.
         direction: a .npy file with a vector as long as the latent.
         label_from: the name of a label; the way leads from the mean of its sentences.
@@ -38,6 +40,8 @@ class TraverseOptions(DecodingOptions):
 
     text_file: str | None = None
     source: str | None = None
+    label: str | None = None
+    labels_from: str | None = None
     dimension: int | None = None
     direction: str | None = None
     label_from: str | None = None
@@ -55,7 +59,13 @@ def main(arguments: Sequence[str]) -> None:
 
     from pyro_textvae import runs
     from pyro_textvae.cli.decoding import constraints_of, method_of, one_latent, print_json
-    from pyro_textvae.cli.given_texts import batch_with, fields_beside, given_texts, known_row
+    from pyro_textvae.cli.given_texts import (
+        batch_with,
+        fields_beside,
+        given_texts,
+        known_row,
+        rows_of,
+    )
     from pyro_textvae.cli.sentences import decode_row
     from pyro_textvae.generation.latent_space import traverse
 
@@ -66,16 +76,25 @@ def main(arguments: Sequence[str]) -> None:
     )
     method, constraints = method_of(options, tokenizer), constraints_of(options, tokenizer)
     one_latent(options, "a step of the walk")
-    fields = fields_beside(model, guide, tokenizer, options.run, options.source)
+    fields = fields_beside(
+        model,
+        guide,
+        tokenizer,
+        options.run,
+        size=len(texts),
+        source=options.source,
+        label=options.label,
+        labels_from=options.labels_from,
+    )
     rows = [known_row(tokenizer, text) for text in texts]
     direction = _direction(guide, options)
     extent = options.extent or (3.0 if options.dimension is not None else 1.0)
     offsets = torch.linspace(-extent, extent, options.steps)
-    for text, row in zip(texts, rows, strict=True):
+    for index, (text, row) in enumerate(zip(texts, rows, strict=True)):
         walk = traverse(
             model,
             guide,
-            batch_with([row], fields),
+            batch_with([row], rows_of(fields, index, index + 1)),
             direction,
             offsets,
             site=options.site,

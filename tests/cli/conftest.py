@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Two tiny trained runs, and ways to call the command line in this process."""
+"""Tiny trained runs, and ways to call the command line in this process."""
 
 import re
 import shutil
@@ -12,6 +12,8 @@ import torch
 from pyro_textvae.cli.main import main
 
 TINY = ["--embedding-dim", "4", "--hidden-dim", "5", "--latent-dim", "2", "--epochs", "1"]
+LABELLED = ["--model", "labelled_vae", "--guide", "labelled", "--label-column", "mood"]
+PLACES = ("mat", "sun", "box", "sea", "hut", "bed")
 
 
 def write_corpus(folder, **texts):
@@ -27,6 +29,26 @@ def write_corpus(folder, **texts):
     for split, lines in splits.items():
         text = texts.get(split, "".join(f"{line}\n" for line in lines))
         (folder / f"{split}.txt").write_text(text)
+    return folder
+
+
+def write_rows(folder, **splits):
+    """Texts with a mood; of every third of train it is not given."""
+    rows = {
+        split: [
+            (f"the {mood} {animal} {verb} in the {place}", mood)
+            for mood in ("glad", "sad")
+            for animal in ("cat", "dog")
+            for verb in ("sat", "ran")
+            for place in places
+        ]
+        for split, places in {"train": PLACES, "valid": PLACES[:2], "test": PLACES[2:4]}.items()
+    }
+    rows["train"] = [(text, "" if i % 3 == 2 else y) for i, (text, y) in enumerate(rows["train"])]
+    folder.mkdir(exist_ok=True)
+    for split, default in rows.items():
+        lines = ["text\tmood", *(f"{text}\t{mood}" for text, mood in splits.get(split, default))]
+        (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n")
     return folder
 
 
@@ -61,6 +83,16 @@ def run(tmp_path_factory, corpus):
 @pytest.fixture(scope="session")
 def language_model_run(tmp_path_factory, corpus):
     return _train(tmp_path_factory, "--data", corpus, *TINY, "--model", "language_model")
+
+
+@pytest.fixture(scope="session")
+def rows(tmp_path_factory):
+    return write_rows(tmp_path_factory.mktemp("labels") / "moods")
+
+
+@pytest.fixture(scope="session")
+def labelled_run(tmp_path_factory, rows):
+    return _train(tmp_path_factory, "--data", rows, *LABELLED, *TINY)
 
 
 @pytest.fixture(autouse=True)

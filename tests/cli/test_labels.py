@@ -8,50 +8,12 @@ from dataclasses import replace
 import pytest
 
 import pyro_textvae as tv
-from pyro_textvae.cli.main import main
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.grid.run import _corpus_of as corpus_of
 from pyro_textvae.runs.load import labelled_seed_of
-from tests.cli.conftest import TINY
+from tests.cli.conftest import LABELLED, TINY, write_rows
 
-LABELLED = ["--model", "labelled_vae", "--guide", "labelled", "--label-column", "mood"]
 FEW = ["--num-samples", 4, "--proposal", "guide"]
-PLACES = ("mat", "sun", "box", "sea", "hut", "bed")
-
-
-def write_rows(folder, **splits):
-    """Texts with a mood; of every third of train it is not given."""
-    rows = {
-        split: [
-            (f"the {mood} {animal} {verb} in the {place}", mood)
-            for mood in ("glad", "sad")
-            for animal in ("cat", "dog")
-            for verb in ("sat", "ran")
-            for place in places
-        ]
-        for split, places in {"train": PLACES, "valid": PLACES[:2], "test": PLACES[2:4]}.items()
-    }
-    rows["train"] = [(text, "" if i % 3 == 2 else y) for i, (text, y) in enumerate(rows["train"])]
-    folder.mkdir(exist_ok=True)
-    for split, default in rows.items():
-        lines = ["text\tmood", *(f"{text}\t{mood}" for text, mood in splits.get(split, default))]
-        (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory):
-    return write_rows(tmp_path_factory.mktemp("labels") / "moods")
-
-
-@pytest.fixture(scope="module")
-def labelled_run(tmp_path_factory, rows):
-    folder = tmp_path_factory.mktemp("labels") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYRO_TEXTVAE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        arguments = ["train", "--data", str(rows), *LABELLED, *TINY, "--out", str(folder)]
-        assert main(arguments) == 0
-    return folder
 
 
 def test_labels_in_part_and_the_loss_of_those(labelled_run):

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -41,7 +41,8 @@ def arithmetic(
         z = \mu(a) - \mu(b) + \mu(c)
 
     On a sphere the sum of the mean directions is scaled to length 1 again. A model that is
-    conditioned on further fields, such as ``source``, is given those of c.
+    conditioned on further fields, such as ``source``, is given those of c. So is a discrete latent,
+    such as a label, which takes no sums: it is the likeliest of c.
 
     Source: Mikolov et al. (2013), Linguistic Regularities in Continuous Space Word Representations,
     https://aclanthology.org/N13-1090/, for words; Shen et al. (2020), Educating Text Autoencoders,
@@ -62,7 +63,7 @@ def arithmetic(
     :param method, constraints: as in :func:`~pyro_textvae.generation.generate`.
     :returns: a sentence for each three.
     :raises ValueError: for batches of different sizes.
-    :raises UserError: for a guide without a latent, and for a discrete one, which takes no sums.
+    :raises UserError: for a guide without a latent, and for one with discrete ones alone.
     """
     sizes = []
     for batch in (a, b, c):
@@ -73,20 +74,27 @@ def arithmetic(
     joined = batch_of([row for batch in (a, b, c) for row in single_sentences(batch)])
     with evaluation_mode(guide, guide, seed):
         sites, shared = posterior_sites(guide, joined, mean=True)
-        latents = {name: _sum(name, site["fn"], data_dim(site)) for name, site in sites} | shared
+        _check_sums(sites)
+        latents = {name: _sum(site["fn"], data_dim(site)) for name, site in sites} | shared
     return generate(
         model, dict(c), method=method, seed=seed, constraints=constraints, latents=latents
     )
 
 
-def _sum(name: str, fn: Any, dim: int) -> Tensor:
-    if isinstance(fn, IndependentBlocks):
-        return torch.cat([_sum(name, block, dim) for block in fn.blocks], -1)
-    if is_discrete(fn):
+def _check_sums(sites: Sequence[tuple[str, Any]]) -> None:
+    if all(is_discrete(site["fn"]) for _, site in sites):
+        name, _ = sites[0]
         raise UserError(
-            f"the latent {name!r} is discrete, and its values cannot be added: use a model whose "
-            "latents are vectors of real numbers"
+            f"the latent {name!r} is discrete, and its values cannot be added: use a model with a "
+            "latent that is a vector of real numbers"
         )
+
+
+def _sum(fn: Any, dim: int) -> Tensor:
+    if isinstance(fn, IndependentBlocks):
+        return torch.cat([_sum(block, dim) for block in fn.blocks], -1)
     a, b, c = posterior_point(fn).chunk(3, dim)
+    if is_discrete(fn):
+        return c
     total = a - b + c
     return unit_vector(total) if lies_on_sphere(fn) else total

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -22,8 +23,10 @@ class Embedding:
 
     points
         Posterior means, see :func:`~pyro_textvae.generation.posterior_point`, ``(N, ...)``.
+        A latent whose value is given for all N sentences, as a label may be, is none of them.
     variances
-        Of the posterior in each dimension, ``(N, ...)``; empty unless asked for.
+        Of the posterior in each dimension, ``(N, ...)``, of latents that are not discrete; empty
+        unless asked for.
     """
 
     points: dict[str, Tensor]
@@ -56,18 +59,27 @@ def embed(
         # Left before the caller goes on: what it does belongs to no evaluation.
         with evaluation_mode(guide, guide, seed):
             sites, _ = posterior_sites(guide, batch, mean=True)
+            sites = [(name, site) for name, site in sites if not _is_given(site)]
+            if variances and all(is_discrete(site["fn"]) for _, site in sites):
+                raise UserError(
+                    f"the latent {sites[0][0]!r} is discrete and has no variance: leave it out"
+                )
             points, spread = {}, {}
             for name, site in sites:
                 dim = data_dim(site)
                 points[name] = posterior_point(site["fn"]).movedim(dim, 0).cpu()
-                if variances:
+                if variances and not is_discrete(site["fn"]):
                     spread[name] = _variance(name, site["fn"]).movedim(dim, 0).cpu()
         yield Embedding(points, spread)
 
 
+def _is_given(site: Mapping[str, Any]) -> bool:
+    """Whether every sentence of a batch has the value given, as a label, so it is no latent."""
+    mask = site["mask"]
+    return isinstance(mask, Tensor) and not bool(mask.any())
+
+
 def _variance(name: str, fn: object) -> Tensor:
-    if is_discrete(fn):
-        raise UserError(f"the latent {name!r} is discrete and has no variance: leave it out")
     try:
         variance: Tensor = fn.variance  # type: ignore[attr-defined]
     except NotImplementedError as error:

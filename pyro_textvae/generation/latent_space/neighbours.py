@@ -58,7 +58,9 @@ def neighbours(
         d_{\text{kl}}(x, y) = \mathrm{KL}(q_x, q_y) + \mathrm{KL}(q_y, q_x)
 
     The second knows how sure the guide is of every dimension: where posteriors are as wide as the
-    prior, means that differ say little. Of several latents the first is of all together.
+    prior, means that differ say little. Of several latents the first is of all together, but of
+    discrete ones, such as a label: those have no mean, and the others are taken as they are at the
+    likeliest value.
 
     Source: Kullback and Leibler (1951), On Information and Sufficiency,
     https://doi.org/10.1214/aoms/1177729694, for the symmetrised divergence.
@@ -108,10 +110,9 @@ def neighbours(
 
 
 def _check(sites: list[tuple[str, Any]], by: Measure) -> None:
-    for name, site in sites:
-        if by == "mean" and is_discrete(site["fn"]):
-            raise UserError(f"the latent {name!r} is discrete and has no mean: use by=kl")
     if by == "mean":
+        if all(is_discrete(site["fn"]) for _, site in sites):
+            raise UserError(f"the latent {sites[0][0]!r} is discrete and has no mean: use by=kl")
         return
     if len(sites) > 1:
         raise UserError(
@@ -131,6 +132,8 @@ def _check(sites: list[tuple[str, Any]], by: Measure) -> None:
 def _distances_of_means(sites: list[tuple[str, Any]], others: list[tuple[str, Any]]) -> Tensor:
     squares: Any = 0.0
     for (_, one), (_, many) in zip(sites, others, strict=True):
+        if is_discrete(one["fn"]):
+            continue
         point, points = (posterior_point(site["fn"]).double() for site in (one, many))
         rows = (points - point).movedim(data_dim(many), 0).flatten(1)
         squares = squares + rows.square().sum(1)

@@ -96,7 +96,9 @@ def test_users_program_trains(make, name):
     assert untrained == (of_q if has_no_q else set())
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "dilated_cnn", "transformer", "inputless"])
+@pytest.mark.parametrize(
+    "name", ["lstm", "gru", "dilated_cnn", "transformer", "inputless", "bag_of_words"]
+)
 def test_every_decoder_scores_all_classes_as_one_after_another(name):
     """Each pair of classes, against the model with the two given, at the same draws of z."""
     model, guide = (p.eval() for p in two_classes(zoo.load("decoders", name)))
