@@ -15,6 +15,7 @@ from pyro_textvae.models.labelled_vae import LabelledVAE
 from pyro_textvae.models.language_model import LanguageModel
 from pyro_textvae.models.paraphrase_vae import ParaphraseVAE
 from pyro_textvae.models.sentence_vae import SentenceVAE
+from pyro_textvae.models.topic_model import TopicModel
 
 __all__ = [
     "ConditionalLanguageModel",
@@ -25,4 +26,5 @@ __all__ = [
     "LanguageModel",
     "ParaphraseVAE",
     "SentenceVAE",
+    "TopicModel",
 ]
