@@ -133,6 +133,20 @@ class Tokenizer:
             return " | ".join(self.decode_parts(part) for part in row)
         return self.decode(row)
 
+    def decode_lines(self, row: Sequence[Any]) -> str:
+        r"""The text of a row; of the rows of a document, one line a sentence.
+
+        >>> from pyro_textvae.data import train_tokenizer
+        >>> train_tokenizer(["a b", "a"]).decode_lines([[4, 2, 0], [5, 4, 2], [0, 0, 0]])
+        'a\nb a'
+
+        :param row: ids, or rows of ids, of which those of padding alone are no sentences.
+        :raises UserError: as :meth:`decode`.
+        """
+        if not (row and isinstance(row[0], list)):
+            return self.decode(row)
+        return "\n".join(self.decode(ids) for ids in row if any(index != PAD for index in ids))
+
     def __len__(self) -> int:
         return self._backend.get_vocab_size()
 

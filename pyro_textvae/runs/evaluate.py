@@ -374,6 +374,7 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
         text_column=config.text_column,
         source_column=config.source_column,
         label_column=config.label_column,
+        document_column=config.document_column,
         labelled_share=None,
         labelled_seed=None,
         unlabelled="keep",
@@ -384,6 +385,7 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
         data_options={},
         max_length=None,
         max_source_length=None,
+        max_sentences=None,
         truncate=False,
     )
     label_names = run.label_names if config.label_column is not None else None
