@@ -21,6 +21,7 @@ from pyro_textvae.guides.paraphrase import ParaphraseGuide
 from pyro_textvae.guides.power_spherical import PowerSphericalGuide
 from pyro_textvae.guides.product_space import ProductSpaceGuide
 from pyro_textvae.guides.spline_flow import SplineFlowGuide
+from pyro_textvae.guides.topic import TopicGuide
 from pyro_textvae.guides.von_mises_fisher import VonMisesFisherGuide
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "PowerSphericalGuide",
     "ProductSpaceGuide",
     "SplineFlowGuide",
+    "TopicGuide",
     "VonMisesFisherGuide",
 ]

@@ -16,6 +16,7 @@ from pyro_textvae.models.language_model import LanguageModel
 from pyro_textvae.models.noisy_channel import NoisyChannel
 from pyro_textvae.models.paraphrase_vae import ParaphraseVAE
 from pyro_textvae.models.sentence_vae import SentenceVAE
+from pyro_textvae.models.topic_model import TopicModel
 
 __all__ = [
     "ConditionalLanguageModel",
@@ -27,4 +28,5 @@ __all__ = [
     "NoisyChannel",
     "ParaphraseVAE",
     "SentenceVAE",
+    "TopicModel",
 ]

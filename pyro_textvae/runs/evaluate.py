@@ -46,6 +46,7 @@ from pyro_textvae.runs.load import (
     load_tokenizer,
     read_run,
 )
+from pyro_textvae.runs.topic_numbers import numbers_of_topics
 from pyro_textvae.units import UNITS, bits, perplexity
 
 # The likelihood has them too, of the same sentences and by more draws.
@@ -178,6 +179,7 @@ def evaluate(
         **label_numbers(likelihood),
         **_of_globals(likelihood),
         **_of_labels(likelihood, run.label_names, config.seed),
+        **numbers_of_topics(pair, batches(), likelihood, corpus, config.split),
         **({} if by_guide is None else by_guide.compared_with(likelihood)),
         **({} if excess is None else {"truth": excess.to_dict()}),
         **{name: value for name, value in measured.items() if name not in _OF_THE_LIKELIHOOD},
