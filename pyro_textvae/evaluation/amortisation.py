@@ -104,7 +104,7 @@ def amortisation_gap(
             bounds = []
             for family in (refined.refine(target, posteriors, of_guide), of_guide):
                 z = family.sample(num_draws, posteriors.seeds("amortisation"))
-                joint = target({posteriors.site: z}).total.double()
+                joint = target(posteriors.vector.apart(z)).total.double()
                 bounds.append((joint - family.log_prob(z).double()).cpu())
             gain = bounds[0] - bounds[1]
             gaps.append(gain.mean(0))

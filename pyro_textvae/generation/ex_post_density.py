@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import torch
@@ -195,20 +195,23 @@ def _draw(
             f"are {sites or 'none'}: {instead}"
         )
     for site in latents.sites.values():
-        posterior = site.posteriors[0]
-        is_vector = len(posterior.event_shape) == 1 or joint is not None
-        if support_of(posterior) != "Real" or not is_vector:
+        support = support_of(site.posteriors[0])
+        if support != "Real":
             raise UserError(
-                f"a mixture of Gaussians is fitted to vectors of real numbers, and the latent "
-                f"{site.name!r} has support {support_of(posterior)} and shape "
-                f"{tuple(posterior.event_shape)}: {instead}"
+                f"a mixture of Gaussians is fitted to real numbers, and the latent {site.name!r} "
+                f"has support {support}: {instead}"
             )
     if joint is not None:
         shapes = {n: latents.sites[n].posteriors[0].event_shape for n in joint.names}
         assert drawn_jointly is not None
         return sites, LatentVector(shapes), drawn_jointly
     assert only is not None
-    return only.name, None, only.draw(1)
+    drawn, shape = only.draw(1), only.posteriors[0].event_shape
+    if len(shape) == 1:
+        return only.name, None, drawn
+    vector = LatentVector({only.name: shape})
+    z = vector.joined({only.name: drawn.z.unsqueeze(0)}).squeeze(0)
+    return only.name, vector, replace(drawn, z=z)
 
 
 def _fit(z: Tensor, num_components: int, seed: int) -> Mixture:

@@ -303,7 +303,6 @@ def test_precision_of_the_posterior_is_kept(posterior):
     "posterior",
     [
         dist.Normal(LOC, SCALE),
-        dist.Normal(LOC, SCALE).to_event(2),
         dist.Laplace(LOC, SCALE).to_event(1),
         dist.LogNormal(LOC, SCALE).to_event(1),
         dist.ProjectedNormal(LOC),

@@ -272,11 +272,11 @@ def test_several_latents_are_told_in_words(tokens):
 
 
 @pytest.mark.parametrize(("shape", "event_dim"), [((2, 3), 2), ((), 0)])
-def test_a_gaussian_that_is_no_vector_is_told_its_shape(tokens, shape, event_dim):
+def test_a_posterior_that_is_no_vector_is_told_its_shape(tokens, shape, event_dim):
     program = Table(
-        lambda rows: dist.Normal(torch.zeros(len(rows), *shape), 1.0).to_event(event_dim)
+        lambda rows: dist.Laplace(torch.zeros(len(rows), *shape), 1.0).to_event(event_dim)
     )
     found = Posteriors(program, program, {"tokens": tokens}, 0)
     assert found.family is None
-    expected = f"a posterior of the kind Normal at 'z', of event shape {shape} and so no vector"
+    expected = f"a posterior of the kind Laplace at 'z', of event shape {shape}"
     assert found.describe() == expected

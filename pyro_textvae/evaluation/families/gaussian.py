@@ -45,17 +45,22 @@ class GaussianFamily(Family):
 
     @classmethod
     def of(cls, posterior: Any) -> GaussianFamily | None:
-        """The family of a Gaussian: diagonal, of full covariance, or low rank plus diagonal."""
-        if isinstance(posterior, MultivariateNormal | LowRankMultivariateNormal):
-            origin, scale_tril = posterior.loc, posterior.scale_tril
-        elif (
-            isinstance(posterior, Independent)
-            and isinstance(posterior.base_dist, Normal)
-            and len(posterior.event_shape) == 1
-        ):
-            origin, scale_tril = posterior.base_dist.loc, posterior.base_dist.scale
+        """The family of a Gaussian: diagonal, of full covariance, or low rank plus diagonal.
+
+        A value of several dimensions, such as a sequence of vectors ``(S, D)``, is one vector.
+        """
+        base, dims = posterior, len(posterior.batch_shape)
+        if isinstance(posterior, Independent) and posterior.reinterpreted_batch_ndims:
+            base = posterior.base_dist
+        if isinstance(base, MultivariateNormal | LowRankMultivariateNormal):
+            origin, scale_tril = base.loc, base.scale_tril
+            if base is not posterior:
+                scale_tril = _block_diagonal(scale_tril.flatten(dims, -3))
+        elif base is not posterior and isinstance(base, Normal):
+            origin, scale_tril = base.loc, base.scale.flatten(dims)
         else:
             return None
+        origin = origin.flatten(dims)
         return cls(origin, scale_tril, torch.zeros_like(origin), torch.zeros_like(origin))
 
     @property
@@ -171,6 +176,14 @@ class GaussianFamily(Family):
 
     def _member(self, parameters: list[Tensor]) -> GaussianFamily:
         return GaussianFamily(self.origin, self.scale_tril, *parameters)
+
+
+def _block_diagonal(blocks: Tensor) -> Tensor:
+    """Matrices ``(N, S, D, D)`` along the diagonal of one, ``(N, S D, S D)``."""
+    size, num_blocks = blocks.shape[-1], blocks.shape[-3]
+    joined = blocks.new_zeros(*blocks.shape[:-3], num_blocks, size, num_blocks, size)
+    joined.diagonal(dim1=-4, dim2=-2).copy_(blocks.movedim(-3, -1))
+    return joined.flatten(-2).flatten(-3, -2)
 
 
 def _normal(count: int, like: Tensor, seeds: Sequence[int]) -> Tensor:

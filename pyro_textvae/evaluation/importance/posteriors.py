@@ -255,9 +255,9 @@ class Posteriors(GuideDraws):
             kind = kind.base_dist
         plates = self.plates.sites[self.site]
         shape = tuple(posterior.event_shape)
-        no_vector = "" if len(shape) == 1 else f", of event shape {shape} and so no vector"
+        of_shape = "" if len(shape) == 1 else f", of event shape {shape}"
         inside = ", in a plate inside 'data'" if plates.inner else ""
-        return f"a posterior of the kind {type(kind).__name__} at {self.site!r}{no_vector}{inside}"
+        return f"a posterior of the kind {type(kind).__name__} at {self.site!r}{of_shape}{inside}"
 
     def _find_family(self, sites: Mapping[str, Any]) -> Family | None:
         if len(self.names) != 1 or sites[self.site]["mask"] is not None:
