@@ -24,10 +24,13 @@ class Embedding:
         Posterior means, see :func:`~pyro_textvae.generation.posterior_point`, ``(N, ...)``.
     variances
         Of the posterior in each dimension, ``(N, ...)``; empty unless asked for.
+    discrete
+        The sites whose points are the likeliest of a countable set of values.
     """
 
     points: dict[str, Tensor]
     variances: dict[str, Tensor]
+    discrete: tuple[str, ...] = ()
 
 
 def embed(
@@ -62,7 +65,8 @@ def embed(
                 points[name] = posterior_point(site["fn"]).movedim(dim, 0).cpu()
                 if variances:
                     spread[name] = _variance(name, site["fn"]).movedim(dim, 0).cpu()
-        yield Embedding(points, spread)
+            discrete = tuple(name for name, site in sites if is_discrete(site["fn"]))
+        yield Embedding(points, spread, discrete)
 
 
 def _variance(name: str, fn: object) -> Tensor:
