@@ -227,8 +227,6 @@ def generate_interpolation(
     """
     steps = check_argument("steps", steps, int, at_least(2))
     check_text(ends)
-    if len(ends[TOKENS]) != 2:
-        raise ValueError(f"interpolation needs two sentences, got {len(ends[TOKENS])}")
     if condition is None:
         condition = {name: value[:1] for name, value in ends.items()}
     check_batch(condition)
@@ -236,19 +234,40 @@ def generate_interpolation(
         raise ValueError(
             f"the condition must have 1 row or {steps}, one for each step, got {size_of(condition)}"
         )
-    share = torch.linspace(0.0, 1.0, steps, device=device_of(model))
+    line = latents_between(guide, ends, steps=steps, seed=seed, aggregate=aggregate)
+    repeated = {name: value.expand(steps, *value.shape[1:]) for name, value in condition.items()}
+    return generate(
+        model, repeated, method=method, seed=seed, constraints=constraints, latents=line
+    )
+
+
+def latents_between(
+    guide: nn.Module,
+    ends: Mapping[str, Tensor],
+    *,
+    steps: int = 7,
+    seed: int = 0,
+    aggregate: Mapping[str, AggregateMoments] | None = None,
+) -> dict[str, Tensor]:
+    """The latents that :func:`generate_interpolation` decodes, by site, global ones too.
+
+    :param others: as in :func:`generate_interpolation`.
+    :raises ValueError: for fewer than two steps, or another number of sentences than two.
+    :raises UserError: as :func:`encode`.
+    """
+    steps = check_argument("steps", steps, int, at_least(2))
+    check_text(ends)
+    if len(ends[TOKENS]) != 2:
+        raise ValueError(f"interpolation needs two sentences, got {len(ends[TOKENS])}")
+    share = torch.linspace(0.0, 1.0, steps, device=device_of(guide))
     with evaluation_mode(guide, guide, seed):
         sites, shared = posterior_sites(guide, ends, mean=True)
-        line = {
+        return {
             name: _line(site["fn"], share, data_dim(site))
             if aggregate is None
             else _way(name, aggregate, site["fn"], share, data_dim(site))
             for name, site in sites
         } | shared
-    repeated = {name: value.expand(steps, *value.shape[1:]) for name, value in condition.items()}
-    return generate(
-        model, repeated, method=method, seed=seed, constraints=constraints, latents=line
-    )
 
 
 def _way(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -31,26 +32,52 @@ def projections(points: Tensor, seed: int) -> tuple[Projection, Projection] | No
     Source: van der Maaten and Hinton (2008), Visualizing data using t-SNE.
     """
     values = points.double().numpy()
-    if len(values) < FEWEST or not np.isfinite(values).all():
+    if not has_something_to_see(values):
         return None
-    if values.std(0).max() < 1e-9:
-        return None
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
+    return principal_plane(values)[0], t_sne(values, seed)
 
-    if values.shape[1] < 2:
-        values = np.concatenate([values, np.zeros_like(values)], 1)
+
+def has_something_to_see(values: np.ndarray) -> bool:
+    """Whether points ``(N, D)`` are five at least, finite, and not all the same."""
+    if len(values) < FEWEST or not np.isfinite(values).all():
+        return False
+    return bool(values.std(0).max() >= 1e-9)
+
+
+def principal_plane(values: np.ndarray) -> tuple[Projection, Any]:
+    """The points ``(N, D)`` by their first two principal components.
+
+    :returns: the projection, and scikit-learn's PCA, which places further points on it; both take
+        two dimensions at least, see :func:`at_least_two_dimensions`.
+    """
+    from sklearn.decomposition import PCA
+
     pca = PCA(2, svd_solver="full")
-    plane = pca.fit_transform(values)
+    plane = pca.fit_transform(at_least_two_dimensions(values))
     first, second = 100 * pca.explained_variance_ratio_
-    # A perplexity is a number of neighbours, and there must be more points than that.
-    perplexity = min(30.0, (len(values) - 1) / 3)
-    neighbours = TSNE(perplexity=perplexity, init="pca", random_state=seed % 2**32)
     return (
         Projection(
             f"PCA, {first + second:.1f} % of the variance",
             plane,
             (f"first component, {first:.1f} %", f"second component, {second:.1f} %"),
         ),
-        Projection(f"t-SNE, perplexity {perplexity:.0f}", neighbours.fit_transform(values), None),
+        pca,
     )
+
+
+def t_sne(values: np.ndarray, seed: int) -> Projection:
+    """The points ``(N, D)`` by t-SNE, from their principal components on."""
+    from sklearn.manifold import TSNE
+
+    # A perplexity is a number of neighbours, and there must be more points than that.
+    perplexity = min(30.0, (len(values) - 1) / 3)
+    neighbours = TSNE(perplexity=perplexity, init="pca", random_state=seed % 2**32)
+    positions = neighbours.fit_transform(at_least_two_dimensions(values))
+    return Projection(f"t-SNE, perplexity {perplexity:.0f}", positions, None)
+
+
+def at_least_two_dimensions(values: np.ndarray) -> np.ndarray:
+    """Points of one dimension with a second that is zero; others as they are."""
+    if values.shape[1] >= 2:
+        return values
+    return np.concatenate([values, np.zeros_like(values)], 1)

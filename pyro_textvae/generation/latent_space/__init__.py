@@ -9,8 +9,12 @@ from pyro_textvae.generation.latent_space.aggregate_moments import (
 from pyro_textvae.generation.latent_space.arithmetic import arithmetic
 from pyro_textvae.generation.latent_space.embedding import Embedding, embed
 from pyro_textvae.generation.latent_space.label_direction import label_direction
-from pyro_textvae.generation.latent_space.neighbours import Neighbours, neighbours
-from pyro_textvae.generation.latent_space.traverse import traverse
+from pyro_textvae.generation.latent_space.neighbours import (
+    Neighbours,
+    distances_of_points,
+    neighbours,
+)
+from pyro_textvae.generation.latent_space.traverse import moved_latents, traverse
 
 __all__ = [
     "AggregateMoments",
@@ -18,8 +22,10 @@ __all__ = [
     "Neighbours",
     "aggregate_moments",
     "arithmetic",
+    "distances_of_points",
     "embed",
     "label_direction",
+    "moved_latents",
     "neighbours",
     "traverse",
 ]

@@ -27,10 +27,13 @@ class Embedding:
     variances
         Of the posterior in each dimension, ``(N, ...)``, of latents that are not discrete; empty
         unless asked for.
+    discrete
+        The sites whose points are the likeliest of a countable set of values.
     """
 
     points: dict[str, Tensor]
     variances: dict[str, Tensor]
+    discrete: tuple[str, ...] = ()
 
 
 def embed(
@@ -70,7 +73,8 @@ def embed(
                 points[name] = posterior_point(site["fn"]).movedim(dim, 0).cpu()
                 if variances and not is_discrete(site["fn"]):
                     spread[name] = _variance(name, site["fn"]).movedim(dim, 0).cpu()
-        yield Embedding(points, spread)
+            discrete = tuple(name for name, site in sites if is_discrete(site["fn"]))
+        yield Embedding(points, spread, discrete)
 
 
 def _is_given(site: Mapping[str, Any]) -> bool:

@@ -130,14 +130,34 @@ def _check(sites: list[tuple[str, Any]], by: Measure) -> None:
 
 
 def _distances_of_means(sites: list[tuple[str, Any]], others: list[tuple[str, Any]]) -> Tensor:
-    squares: Any = 0.0
-    for (_, one), (_, many) in zip(sites, others, strict=True):
-        if is_discrete(one["fn"]):
-            continue
-        point, points = (posterior_point(site["fn"]).double() for site in (one, many))
-        rows = (points - point).movedim(data_dim(many), 0).flatten(1)
-        squares = squares + rows.square().sum(1)
-    return squares.sqrt()
+    one, many = (
+        {
+            name: posterior_point(site["fn"]).movedim(data_dim(site), 0)
+            for name, site in each
+            if not is_discrete(site["fn"])
+        }
+        for each in (sites, others)
+    )
+    return distances_of_points(one, many)
+
+
+def distances_of_points(one: Mapping[str, Tensor], many: Mapping[str, Tensor]) -> Tensor:
+    """How far the latents of many sentences are from those of one, all sites together.
+
+    >>> one, many = {"z": torch.tensor([[3.0, 4.0]])}, {"z": torch.tensor([[0.0, 0.0], [3.0, 0.0]])}
+    >>> distances_of_points(one, many)
+    tensor([5., 4.], dtype=torch.float64)
+
+    :param one: points by latent site, ``(1, ...)``, as :func:`~pyro_textvae.generation.encode`
+        gives them.
+    :param many: points of the same sites, ``(N, ...)``.
+    :returns: ``(N,)`` float64.
+    """
+    squares = [
+        (many[name].double() - point.double()).flatten(1).square().sum(1)
+        for name, point in one.items()
+    ]
+    return torch.stack(squares).sum(0).sqrt()
 
 
 def _symmetrised_kl(sites: list[tuple[str, Any]], others: list[tuple[str, Any]]) -> Tensor:

@@ -65,6 +65,26 @@ def traverse(
     :raises UserError: for a dimension that there is not, a direction of another size or of length
         zero, and for latents that leave open which is meant.
     """
+    latents = moved_latents(guide, batch, direction, offsets, site=site, seed=seed)
+    rows = {n: value.expand(len(offsets), *value.shape[1:]) for n, value in batch.items()}
+    return generate(model, rows, method=method, seed=seed, constraints=constraints, latents=latents)
+
+
+def moved_latents(
+    guide: nn.Module,
+    batch: Mapping[str, Tensor],
+    direction: Tensor | int,
+    offsets: Tensor,
+    *,
+    site: str | None = None,
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """The latents that :func:`traverse` decodes, by site, global ones too.
+
+    :param others: as in :func:`traverse`.
+    :raises ValueError: as :func:`traverse`.
+    :raises UserError: as :func:`traverse`.
+    """
     check_text(batch)
     if len(batch[TOKENS]) != 1:
         raise ValueError(f"a walk begins at one sentence, got {len(batch[TOKENS])}")
@@ -78,8 +98,7 @@ def traverse(
         on_sphere = lies_on_sphere(moved["fn"])
         walk = _on_sphere(start, vector, share) if on_sphere else start + share * vector
         latents[name] = walk.squeeze(data_dim(moved)).movedim(0, data_dim(moved))
-    rows = {n: value.expand(len(offsets), *value.shape[1:]) for n, value in batch.items()}
-    return generate(model, rows, method=method, seed=seed, constraints=constraints, latents=latents)
+    return latents
 
 
 def direction_of(direction: Tensor | int, start: Tensor) -> Tensor:
