@@ -44,6 +44,8 @@ nb_execution_cache_path = str(HERE / "_build" / "jupyter_cache")
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+# Progress bars and warnings with paths of the machine that built the site.
+nb_output_stderr = "remove"
 
 napoleon_numpy_docstring = False
 autodoc_typehints = "none"
