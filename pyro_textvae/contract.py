@@ -35,6 +35,9 @@ TEXT_GIVEN_SOURCE = "text"
 """The latent site of a program of the source alone that is the text of the pair, where the source
 is drawn from that."""
 
+TEXT_PROPOSAL = "text_given_source"
+"""Such a model has a method of this name: it returns a proposal for the text given z and source."""
+
 COLUMN_SETTINGS = {SOURCE: "source_column", LABELS: "label_column"}
 """The setting that names the column of a field, where the field has one of its own."""
 

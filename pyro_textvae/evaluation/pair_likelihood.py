@@ -10,10 +10,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pyro_textvae.contract import SOURCE, SOURCE_ALONE, TEXT_ALONE, TOKENS
+from pyro_textvae.contract import SOURCE, SOURCE_ALONE, TEXT_ALONE, TEXT_PROPOSAL, TOKENS
 from pyro_textvae.data import Batch
 from pyro_textvae.evaluation.importance.result import LogLikelihood
 from pyro_textvae.evaluation.likelihood import log_likelihood
+from pyro_textvae.evaluation.proposals import GuideProposal
 
 Batches = Iterable[Mapping[str, Tensor]]
 
@@ -51,16 +52,20 @@ class PairLikelihood:
         """None where model and guide do not say how the source alone is drawn.
 
         :param joint: the likelihood of the same batches.
-        :param settings: of :func:`~pyro_textvae.evaluation.log_likelihood`.
+        :param settings: of :func:`~pyro_textvae.evaluation.log_likelihood`. Of a source that is
+            made of its text, a latent of which no proposal but the guide knows anything, the draws
+            are the guide's.
         """
 
-        def alone(method: str, field: str) -> LogLikelihood | None:
+        def alone(method: str, field: str, **others: Any) -> LogLikelihood | None:
             if not (hasattr(model, method) and hasattr(guide, method)):
                 return None
             model_alone, guide_alone = (getattr(each, method)() for each in (model, guide))
-            return log_likelihood(model_alone, guide_alone, _OneField(batches, field), **settings)
+            rows = _OneField(batches, field)
+            return log_likelihood(model_alone, guide_alone, rows, **settings | others)
 
-        source = alone(SOURCE_ALONE, SOURCE)
+        of_source = {"proposal": GuideProposal()} if hasattr(model, TEXT_PROPOSAL) else {}
+        source = alone(SOURCE_ALONE, SOURCE, **of_source)
         return None if source is None else cls(joint, source, alone(TEXT_ALONE, TOKENS))
 
     @property

@@ -20,12 +20,14 @@ class TextGivenSource:
     r"""q(x | z, s): each word of x in proportion to p(word | z) and to the source so far.
 
     .. math::
-        q(x_t \mid x_{<t}, z, s) \propto p(x_t \mid x_{<t}, z) \sum_j p(s_{\le j}, x_t \text{
-        written} \mid x_{\le t}), \qquad q(\text{eos}) \propto p(\text{eos} \mid x_{<t}, z)\,
-        p(s \mid x_{<t})
+        q(x_t \mid x_{<t}, z, s) \propto p(x_t \mid x_{<t}, z) \sum_j p(s_{\le j} \mid x_{\le t})\,
+        e^{-(S - j) H_t}, \qquad
+        q(\text{eos}) \propto p(\text{eos} \mid x_{<t}, z)\, p(s \mid x_{<t})
 
-    A proposal for p(x | z, s), which looks at no later word of s than the one it writes: weights
-    p(x, s | z) / q(x | z, s) make up for that. A network of
+    A proposal for p(x | z, s). What is not yet read of the S words of s is taken to cost as much a
+    word as the decoder is unsure of the next, its entropy H_t: without that, a word that was left
+    out would explain the next of s as well as that word itself. Weights p(x, s | z) / q(x | z, s)
+    make up for what is wrong in this. A network of
     :class:`~pyro_textvae.distributions.AutoregressiveCategorical`; :meth:`given` is that
     distribution.
 
@@ -65,7 +67,7 @@ class TextGivenSource:
         tokens = tokens.expand(shape + tokens.shape[-1:])
         read, log_probs = self._nothing_read(memory, shape), []
         for place in range(tokens.shape[-1]):
-            scores = log_prior[..., place, :] + self._log_weights(read, memory)
+            scores = self._weighted(log_prior[..., place, :], read, memory)
             word = tokens[..., place]
             index = (word - FIRST_EMITTED).unsqueeze(-1)
             log_probs.append(scores.log_softmax(-1).gather(-1, index).squeeze(-1))
@@ -86,7 +88,7 @@ class TextGivenSource:
         after = self._after(previous, read, memory)
         read = torch.where((previous == BOS).unsqueeze(-1), read, after)
         scores, of_decoder = self.decoder.step(previous, of_decoder, Context(context.z))
-        return scores.log_softmax(-1) + self._log_weights(read, memory), (of_decoder, read)
+        return self._weighted(scores.log_softmax(-1), read, memory), (of_decoder, read)
 
     def _nothing_read(self, memory: Memory, shape: torch.Size) -> Tensor:
         """log p(s_{<=j}, none of x written) for j = 0 to S, ``(*shape, S + 1)``."""
@@ -111,21 +113,24 @@ class TextGivenSource:
         put_in = self._put_in(memory)
         return no_more + put_in + torch.logcumsumexp(base - put_in, -1)
 
-    def _log_weights(self, read: Tensor, memory: Memory) -> Tensor:
-        """What the source so far says of each class as the next, ``(*B, V)``.
+    def _weighted(self, log_prior: Tensor, read: Tensor, memory: Memory) -> Tensor:
+        """Scores of the next word by the decoder and the source so far, ``(*B, V)``.
 
+        :param log_prior: of the decoder, ``(*B, V)``.
         :param read: log p(s_{<=j} | x so far), ``(*B, S + 1)``.
         """
         out, written, _, _ = self.channel.log_rates()
-        num_read = memory.mask.sum(-1)
-        places = torch.arange(read.shape[-1], device=read.device)
-        read = read.masked_fill(places > num_read.unsqueeze(-1), -torch.inf)
-        whole = read.gather(-1, num_read.expand(read.shape[:-1]).unsqueeze(-1))
+        num_read = memory.mask.sum(-1, keepdim=True)
+        left = num_read - torch.arange(read.shape[-1], device=read.device)
+        whole = read.gather(-1, num_read.expand(*read.shape[:-1], 1))
+        cost = torch.special.entr(log_prior.exp()).sum(-1, keepdim=True)
+        read = (read - left * cost).masked_fill(left < 0, -torch.inf)
         most = read.max(-1, keepdim=True).values
         share = (read - most).exp()
-        # One word of the source written for it; a class writes none of what is padding.
+        # One more word of the source, written for this one; a class writes nothing of padding.
         of_words = memory.states.masked_fill(~memory.mask.unsqueeze(-1), -torch.inf).exp()
-        one = torch.einsum("...s,...sv->...v", share[..., :-1], of_words)
+        one_more = torch.einsum("...s,...sv->...v", share[..., :-1], of_words)
         none = share.sum(-1, keepdim=True)
-        log_words = (written.exp() * one + out.exp() * none).log() + most
-        return torch.cat([whole, log_words[..., EOS - FIRST_EMITTED + 1 :]], -1)
+        log_words = ((written + cost).exp() * one_more + out.exp() * none).log() + most
+        weights = torch.cat([whole, log_words[..., EOS - FIRST_EMITTED + 1 :]], -1)
+        return log_prior + weights
