@@ -71,8 +71,10 @@ def main(arguments: Sequence[str]) -> None:
     rows = _rows(classified)
     text = "".join(f"{line}\n" for line in (_tsv if options.format == "tsv" else _jsonl)(rows))
     write_or_print(out, text)
+    if classified.warning is not None:
+        print(f"warning: {classified.warning}", file=sys.stderr)
     for name, result in classified.probabilities.classifications(seed=options.seed).items():
-        shown = {"accuracy": "accuracy", "macro_f1": "macro F1", "log_loss": "log-loss"}
+        shown = {"accuracy": "accuracy", "macro_f1": "macro F1", "label_nll": "nll of a label"}
         numbers = ", ".join(
             "{} {:.4f} [{:.4f}, {:.4f}]".format(title, getattr(result, key), *result.intervals[key])
             for key, title in shown.items()

@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""How good probabilities of labels are: accuracy, macro F1, log-loss, calibration, confusion."""
+"""How good probabilities of labels are: accuracy, macro F1, nll, calibration, confusion."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Classification:
         The share whose likeliest label is the one that is given.
     macro_f1
         The mean over labels of :math:`2 \, TP / (2 \, TP + FP + FN)`, over those that occur.
-    log_loss
-        The mean of minus log p(label | x), nats a label.
+    label_nll
+        The mean of minus log p(label | x), nats a label: the log-loss.
     calibration_error
         The mean distance between the probability of the likeliest label and the share of those that
         are right, over 15 groups of equally many sentences of like probability (ECE).
@@ -59,7 +59,7 @@ class Classification:
     num_labelled: int
     accuracy: float
     macro_f1: float
-    log_loss: float
+    label_nll: float
     calibration_error: float
     calibration_floor: float
     confusion: Tensor
@@ -172,7 +172,7 @@ class _Counted:
         return {
             "accuracy": hits.sum(1) / self.size,
             "macro_f1": np.nanmean(f1, axis=1),
-            "log_loss": sums[:, -1] / self.size,
+            "label_nll": sums[:, -1] / self.size,
             "calibration_error": np.abs(in_bins).sum(1) / self.size,
             "confusion": confusion,
         }

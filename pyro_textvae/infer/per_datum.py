@@ -96,6 +96,9 @@ class PerDatumELBO(ELBO):
     takes_enumerated_sites: bool = True
     """Whether sites of the guide may be summed over under this objective."""
 
+    trains_enumerated_sites: bool = True
+    """Whether the guide's posterior of a site that it enumerates is in the bound, and so learns."""
+
     kl_weight: float = 1.0
     """What the KL term, or the constraint in its place, is multiplied by at present."""
 

@@ -14,17 +14,24 @@ from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.label_probabilities import LabelProbabilities
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.evaluate import build_proposal, corpus_to_score
+from pyro_textvae.runs.labels import classifier_left_untrained
 from pyro_textvae.runs.load import load_pair, load_tokenizer, read_run
 
 
 @dataclass(frozen=True)
 class Classified:
-    """The sentences of a split or a file, in its order, and what is said of their labels."""
+    """The sentences of a split or a file, in its order, and what is said of their labels.
+
+    Warning:
+        Why what the guide says is worth nothing; None where there is no such reason.
+
+    """
 
     corpus: Corpus
     split: str
     tokenizer: Tokenizer
     probabilities: LabelProbabilities
+    warning: str | None = None
 
 
 def classify(
@@ -66,4 +73,6 @@ def classify(
             f"the model of {run.folder.path} has no site of a label with its {len(names)} values, "
             "so it can tell none: take a model that has one, such as labelled_vae"
         )
-    return Classified(corpus, config.split, tokenizer, probabilities)
+    has_guide = probabilities.by_guide is not None
+    warning = classifier_left_untrained(run, pair.guide) if has_guide else None
+    return Classified(corpus, config.split, tokenizer, probabilities, warning)

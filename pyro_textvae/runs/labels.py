@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -16,8 +17,13 @@ from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.simulate import named_fields
 
+if TYPE_CHECKING:
+    from pyro_textvae.runs.load import StoredRun
+
 NUM_LABELS = "num_labels"
 """What a program of labels asks for by name: how many there are."""
+
+_CLASSIFICATION = "label_classification"
 
 
 def check_enough_labels(
@@ -71,6 +77,29 @@ def labels_left_unread(model: nn.Module, guide: nn.Module, config: TrainConfig) 
         "training; the report and traverse show its labels. A model of them is labelled_vae, with "
         "--guide labelled"
     ]
+
+
+def classifier_left_untrained(run: StoredRun, guide: nn.Module) -> str | None:
+    """Why a guide's q(label | text) has learnt nothing, in one line; None where it has a bound.
+
+    An objective of importance weights that sums over labels has no q(label | text), nor has the
+    bound of a text whose label is given. Then what teaches it is the loss label_classification.
+    """
+    config, train = run.config, run.contents.get("corpus", {}).get("train", {})
+    loss = {**getattr(guide, "auxiliaries", {}), **config.auxiliaries}.get(_CLASSIFICATION, 0)
+    weight = loss.get("weight", 1.0) if isinstance(loss, Mapping) else loss
+    if weight or config.objective not in zoo.names("objectives"):
+        return None
+    if not zoo.load("objectives", config.objective).trains_enumerated_sites:
+        why = f"{config.objective} has it in no bound"
+    elif train.get("labelled") == train.get("sentences"):
+        why = f"every sentence had its label, and {config.objective} has it in no bound then"
+    else:
+        return None
+    return (
+        f"the guide's q(label | text) was not trained, so it says nothing: {why}; train with "
+        f"--auxiliaries '{{\"{_CLASSIFICATION}\": 1}}'"
+    )
 
 
 def _are_read(model: nn.Module, guide: nn.Module, config: TrainConfig) -> bool:

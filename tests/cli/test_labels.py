@@ -54,6 +54,25 @@ def test_classify_the_test_split_against_its_labels(labelled_run, cli, tmp_path)
     assert "by guide, 16 labels: accuracy" in err
 
 
+@pytest.mark.parametrize(
+    ("objective", "weight", "why"),
+    [
+        ("iwae", 0, "iwae has it in no bound"),
+        ("beta_elbo", 0, "every sentence had its label, and beta_elbo has it in no bound"),
+        ("iwae", 1, None),
+    ],
+)
+def test_a_classifier_that_nothing_taught_is_told_of(rows, cli, new, objective, weight, why):
+    flags = ["--objective", objective, "--auxiliaries", f'{{"label_classification": {weight}}}']
+    flags += ["--unlabelled", "drop", *TINY]
+    assert cli("train", "--data", rows, *LABELLED, *flags, "--out", new)[0] == 0
+    status, _, err = cli("classify", new, *FEW)
+    assert status == 0
+    told = [line for line in err.splitlines() if line.startswith("warning: the guide's q(label")]
+    assert len(told) == (why is not None)
+    assert why is None or why in told[0]
+
+
 def test_evaluation_has_the_numbers_of_its_labels(labelled_run, cli, tmp_path):
     out = tmp_path / "evaluation.json"
     flags = ["--num-samples", 4, "--proposal", "guide", "--report", "false", "--out", out]
@@ -63,8 +82,11 @@ def test_evaluation_has_the_numbers_of_its_labels(labelled_run, cli, tmp_path):
     assert found["labels"] == ["glad", "sad"]
     for reader in ("bayes", "guide"):
         numbers = found[reader]
-        for name in ("accuracy", "macro_f1", "log_loss", "calibration_error"):
+        for name in ("accuracy", "macro_f1", "label_nll", "calibration_error"):
             assert numbers[f"{name}_low"] <= numbers[f"{name}_high"]
+        both = json.loads(out.read_text())
+        key = "label_nll" if reader == "bayes" else "label_nll_by_guide"
+        assert numbers["label_nll"] == pytest.approx(both[key])
         hits = sum(numbers["confusion"][i][i] for i in range(2))
         assert numbers["accuracy"] == hits / 16
     line = next(line for line in printed.splitlines() if "accuracy of labels, by the model" in line)

@@ -29,7 +29,7 @@ def test_against_scikit_learn():
     likeliest = log_prob.argmax(1)
     assert result.accuracy == pytest.approx(metrics.accuracy_score(labels, likeliest))
     assert result.macro_f1 == pytest.approx(metrics.f1_score(labels, likeliest, average="macro"))
-    assert result.log_loss == pytest.approx(metrics.log_loss(labels, log_prob.exp()))
+    assert result.label_nll == pytest.approx(metrics.log_loss(labels, log_prob.exp()))
     assert result.confusion.tolist() == metrics.confusion_matrix(labels, likeliest).tolist()
 
 
@@ -40,7 +40,7 @@ def test_by_hand():
     assert result.confusion.tolist() == [[1, 0, 0], [1, 0, 0], [0, 0, 1]]
     assert result.accuracy == pytest.approx(2 / 3)
     assert result.macro_f1 == pytest.approx((2 / 3 + 0 + 1) / 3)
-    assert result.log_loss == pytest.approx(-math.log(0.9 * 0.7 * 0.3) / 3)
+    assert result.label_nll == pytest.approx(-math.log(0.9 * 0.7 * 0.3) / 3)
     # Of so few, each is a group of its own.
     assert result.calibration_error == pytest.approx((0.1 + 0.3 + 0.6) / 3)
 
@@ -56,21 +56,21 @@ def test_sentences_without_a_label_are_in_no_number():
 
 
 def test_calibration_is_told_from_chance():
-    """A calibrated reader has the floor; one that is too sure has more, and a worse log-loss."""
+    """A calibrated reader has the floor; one that is too sure has more, and a worse nll."""
     log_prob, labels = drawn(3000)
     calibrated = Classification.of(log_prob, labels, NAMES)
     sure = Classification.of(*drawn(3000, sharpness=3.0), NAMES)
     assert calibrated.calibration_error < 1.6 * calibrated.calibration_floor
     assert sure.calibration_error > 4 * sure.calibration_floor
     assert sure.accuracy == calibrated.accuracy
-    assert sure.log_loss > calibrated.log_loss + 0.1
+    assert sure.label_nll > calibrated.label_nll + 0.1
 
 
 @pytest.mark.slow
 def test_intervals_cover_the_truth():
     """Of 200 samples of 300 sentences; the truth is of 200,000."""
     truth = Classification.of(*drawn(200_000, seed=999), NAMES, num_resamples=100)
-    names = ("accuracy", "macro_f1", "log_loss")
+    names = ("accuracy", "macro_f1", "label_nll")
     inside = {name: [] for name in names}
     for seed in range(200):
         result = Classification.of(*drawn(300, seed=seed), NAMES, num_resamples=200, seed=seed)

@@ -39,6 +39,8 @@ class IWAE(PerDatumELBO):
     tensor([-1.5662])
     """
 
+    trains_enumerated_sites = False
+
     def bound(self, terms: PerDatumTerms) -> Tensor:
         """The bound of each sentence, (N,)."""
         return log_mean_exp(terms.log_weights)

@@ -38,6 +38,8 @@ class MIWAE(PerDatumELBO):
     :raises ValueError: where the groups do not divide the particles.
     """
 
+    trains_enumerated_sites = False
+
     def __init__(self, num_particles: int = 16, num_groups: int = 4, **options: Any) -> None:
         super().__init__(num_particles, **options)
         self.num_groups = checked_groups(num_particles, num_groups)

@@ -48,6 +48,7 @@ class WakeSleep(IWAE):
     draws = Draws.DETACHED
     takes_discrete_latents = True
     takes_global_latents = False
+    trains_enumerated_sites = True
 
     def __init__(self, num_particles: int = 16, **options: Any) -> None:
         super().__init__(num_particles, **options)

@@ -10,7 +10,7 @@ _READERS = {"bayes": "by the model", "guide": "by the guide"}
 _NUMBERS = {
     "accuracy": ("accuracy of labels", ""),
     "macro_f1": ("macro F1 of labels", ""),
-    "log_loss": ("log-loss of labels", "nats per label"),
+    "label_nll": ("nll of labels", "nats per label"),
     "calibration_error": ("calibration error", ""),
 }
 
@@ -32,7 +32,8 @@ def _of(reader: str, words: str) -> tuple[Quantity, ...]:
                 key,
                 "labels",
                 label=f"{title}, {words}",
-                line=f"{title}, {words}",
+                # The line of label_nll is of the group of likelihoods, with the error of the draws.
+                line="" if name == "label_nll" else f"{title}, {words}",
                 line_when="known",
                 text=f"{{{key}}}{of_chance} [{{{key}_low}}, {{{key}_high}}]",
                 unit=unit,

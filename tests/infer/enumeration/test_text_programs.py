@@ -65,6 +65,11 @@ def two_classes(kind=GRUDecoder):
     return TwoClassVAE(decoder, 2).double(), TwoClassGuide(encoder, 2).double()
 
 
+def test_every_objective_of_the_catalogue_is_here():
+    objectives = {zoo.load("objectives", name).__name__ for name in zoo.names("objectives")}
+    assert objectives == {*ALL, "SemiAmortisedELBO"}
+
+
 @pytest.mark.parametrize("name", [*ALL, "SemiAmortisedELBO"])
 @pytest.mark.parametrize("make", [component, two_classes], ids=lambda make: make.__name__)
 def test_users_program_trains(make, name):
@@ -92,6 +97,7 @@ def test_users_program_trains(make, name):
         if parameter.grad is None or not parameter.grad.abs().max() > 0
     }
     has_no_q = make is two_classes and name in OF_WEIGHTS
+    assert objective.trains_enumerated_sites is (name not in OF_WEIGHTS)
     of_q = {f"{site}.{part}" for site in ("sentiment", "topic") for part in ("weight", "bias")}
     assert untrained == (of_q if has_no_q else set())
 
