@@ -20,8 +20,7 @@ class SaidBefore(nn.Module):
     :param feature_dim: width of the features of an utterance.
     :param latent_dim: size of the conversation's vector.
     :param state_dim: size of a state.
-    :param dropout: rate at which the features of an utterance are replaced by a learned vector, in
-        training.
+    :param dropout: rate at which the features of an utterance are zero, in training.
     """
 
     def __init__(
@@ -32,7 +31,6 @@ class SaidBefore(nn.Module):
         super().__init__()
         self.begin = nn.Linear(latent_dim, state_dim)
         self.rnn = nn.GRU(feature_dim, state_dim, batch_first=True)
-        self.unknown = nn.Parameter(torch.zeros(feature_dim))
         self.dropout = dropout
 
     def forward(self, features: Tensor, d: Tensor) -> Tensor:
@@ -48,7 +46,7 @@ class SaidBefore(nn.Module):
             return first
         if self.training and self.dropout:
             dropped = torch.rand(inputs.shape[:-1], device=inputs.device) < self.dropout
-            inputs = torch.where(dropped.unsqueeze(-1), self.unknown, inputs)
+            inputs = inputs.masked_fill(dropped.unsqueeze(-1), 0.0)
         states, _ = self.rnn(inputs.flatten(0, -3), first.reshape(1, -1, first.shape[-1]))
         return torch.cat([first, states.unflatten(0, shape)], -2)
 

@@ -63,10 +63,10 @@ def test_likelihood_by_quadrature(kind, prior):
         theta = torch.stack([share, 1 - share], -1).unsqueeze(1)
         log_p = model.words(theta).log_prob(TEXTS)
     exact = (log_p + mass.log().unsqueeze(1)).logsumexp(0)
-    estimate = log_likelihood(model, guide, [{"tokens": TEXTS}], 4000, seed=1)
+    estimate = log_likelihood(model, guide, [{"tokens": TEXTS}], 2000, seed=1)
     error = (estimate.log_px - exact) / estimate.standard_error
     assert error.abs().max() < 4.5
-    assert estimate.standard_error.max() < 0.05
+    assert estimate.standard_error.max() < 0.1
 
 
 @pytest.mark.parametrize("kind", ["lda", "prodlda"])
@@ -169,7 +169,7 @@ def test_sentences_of_a_document_are_of_its_topics(prior):
     assert count.tolist() == [4, 1]
     # 5 is the second of the words of topics.
     torch.testing.assert_close(beside[1] + of_word[1], whole)
-    estimate = log_likelihood(model, guide, [{"tokens": DOCUMENTS}], 4000, seed=1)
+    estimate = log_likelihood(model, guide, [{"tokens": DOCUMENTS}], 2000, seed=1)
     error = (estimate.log_px - exact) / estimate.standard_error
     assert error.abs().max() < 4.5
     assert not estimate.beside_text

@@ -65,18 +65,18 @@ def test_first_word_by_hand(pair):
 
 def test_likelihood_by_quadrature(pair):
     model, guide = pair
-    middle = (torch.arange(400).double() + 0.5) / 400
+    middle = (torch.arange(150).double() + 0.5) / 150
     normal = torch.distributions.Normal(0.0, 1.0)
     with torch.no_grad():
         share = (2**0.5 * normal.icdf(middle)).sigmoid()  # softmax of two is that of a difference
         grid = torch.cartesian_prod(share, normal.icdf(middle))
         theta = torch.stack([grid[:, 0], 1 - grid[:, 0]], -1).unsqueeze(1)
         log_p = model.text(grid[:, 1:].unsqueeze(1), theta).log_prob(TEXTS)
-        exact = log_p.logsumexp(0) - torch.tensor(400.0**2).log()
-    estimate = log_likelihood(model, guide, [{"tokens": TEXTS}], 2000, seed=1)
-    # The middle rule of 400 points is off by less than 1e-3.
-    assert ((estimate.log_px - exact).abs() < 4.5 * estimate.standard_error + 1e-3).all()
-    assert estimate.standard_error.max() < 0.05
+        exact = log_p.logsumexp(0) - torch.tensor(150.0**2).log()
+    estimate = log_likelihood(model, guide, [{"tokens": TEXTS}], 1000, seed=1)
+    # The middle rule of 150 points is off by less than 2e-3.
+    assert ((estimate.log_px - exact).abs() < 4.5 * estimate.standard_error + 2e-3).all()
+    assert estimate.standard_error.max() < 0.1
 
 
 def test_programs_keep_the_contract(pair):
