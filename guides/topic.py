@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pyro_textvae.distributions import sentence_mask
 from pyro_textvae.nn import Encoder
 from pyro_textvae.nn.checks import check_sizes
+from pyro_textvae.nn.words_of_documents import words_of_documents
 
 
 class TopicGuide(PyroModule):
@@ -65,11 +66,18 @@ class TopicGuide(PyroModule):
         self.parameters_of = nn.Linear(encoder.output_dim + 1, size)
 
     def forward(self, tokens: Tensor, *, size: int | None = None) -> Tensor:
-        """Draw z, or theta, ``(N, latent_dim)`` for ``tokens`` ``(N, T)``."""
-        length = sentence_mask(tokens).sum(-1, keepdim=True)
-        features = self.encoder(tokens)
+        """Draw z, or theta, ``(N, latent_dim)`` for ``tokens`` ``(N, T)``.
+
+        Of documents ``(N, S, T)`` it is ``(N, 1, latent_dim)``, from the words of all sentences.
+        """
+        are_documents = tokens.dim() == 3
+        words = words_of_documents(tokens) if are_documents else tokens
+        length = sentence_mask(words).sum(-1, keepdim=True)
+        features = self.encoder(words)
         parameters = self.parameters_of(torch.cat([features, length.to(features).log()], -1))
-        with pyro.plate("data", len(tokens)):
+        if are_documents:
+            parameters, length = parameters.unsqueeze(1), length.unsqueeze(1)
+        with pyro.plate("data", len(tokens), dim=-2 if are_documents else -1):
             if self.topic_prior == "dirichlet":
                 concentration = self.concentration + length * nn.functional.softplus(parameters)
                 return pyro.sample("theta", dist.Dirichlet(concentration))

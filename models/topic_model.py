@@ -9,14 +9,17 @@ from typing import Literal, get_args
 
 import pyro
 import pyro.distributions as dist
+import torch
+from pyro import poutine
 from pyro.nn import PyroModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_textvae.data import Tokenizer
-from pyro_textvae.distributions import sentence_mask
+from pyro_textvae.distributions import scorable_rows, sentence_mask
 from pyro_textvae.nn.checks import check_sizes
+from pyro_textvae.nn.number_of_sentences import sentences_there
 from pyro_textvae.nn.topic_words import TopicKind, TopicWords
-from pyro_textvae.special_tokens import UNK
+from pyro_textvae.special_tokens import PAD, UNK
 
 TopicPrior = Literal["logistic_normal", "dirichlet"]
 
@@ -40,6 +43,10 @@ class TopicModel(PyroModule):
     it is. The words by ``kind``, their order, stop words and the number of words:
     :class:`~pyro_textvae.nn.topic_words.TopicWords`. Its guide is ``topic``.
 
+    Of documents, with ``max_sentences``, x is ``(N, S, T)`` and the topics ``(N, 1, latent_dim)``:
+    each sentence is of the document's topics, and how many there are, drawn at ``num_sentences``,
+    is scored as words are.
+
     >>> model = TopicModel(latent_dim=3, vocab_size=9, max_length=6, embedding_dim=4)
     >>> model(size=2).shape
     torch.Size([2, 6])
@@ -54,6 +61,7 @@ class TopicModel(PyroModule):
     :param topic_prior: ``logistic_normal`` or ``dirichlet``.
     :param concentration: of the symmetric Dirichlet: below 1, texts of few topics.
     :param stop_words: words that are in no topic, or how many of the most frequent ones are not.
+    :param max_sentences: the most sentences of a document; None where texts are no documents.
     :param tokenizer: knows the ids of stop words that are given as words.
     :raises ValueError: for an unknown name, a stop word that is not in the vocabulary, a Dirichlet
         for ``nvdm``, and where stop words leave nothing to the topics.
@@ -69,6 +77,7 @@ class TopicModel(PyroModule):
         topic_prior: TopicPrior = "logistic_normal",
         concentration: float = 1.0,
         stop_words: int | Sequence[str] = 0,
+        max_sentences: int | None = None,
         tokenizer: Tokenizer | None = None,
     ) -> None:
         if topic_prior not in get_args(TopicPrior):
@@ -92,17 +101,30 @@ class TopicModel(PyroModule):
             kind,
             stop_word_ids(stop_words, tokenizer),
         )
+        self.max_sentences = max_sentences
+        if max_sentences is not None:
+            check_sizes(max_sentences=max_sentences)
+            self.number_scores = nn.Parameter(torch.zeros(max_sentences))
 
     def forward(self, tokens: Tensor | None = None, *, size: int | None = None) -> Tensor:
-        """Score ``tokens`` ``(N, T)``, or generate ``size`` texts."""
+        """Score ``tokens`` ``(N, T)``, of documents ``(N, S, T)``, or generate ``size`` texts."""
+        size = size if tokens is None else len(tokens)
+        if self.max_sentences is None:
+            with pyro.plate("data", size):
+                return pyro.sample("x", self.words(self.theta()), obs=tokens)
+        rows, given = (None, None) if tokens is None else scorable_rows(tokens)
+        with pyro.plate("data", size, dim=-2):
+            theta = self.theta()
+            there = sentences_there(self.number_scores, given)
+            with pyro.plate("sentences", there.shape[-1], dim=-1), poutine.mask(mask=there):
+                return pyro.sample("x", self.words(theta), obs=rows)
+
+    def theta(self) -> Tensor:
+        """Draw what the words of a text are drawn given."""
         ones = self.words.outside_scores.new_ones(self.words.num_topics)
-        with pyro.plate("data", size if tokens is None else len(tokens)):
-            if self.topic_prior == "dirichlet":
-                theta = pyro.sample("theta", dist.Dirichlet(self.concentration * ones))
-            else:
-                z = pyro.sample("z", dist.Normal(0 * ones, self.scale * ones).to_event(1))
-                theta = self.weights(z)
-            return pyro.sample("x", self.words(theta), obs=tokens)
+        if self.topic_prior == "dirichlet":
+            return pyro.sample("theta", dist.Dirichlet(self.concentration * ones))
+        return self.weights(pyro.sample("z", dist.Normal(0 * ones, self.scale).to_event(1)))
 
     @property
     def topic_site(self) -> str:
@@ -116,7 +138,12 @@ class TopicModel(PyroModule):
     def beside_topics(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """What of log p(x) does not hang on topics, and how many words do, ``(N,)`` each."""
         length, outside, in_topic = self.words.log_prob_of_parts(tokens, sentence_mask(tokens))
-        return length + outside.sum(-1), in_topic.sum(-1)
+        beside, count = length + outside.sum(-1), in_topic.sum(-1)
+        if self.max_sentences is None:
+            return beside, count
+        given = (tokens != PAD).any(-1)
+        of_number = self.number_scores.log_softmax(-1)[given.sum(-1) - 1]
+        return of_number + beside.where(given, 0.0).sum(-1), count.where(given, 0).sum(-1)
 
     @property
     def scale(self) -> float:

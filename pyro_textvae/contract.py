@@ -38,6 +38,10 @@ is drawn from that."""
 TEXT_PROPOSAL = "text_given_source"
 """Such a model has a method of this name: it returns a proposal for the text given z and source."""
 
+OF_TEXT = "of_text"
+"""The key in ``infer`` of a site that is observed at what the text itself says, such as its number
+of sentences: it is a part of the text's probability, and not beside it."""
+
 COLUMN_SETTINGS = {SOURCE: "source_column", LABELS: "label_column"}
 """The setting that names the column of a field, where the field has one of its own."""
 

@@ -16,6 +16,7 @@ from pyro_textvae.distributions.independent_blocks import IndependentBlocks
 from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation.constraints import Constraints
+from pyro_textvae.generation.documents import said_by_text, with_every_place
 from pyro_textvae.generation.generated import Generated
 from pyro_textvae.generation.latent_space.aggregate_moments import AggregateMoments
 from pyro_textvae.generation.method import DecodingMethod, build_method
@@ -135,9 +136,10 @@ def generate_reconstructions(
     num_latents = check_argument("num_latents", num_latents, int, at_least(1))
     copies = num_latents * decoding.num_draws
     check_text(batch)
-    rows: Any = repeated_condition(batch, copies)
+    rows: Any = repeated_condition(with_every_place(model, batch), copies)
     mean = num_latents == 1 and not decoding.is_random
     latents, shared = _encode(guide, rows, mean=mean, seed=seed)
+    latents |= said_by_text(model, rows)
     if changed is not None:
         rows = repeated_condition({**batch, **changed}, copies)
     parts = generate_rows(
@@ -234,6 +236,7 @@ def generate_interpolation(
         raise ValueError(
             f"the condition must have 1 row or {steps}, one for each step, got {size_of(condition)}"
         )
+    ends = with_every_place(model, ends)
     line = latents_between(guide, ends, steps=steps, seed=seed, aggregate=aggregate)
     repeated = {name: value.expand(steps, *value.shape[1:]) for name, value in condition.items()}
     return generate(

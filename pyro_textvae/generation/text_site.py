@@ -48,7 +48,7 @@ class DecodingMessenger(Messenger):
             message["done"] = True
             return
         wanted = self._wanted()
-        if message["name"] == TEXT_SITE and wanted:
+        if message["name"] == TEXT_SITE and wanted and not (observed and self.decoded):
             kind = type(text).__name__
             if observed:
                 is_whole = isinstance(text, StepwiseText)
@@ -77,6 +77,11 @@ class DecodingMessenger(Messenger):
         text = site["fn"]
         while isinstance(text, MaskedDistribution):
             text = text.base_dist
+        if site["is_observed"] and self.decoded:
+            # Put together of sentences that were decoded one after another.
+            log_prob = torch.cat([each.log_prob[:1] for each in self.decoded.values()], -1)
+            score = torch.cat([each.score[:1] for each in self.decoded.values()], -1)
+            return Generated(value, log_prob, score)
         if site["is_observed"] and not is_given:
             # A computed text has a distribution that puts all on its value, which says nothing.
             batch_shape = value.shape[: value.dim() - text.event_dim]

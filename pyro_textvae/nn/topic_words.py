@@ -104,7 +104,9 @@ class TopicWords(nn.Module):
             self.topic_vectors = nn.Parameter(scale * torch.randn(num_topics, embedding_dim))
             self.word_vectors = nn.Parameter(torch.randn(embedding_dim, len(inside)))
         else:
-            self.beta = nn.Parameter(torch.randn(num_topics, len(inside)))
+            # Topics that begin far apart: those that begin alike stay so.
+            scale = 4.0 if kind == "lda" else 1.0
+            self.beta = nn.Parameter(scale * torch.randn(num_topics, len(inside)))
         if kind not in _MIXTURES:
             self.bias = nn.Parameter(torch.zeros(len(inside)))
         # Of the words outside topics, and last of all that are in one.

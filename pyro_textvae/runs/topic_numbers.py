@@ -42,14 +42,15 @@ def numbers_of_topics(
 
 
 def true_topics(corpus: Corpus) -> dict[str, Tensor] | None:
-    """p(id | topic) of the topics of the corpus's world by name, ``(V,)``; None without any."""
-    topics = getattr(corpus.world, "topics", None)
-    if topics is None:
+    """p(id | topic) of the topics of the corpus's world by name, ``(V,)``; None without any.
+
+    Such a world has the names of its ``topics``, and ``topic_words`` ``(K, words)`` in the order of
+    its lexicon.
+    """
+    world = corpus.world
+    if world is None or not hasattr(world, "topic_words"):
         return None
-    of_ids = {}
-    for name, words in topics.items():
-        probabilities = torch.zeros(len(corpus.tokenizer))
-        for word, probability in words.items():
-            probabilities[corpus.tokenizer.encode(word)[0]] = probability
-        of_ids[name] = probabilities
-    return of_ids
+    ids = [corpus.tokenizer.encode(word)[0] for word in world.lexicon]
+    of_ids = torch.zeros(len(world.topics), len(corpus.tokenizer), dtype=torch.float64)
+    of_ids[:, ids] = torch.from_numpy(world.topic_words)
+    return dict(zip(world.topics, of_ids, strict=True))

@@ -34,7 +34,10 @@ def pair_of(kind, prior):
     for parameter in model.parameters():
         parameter.data = torch.randn_like(parameter)
     encoder = BagOfWordsEncoder(VOCAB_SIZE, 4, 6)
-    return model, TopicGuide(encoder, 2, prior, concentration).double()
+    guide = TopicGuide(encoder, 2, prior, concentration).double()
+    # Little for every word: a guide of narrow tails has weights of infinite variance.
+    guide.parameters_of.bias.data -= 3.0 if prior == "dirichlet" else 0.0
+    return model, guide
 
 
 def share_grid(model):
@@ -60,10 +63,10 @@ def test_likelihood_by_quadrature(kind, prior):
         theta = torch.stack([share, 1 - share], -1).unsqueeze(1)
         log_p = model.words(theta).log_prob(TEXTS)
     exact = (log_p + mass.log().unsqueeze(1)).logsumexp(0)
-    estimate = log_likelihood(model, guide, [{"tokens": TEXTS}], 4000, seed=1)
+    estimate = log_likelihood(model, guide, [{"tokens": TEXTS}], 2000, seed=1)
     error = (estimate.log_px - exact) / estimate.standard_error
     assert error.abs().max() < 4.5
-    assert estimate.standard_error.max() < 0.05
+    assert estimate.standard_error.max() < 0.1
 
 
 @pytest.mark.parametrize("kind", ["lda", "prodlda"])
@@ -134,3 +137,39 @@ def test_stop_words_by_name_are_in_no_topic():
         TopicModel(**sizes, stop_words=4)
     with pytest.raises(ValueError, match="leave topic_prior and concentration out"):
         TopicModel(**sizes, kind="nvdm", topic_prior="dirichlet")
+
+
+DOCUMENTS = torch.tensor([[[4, 5, 2], [6, 7, 2]], [[5, 2, 0], [0, 0, 0]]])
+
+
+@pytest.mark.parametrize("prior", ["dirichlet", "logistic_normal"])
+def test_sentences_of_a_document_are_of_its_topics(prior):
+    """By quadrature over the share that both sentences have in common."""
+    torch.manual_seed(5)
+    sizes = (2, VOCAB_SIZE, MAX_LENGTH, 4)
+    model = TopicModel(*sizes, "lda", prior, CONCENTRATION, max_sentences=3).double()
+    for parameter in model.parameters():
+        parameter.data = torch.randn_like(parameter)
+    guide = TopicGuide(BagOfWordsEncoder(VOCAB_SIZE, 4, 6), 2, prior, CONCENTRATION).double()
+    guide.parameters_of.bias.data -= 3.0 if prior == "dirichlet" else 0.0
+    check_model(model)
+    check_guide(guide, model)
+    share, mass = share_grid(model)
+    with torch.no_grad():
+        theta = torch.stack([share, 1 - share], -1)
+        of_number = model.number_scores.log_softmax(-1)
+        text = model.words(theta)
+        first = of_number[1] + text.log_prob(DOCUMENTS[0, 0]) + text.log_prob(DOCUMENTS[0, 1])
+        second = of_number[0] + text.log_prob(DOCUMENTS[1, 0])
+        exact = (torch.stack([first, second], 1) + mass.log().unsqueeze(1)).logsumexp(0)
+        beside, count = model.beside_topics(DOCUMENTS)
+        one_topic = model.words(torch.tensor([1.0, 0.0]).double())
+        whole = of_number[0] + one_topic.log_prob(DOCUMENTS[1, 0])
+        of_word = one_topic.network.log_prob_in_topics(one_topic.context.z)
+    assert count.tolist() == [4, 1]
+    # 5 is the second of the words of topics.
+    torch.testing.assert_close(beside[1] + of_word[1], whole)
+    estimate = log_likelihood(model, guide, [{"tokens": DOCUMENTS}], 2000, seed=1)
+    error = (estimate.log_px - exact) / estimate.standard_error
+    assert error.abs().max() < 4.5
+    assert not estimate.beside_text

@@ -20,7 +20,7 @@ from pyro_textvae.evaluation.topics.top_words import diversity, top_words
 from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.running import evaluation_mode, to_device
 from pyro_textvae.infer.simulate import fields_of
-from pyro_textvae.special_tokens import EOS, UNK
+from pyro_textvae.special_tokens import UNK
 
 
 @runtime_checkable
@@ -72,7 +72,7 @@ def topic_numbers(
     """
     topics = model.topics().cpu()
     words = top_words(topics)
-    npmi = normalised_pmi(words, (text[text != EOS] for text in reference))
+    npmi = normalised_pmi(words, (text[text >= UNK] for text in reference))
     columns = _columns(model, guide, batches)
     shares = columns["shares"]
     order = shares.mean(0).argsort(descending=True, stable=True).tolist()
@@ -151,13 +151,15 @@ def _mean_weights(model: Any, guide: nn.Module, batch: Mapping[str, Tensor]) -> 
     """How much of each topic the texts of a batch have, at the means of their posteriors."""
     with evaluation_mode(model, guide, seed=0):
         trace = trace_guide(guide, **fields_of(guide, to_device(batch, guide)))
-        return model.weights(posterior_mean(trace.nodes[model.topic_site]["fn"]))
+        weights = model.weights(posterior_mean(trace.nodes[model.topic_site]["fn"]))
+    return weights.reshape(len(batch[TOKENS]), -1)
 
 
 def _log_orders(tokens: Tensor) -> Tensor:
     """log of the number of different orders of the words of each row, ``(N,)``."""
     of_equal = []
-    for row in tokens:
+    rows = tokens.flatten(1)
+    for row in rows:
         counts = row[row >= UNK].unique(return_counts=True)[1]
         of_equal.append((counts + 1).double().lgamma().sum())
-    return ((tokens >= UNK).sum(1) + 1).double().lgamma() - torch.stack(of_equal)
+    return ((rows >= UNK).sum(1) + 1).double().lgamma() - torch.stack(of_equal)
