@@ -39,11 +39,11 @@ class Displayed:
     shown, and their one-dimensional fields of one length are the columns of :meth:`to_pandas`.
     """
 
-    def shown(self) -> dict[str, Any]:
+    def _shown(self) -> dict[str, Any]:
         """What ``repr`` and the table of a notebook show, by name, most important first."""
         return self._fields()
 
-    def columns(self) -> dict[str, Any]:
+    def _columns(self) -> dict[str, Any]:
         """What has one value a row, by name; all of one length."""
         lengths = {n: len(v) for n, v in self._fields().items() if _is_column(v)}
         most = max(lengths.values(), key=list(lengths.values()).count, default=0)
@@ -58,14 +58,10 @@ class Displayed:
 
         :raises UserError: where pandas is not installed, or there is nothing with rows.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise UserError("to_pandas needs pandas: pip install pandas") from error
-        columns = {name: as_plain(value) for name, value in self.columns().items()}
+        columns = {name: as_plain(value) for name, value in self._columns().items()}
         if not columns:
             raise UserError(f"{type(self).__name__} has nothing with rows: take to_dict()")
-        return pandas.DataFrame(columns)
+        return data_frame(columns)
 
     def _fields(self) -> dict[str, Any]:
         if isinstance(self, Mapping):
@@ -75,19 +71,31 @@ class Displayed:
         return {}
 
     def __repr__(self) -> str:
-        return lines_of(type(self).__name__, self.shown())
+        return lines_of(type(self).__name__, self._shown())
 
     def _repr_html_(self) -> str:
-        return table_of(type(self).__name__, self.shown())
+        return table_of(type(self).__name__, self._shown())
 
 
 class Numbers(Displayed, dict[str, Any]):
     """Numbers by name, as a dictionary that shows the first of them."""
 
-    def columns(self) -> dict[str, Any]:
+    def _columns(self) -> dict[str, Any]:
         """Name and value of each number."""
         numbers = {n: v for n, v in self.items() if isinstance(v, int | float)}
         return {"name": list(numbers), "value": list(numbers.values())}
+
+
+def data_frame(columns: Mapping[str, Any]) -> Any:
+    """A ``pandas.DataFrame``; pandas is imported when it is asked for.
+
+    :raises UserError: where it is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise UserError("to_pandas needs pandas: pip install pandas") from error
+    return pandas.DataFrame(dict(columns))
 
 
 def lines_of(title: str, shown: Mapping[str, Any]) -> str:
@@ -150,8 +158,8 @@ def _of_many(value: Any) -> str:
         return f"{len(value):,} entries"
     if isinstance(value, list | tuple):
         return ", ".join(map(_short, value)) or "none"
-    if is_dataclass(value) and not isinstance(value, Displayed | type):
-        return f"{type(value).__name__}"
+    if isinstance(value, Displayed) or (is_dataclass(value) and not isinstance(value, type)):
+        return type(value).__name__
     return str(value)
 
 

@@ -15,6 +15,7 @@ from pyro_textvae.config.checks import (
     check_settings,
     setting,
 )
+from pyro_textvae.config.shown import ShownSettings
 from pyro_textvae.errors import UserError
 
 Split = Literal["train", "valid", "test"]
@@ -25,8 +26,8 @@ _OF_OTHER_TEXT = ("text_column", "source_column", "label_column", "quotes", "emp
 _ADDED_LATER = ("source_column", "label_column", "quotes", "empty_pairs", "num_global_draws")
 
 
-@dataclass
-class EvaluationConfig:
+@dataclass(repr=False)
+class EvaluationConfig(ShownSettings):
     """Settings of an evaluation, each checked when the object is made.
 
     >>> EvaluationConfig(num_samples=0)

@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from pyro_textvae.contract import SOURCE, SOURCE_ALONE, TEXT_ALONE, TOKENS
 from pyro_textvae.data import Batch
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.evaluation.importance.result import LogLikelihood
 from pyro_textvae.evaluation.likelihood import log_likelihood
 
 Batches = Iterable[Mapping[str, Tensor]]
 
 
-@dataclass(frozen=True)
-class PairLikelihood:
+@dataclass(frozen=True, repr=False)
+class PairLikelihood(Displayed):
     r"""log p(x, s), log p(s) and log p(x) of pairs, and what follows of each given the other.
 
     .. math::
