@@ -21,6 +21,8 @@ class TrainOptions(TrainConfig):
         out: folder of the run; by default runs/DATA-MODEL.
         overwrite: replace the run that is already there.
         resume: go on with this run instead; only epochs and device may change.
+        log: where metrics go besides metrics.jsonl; csv, tensorboard, wandb, mlflow, or several
+            with commas between them.
         trust_code: execute code of your own that a run of somebody else names; see SECURITY.md.
 
     """
@@ -28,6 +30,7 @@ class TrainOptions(TrainConfig):
     out: str | None = None
     overwrite: bool = False
     resume: str | None = None
+    log: str | None = None
     trust_code: bool = False
 
 
@@ -38,9 +41,11 @@ def main(arguments: Sequence[str]) -> None:
 
     refuse_several("train")
     from pyro_textvae import runs
+    from pyro_textvae.training.logger import callbacks_of
 
+    callbacks = callbacks_of(options.log)
     if options.resume is not None:
-        kept = sorted(given - {"resume", "epochs", "device", "trust_code"})
+        kept = sorted(given - {"resume", "epochs", "device", "trust_code", "log"})
         if kept:
             raise UserError(
                 f"train --resume takes its settings from the run, so {kept[0]} cannot be given: "
@@ -51,16 +56,17 @@ def main(arguments: Sequence[str]) -> None:
             epochs=options.epochs if "epochs" in given else None,
             device=options.device if "device" in given else None,
             trust_code=options.trust_code,
+            callbacks=callbacks,
         )
         out = options.resume
     else:
         values = as_mapping(options)
         out = values.pop("out") or _default_folder(options)
         overwrite = values.pop("overwrite")
-        del values["resume"]
+        del values["resume"], values["log"]
         if values.pop("trust_code"):
             raise UserError("--trust-code is for --resume of somebody else's run: leave it out")
-        progress = runs.train(TrainConfig(**values), out, overwrite=overwrite)
+        progress = runs.train(TrainConfig(**values), out, overwrite=overwrite, callbacks=callbacks)
     print(
         f"{out}: {progress.epoch} epochs, best validation bound {progress.best_elbo:.3f} nats per "
         f"sentence; next: pyro-textvae evaluate {out}"

@@ -21,14 +21,15 @@ from pyro_textvae.compression.stack import first_stack
 from pyro_textvae.config.checks import SEED, check_argument
 from pyro_textvae.config.compress import BLOCK_SIZE, LATENT_BITS
 from pyro_textvae.data import Tokenizer
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.errors import UserError
 
 _LEVEL = 19
 """Of zstandard: its best without a larger window."""
 
 
-@dataclass(frozen=True)
-class Compressed:
+@dataclass(frozen=True, repr=False)
+class Compressed(Displayed):
     """An archive, and what it cost.
 
     archive

@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 from pyro_textvae.config.checks import SEED, Member, at_least, check_settings, setting
 from pyro_textvae.config.evaluate import Split
+from pyro_textvae.config.shown import ShownSettings
 
 BleuTokenizer = Literal["13a", "intl", "char", "none"]
 """How ``sacrebleu`` cuts texts into words."""
 
 
-@dataclass
-class AssessmentConfig:
+@dataclass(repr=False)
+class AssessmentConfig(ShownSettings):
     """Settings of an assessment, each checked when the object is made.
 
     >>> AssessmentConfig(size=1)

@@ -15,6 +15,7 @@ from pyro_textvae.config.checks import (
     check_settings,
     setting,
 )
+from pyro_textvae.config.shown import ShownSettings
 from pyro_textvae.errors import UserError
 
 Split = Literal["train", "valid", "test"]
@@ -32,8 +33,8 @@ _OF_OTHER_TEXT = (
 _ADDED_LATER = (*_OF_OTHER_TEXT[1:], "num_global_draws")
 
 
-@dataclass
-class EvaluationConfig:
+@dataclass(repr=False)
+class EvaluationConfig(ShownSettings):
     """Settings of an evaluation, each checked when the object is made.
 
     >>> EvaluationConfig(num_samples=0)

@@ -19,11 +19,12 @@ from pyro_textvae.config.checks import (
     check_settings,
     setting,
 )
+from pyro_textvae.config.shown import ShownSettings
 from pyro_textvae.errors import UserError
 
 
-@dataclass
-class TrainingConfig:
+@dataclass(repr=False)
+class TrainingConfig(ShownSettings):
     """Settings of training alone: what a :class:`~pyro_textvae.training.Trainer` takes.
 
     >>> TrainingConfig(epochs=3, optimizer="sgd", learning_rate=0.1).optimizer
@@ -93,8 +94,8 @@ class TrainingConfig:
         return {"batch_size": self.batch_size}
 
 
-@dataclass
-class ProgramConfig:
+@dataclass(repr=False)
+class ProgramConfig(ShownSettings):
     """Settings of the text, of the programs that are trained on it, and of their objective.
 
     Args:
@@ -216,7 +217,7 @@ class ProgramConfig:
 
 
 # The fields of the last base come first, in --help and in config.yaml.
-@dataclass
+@dataclass(repr=False)
 class TrainConfig(TrainingConfig, ProgramConfig):
     """Settings of a training run.
 

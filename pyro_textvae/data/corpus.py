@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from pyro_textvae.data.records import SPLITS, content_digest
 from pyro_textvae.data.store import Columns, Rows
 from pyro_textvae.data.tokenizer import Tokenizer
 from pyro_textvae.data.world import World
+from pyro_textvae.displayed import data_frame, table_of
 from pyro_textvae.errors import UserError
 from pyro_textvae.special_tokens import UNK
 
@@ -74,12 +75,29 @@ class Split(Sequence[Tensor]):
     def __len__(self) -> int:
         return len(self._text[TOKENS]) if self._rows is None else len(self._rows)
 
-    def __getitem__(self, index: int) -> Tensor:  # type: ignore[override]
-        """Row ``index``; raises `IndexError` outside the split and refuses slices."""
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Split: ...
+
+    def __getitem__(self, index: int | slice) -> Tensor | Split:
+        """Row ``index``, or a split of some rows for a slice; `IndexError` outside the split."""
+        if isinstance(index, slice):
+            return self._rows_at(np.arange(len(self))[index])
         position = range(len(self))[operator.index(index)]
         if self._rows is not None:
             position = int(self._rows[position])
         return torch.from_numpy(self._text[TOKENS].row(position))
+
+    def _rows_at(self, places: np.ndarray) -> Split:
+        """The sentences at these places."""
+        split = copy(self)
+        split.__dict__.pop("lengths_by_field", None)
+        split._rows = places if self._rows is None else self._rows[places]
+        split.labels = None if self.labels is None else self.labels[places]
+        split.columns = {n: [v[int(row)] for row in places] for n, v in self.columns.items()}
+        return split
 
     def with_labels(self, labels: np.ndarray, *, labelled_alone: bool) -> Split:
         """The same sentences with other labels, or those of them alone that have one.
@@ -88,11 +106,7 @@ class Split(Sequence[Tensor]):
         """
         split = copy(self)
         split.labels = labels
-        if labelled_alone:
-            rows = split._rows = np.flatnonzero(labels != NOT_GIVEN)
-            split.labels = labels[rows]
-            split.columns = {n: [v[int(row)] for row in rows] for n, v in self.columns.items()}
-        return split
+        return split._rows_at(np.flatnonzero(labels != NOT_GIVEN)) if labelled_alone else split
 
     def __repr__(self) -> str:
         what = "sentences" if self._documents is None else "documents"
@@ -206,6 +220,37 @@ class Corpus:
         sizes = " / ".join(f"{len(self.split(name)):,}" for name in SPLITS)
         what = "documents" if self.has_documents else "sentences"
         return f"Corpus({self.source}, {sizes} {what}, {self.tokenizer})"
+
+    def _repr_html_(self) -> str:
+        shown: dict[str, Any] = {
+            name: f"{len(split):,} sentences, {split.num_tokens:,} tokens"
+            for name, split in ((name, self.split(name)) for name in SPLITS)
+        }
+        shown |= {"tokenizer": self.tokenizer, "longest": f"{self.max_length} tokens"}
+        if self.label_names:
+            shown["labels"] = ", ".join(self.label_names)
+        first = self.tokenizer.decode_parts(self.train[0].tolist()) if len(self.train) else ""
+        return table_of(f"Corpus {self.source}", {**shown, "first": first})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts of every split, as :meth:`summary`."""
+        return self.summary()
+
+    def to_pandas(self, split: str = "train") -> Any:
+        """A ``pandas.DataFrame`` of a split: texts as the tokenizer gives them back, and labels.
+
+        :raises UserError: where pandas is not installed, and for a split that there is not.
+        """
+        rows = self.split(split)
+        decode = self.tokenizer.decode_parts
+        columns: dict[str, Any] = {"text": [decode(row.tolist()) for row in rows]}
+        if SOURCE in self.fields:
+            sources = rows.batch(np.arange(len(rows)))[SOURCE]
+            columns[SOURCE] = [decode(row) for row in sources.tolist()]
+        if rows.labels is not None:
+            named = {NOT_GIVEN: None, **dict(enumerate(self.label_names))}
+            columns["label"] = [named[label] for label in rows.labels.tolist()]
+        return data_frame({**rows.columns, **columns})
 
     def keep_fewer_labels(
         self, share: float | None, seed: int = 0, *, unlabelled: str = "keep"

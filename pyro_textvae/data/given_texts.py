@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pyro_textvae.data.cache import default_cache_dir
 from pyro_textvae.data.records import content_digest
@@ -15,6 +16,9 @@ from pyro_textvae.errors import UserError
 
 TEXT, SOURCE, LABEL = "text", "source", "label"
 """The columns of the files."""
+
+_TEXT_COLUMNS = ("text", "sentence")
+"""Columns that hold the text where none is named, as in files."""
 
 _FOLDER = "texts"
 
@@ -27,12 +31,14 @@ def as_texts(texts: Iterable[str], what: str = "texts") -> list[str]:
     ...
     pyro_textvae.errors.UserError: texts[1] is 3, not a string
 
+    :param texts: a list, an iterator, a column of a data frame; or a whole data frame or
+        ``datasets.Dataset`` with a column ``text`` or ``sentence``.
     :param what: they are called in messages.
     :raises UserError: for one text in the place of several, for none, and for what is no string.
     """
     if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
         raise UserError(f"{what} must be a list of strings, got {texts!r}")
-    listed = list(texts)
+    listed = list(_column_of(texts, what))
     if not listed:
         raise UserError(
             f"{what} has no text: give at least one (an iterator that was used before is empty)"
@@ -41,6 +47,29 @@ def as_texts(texts: Iterable[str], what: str = "texts") -> list[str]:
         if not isinstance(text, str):
             raise UserError(f"{what}[{index}] is {text!r}, not a string")
     return listed
+
+
+def _column_of(texts: Any, what: str) -> Iterable[Any]:
+    """The column of text of a table; what is no table as it is.
+
+    :raises UserError: for a table without such a column, and for a mapping, as of splits.
+    """
+    names = getattr(texts, "column_names", None)  # datasets.Dataset, pyarrow.Table
+    names = getattr(texts, "columns", None) if names is None else names  # pandas, polars
+    if isinstance(texts, Mapping):
+        raise UserError(
+            f"{what} is a mapping of {', '.join(map(str, texts))}: give one of them, such as "
+            f"{what}[{next(iter(texts), 'train')!r}], and the validation split as valid="
+        )
+    if names is None:
+        return texts
+    for name in _TEXT_COLUMNS:
+        if name in list(names):
+            return texts[name]
+    raise UserError(
+        f"{what} is a table without a column {' or '.join(_TEXT_COLUMNS)}; it has "
+        f"{', '.join(map(str, names))}: give the column of the text itself"
+    )
 
 
 def keep_texts(

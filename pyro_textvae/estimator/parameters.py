@@ -74,8 +74,20 @@ class Parameters:
             input_tags=InputTags(string=True, two_d_array=False),
         )
 
-    def __repr__(self) -> str:
+    def _shown(self) -> dict[str, Any]:
+        """The settings that are not their defaults, in words."""
         known = defaults()
-        given = [n for n in known if n in self._settings and self._settings[n] != known[n]]
-        settings = ", ".join(f"{name}={self._settings[name]!r}" for name in given)
+        given = [n for n in known if n in self._settings and self._settings[n] is not known[n]]
+        return {n: _in_words(self._settings[n]) for n in given if self._settings[n] != known[n]}
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={text}" for name, text in self._shown().items())
         return f"{type(self).__name__}({settings})"
+
+
+def _in_words(value: Any) -> str:
+    """A setting as it is written; of a class or a program, its name."""
+    if inspect.isclass(value) or inspect.isroutine(value):
+        return value.__name__
+    text = repr(value)
+    return text if "\n" not in text and len(text) < 200 else f"<{type(value).__name__}>"

@@ -7,7 +7,8 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,39 @@ from pyro_textvae import generation
 from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.contract import SOURCE, TOKENS
-from pyro_textvae.data import Tokenizer
+from pyro_textvae.data import Corpus, Tokenizer
 from pyro_textvae.data import given_texts as given
+from pyro_textvae.displayed import Numbers, in_words, table_of
 from pyro_textvae.errors import UserError
+from pyro_textvae.estimator.interruption import Begun, kept_when_interrupted
 from pyro_textvae.estimator.not_fitted import NotFittedError
 from pyro_textvae.estimator.parameters import Parameters, defaults
+from pyro_textvae.estimator.programs import named
 from pyro_textvae.estimator.rows import rows_of
+from pyro_textvae.estimator.texts import given_text
 from pyro_textvae.evaluation import LogLikelihood, log_likelihood
 from pyro_textvae.infer.running import evaluation_mode
 from pyro_textvae.infer.simulate import simulate
 from pyro_textvae.report.run_record import read_runs
 from pyro_textvae.report.run_report import write_report
 from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.run_folder.files import same_place
 from pyro_textvae.runs import evaluate, load_run, resume, train
-from pyro_textvae.runs.code import remember
+from pyro_textvae.runs.code import UntrustedCodeError, check_trusted, remember
 from pyro_textvae.runs.evaluate import build_proposal, write_evaluation
 from pyro_textvae.runs.load import read_run
+from pyro_textvae.training import Callback
+from pyro_textvae.training.logger import callbacks_of
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A run as it is read once."""
+
+    model: nn.Module
+    guide: nn.Module
+    tokenizer: Tokenizer
+    max_length: int
 
 
 class TextVAE(Parameters):
@@ -53,6 +71,9 @@ class TextVAE(Parameters):
     >>> len(vae.sample(3)), len(vae.interpolate("the dog sat", "the cat ran", steps=4))
     (3, 4)
 
+    ``model`` and ``guide`` take a name of the catalogue, ``path/to/mine.py:Class``, a class or a
+    function; or both take a program that is there already, of which a copy is trained.
+
     :param settings: of :class:`~pyro_textvae.config.train.TrainConfig`, but those that say which
         text is read. They are checked when ``fit`` is called.
     :raises TypeError: for a setting that there is not.
@@ -61,11 +82,13 @@ class TextVAE(Parameters):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._folder: RunFolder | None = None
-        self._loaded: tuple[nn.Module, nn.Module, Tokenizer] | None = None
+        self._loaded: _Loaded | None = None
+        # What fit trains is this program's own; of a run that is loaded, the caller says it.
+        self._trusts_code = True
 
     def fit(
         self,
-        texts: Iterable[str] | str | Path,
+        texts: Iterable[str] | str | Path | Corpus,
         y: object = None,
         *,
         valid: Iterable[str] | None = None,
@@ -73,14 +96,16 @@ class TextVAE(Parameters):
         labels: Iterable[object] | None = None,
         out: str | Path | None = None,
         overwrite: bool = False,
+        log: str | Callback | Sequence[str | Callback] | None = None,
+        callbacks: Sequence[Callback] = (),
         report: Callable[[str], None] | None = print,
     ) -> TextVAE:
         """Train on texts, and keep the weights of the best validation bound.
 
         When it is interrupted, what was trained so far is kept: :meth:`resume` goes on with it.
 
-        :param texts: strings, such as a column of a data frame; or what ``--data`` takes: a name
-            of the catalogue, a folder or a file.
+        :param texts: strings, such as a column of a data frame or a ``datasets.Dataset``; what
+            ``--data`` takes, a name of the catalogue, a folder or a file; or a corpus.
         :param y: not used; scikit-learn gives it.
         :param valid: strings to validate on; every second one is the test split's. By default the
             texts are split 90/5/5.
@@ -88,32 +113,58 @@ class TextVAE(Parameters):
         :param labels: the label of each text, None where it is not given.
         :param out: folder of the run; by default a temporary one, until :meth:`save`.
         :param overwrite: replace the run that stands there.
+        :param log: where metrics go besides: ``"csv"``, ``"tensorboard"``, ``"wandb"``,
+            ``"mlflow"``, or a list of them.
+        :param callbacks: are told how training goes on, see
+            :class:`~pyro_textvae.training.Callback`.
         :param report: takes one line of text for each epoch; None for silence.
         :raises UserError: for settings and texts that cannot be trained on, in one line.
         """
-        settings = {**self._settings, **self._text_settings(texts, valid, sources, labels)}
-        config = TrainConfig(**settings)
+        text = given_text(texts, self._settings, valid=valid, sources=sources, labels=labels)
+        settings, pair = named(self._settings)
+        config = TrainConfig(**{**settings, **text.settings})
         folder = RunFolder(_temporary_folder() if out is None else out)
-        try:
-            train(config, folder.path, overwrite=overwrite, report=report or _in_silence)
-        except KeyboardInterrupt:
-            if not folder.is_run():
-                raise
-            (report or _in_silence)("stopped; resume() goes on from the last checkpoint")
-        self._folder, self._loaded = folder, None
+        begun, say = Begun(), report or _in_silence
+        told = [begun, *callbacks_of(log), *callbacks]
+        with kept_when_interrupted(folder, begun, say):
+            train(
+                config,
+                folder.path,
+                overwrite=overwrite,
+                report=say,
+                callbacks=told,
+                corpus=text.corpus,
+                pair=pair,
+            )
+        self._folder, self._loaded, self._trusts_code = folder, None, True
         return self
 
     def resume(
-        self, epochs: int | None = None, *, report: Callable[[str], None] | None = print
+        self,
+        epochs: int | None = None,
+        *,
+        log: str | Callback | Sequence[str | Callback] | None = None,
+        callbacks: Sequence[Callback] = (),
+        report: Callable[[str], None] | None = print,
     ) -> TextVAE:
         """Go on with training from the last checkpoint, bit for bit.
 
         :param epochs: train to so many in all, in the place of those it was fitted with.
+        :param log: as of :meth:`fit`, and so are ``callbacks`` and ``report``.
         """
-        resume(self.folder.path, epochs=epochs, report=report or _in_silence)
+        begun, say = Begun(), report or _in_silence
+        told = [begun, *callbacks_of(log), *callbacks]
+        self._loaded = None
+        with kept_when_interrupted(self.folder, begun, say):
+            resume(
+                self.folder.path,
+                epochs=epochs,
+                trust_code=self._trusts_code,
+                report=say,
+                callbacks=told,
+            )
         if epochs is not None:
             self._settings["epochs"] = epochs
-        self._loaded = None
         return self
 
     @property
@@ -129,17 +180,17 @@ class TextVAE(Parameters):
     @property
     def model(self) -> nn.Module:
         """The generative program, with its trained weights."""
-        return self._load()[0]
+        return self._load().model
 
     @property
     def guide(self) -> nn.Module:
         """The guide, with its trained weights."""
-        return self._load()[1]
+        return self._load().guide
 
     @property
     def tokenizer(self) -> Tokenizer:
         """Text to ids and back."""
-        return self._load()[2]
+        return self._load().tokenizer
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -276,31 +327,34 @@ class TextVAE(Parameters):
         """
         return float(self.log_likelihood(texts).log_px.mean())
 
-    def evaluate(self, **settings: Any) -> dict[str, Any]:
+    def evaluate(self, **settings: Any) -> Numbers:
         """Every number that ``pyro-textvae evaluate`` prints, by name, written into the run too.
 
         :param settings: of :class:`~pyro_textvae.config.evaluate.EvaluationConfig`.
         """
         config = EvaluationConfig(**settings)
-        evaluation = evaluate(self.folder.path, config, trust_code=True)
+        evaluation = evaluate(self.folder.path, config, trust_code=self._trusts_code)
         write_evaluation(self.folder.evaluation, evaluation, config, "TextVAE.evaluate")
-        return evaluation.result
+        return Numbers(evaluation.result)
 
     def report(self, out: str | Path | None = None) -> Path:
         """Write the HTML page of the run with its pictures, and return its path."""
-        return write_report([self.folder.path], out, trust_code=True)
+        return write_report([self.folder.path], out, trust_code=self._trusts_code)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the run into a folder, which the command line takes too.
 
         :raises UserError: where something stands there that ``overwrite`` does not allow to go.
         """
-        new = RunFolder(path)
+        new, old = RunFolder(path), self.folder
         new.check_free(overwrite=overwrite)
-        if overwrite and new.path.exists():
-            shutil.rmtree(new.path)
-        shutil.copytree(self.folder.path, new.path, ignore=shutil.ignore_patterns("*.lock"))
-        remember(read_run(new, trust_code=True).own_code)
+        if same_place(new.path, old.path):
+            return
+        with new.writing(), new.replacement() as copy:
+            shutil.copytree(old.path, copy.path, ignore=shutil.ignore_patterns("*.lock"))
+            new.replace(copy)
+        if self._is_trusted():
+            remember(read_run(new, trust_code=True).own_code)
         self._folder = new
 
     @classmethod
@@ -311,12 +365,23 @@ class TextVAE(Parameters):
         :raises UserError: when ``path`` is no run, or names code that is not trusted.
         """
         folder = RunFolder.of(path)
-        loaded = load_run(folder, trust_code=trust_code)
+        loaded = _load_run(folder, trust_code=trust_code)
         settings = folder.read_settings().to_dict()
         known = defaults()
         estimator = cls(**{n: v for n, v in settings.items() if n in known and v != known[n]})
         estimator._folder, estimator._loaded = folder, loaded
+        estimator._trusts_code = trust_code
         return estimator
+
+    def _is_trusted(self) -> bool:
+        """Whether all code that the run names is trusted where it is."""
+        if self._trusts_code:
+            return True
+        try:
+            check_trusted(read_run(self.folder).own_code, trust_code=self._trusts_code)
+        except UntrustedCodeError:
+            return False
+        return True
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._folder is not None
@@ -327,45 +392,26 @@ class TextVAE(Parameters):
         epochs = len(self.history)
         return f"{super().__repr__()}, {epochs} epoch{'' if epochs == 1 else 's'}"
 
-    def _load(self) -> tuple[nn.Module, nn.Module, Tokenizer]:
-        if self._loaded is None:
-            # What it executes, fit has executed in this process before.
-            self._loaded = load_run(self.folder, trust_code=True)
-        return self._loaded
+    def _repr_html_(self) -> str:
+        shown: dict[str, Any] = self._shown()
+        if self._folder is not None:
+            history = self.history
+            best = min((line["valid_elbo"] for line in history), default=None)
+            shown["run"] = str(self._folder)
+            shown["epochs done"] = len(history)
+            if best is not None:
+                shown["best validation bound"] = f"{in_words(best)} nats per sentence"
+        return table_of(type(self).__name__, shown)
 
-    def _text_settings(
-        self,
-        texts: Any,
-        valid: Iterable[str] | None,
-        sources: Iterable[str] | None,
-        labels: Iterable[object] | None,
-    ) -> dict[str, Any]:
-        """The settings of ``train`` that say which text is read."""
-        if isinstance(texts, str | Path):
-            beside = {"valid": valid, "sources": sources, "labels": labels}
-            for name, value in beside.items():
-                if value is not None:
-                    raise UserError(
-                        f"{name} goes with a list of texts, and {str(texts)!r} has its own"
-                    )
-            return {"data": str(texts)}
-        path = given.keep_texts(
-            given.as_texts(texts),
-            valid=None if valid is None else given.as_texts(valid, "valid"),
-            sources=None if sources is None else given.as_texts(sources, "sources"),
-            labels=None if labels is None else list(labels),
-        )
-        return {
-            "data": str(path),
-            "text_column": given.TEXT,
-            "source_column": None if sources is None else given.SOURCE,
-            "label_column": None if labels is None else given.LABEL,
-        }
+    def _load(self) -> _Loaded:
+        if self._loaded is None:
+            self._loaded = _load_run(self.folder, trust_code=self._trusts_code)
+        return self._loaded
 
     def _batch(self, texts: Iterable[str], sources: Iterable[str] | None) -> dict[str, Tensor]:
         """Texts as programs take them."""
-        most = read_run(self.folder, trust_code=True).sizes["max_length"]
-        rows = rows_of(self.tokenizer, given.as_texts(texts), "texts", most)
+        run = self._load()
+        rows = rows_of(run.tokenizer, given.as_texts(texts), "texts", run.max_length)
         condition = self._condition(len(rows), sources)
         return {TOKENS: rows, **({} if isinstance(condition, int) else condition)}
 
@@ -380,6 +426,11 @@ class TextVAE(Parameters):
 
     def _texts(self, rows: Tensor) -> list[str]:
         return [self.tokenizer.decode_parts(row) for row in rows.tolist()]
+
+
+def _load_run(folder: RunFolder, *, trust_code: bool) -> _Loaded:
+    loaded = load_run(folder, trust_code=trust_code)
+    return _Loaded(*loaded, read_run(folder).sizes["max_length"])
 
 
 def _temporary_folder() -> Path:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_textvae.contract import TOKENS
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.evaluation.importance.posteriors import Posteriors
 from pyro_textvae.evaluation.importance.result import error_of_mean
 from pyro_textvae.evaluation.importance.target import Target
@@ -24,8 +25,8 @@ from pyro_textvae.infer.running import evaluation_mode
 _SENTENCES_AT_ONCE = 16
 
 
-@dataclass(frozen=True)
-class AmortisationGap:
+@dataclass(frozen=True, repr=False)
+class AmortisationGap(Displayed):
     """The bound of the refined posteriors less that of the guide; float64, nats, ``(N,)``.
 
     gap

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.evaluation.importance.result import LogLikelihood
 from pyro_textvae.evaluation.likelihood import log_likelihood
 from pyro_textvae.evaluation.proposals import GuideProposal
@@ -23,8 +24,8 @@ NUM_SENTENCES = 100
 _SENTENCES_AT_ONCE = 25
 
 
-@dataclass(frozen=True)
-class ByGuide:
+@dataclass(frozen=True, repr=False)
+class ByGuide(Displayed):
     """Estimates by ``NUM_SAMPLES`` draws of the guide, on sentences at random.
 
     indices

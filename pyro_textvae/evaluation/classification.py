@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pyro_textvae.config.checks import SEED, at_least, check_argument
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.errors import UserError
 
 NUM_BINS = 15
@@ -25,8 +26,8 @@ _NUMBERS_AT_ONCE = 2**22
 Interval = tuple[float, float]
 
 
-@dataclass(frozen=True)
-class Classification:
+@dataclass(frozen=True, repr=False)
+class Classification(Displayed):
     r"""Probabilities of the labels of sentences, against the labels that are given.
 
     Each number is over the sentences that have a label; its interval, of 95 %, comes of resampling

@@ -7,11 +7,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pyro_textvae.config.checks import SEED, at_least, check_argument
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.evaluation.evidence import (
     FEWEST_SETTLED,
     USUAL_SHARE,
@@ -29,8 +31,8 @@ _NUMBERS_AT_ONCE = 2**16
 _DEVIATES = torch.tensor([-DEVIATE, DEVIATE], dtype=torch.float64)
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Displayed):
     """The nll of a minus the nll of b; nats per sentence, so below zero a is better.
 
     The interval is about the mean difference over the sentences that the given ones were drawn
@@ -65,6 +67,9 @@ class Comparison:
     """The difference by the guides' weights, on the sentences that have both."""
     guide_interval: tuple[float, float] | None = None
     """Its interval, which holds no bias."""
+
+    def _shown(self) -> dict[str, Any]:
+        return {"difference": self.difference, "sign": self.sign, **self._fields()}
 
     @cached_property
     def difference(self) -> float:

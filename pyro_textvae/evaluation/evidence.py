@@ -10,6 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from pyro_textvae.displayed import Displayed
+
 FEWEST_SETTLED = 2
 """With fewer sentences settled in both, all are compared."""
 USUAL_SHARE = 2 / 3
@@ -44,8 +46,8 @@ class ScoredSentences(Protocol):
         """Number of tokens of each sentence."""
 
 
-@dataclass(frozen=True)
-class PairedEvidence:
+@dataclass(frozen=True, repr=False)
+class PairedEvidence(Displayed):
     """What the estimates of a and b say of themselves.
 
     compared

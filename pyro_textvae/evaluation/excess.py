@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from pyro_textvae.contract import LABELS, SOURCE
 from pyro_textvae.data import Corpus
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.infer.simulate import fields_of
 
 _ERRORS = 3
 
 
-@dataclass(frozen=True)
-class Excess:
+@dataclass(frozen=True, repr=False)
+class Excess(Displayed):
     r"""The mean of log p_true(x | what is given) - log p(x | what is given), in nats.
 
     In expectation over the text it is a Kullback-Leibler divergence, so never negative: less than

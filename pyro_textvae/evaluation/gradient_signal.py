@@ -12,13 +12,14 @@ import torch
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.infer.loss_module import programs_for
 from pyro_textvae.infer.running import evaluation_mode, to_device
 from pyro_textvae.nn.plain_kernels import plain_kernels
 
 
-@dataclass(frozen=True)
-class GradientSignal:
+@dataclass(frozen=True, repr=False)
+class GradientSignal(Displayed):
     """Signal-to-noise ratios of a gradient from one draw of all that is random; no unit.
 
     The length of the mean gradient over the root of its summed variances. A parameter that model

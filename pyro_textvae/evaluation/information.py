@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_textvae.config.checks import at_least, check_argument
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.evaluation.enumeration.summed_sites import integrated
 from pyro_textvae.evaluation.latents.aggregate_posterior import AggregateLogProb
 from pyro_textvae.evaluation.latents.elbo_surgery import (
@@ -40,8 +41,8 @@ _COSTLY_PAIRS = 2**14
 _MOST_DRAWS = 16
 
 
-@dataclass(frozen=True)
-class Information:
+@dataclass(frozen=True, repr=False)
+class Information(Displayed):
     """What the latents carry, over all N sentences of a split; nats per sentence.
 
     z is all latents together. The KL has three parts that add up, the last two where there is one

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.evaluation.classification import Classification
 from pyro_textvae.evaluation.importance.result import LogLikelihood
 
 
-@dataclass(frozen=True)
-class LabelProbabilities:
+@dataclass(frozen=True, repr=False)
+class LabelProbabilities(Displayed):
     r"""What a model, and its guide, say of the labels of sentences.
 
     .. math::

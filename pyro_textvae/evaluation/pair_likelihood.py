@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pyro_textvae.contract import SOURCE, SOURCE_ALONE, TEXT_ALONE, TEXT_PROPOSAL, TOKENS
 from pyro_textvae.data import Batch
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.evaluation.importance.result import LogLikelihood
 from pyro_textvae.evaluation.likelihood import log_likelihood
 from pyro_textvae.evaluation.proposals import GuideProposal
@@ -19,8 +20,8 @@ from pyro_textvae.evaluation.proposals import GuideProposal
 Batches = Iterable[Mapping[str, Tensor]]
 
 
-@dataclass(frozen=True)
-class PairLikelihood:
+@dataclass(frozen=True, repr=False)
+class PairLikelihood(Displayed):
     r"""log p(x, s), log p(s) and log p(x) of pairs, and what follows of each given the other.
 
     .. math::

@@ -17,6 +17,7 @@ import torch
 from pyro.distributions import MultivariateNormal
 from torch import Tensor, nn
 
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.distributions.mixture import Mixture
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.importance.latent_vector import LatentVector
@@ -29,8 +30,8 @@ from pyro_textvae.infer.supports import support_of
 Batches = Iterable[Mapping[str, Tensor]]
 
 
-@dataclass(frozen=True)
-class ExPostDensity:
+@dataclass(frozen=True, repr=False)
+class ExPostDensity(Displayed):
     """A mixture fitted to one draw of z for each sentence, and how well it fits others.
 
     site

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pyro_textvae.displayed import Displayed
 
-@dataclass(frozen=True)
-class Generated:
+
+@dataclass(frozen=True, repr=False)
+class Generated(Displayed):
     """Rows of ids and what they are worth.
 
     >>> rows = torch.tensor([[4, 2, 0], [5, 6, 2]])

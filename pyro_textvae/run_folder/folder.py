@@ -115,6 +115,9 @@ class RunFolder:
         """The path, as it was given."""
         return self._name
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._name!r})"
+
     @property
     def of_training(self) -> tuple[Path, ...]:
         """The files that ``train`` writes, but for the checkpoint and the sources."""

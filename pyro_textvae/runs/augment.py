@@ -18,6 +18,7 @@ from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.contract import LABELS, SOURCE, TOKENS
 from pyro_textvae.data import Tokenizer, pad
 from pyro_textvae.data.corpus import Split
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.label_probabilities import LabelProbabilities
@@ -53,8 +54,8 @@ class NewSentence:
     made_of: int | None
 
 
-@dataclass
-class Augmented:
+@dataclass(repr=False)
+class Augmented(Displayed):
     """What was generated, and how much of it was kept.
 
     wanted

@@ -121,6 +121,7 @@ def build(
     *,
     specs: Specs | None = None,
     sizes: Mapping[str, int] | None = None,
+    pair: Pair | None = None,
 ) -> Built:
     """Build what the settings describe, on their device; the same seed gives the same weights.
 
@@ -129,13 +130,14 @@ def build(
     :param specs: by default what the settings name; a stored run's, where files of the user's own
         are read from the run's copy.
     :param sizes: by default those of the corpus.
+    :param pair: programs that are there already; only the rest is built then.
     :raises UserError: for settings that do not fit together, and for an option that nothing takes.
     """
     with pyro.settings.context(module_local_params=True):
         pyro.set_rng_seed(config.seed)
         example = corpus.train.batch(np.arange(1))
         check_enough_labels(specs or specs_of(config), config, corpus)
-        pair = build_pair(
+        pair = pair or build_pair(
             config,
             sizes or sizes_of(corpus),
             tokenizer=corpus.tokenizer,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.data import Corpus, Tokenizer
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.label_probabilities import LabelProbabilities
@@ -18,13 +19,12 @@ from pyro_textvae.runs.labels import classifier_left_untrained
 from pyro_textvae.runs.load import load_pair, load_tokenizer, read_run
 
 
-@dataclass(frozen=True)
-class Classified:
+@dataclass(frozen=True, repr=False)
+class Classified(Displayed):
     """The sentences of a split or a file, in its order, and what is said of their labels.
 
-    Warning:
+    warning
         Why what the guide says is worth nothing; None where there is no such reason.
-
     """
 
     corpus: Corpus

@@ -18,6 +18,7 @@ from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.data import Batch, Corpus, Tokenizer
 from pyro_textvae.data.records import SPLITS
 from pyro_textvae.data.sources.text_files import SUFFIXES
+from pyro_textvae.displayed import Displayed, as_plain
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation import LogLikelihood, information, log_likelihood
 from pyro_textvae.evaluation.by_guide import ByGuide
@@ -55,8 +56,8 @@ _OF_THE_LIKELIHOOD = ("kl", "num_sentences", "num_draws")
 _CUT = "no bits per character, as sentences were cut: their raw text is not what was scored"
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Displayed):
     """Every number about a run on a split, and the sentences' own.
 
     ``result`` goes into ``evaluation.json``: plain values in the units of the README, nats per
@@ -69,6 +70,16 @@ class Evaluation:
     likelihood: LogLikelihood
     by_guide: ByGuide | None = None
     excess: Excess | None = None
+
+    def _shown(self) -> dict[str, Any]:
+        return dict(self.result)
+
+    def _columns(self) -> dict[str, Any]:
+        return dict(self.likelihood.sentence_columns())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers, as evaluation.json holds them."""
+        return {name: as_plain(value) for name, value in self.result.items()}
 
 
 def evaluate(

@@ -17,6 +17,7 @@ from pyro_textvae.data import Corpus, Tokenizer, load_corpus
 from pyro_textvae.data.records import SplitName
 from pyro_textvae.data.source import is_relative_path
 from pyro_textvae.data.sources.text_files import TextFiles
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device
 from pyro_textvae.run_folder import RunFolder
@@ -30,8 +31,8 @@ SAVE_RUN, REFIT = "save_run", "refit"
 """What config.json has as ``made_by`` of a run that was not trained by ``train``."""
 
 
-@dataclass(frozen=True)
-class StoredRun:
+@dataclass(frozen=True, repr=False)
+class StoredRun(Displayed):
     """What config.json of a run says, read once.
 
     Whatever could execute code from outside the catalogue is refused where it is asked for, unless
@@ -48,6 +49,16 @@ class StoredRun:
     sizes: dict[str, int]
     contents: dict[str, Any]
     trust_code: bool = False
+
+    def _shown(self) -> dict[str, Any]:
+        corpus = self.contents.get("corpus", {})
+        return {
+            "folder": str(self.folder),
+            **self.contents["specs"],
+            "text": corpus.get("source"),
+            "parameters": self.contents.get("parameters"),
+            "made by": self.made_by or "train",
+        }
 
     @property
     def specs(self) -> dict[str, str]:

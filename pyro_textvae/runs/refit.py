@@ -20,6 +20,7 @@ from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus
 from pyro_textvae.data.records import SplitName
+from pyro_textvae.displayed import Displayed
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation import Comparison, LogLikelihood, compare, log_likelihood
 from pyro_textvae.evaluation.by_guide import ByGuide
@@ -53,8 +54,8 @@ _DRAWS_TO_COMPARE = 50
 _SENTENCES_AT_ONCE = 64
 
 
-@dataclass(frozen=True)
-class Refit:
+@dataclass(frozen=True, repr=False)
+class Refit(Displayed):
     """What another prior does to a run, on sentences of one split.
 
     fitted

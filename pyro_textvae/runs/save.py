@@ -21,10 +21,17 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import evaluation_mode
 from pyro_textvae.infer.simulate import simulate
 from pyro_textvae.run_folder import RunFolder
-from pyro_textvae.runs.arguments import Described, describe_pair, size_told
+from pyro_textvae.runs.arguments import Described, describe_pair
 from pyro_textvae.runs.build import Pair, build_pair, refuse_unused_options
 from pyro_textvae.runs.code import remember
-from pyro_textvae.runs.load import SAVE_RUN, StoredRun, load_corpus_of
+from pyro_textvae.runs.given_corpus import (
+    check_loads_again,
+    settings_of_corpus,
+    sizes_of_pair,
+    tokenizer_kind_of,
+    was_given_tokenizer,
+)
+from pyro_textvae.runs.load import SAVE_RUN, StoredRun
 from pyro_textvae.runs.rebuilt import check_rebuilt
 from pyro_textvae.runs.settings_files import read_sources, write_what_rebuilds
 from pyro_textvae.runs.spec_of import spec_of
@@ -85,7 +92,7 @@ def save_run(
     """
     place = RunFolder.of(folder)
     modules = {"model": model, "guide": guide}
-    sizes = _sizes(modules, tokenizer, corpus, max_length)
+    sizes = sizes_of_pair(modules, tokenizer, corpus, max_length)
     described = describe_pair(model, guide, options or {})
     settings = _settings(described, corpus, objective, config)
     run_config = TrainConfig(**settings)
@@ -99,10 +106,10 @@ def save_run(
         )
     except UserError as error:
         raise UserError(f"{error}{_hint(described)}") from error
-    kind = _tokenizer_kind(tokenizer, corpus)
-    was_given = corpus is not None and "tokenizer" not in settings
+    kind = tokenizer_kind_of(tokenizer, corpus)
+    was_given = corpus is not None and was_given_tokenizer(corpus)
     if corpus is not None:
-        _check_corpus(corpus, run_config, tokenizer if was_given else None)
+        check_loads_again(corpus, run_config)
     sources = read_sources({**described.specs, "tokenizer": kind})
 
     def write(into: RunFolder) -> StoredRun:
@@ -138,36 +145,6 @@ def save_run(
             warnings.warn(problem, stacklevel=2)
 
 
-def _sizes(
-    modules: Mapping[str, nn.Module],
-    tokenizer: Tokenizer,
-    corpus: Corpus | None,
-    max_length: int | None,
-) -> dict[str, int]:
-    """What the run has from its text, which must be what the pair was built with."""
-    if corpus is not None and corpus.tokenizer.fingerprint != tokenizer.fingerprint:
-        raise UserError(
-            f"the tokenizer ({tokenizer}) is not that of the corpus ({corpus.tokenizer}): give "
-            "corpus.tokenizer, and the corpus that the pair was trained on"
-        )
-    vocab_size = size_told(modules, "vocab_size")
-    if vocab_size not in (None, len(tokenizer)):
-        raise UserError(
-            f"the tokenizer has {len(tokenizer)} tokens, model and guide were built for "
-            f"{vocab_size}: give the one that they were trained with"
-        )
-    told = size_told(modules, "max_length")
-    if max_length is None:
-        max_length = told or (None if corpus is None else corpus.max_length)
-    if max_length is None:
-        raise UserError(
-            "no part tells its max_length: give max_length=, or keep it as an attribute"
-        )
-    if told not in (None, max_length):
-        raise UserError(f"max_length={max_length} is not that of the decoder, {told}: leave it out")
-    return {"vocab_size": len(tokenizer), "max_length": max_length}
-
-
 def _settings(
     described: Described,
     corpus: Corpus | None,
@@ -177,11 +154,7 @@ def _settings(
     """The settings that are known, by the names of those of ``train``; no other is written."""
     settings: dict[str, Any] = {}
     if corpus is not None:
-        settings |= {
-            name: value
-            for name, value in corpus.settings.items()
-            if name != "tokenizer" or isinstance(value, str)
-        }
+        settings |= settings_of_corpus(corpus)
     settings |= {**described.specs, **described.settings, "options": described.options}
     if objective is not None:
         settings["objective"] = spec_of("objectives", type(objective))
@@ -195,13 +168,6 @@ def _settings(
     return {name: complete[name] for name in complete if name in settings}
 
 
-def _tokenizer_kind(tokenizer: Tokenizer, corpus: Corpus | None) -> str:
-    named = None if corpus is None else corpus.settings["tokenizer"]
-    if isinstance(named, str):
-        return named
-    return spec_of("tokenizers", tokenizer.kind_class, tokenizer.pretrained_path)
-
-
 def _example(model: nn.Module, guide: nn.Module, corpus: Corpus | None) -> Mapping[str, Tensor]:
     """A small batch: of the corpus, else of the model's own."""
     if corpus is not None:
@@ -212,15 +178,6 @@ def _example(model: nn.Module, guide: nn.Module, corpus: Corpus | None) -> Mappi
     except UserError as error:
         raise UserError(f"{error}; give corpus=, the text that it was trained on") from error
     return {TOKENS: site["value"]}
-
-
-def _check_corpus(corpus: Corpus, config: TrainConfig, tokenizer: Tokenizer | None) -> None:
-    """Refuse a corpus that the settings of a run would not bring back."""
-    if load_corpus_of(config, tokenizer).fingerprint != corpus.fingerprint:
-        raise UserError(
-            f"the corpus {corpus.settings['data']} cannot be loaded again as it is by the settings "
-            "of a run: load it without seed=, label_names= and file_split=, or leave corpus= out"
-        )
 
 
 def _is_of_trainer(folder: RunFolder) -> bool:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,18 @@ from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.files import refuse_link
 from pyro_textvae.runs.build import Built, Pair, build, build_pair, sizes_of
 from pyro_textvae.runs.code import remember
+from pyro_textvae.runs.given_corpus import (
+    check_loads_again,
+    tokenizer_kind_of,
+    was_given_tokenizer,
+)
+from pyro_textvae.runs.given_pair import copy_of, sizes_of_given
 from pyro_textvae.runs.labels import labels_left_unread
 from pyro_textvae.runs.load import StoredRun, load_corpus_of, load_run_corpus, read_run
 from pyro_textvae.runs.rebuilt import check_rebuilt
 from pyro_textvae.runs.settings_files import read_sources, write_what_rebuilds
 from pyro_textvae.testing import check_pair
-from pyro_textvae.training import Progress, Trainer
+from pyro_textvae.training import Callback, Progress, Trainer
 
 
 def train(
@@ -34,36 +40,60 @@ def train(
     *,
     overwrite: bool = False,
     report: Callable[[str], None] = print,
+    callbacks: Sequence[Callback] = (),
+    corpus: Corpus | None = None,
+    pair: Pair | None = None,
 ) -> Progress:
     """Train a run from its settings into the folder ``out``.
 
     A run that ``overwrite`` replaces stays as it is until the first checkpoint of the new one.
 
+    :param callbacks: are told how it goes on.
+    :param corpus: the text that the settings describe, where it is loaded already.
+    :param pair: programs that are there already, with the names that build such ones; a copy of
+        them is trained, which begins with their weights.
     :raises UserError: for anything the user can fix, and when another process is writing the run;
         nothing is written before the corpus, the model and the objective are known to be sound.
     """
     # A device that is not there is refused before text is read, which can take minutes.
     find_device(config.device)
-    corpus = load_corpus_of(config)
+    if corpus is None:
+        corpus = load_corpus_of(config)
+    else:
+        check_loads_again(corpus, config)
+    sizes = sizes_of(corpus)
+    if pair is not None:
+        sizes = sizes_of_given(pair, corpus)
+        pair = copy_of(pair, config, sizes, corpus)
     with pyro.settings.context(module_local_params=True):
-        built = build(config, corpus)
-        _dry_run(config, built, corpus)
-        sources = read_sources({**built.specs, "tokenizer": config.tokenizer})
+        built = build(config, corpus, sizes=sizes, pair=pair)
+        _dry_run(config, built, corpus, sizes)
+        tokenizer_kind = tokenizer_kind_of(corpus.tokenizer, corpus)
+        sources = read_sources({**built.specs, "tokenizer": tokenizer_kind})
         folder = RunFolder(out)
         # Before anything is written: a procedure may refuse the pair.
-        trainer = _trainer_of(built, corpus, config, folder, report)
+        trainer = _trainer_of(built, corpus, config, folder, report, callbacks)
+        further = {"began_with_given_weights": True} if pair is not None else {}
+        if was_given_tokenizer(corpus):
+            further["tokenizer_was_given"] = True
+
+        def write(into: RunFolder) -> StoredRun:
+            return _write_settings(
+                into, config, corpus, built, sizes, sources, tokenizer_kind, further
+            )
+
         folder.check_free(overwrite=overwrite)
         with folder.writing():
             folder.check_free(overwrite=overwrite)
             if not folder.is_run():
-                stored = _write_settings(folder, config, corpus, built, sources)
+                stored = write(folder)
                 problem = remember(stored.own_code)
                 report(describe(config, corpus, built) + (f"\n{problem}" if problem else ""))
                 return trainer.fit()
             # The run that is there stays until the new one has a checkpoint.
             with folder.replacement() as new:
                 trainer.move_to(new)
-                stored = _write_settings(new, config, corpus, built, sources)
+                stored = write(new)
                 report(describe(config, corpus, built))
                 trainer.begin()
                 folder.replace(new)
@@ -79,7 +109,10 @@ def _write_settings(
     config: TrainConfig,
     corpus: Corpus,
     built: Built,
+    sizes: dict[str, int],
     sources: dict[str, dict[str, bytes]],
+    tokenizer_kind: str,
+    further: Mapping[str, Any],
 ) -> StoredRun:
     """Write what rebuilds the pair and the text's ids."""
     folder.create(config.to_dict(), overwrite=False)
@@ -87,13 +120,14 @@ def _write_settings(
         folder,
         config.to_dict(),
         built,
-        sizes_of(corpus),
+        sizes,
         corpus.tokenizer,
         corpus,
-        tokenizer_kind=config.tokenizer,
+        tokenizer_kind=tokenizer_kind,
         sources=sources,
+        **further,
     )
-    return StoredRun(folder, config, sizes_of(corpus), contents)
+    return StoredRun(folder, config, sizes, contents)
 
 
 def resume(
@@ -103,12 +137,14 @@ def resume(
     device: str | None = None,
     trust_code: bool = False,
     report: Callable[[str], None] = print,
+    callbacks: Sequence[Callback] = (),
 ) -> Progress:
     """Go on with a run from its last checkpoint, bit for bit.
 
     :param epochs: train to another number of epochs than the run was started with.
     :param trust_code: execute what the run names from outside the catalogue, see
         :func:`load_run`; it is remembered, as of a run that was trained here.
+    :param callbacks: are told how it goes on.
     :raises UserError: when ``path`` is no run, is damaged or has lost its checkpoint, its corpus
         has changed, or another process is writing the run.
     """
@@ -119,7 +155,7 @@ def resume(
     folder.check_files()
     refuse_link(folder.state.parent)
     with folder.writing():
-        return _resume(folder, epochs, device, trust_code, report)
+        return _resume(folder, epochs, device, trust_code, report, callbacks)
 
 
 def _resume(
@@ -128,6 +164,7 @@ def _resume(
     device: str | None,
     trust_code: bool,
     report: Callable[[str], None],
+    callbacks: Sequence[Callback],
 ) -> Progress:
     run = read_run(folder, trust_code=trust_code)
     if run.made_by is not None:
@@ -147,7 +184,7 @@ def _resume(
         built = build(config, corpus, specs=run.specs, sizes=run.sizes)
         if trust_code:
             remember(run.own_code)
-        trainer = _trainer_of(built, corpus, config, folder, report)
+        trainer = _trainer_of(built, corpus, config, folder, report, callbacks)
         if state is not None:
             try:
                 trainer.load_state_dict(state)
@@ -216,11 +253,11 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
     )
 
 
-def _dry_run(config: TrainConfig, built: Built, corpus: Corpus) -> None:
+def _dry_run(config: TrainConfig, built: Built, corpus: Corpus, sizes: Mapping[str, int]) -> None:
     """Train on, save and load one small batch with every check on, before anything is written."""
     batch = next(iter(corpus.batches("train", batch_size=2, shuffle=False)))
     check_pair(built.model, built.guide, built.objective, batch, corpus_size=len(corpus.train))
-    sizes, tokenizer = sizes_of(corpus), corpus.tokenizer
+    tokenizer = corpus.tokenizer
     check_rebuilt(
         built, lambda: build_pair(config, sizes, tokenizer=tokenizer, specs=built.specs), batch
     )
@@ -232,6 +269,7 @@ def _trainer_of(
     config: TrainConfig,
     folder: RunFolder,
     report: Callable[[str], None],
+    callbacks: Sequence[Callback],
 ) -> Trainer:
     return Trainer(
         built.model,
@@ -242,6 +280,7 @@ def _trainer_of(
         folder,
         procedure=built.procedure,
         report=report,
+        callbacks=callbacks,
     )
 
 

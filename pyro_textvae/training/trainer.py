@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from pyro_textvae.infer.function_program import FunctionProgram, as_program
 from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.loss_module import loss_module
 from pyro_textvae.infer.param_statements import check_statements
-from pyro_textvae.infer.running import require_gradients, to_device
+from pyro_textvae.infer.running import require_gradients, same_random_state, to_device
 from pyro_textvae.infer.simulate import fields_of
 from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.run_folder.saved_weights import check_savable
@@ -40,6 +41,7 @@ from pyro_textvae.training.accumulation import (
     part_of_step,
 )
 from pyro_textvae.training.breakdown import broken_bound
+from pyro_textvae.training.callback import Callback
 from pyro_textvae.training.learning_rate import moves, set_learning_rate
 from pyro_textvae.training.metrics import MetricsFile, RunningMean
 from pyro_textvae.training.prefetch import batches_on
@@ -92,6 +94,7 @@ class Trainer:
         and ``state_dict`` (a KL schedule) is moved on and saved with the run.
     :param procedure: what is done around the steps; by default nothing.
     :param report: receives one line of text for each epoch.
+    :param callbacks: are told how it goes on, see :class:`~pyro_textvae.training.Callback`.
     :raises UserError: when the procedure cannot train this pair with these settings, or a run
         cannot keep its weights. Nothing has been written then.
     """
@@ -107,6 +110,7 @@ class Trainer:
         *,
         procedure: Procedure | None = None,
         report: Callable[[str], None] = print,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.model = as_program(model)
         self.guide = as_program(guide)
@@ -115,6 +119,8 @@ class Trainer:
         self.config = config
         self.procedure = procedure or Procedure()
         self.report = report
+        self.callbacks = tuple(callbacks)
+        self._stops = False
         self.modules = nn.ModuleDict({"model": self.model, "guide": self.guide})
         check_savable(self.modules)
         self._collect_statements()
@@ -160,10 +166,24 @@ class Trainer:
         :raises UserError: when another process is training into the folder.
         """
         require_gradients()
+        self._stops = False
         with self.folder.writing(), isolated(self.trained):
             self.begin()
-            self._train_epochs()
+            try:
+                self._tell("on_train_begin")
+                self._train_epochs()
+            finally:
+                self._tell("on_train_end")
         return self.progress
+
+    def stop(self) -> None:
+        """End with this epoch, as a callback may ask; a resumed run goes on from there."""
+        self._stops = True
+
+    @property
+    def path(self) -> Path:
+        """The folder that is trained into."""
+        return self.folder.path
 
     def begin(self) -> None:
         """Do what comes before the first step, and write the first checkpoint, once."""
@@ -299,7 +319,9 @@ class Trainer:
 
     def _train_epochs(self) -> None:
         with pyro.validation_enabled(False):
-            while self.progress.epoch < self.config.epochs and not self.progress.finished:
+            while self.progress.epoch < self.config.epochs and not (
+                self.progress.finished or self._stops
+            ):
                 self._train_epoch()
                 self._finish_epoch()
 
@@ -366,14 +388,18 @@ class Trainer:
         """Write a line of metrics, and return its means."""
         self.check_updates()
         means = self.log_mean.means()
-        self.metrics.append(
-            kind="step",
-            epoch=self.progress.epoch + 1,
-            step=self.progress.step,
+        line = {
+            "kind": "step",
+            "epoch": self.progress.epoch + 1,
+            "step": self.progress.step,
             **means,
             **self._weights(),
-        )
+        }
+        self.metrics.append(**line)
         self.log_mean.clear()
+        if self.callbacks:
+            self._tell("on_log", line)
+            self.loss_module.train()
         return means
 
     def _finish_epoch(self) -> None:
@@ -386,17 +412,18 @@ class Trainer:
         progress.epoch += 1
         progress.batch = 0
         means = {f"train_{name}": value for name, value in self.epoch_mean.means().items()}
-        self.metrics.append(
-            kind="epoch",
-            epoch=progress.epoch,
-            step=progress.step,
+        line = {
+            "kind": "epoch",
+            "epoch": progress.epoch,
+            "step": progress.step,
             **means,
             **{f"valid_{name}": value for name, value in asdict(validation).items()},
-            learning_rate=self.learning_rate,
-            best=improved,
+            "learning_rate": self.learning_rate,
+            "best": improved,
             **self._weights(),
             **self.procedure.describe(),
-        )
+        }
+        self.metrics.append(**line)
         self.epoch_mean.clear()
         if improved:
             progress.best_elbo = validation.elbo
@@ -414,6 +441,12 @@ class Trainer:
         )
         self.procedure.after_epoch(self, validation)
         self.save()
+        self._tell("on_epoch_end", line)
+
+    def _tell(self, event: str, *values: Mapping[str, Any]) -> None:
+        for each in self.callbacks:
+            with same_random_state():
+                getattr(each, event)(self, *values)
 
     def _train_on(self, objective: ELBO) -> None:
         self.current_objective = objective

@@ -24,29 +24,8 @@ from pyro_textvae.data.given_texts import keep_texts
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.proposals import GuideProposal
-
-ANIMALS = ("cat", "dog", "bird", "fox")
-TEXTS = [
-    f"the {animal} {verb} in the {place}"
-    for animal in ANIMALS
-    for verb in ("sat", "ran", "sang", "slept")
-    for place in ("mat", "sun", "box")
-]
-VALID = ["the cat sang in the sun", "the dog ran in the box"]
-TINY = {"embedding_dim": 4, "hidden_dim": 5, "latent_dim": 2, "device": "cpu"}
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYRO_TEXTVAE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def vae(cache):
-    """Fitted for two epochs; no test may change it."""
-    return TextVAE(**TINY, epochs=2).fit(TEXTS, valid=VALID, report=None)
+from pyro_textvae.training import Callback
+from tests.estimator.animals import ANIMALS, TEXTS, TINY, VALID
 
 
 def test_same_run_as_the_command_lines(vae, tmp_path, capsys):
@@ -170,34 +149,98 @@ def test_saved_evaluated_and_reported(vae, tmp_path, capsys):
     assert vae.report().read_text().startswith("<!DOCTYPE html>")
 
 
-def test_interrupted_training_goes_on(cache, tmp_path):
-    """Stopped after the first epoch it is usable; resumed it is as if it had not been stopped."""
+def interrupting(at):
+    """A callback that presses Ctrl-C at one of its calls."""
 
-    def stop(line):
-        if line.startswith("epoch   1"):
-            raise KeyboardInterrupt
+    class Interrupts(Callback):
+        def on_log(self, trainer, metrics):
+            self.press(metrics["kind"])
 
-    settings = {**TINY, "epochs": 2}
+        def on_epoch_end(self, trainer, metrics):
+            self.press(metrics["kind"])
+
+        def press(self, now):
+            if now == at:
+                raise KeyboardInterrupt
+
+    return Interrupts()
+
+
+@pytest.mark.parametrize("at", ["step", "epoch"])
+def test_interrupted_training_goes_on(cache, tmp_path, at):
+    """It is usable, and resumed it is as if it had not been stopped."""
+    settings = {**TINY, "epochs": 2, "log_every": 1}
     whole = TextVAE(**settings).fit(TEXTS, valid=VALID, report=None)
     said = []
-
-    def report(line):
-        said.append(line)
-        stop(line)
-
     stopped = TextVAE(**settings).fit(
         TEXTS,
         valid=VALID,
         out=tmp_path / "run",
-        report=report,
+        callbacks=[interrupting(at)],
+        report=said.append,
     )
-    assert said[-1].startswith("stopped; resume() goes on")
+    assert said[-1].startswith("stopped")
+    assert ("weights of step 0: no epoch was finished" in said[-1]) is (at == "step")
     assert len(stopped.sample(2)) == 2
+    assert main(["sample", str(tmp_path / "run"), "--size=2"]) == 0
     stopped.resume(report=None)
+    assert stopped.history == whole.history
     for name, value in whole.model.state_dict().items():
         assert torch.equal(stopped.model.state_dict()[name], value)
-    stopped.resume(3, report=None)
+    stopped.resume(3, callbacks=[interrupting("epoch")], report=None)
     assert len(stopped.history) == 3
+
+
+def test_interrupted_before_it_begins(vae, tmp_path):
+    """Nothing of the run that would have been replaced is taken for the new one."""
+    vae = TextVAE.load(vae.folder)
+    vae.save(tmp_path / "run")
+    new = TextVAE(**TINY, epochs=1)
+
+    def stop(line):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        new.fit(TEXTS, out=tmp_path / "run", overwrite=True, report=stop)
+    with pytest.raises(UserError, match="not fitted"):
+        new.sample()
+    assert len(TextVAE.load(tmp_path / "run").history) == 2
+
+
+def test_saved_over_itself_it_stays(vae, tmp_path):
+    vae = TextVAE.load(vae.folder)
+    vae.save(tmp_path / "run")
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    vae.save(tmp_path / "run", overwrite=True)
+    assert len(vae.history) == 2
+    other = TextVAE.load(vae.folder)
+    other.save(tmp_path / "other")
+    other.save(tmp_path / "run", overwrite=True)
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+    assert len(other.sample(1)) == 1
+
+
+def test_code_of_a_loaded_run_is_not_trusted_by_what_it_does_later(cache, tmp_path, monkeypatch):
+    """A source of text is not read by ``load``, and so not trusted by it."""
+    monkeypatch.setenv("PYRO_TEXTVAE_CONFIG", str(tmp_path / "settings"))
+    source = tmp_path / "mine.py"
+    source.write_text(
+        "class Mine:\n    name = 'mine'\n    def digest(self):\n        return 'd'\n"
+        "    def records(self):\n        from pyro_textvae.data import Record\n"
+        f"        for n, text in enumerate({TEXTS!r}):\n"
+        "            yield Record(('train', 'valid', 'test')[n % 3], text, str(n))\n"
+    )
+    made = TextVAE(**TINY, epochs=1).fit(f"{source}:Mine", report=None)
+    made.save(tmp_path / "run")
+    monkeypatch.setenv("PYRO_TEXTVAE_CONFIG", str(tmp_path / "another user"))
+    loaded = TextVAE.load(tmp_path / "run")
+    loaded.save(tmp_path / "copy")
+    for untrusting in (loaded, TextVAE.load(tmp_path / "copy")):
+        with pytest.raises(UserError, match="code from outside the catalogue"):
+            untrusting.evaluate(num_samples=5, proposal="guide")
+        with pytest.raises(UserError, match="code from outside the catalogue"):
+            untrusting.resume(2, report=None)
+    assert TextVAE.load(tmp_path / "run", trust_code=True).evaluate(num_samples=5, proposal="guide")
 
 
 def test_sources_and_labels(cache):

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyro_textvae.displayed import Displayed, as_plain
 from pyro_textvae.evaluation.enumeration.summed_out import SummedOut
 from pyro_textvae.evaluation.importance.global_draws import GlobalDraws, part_beyond
 from pyro_textvae.evaluation.importance.running_weights import curve_sizes
@@ -42,8 +43,8 @@ SLOW_INCREMENT = 0.01
 _MOST_NAMED = 5
 
 
-@dataclass(frozen=True)
-class LogLikelihood:
+@dataclass(frozen=True, repr=False)
+class LogLikelihood(Displayed):
     """Estimates for each sentence, in corpus order; float64, nats, shapes ``(num_sentences,)``.
 
     log_px
@@ -481,6 +482,37 @@ class LogLikelihood:
             "num_samples": self.num_draws,
             "settled": self.settled.long(),
             "bias": self.bias,
+        }
+
+    def _shown(self) -> dict[str, Any]:
+        shown: dict[str, Any] = {"nll": f"{self.nll:.3f} +- {self.nll_standard_error:.3f}"}
+        shown["nll"] += " (Monte Carlo) nats per sentence"
+        if self.beside_text:
+            shown = {"nll_joint": f"{self.nll_joint:.3f} nats, with {', '.join(self.beside_text)}"}
+        if self.nll_interval is not None:
+            shown["95 % interval"] = "{:.3f} to {:.3f}".format(*self.nll_interval)
+        shown |= {
+            "ppl": self.ppl,
+            "-elbo": -float(self.elbo.mean()),
+            "sentences": len(self.log_px),
+            "draws": "none: it is exact" if self.exact else self.num_samples,
+            "settled": f"{100 * self.settled_share:.1f} % of sentences",
+            "log_px": self.log_px,
+        }
+        remarks = [*self.warnings, *self.notes]
+        return shown | {f"remark {n}": remark for n, remark in enumerate(remarks[:3], 1)}
+
+    def _columns(self) -> dict[str, Any]:
+        return dict(self.sentence_columns())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers of the mean, and under ``sentences`` those of every sentence."""
+        numbers = ("nll", "nll_standard_error", "ppl", "num_samples", "settled_share", "warnings")
+        return {
+            **{name: as_plain(getattr(self, name)) for name in numbers},
+            "nll_interval": as_plain(self.nll_interval),
+            "notes": as_plain(self.notes),
+            "sentences": {name: as_plain(value) for name, value in self._columns().items()},
         }
 
     def _total(self, column: Tensor) -> float:
