@@ -23,8 +23,9 @@ from pyro_textvae.runs.load import load_pair, load_tokenizer, read_run
 class Classified(Displayed):
     """The sentences of a split or a file, in its order, and what is said of their labels.
 
-    warning
+    Warning:
         Why what the guide says is worth nothing; None where there is no such reason.
+
     """
 
     corpus: Corpus
@@ -74,5 +75,5 @@ def classify(
             "so it can tell none: take a model that has one, such as labelled_vae"
         )
     has_guide = probabilities.by_guide is not None
-    warning = classifier_left_untrained(run, pair.guide) if has_guide else None
+    warning = classifier_left_untrained(run.config, run.contents, pair.guide) if has_guide else None
     return Classified(corpus, config.split, tokenizer, probabilities, warning)

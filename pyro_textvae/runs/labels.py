@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 from torch import nn
 
@@ -17,8 +17,6 @@ from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.simulate import named_fields
 
-if TYPE_CHECKING:
-    from pyro_textvae.runs.load import StoredRun
 
 NUM_LABELS = "num_labels"
 """What a program of labels asks for by name: how many there are."""
@@ -79,13 +77,15 @@ def labels_left_unread(model: nn.Module, guide: nn.Module, config: TrainConfig) 
     ]
 
 
-def classifier_left_untrained(run: StoredRun, guide: nn.Module) -> str | None:
+def classifier_left_untrained(
+    config: TrainConfig, contents: Mapping[str, Any], guide: nn.Module
+) -> str | None:
     """Why a guide's q(label | text) has learnt nothing, in one line; None where it has a bound.
 
     An objective of importance weights that sums over labels has no q(label | text), nor has the
     bound of a text whose label is given. Then what teaches it is the loss label_classification.
     """
-    config, train = run.config, run.contents.get("corpus", {}).get("train", {})
+    train = contents.get("corpus", {}).get("train", {})
     loss = {**getattr(guide, "auxiliaries", {}), **config.auxiliaries}.get(_CLASSIFICATION, 0)
     weight = loss.get("weight", 1.0) if isinstance(loss, Mapping) else loss
     if weight or config.objective not in zoo.names("objectives"):
