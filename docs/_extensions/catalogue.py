@@ -30,6 +30,7 @@ TITLES = {
     "kl_schedules": "Schedules of the KL weight",
     "proposals": "Proposals",
     "procedures": "Training procedures",
+    "loggers": "Loggers",
     "sources": "Sources of text",
     "tokenizers": "Tokenizers",
     "worlds": "Worlds",
