@@ -9,6 +9,7 @@ from pyro.nn import PyroModule
 from torch import Tensor
 
 from pyro_textvae.nn import Decoder, Encoder
+from pyro_textvae.nn.shared_embedding import share_embedding
 
 
 class ConditionalLanguageModel(PyroModule):
@@ -39,10 +40,16 @@ class ConditionalLanguageModel(PyroModule):
     :param source_encoder: an encoder that gives states, see
         :meth:`~pyro_textvae.nn.encoder.Encoder.read`.
     :param decoder: a decoder with ``latent_dim=0`` and the encoder's ``memory_dim``.
+    :param shared_embedding: whether source and text have one table of word vectors, see
+        :func:`~pyro_textvae.nn.shared_embedding.share_embedding`.
     """
 
-    def __init__(self, source_encoder: Encoder, decoder: Decoder) -> None:
+    def __init__(
+        self, source_encoder: Encoder, decoder: Decoder, shared_embedding: bool = False
+    ) -> None:
         super().__init__("model")
+        if shared_embedding:
+            share_embedding(source_encoder, decoder)
         self.source_encoder = source_encoder
         self.decoder = decoder
 

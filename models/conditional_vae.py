@@ -9,6 +9,7 @@ from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from pyro_textvae.nn import Decoder, Encoder
+from pyro_textvae.nn.shared_embedding import share_embedding
 
 
 class ConditionalVAE(PyroModule):
@@ -45,12 +46,20 @@ class ConditionalVAE(PyroModule):
         :meth:`~pyro_textvae.nn.encoder.Encoder.read`.
     :param conditional_prior: called with the source's features ``(N, F)``, returns p(z | s).
     :param decoder: called with z and a memory of the source, returns p(x | z, s).
+    :param shared_embedding: whether source and text have one table of word vectors, see
+        :func:`~pyro_textvae.nn.shared_embedding.share_embedding`.
     """
 
     def __init__(
-        self, source_encoder: Encoder, conditional_prior: nn.Module, decoder: Decoder
+        self,
+        source_encoder: Encoder,
+        conditional_prior: nn.Module,
+        decoder: Decoder,
+        shared_embedding: bool = False,
     ) -> None:
         super().__init__("model")
+        if shared_embedding:
+            share_embedding(source_encoder, decoder)
         self.source_encoder = source_encoder
         self.conditional_prior = conditional_prior
         self.decoder = decoder

@@ -157,6 +157,27 @@ class HeadlinesWorld(World):
         headline = self._parse_headline(text)
         return None if headline is None else headline[1].name
 
+    def names_told(self, text: str, source: str) -> list[str]:
+        """The people of whose events a headline can be, by its words for act and thing alone.
+
+        >>> article = "bako buys the bank . riten opens the school . mudor builds the road ."
+        >>> source = article + " everyone talks of riten ."
+        >>> HeadlinesWorld().names_told("mudor unveils academy", source)
+        ['riten']
+
+        :raises UserError: for a source that is no article of the world.
+        """
+        headline = self._parse_headline(text)
+        if headline is None:
+            return []
+        _, said = headline
+        return [
+            event.name
+            for event in self._read(source)[0]
+            if self.acts.probability(said.act, event.act) > 0
+            and self.things.probability(said.thing, event.thing) > 0
+        ]
+
     def _parse_headline(self, text: str) -> tuple[float, _Event] | None:
         words = text.split(" ")
         for form, share in ((_ACTIVE, _ACTIVE_SHARE), (_PASSIVE, 1 - _ACTIVE_SHARE)):

@@ -116,6 +116,15 @@ class ParaphraseWorld(World):
             for word in template
         )
 
+    def draw_paraphrase(self, source: str, generator: np.random.Generator) -> str:
+        """A draw from p(text | source): a frame that the source may say, said again.
+
+        :raises UserError: for a source that is no sentence of the world.
+        """
+        posteriors = self.frame_posterior(source)
+        frame = {name: int(generator.choice(len(p), p=p)) for name, p in posteriors.items()}
+        return self.say(frame, generator)
+
     def log_prob(self, text: str, *, source: str | None = None, label: str | None = None) -> float:
         """log p(text), or log p(text | source), in nats."""
         if label is not None:
