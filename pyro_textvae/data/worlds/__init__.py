@@ -7,6 +7,7 @@ from pyro_textvae.data.worlds.grammar import GrammarWorld
 from pyro_textvae.data.worlds.headlines import HeadlinesWorld
 from pyro_textvae.data.worlds.paraphrase import ParaphraseWorld
 from pyro_textvae.data.worlds.sentiment import SentimentWorld
+from pyro_textvae.data.worlds.topics import TopicsWorld
 from pyro_textvae.data.worlds.typos import TyposWorld
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "HeadlinesWorld",
     "ParaphraseWorld",
     "SentimentWorld",
+    "TopicsWorld",
     "TyposWorld",
 ]
