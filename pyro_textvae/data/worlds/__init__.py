@@ -3,6 +3,7 @@
 """Languages of known truth, one world a file, found by its name (``--data world:paraphrase``)."""
 
 from pyro_textvae.data.worlds.dialogue import DialogueWorld
+from pyro_textvae.data.worlds.documents import DocumentsWorld
 from pyro_textvae.data.worlds.grammar import GrammarWorld
 from pyro_textvae.data.worlds.headlines import HeadlinesWorld
 from pyro_textvae.data.worlds.paraphrase import ParaphraseWorld
@@ -12,6 +13,7 @@ from pyro_textvae.data.worlds.typos import TyposWorld
 
 __all__ = [
     "DialogueWorld",
+    "DocumentsWorld",
     "GrammarWorld",
     "HeadlinesWorld",
     "ParaphraseWorld",
