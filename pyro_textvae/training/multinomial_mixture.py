@@ -34,8 +34,9 @@ def fit_multinomial_mixture(
     :param counts: of each word in each text, ``(N, V)``.
     """
     best, highest = torch.empty(0), -torch.inf
+    roots = (counts / counts.sum(-1, keepdim=True).clamp(min=1)).sqrt()
     for _ in range(num_starts):
-        words = counts[_far_apart(counts, num_components, generator)]
+        words = counts[_far_apart(roots, num_components, generator)]
         # With one text's worth of the mean text, so that no word of any text is impossible.
         start = words + counts.mean(0) + 1e-6
         log_words, total = _expectation_maximisation(counts, start / start.sum(-1, True), _SHORT)
@@ -57,14 +58,15 @@ def _expectation_maximisation(counts: Tensor, words: Tensor, steps: int) -> tupl
     return log_words, total
 
 
-def _far_apart(counts: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Numbers of texts, each drawn as far from those before as its squared distance says."""
-    # Distance of Hellinger: of the square roots of shares.
-    roots = (counts / counts.sum(-1, keepdim=True).clamp(min=1)).sqrt()
-    chosen = [int(torch.randint(len(counts), (), generator=generator))]
-    nearest = torch.full((len(counts),), torch.inf)
+def _far_apart(roots: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Numbers of texts, each drawn as far from those before as its squared distance says.
+
+    :param roots: square roots of the shares of words in each text, whose distance is Hellinger's.
+    """
+    chosen = [int(torch.randint(len(roots), (), generator=generator))]
+    nearest = torch.full((len(roots),), torch.inf)
     while len(chosen) < size:
-        nearest = nearest.minimum((roots - roots[chosen[-1]]).square().sum(-1))
+        nearest = nearest.minimum(2 - 2 * roots @ roots[chosen[-1]]).clamp(min=0)
         weights = nearest if nearest.sum() > 0 else torch.ones_like(nearest)
         chosen.append(int(torch.multinomial(weights, 1, generator=generator)))
     return torch.tensor(chosen)
