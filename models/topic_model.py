@@ -135,6 +135,13 @@ class TopicModel(PyroModule):
         """p(id | topic), ``(latent_dim, vocab_size)``."""
         return self.words.topics()
 
+    def begin_topics_at(self, topics: Tensor) -> None:
+        """Set the topics that training begins at, ``(latent_dim, vocab_size)``.
+
+        :raises UserError: for ``nvdm``, whose directions are no topics.
+        """
+        self.words.begin_topics_at(topics)
+
     def beside_topics(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """What of log p(x) does not hang on topics, and how many words do, ``(N,)`` each."""
         length, outside, in_topic = self.words.log_prob_of_parts(tokens, sentence_mask(tokens))

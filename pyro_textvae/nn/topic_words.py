@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_textvae.distributions import AutoregressiveCategorical, Context
+from pyro_textvae.errors import UserError
 from pyro_textvae.nn.checks import check_sizes
 from pyro_textvae.special_tokens import EOS, FIRST_EMITTED, UNK
 
@@ -123,6 +124,27 @@ class TopicWords(nn.Module):
         log_prob = self.log_prob_in_topics(one_hot.to(self.outside_scores.dtype))
         ids = log_prob.new_zeros(self.num_topics, self.vocab_size)
         return ids.index_copy(1, self.of_topics, log_prob.exp())
+
+    @torch.no_grad()
+    def begin_topics_at(self, topics: Tensor) -> None:
+        """Set the topics to probabilities of ids ``(num_topics, vocab_size)``; to the nearest.
+
+        Vectors of topics, fewer numbers than there are words, come as near as least squares.
+
+        :raises UserError: for ``nvdm``, where theta weighs directions and no topics.
+        """
+        if self.kind == "nvdm":
+            raise UserError("nvdm has no topics to begin at: choose another kind")
+        log_prob = topics[:, self.of_topics.cpu()].clamp(min=1e-6).log().to(self.outside_scores)
+        if self.kind == "etm":
+            log_prob = log_prob - log_prob.mean(-1, keepdim=True)
+            solved = torch.linalg.lstsq(self.word_vectors.T, log_prob.T).solution
+            self.topic_vectors.copy_(solved.T)
+        elif self.kind == "prodlda":
+            self.bias.copy_(log_prob.mean(0))
+            self.beta.copy_(log_prob - log_prob.mean(0))
+        else:
+            self.beta.copy_(log_prob)
 
     def log_prob_in_topics(self, theta: Tensor) -> Tensor:
         """log p(word | theta, it is of a topic), ``(..., words in topics)``; sums to one."""

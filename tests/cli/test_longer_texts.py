@@ -16,7 +16,7 @@ WORDS = ("oven flour butter onion", "goal referee striker match", "judge court l
 def texts(tmp_path):
     """Each text is of the four words of one label, in turn."""
     place = tmp_path / "texts.tsv"
-    rows = [f"{WORDS[n % 3]} {WORDS[n % 3].split()[n % 4]}\t{'abc'[n % 3]}" for n in range(60)]
+    rows = [f"{WORDS[n % 3]} {WORDS[n % 3].split()[n % 4]}\t{'abc'[n % 3]}" for n in range(200)]
     place.write_text("\n".join(["text\tlabel", *rows]) + "\n")
     return place
 
@@ -24,7 +24,7 @@ def texts(tmp_path):
 @pytest.fixture
 def documents(tmp_path):
     place = tmp_path / "documents.jsonl"
-    rows = [{"text": [*WORDS[: 1 + n % 3]]} for n in range(60)]
+    rows = [{"text": [*WORDS[: 1 + n % 3]]} for n in range(200)]
     place.write_text("\n".join(map(json.dumps, rows)) + "\n")
     return place
 
