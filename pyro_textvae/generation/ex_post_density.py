@@ -13,10 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-import torch
-from pyro.distributions import MultivariateNormal
 from torch import Tensor, nn
 
+from pyro_textvae.distributions.fitted_gaussians import fitted_gaussians
 from pyro_textvae.distributions.mixture import Mixture
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.importance.latent_vector import LatentVector
@@ -147,7 +146,7 @@ def fit_ex_post_density(
                 f"of the guide, and {num_components} components cannot be fitted to them: sample "
                 "from the prior instead"
             )
-        mixture = _fit(fitted.z.double().cpu(), num_components, seed)
+        mixture = fitted_gaussians(fitted.z, num_components, "full", most_steps=500, seed=seed)
         log_density = mixture.log_prob(unseen.z.double().cpu())
     log_prior = unseen.log_prior.cpu()
     gains = log_density - log_prior
@@ -209,17 +208,3 @@ def _draw(
         return sites, LatentVector(shapes), drawn_jointly
     assert only is not None
     return only.name, None, only.draw(1)
-
-
-def _fit(z: Tensor, num_components: int, seed: int) -> Mixture:
-    try:
-        from sklearn.mixture import GaussianMixture
-    except ImportError as error:
-        raise UserError(
-            "a mixture is fitted by scikit-learn, which is not installed: pip install "
-            "'pyro-textvae[viz]'"
-        ) from error
-    fit = GaussianMixture(num_components, max_iter=500, random_state=seed % 2**32).fit(z.numpy())
-    covariances = torch.from_numpy(fit.covariances_)
-    loc, weights = torch.from_numpy(fit.means_), torch.from_numpy(fit.weights_)
-    return Mixture(weights.log(), MultivariateNormal(loc, covariances))
