@@ -13,11 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
-import torch
-from pyro.distributions import MultivariateNormal
 from torch import Tensor, nn
 
 from pyro_textvae.displayed import Displayed
+from pyro_textvae.distributions.fitted_gaussians import fitted_gaussians
 from pyro_textvae.distributions.mixture import Mixture
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.importance.latent_vector import LatentVector
@@ -148,7 +147,7 @@ def fit_ex_post_density(
                 f"of the guide, and {num_components} components cannot be fitted to them: sample "
                 "from the prior instead"
             )
-        mixture = _fit(fitted.z.double().cpu(), num_components, seed)
+        mixture = fitted_gaussians(fitted.z, num_components, "full", most_steps=500, seed=seed)
         log_density = mixture.log_prob(unseen.z.double().cpu())
     log_prior = unseen.log_prior.cpu()
     gains = log_density - log_prior
@@ -213,17 +212,3 @@ def _draw(
     vector = LatentVector({only.name: shape})
     z = vector.joined({only.name: drawn.z.unsqueeze(0)}).squeeze(0)
     return only.name, vector, replace(drawn, z=z)
-
-
-def _fit(z: Tensor, num_components: int, seed: int) -> Mixture:
-    try:
-        from sklearn.mixture import GaussianMixture
-    except ImportError as error:
-        raise UserError(
-            "a mixture is fitted by scikit-learn, which is not installed: pip install "
-            "'pyro-textvae[viz]'"
-        ) from error
-    fit = GaussianMixture(num_components, max_iter=500, random_state=seed % 2**32).fit(z.numpy())
-    covariances = torch.from_numpy(fit.covariances_)
-    loc, weights = torch.from_numpy(fit.means_), torch.from_numpy(fit.weights_)
-    return Mixture(weights.log(), MultivariateNormal(loc, covariances))

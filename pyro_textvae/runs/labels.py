@@ -17,7 +17,6 @@ from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.simulate import named_fields
 
-
 NUM_LABELS = "num_labels"
 """What a program of labels asks for by name: how many there are."""
 

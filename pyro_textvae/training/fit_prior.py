@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyro_textvae.distributions.fitted_gaussians import fitted_gaussians
+from pyro_textvae.distributions.mixture import Mixture
 from pyro_textvae.errors import UserError
 from pyro_textvae.priors import GaussianMixture
 
@@ -21,6 +23,7 @@ RESTARTS = 3
 """Starts of expectation maximisation, of which the best is taken."""
 
 _FEWEST_DRAWS_OF_A_COMPONENT = 10
+_AT_ONCE = 4096
 _BATCH = 512
 _LEARNING_RATE = 1e-2
 _MOST_EPOCHS = 200
@@ -64,39 +67,43 @@ def fit_mixture(
     :param num_components: those that the held-out draws choose among.
     :raises UserError: for fewer than ten draws a component, and where scikit-learn is missing.
     """
-    try:
-        from sklearn.mixture import GaussianMixture as Fit
-    except ImportError as error:
-        raise UserError(
-            "a mixture is fitted by scikit-learn, which is not installed: pip install "
-            "'pyro-textvae[viz]'"
-        ) from error
-    most = len(draws) // _FEWEST_DRAWS_OF_A_COMPONENT
+    possible = possible_numbers(num_components, len(draws))
+    fits = {
+        number: fitted_gaussians(draws, number, "diag", restarts=RESTARTS, seed=seed)
+        for number in possible
+    }
+    unseen = held_out.double().cpu()
+    scores = {
+        number: float(torch.cat([fit.log_prob(part) for part in unseen.split(_AT_ONCE)]).mean())
+        for number, fit in fits.items()
+    }
+    best = max(scores, key=scores.__getitem__)
+    prior = GaussianMixture(draws.shape[1], best)
+    set_mixture(prior, fits[best])
+    return FittedPrior(prior, scores[best], scores if len(possible) > 1 else {})
+
+
+def possible_numbers(num_components: Sequence[int], num_draws: int) -> list[int]:
+    """Those numbers of components that so many draws are enough for, ten to each.
+
+    :raises UserError: where they are enough for none.
+    """
+    most = num_draws // _FEWEST_DRAWS_OF_A_COMPONENT
     possible = [number for number in num_components if number <= most]
     if not possible:
         raise UserError(
-            f"{min(num_components)} components cannot be fitted to {len(draws)} draws: give fewer"
+            f"{min(num_components)} components cannot be fitted to {num_draws} draws: give fewer"
         )
-    fits = {}
-    for number in possible:
-        fit = Fit(number, covariance_type="diag", n_init=RESTARTS, random_state=seed % 2**32)
-        fits[number] = fit.fit(draws.double().cpu().numpy())
-    unseen = held_out.double().cpu().numpy()
-    scores = {number: float(fit.score(unseen)) for number, fit in fits.items()}
-    best = max(scores, key=scores.__getitem__)
-    prior = GaussianMixture(draws.shape[1], best)
-    of_fit = {
-        "logits": fits[best].weights_,
-        "loc": fits[best].means_,
-        "log_scale": fits[best].covariances_,
-    }
+    return possible
+
+
+def set_mixture(prior: GaussianMixture, mixture: Mixture) -> None:
+    """Give a prior the weights, locations and scales of a mixture of diagonal Gaussians."""
+    components = mixture.components.base_dist
     with torch.no_grad():
-        for name, value in of_fit.items():
-            tensor = torch.from_numpy(value)
-            if name != "loc":
-                tensor = tensor.log() / (2 if name == "log_scale" else 1)
-            getattr(prior, name).copy_(tensor)
-    return FittedPrior(prior, scores[best], scores if len(possible) > 1 else {})
+        prior.logits.copy_(mixture.log_weights)
+        prior.loc.copy_(components.loc)
+        prior.log_scale.copy_(components.scale.log())
 
 
 def fit_by_gradient(

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from pyro_textvae.infer import BetaELBO
 from pyro_textvae.runs.load import load_run, load_run_corpus
 from pyro_textvae.runs.refit import refit
+from pyro_textvae.training.fit_prior_to_likelihood import fit_mixture_to_likelihood
 
 FEW = ["--num-sentences", "8", "--num-samples", "20"]
 
@@ -46,7 +47,7 @@ def test_other_priors(run, new, prior, options):
     model, guide, _ = load_run(new)
     if prior == "vamp_prior":
         assert model.prior._guide is guide
-    assert result.fitted.log_density >= result.log_density_before - 5
+    assert result.fitted.log_density >= result.before_fit - 5
 
 
 def test_gain_is_that_of_the_bound(run_copy, new):
@@ -69,6 +70,58 @@ def test_gain_is_that_of_the_bound(run_copy, new):
     error = (gain.var(0).mean() / 8 * (1 / 50 + 1 / 4000)).sqrt()
     assert abs(result.bound_gain - gain.mean().item()) < 4.5 * error
     assert gain.mean() > 1.0
+    # It is the fall of the mismatch, by draws of its own, and what z knows stays where it was.
+    before, after = result.information_before, result.information_after
+    fall = before.aggregate_kl - after.aggregate_kl
+    errors = [each.aggregate_kl_standard_error for each in (before, after)]
+    assert abs(result.bound_gain - fall) < 4.5 * (error + sum(errors))
+    assert before.mutual_information == pytest.approx(after.mutual_information, abs=1e-3)
+
+
+def test_likelihood_and_alternation(succeeds, run, new):
+    """Decoder fixed, guide trained on, prior fitted by EM that climbs in each round."""
+    options = ["--options.num_components", "1", "--num-train-sentences", "6", *FEW]
+    out = succeeds(
+        *("refit", run, "--out", new, "--target", "likelihood", "--alternate", "1"), *options
+    )
+    for line in (
+        r"held-out log p\(x\) +-\d+\.\d{3} under it, -\d+\.\d{3} under the prior before",
+        r"EM +log p\(x\) of train (-\d+\.\d{3} -> -\d+\.\d{3}(, )?){4}; effective draws of 64",
+        r"nll, train +(no difference|the new prior is better)",
+        r"guide +trained on, bound of valid -\d+\.\d{3} -> -\d+\.\d{3}",
+        r"  mismatch +-?\d+\.\d{3} -> -?\d+\.\d{3}, .*: KL is not information",
+        r"what moved +(the bound|log p|nothing)",
+    ):
+        assert re.search(line, out), line
+    for before, after in re.findall(r"(-\d+\.\d{3}) -> (-\d+\.\d{3})(?=[,;])", out):
+        assert float(after) >= float(before)
+    old_model, old_guide, _ = load_run(run)
+    model, guide, _ = load_run(new)
+    for name, value in old_model.decoder.state_dict().items():
+        assert torch.equal(value, model.decoder.state_dict()[name])
+    assert not torch.equal(old_guide.loc.bias, guide.loc.bias)
+    config = json.loads((new / "config.json").read_text())
+    assert (config["refit"]["target"], config["refit"]["alternate"]) == ("likelihood", 1)
+
+
+def test_likelihood_that_falls_is_not_written(monkeypatch, check_refused, run, new):
+    """A prior far off, said to be fitted: the sentences themselves tell."""
+    from pyro_textvae.runs.refit import prior_fit
+
+    def wrong(draws, held_out, *arguments, **keywords):
+        result = fit_mixture_to_likelihood(draws, held_out, *arguments, **keywords)
+        with torch.no_grad():
+            result.fitted.prior.loc += 9.0
+        return result
+
+    monkeypatch.setattr(prior_fit, "fit_mixture_to_likelihood", wrong)
+    options = ["--options.num_components", "1", "--num-train-sentences", "6", *FEW]
+    check_refused(
+        "has fallen: the old prior is better",
+        *("refit", run, "--out", new, "--target", "likelihood"),
+        *options,
+    )
+    assert not new.exists()
 
 
 def test_runs_whose_prior_cannot_be_changed(check_refused, run, language_model_run, new):
@@ -77,4 +130,7 @@ def test_runs_whose_prior_cannot_be_changed(check_refused, run, language_model_r
     check_refused("has nothing to be fitted", "refit", run, "--prior", "standard_normal", *out)
     check_refused("no option 'num_layers'", "refit", run, "--options.num_layers", "3", *out)
     check_refused("--out FOLDER", "refit", run)
+    check_refused("give num_components alone", "refit", run, "--options.learned", "false", *out)
+    check_refused("num_components must be", "refit", run, "--options.num_components", "0", *out)
+    check_refused("alternate must be at least 0", "refit", run, "--alternate", "-1", *out)
     assert not new.exists()

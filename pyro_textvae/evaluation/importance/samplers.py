@@ -60,10 +60,14 @@ class GuideSampler(Sampler):
 
     def scored(self, block: Block) -> Scored:
         """See :class:`Sampler`."""
+        return self.drawn(block)[1]
+
+    def drawn(self, block: Block) -> tuple[dict[str, Tensor], Scored]:
+        """The draws themselves, with their scores."""
         count = block.stop - block.start
         # A number of its own for every block of every round.
         latents, log_guide = self.posteriors.sample(count, block.round * block.total + block.start)
-        return _scored(self.target(latents), log_guide, log_guide)
+        return latents, _scored(self.target(latents), log_guide, log_guide)
 
     def rows(self, target: Target, posteriors: GuideDraws, chosen: Tensor) -> GuideSampler:
         """See :class:`Sampler`."""
@@ -106,6 +110,10 @@ class MixtureSampler(Sampler):
 
     def scored(self, block: Block) -> Scored:
         """See :class:`Sampler`."""
+        return self.drawn(block)[1]
+
+    def drawn(self, block: Block) -> tuple[dict[str, Tensor], Scored]:
+        """The draws themselves, with their scores."""
         values: list[Latents] = []
         joints = []
         places, order = self._spread.of(block)
@@ -126,7 +134,7 @@ class MixtureSampler(Sampler):
         joint = JointLogProb(*(torch.cat(column)[order] for column in zip(*joints, strict=True)))
         log_guide = self.guide.log_prob(latents, joint)
         log_density = self._log_density(latents, joint, log_guide)
-        return _scored(joint, log_density, log_guide)
+        return latents, _scored(joint, log_density, log_guide)
 
     def rows(self, target: Target, posteriors: GuideDraws, chosen: Tensor) -> MixtureSampler:
         """See :class:`Sampler`."""
