@@ -14,8 +14,8 @@ from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.label_probabilities import LabelProbabilities
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.evaluate import build_proposal, corpus_to_score
-from pyro_textvae.runs.labels import classifier_left_untrained
 from pyro_textvae.runs.load import load_pair, load_tokenizer, read_run
+from pyro_textvae.runs.untrained_classifier import classifier_left_untrained
 
 
 @dataclass(frozen=True)
