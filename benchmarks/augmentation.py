@@ -124,10 +124,6 @@ def main() -> None:
     file = f"augmentation_{asked.split}.json"
     measured = of_runs(asked.folder, file, EPOCHS, lambda path: accuracies(path, asked.split))
     found = [numbers for _, numbers in measured]
-    print(path.name, {name: round(value, 4) for name, value in found[-1].items()}, flush=True)
-    (asked.folder / f"augmentation_{asked.split}.json").write_text(
-        json.dumps(found, indent=1) + "\n"
-    )
     print(
         "| accuracy, % | " + " | ".join(ARMS) + " | augmented less labelled | true less labelled |"
     )
