@@ -14,14 +14,13 @@ subset. Intervals of 95 % are Student's over the runs.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from labels import counts
-from labels_by_share import mean_over_seeds
+from labels_by_share import mean_over_seeds, of_runs
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
@@ -122,16 +121,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the folder of a grid's runs")
     parser.add_argument("--split", default="test")
     asked = parser.parse_args()
-    found: list[dict[str, float]] = []
-    for path in sorted(asked.folder.iterdir()):
-        if RunFolder(path).is_run():
-            found.append(accuracies(path, asked.split))
-            print(
-                path.name, {name: round(value, 4) for name, value in found[-1].items()}, flush=True
-            )
-    (asked.folder / f"augmentation_{asked.split}.json").write_text(
-        json.dumps(found, indent=1) + "\n"
-    )
+    file = f"augmentation_{asked.split}.json"
+    measured = of_runs(asked.folder, file, EPOCHS, lambda path: accuracies(path, asked.split))
+    found = [numbers for _, numbers in measured]
     print(
         "| accuracy, % | " + " | ".join(ARMS) + " | augmented less labelled | true less labelled |"
     )

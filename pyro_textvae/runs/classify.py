@@ -15,8 +15,8 @@ from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.label_probabilities import LabelProbabilities
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.evaluate import build_proposal, corpus_to_score
-from pyro_textvae.runs.labels import classifier_left_untrained
 from pyro_textvae.runs.load import load_pair, load_tokenizer, read_run
+from pyro_textvae.runs.untrained_classifier import classifier_left_untrained
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,5 +75,5 @@ def classify(
             "so it can tell none: take a model that has one, such as labelled_vae"
         )
     has_guide = probabilities.by_guide is not None
-    warning = classifier_left_untrained(run.config, run.contents, pair.guide) if has_guide else None
+    warning = classifier_left_untrained(run, pair.guide) if has_guide else None
     return Classified(corpus, config.split, tokenizer, probabilities, warning)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
 
 from torch import nn
 
@@ -15,29 +14,35 @@ from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.contract import LABELS
 from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError
+from pyro_textvae.infer.enumeration import MAX_COMBINATIONS
 from pyro_textvae.infer.simulate import named_fields
 
 NUM_LABELS = "num_labels"
 """What a program of labels asks for by name: how many there are."""
 
-_CLASSIFICATION = "label_classification"
-
 
 def check_enough_labels(
     specs: Mapping[str, str | None], config: TrainConfig, corpus: Corpus
 ) -> None:
-    """Refuse a corpus without labels, or with one alone, for programs that need several.
+    """Refuse a corpus without labels, with one alone, or with too many, for programs of labels.
 
     :param specs: the names of model and guide; None for no guide's name.
-    :raises UserError: unless the options say how many labels there are.
+    :raises UserError: unless the options say how many labels there are, and for more than can be
+        summed over.
     """
-    if NUM_LABELS in config.options:
-        return
     names = corpus.label_names
+    count = config.options.get(NUM_LABELS, len(names))
     for kind in zoo.PROGRAMS:
         spec = specs[kind.removesuffix("s")]
         parameters = {} if spec is None else inspect.signature(zoo.load(kind, spec)).parameters
         if NUM_LABELS not in parameters:
+            continue
+        if spec in zoo.names(kind) and isinstance(count, int) and count > MAX_COMBINATIONS:
+            raise UserError(
+                f"{spec} is summed over all labels, at most {MAX_COMBINATIONS:,}, and there are "
+                f"{count:,}: give a label_column with fewer values, or a smaller {NUM_LABELS}"
+            )
+        if NUM_LABELS in config.options:
             continue
         if not names and parameters[NUM_LABELS].default is inspect.Parameter.empty:
             raise UserError(
@@ -74,31 +79,6 @@ def labels_left_unread(model: nn.Module, guide: nn.Module, config: TrainConfig) 
         "training; the report and traverse show its labels. A model of them is labelled_vae, with "
         "--guide labelled"
     ]
-
-
-def classifier_left_untrained(
-    config: TrainConfig, contents: Mapping[str, Any], guide: nn.Module
-) -> str | None:
-    """Why a guide's q(label | text) has learnt nothing, in one line; None where it has a bound.
-
-    An objective of importance weights that sums over labels has no q(label | text), nor has the
-    bound of a text whose label is given. Then what teaches it is the loss label_classification.
-    """
-    train = contents.get("corpus", {}).get("train", {})
-    loss = {**getattr(guide, "auxiliaries", {}), **config.auxiliaries}.get(_CLASSIFICATION, 0)
-    weight = loss.get("weight", 1.0) if isinstance(loss, Mapping) else loss
-    if weight or config.objective not in zoo.names("objectives"):
-        return None
-    if not zoo.load("objectives", config.objective).trains_enumerated_sites:
-        why = f"{config.objective} has it in no bound"
-    elif train.get("labelled") == train.get("sentences"):
-        why = f"every sentence had its label, and {config.objective} has it in no bound then"
-    else:
-        return None
-    return (
-        f"the guide's q(label | text) was not trained, so it says nothing: {why}; train with "
-        f"--auxiliaries '{{\"{_CLASSIFICATION}\": 1}}'"
-    )
 
 
 def _are_read(model: nn.Module, guide: nn.Module, config: TrainConfig) -> bool:

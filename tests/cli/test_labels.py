@@ -228,6 +228,18 @@ def test_labels_that_text_does_not_have(check_refused, corpus, new, tmp_path):
     )
 
 
+def test_labels_that_no_program_reads_are_told_of(succeeds, rows, new):
+    flags = ["--model", "language_model", "--label-column", "mood", *TINY, "--out", new]
+    told = "language_model takes no labels, so the column 'mood' changes nothing in training"
+    assert told in succeeds("train", "--data", rows, *flags)
+
+
+def test_more_labels_than_are_summed_over(check_refused, corpus, new):
+    flags = ["--model", "labelled_mixture_vae", "--guide", "labelled", "--options.num_labels", 5000]
+    message = "labelled_mixture_vae is summed over all labels, at most 4,096, and there are 5,000"
+    check_refused(message, "train", "--data", corpus, *flags, *TINY, "--out", new)
+
+
 def test_clusters_of_text_without_labels(succeeds, corpus, new):
     """The mixture of Gaussians is a model of text alone too."""
     flags = ["--model", "labelled_mixture_vae", "--guide", "labelled", "--options.num_labels", 3]

@@ -19,9 +19,10 @@ from pyro_textvae.generation.latent_space import (
     label_direction,
     traverse,
 )
-from pyro_textvae.guides import EmptyGuide, PowerSphericalGuide
-from pyro_textvae.models import SentenceVAE
-from pyro_textvae.priors import UniformSphere
+from pyro_textvae.guides import EmptyGuide, LabelledGuide, PowerSphericalGuide
+from pyro_textvae.models import LabelledVAE, SentenceVAE
+from pyro_textvae.nn import GRUDecoder
+from pyro_textvae.priors import StandardNormal, UniformSphere
 
 A, B, C = ({"tokens": torch.tensor([row])} for row in ([4, 5, 2], [6, 2, 0], [5, 3, 2]))
 
@@ -62,6 +63,24 @@ def test_arithmetic_is_a_less_b_and_c(pair, seen):
 def test_arithmetic_stays_on_the_sphere(spherical_pair, seen):
     arithmetic(*spherical_pair, A, B, C)
     torch.testing.assert_close(seen[-1].norm(dim=-1), torch.ones(1).double())
+
+
+def test_a_label_is_that_of_c(pair):
+    """The classifier says 1 of c alone; z is of each sentence under its own label."""
+    torch.manual_seed(0)
+    model = LabelledVAE(StandardNormal(2), GRUDecoder(9, 4, 5, 4, 6), 2).double().eval()
+    guide = LabelledGuide(pair[1].encoder, 2, 2).double().eval()
+    features = guide.encoder(torch.cat([A["tokens"], C["tokens"]]))
+    away = (features[1] - features[0]).detach()
+    with torch.no_grad():
+        guide.label_logits.weight.copy_(torch.stack([torch.zeros_like(away), away]))
+        guide.label_logits.bias.copy_(torch.stack([features.mean(0) @ away, away.sum() * 0]))
+    given = []
+    model.decoder.register_forward_pre_hook(lambda _, arguments: given.append(arguments[0]))
+    arithmetic(model, guide, A, A, C)
+    z = guide.posterior_given_label(features[1:], torch.tensor([1])).mean
+    expected = torch.cat([z, torch.tensor([[0.0, 1.0]])], -1).detach()
+    torch.testing.assert_close(given[-1], expected)
 
 
 def test_what_has_no_sum(pair):
