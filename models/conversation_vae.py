@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyro
 import torch
 from pyro import poutine
@@ -109,7 +111,8 @@ class ConversationVAE(PyroModule):
         said: list[Tensor] = []
         h = self.before.first(d)
         for u in range(there.shape[-1]):
-            with data, poutine.mask(mask=there[..., u : u + 1]):
+            is_there: Any = there[..., u : u + 1]
+            with data, poutine.mask(mask=is_there):
                 text = self.text(z[..., u : u + 1, :], h, d)
                 said.append(pyro.sample(f"x_{u}", text))
             h = self.before.step(self.encoder(said[-1].squeeze(-2)).unsqueeze(-2), h)

@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
 from pyro_textvae.special_tokens import EOS, PAD
 
 
-def scorable_rows(tokens: Tensor) -> tuple[Tensor, Tensor]:
+def scorable_rows(tokens: Tensor) -> tuple[Tensor, torch.BoolTensor]:
     """Rows of which each is a text, and which of them the documents have.
 
     A row of padding alone stands where a document has no further sentence. No distribution over
@@ -25,4 +27,4 @@ def scorable_rows(tokens: Tensor) -> tuple[Tensor, Tensor]:
     """
     given = (tokens != PAD).any(-1)
     first = torch.where(given, tokens[..., 0], EOS).unsqueeze(-1)
-    return torch.cat([first, tokens[..., 1:]], -1), given
+    return torch.cat([first, tokens[..., 1:]], -1), cast(torch.BoolTensor, given)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pyro
 import pyro.distributions as dist
 import torch
@@ -15,7 +17,7 @@ NUMBER_SITE = "num_sentences"
 """The site of the number of sentences of a document, less one."""
 
 
-def sentences_there(scores: Tensor, given: Tensor | None) -> Tensor:
+def sentences_there(scores: Tensor, given: Tensor | None) -> torch.BoolTensor:
     """Which sentences there are, ``(*B, N, S)``: their number is drawn, or is what the text says.
 
     To be called in the plate ``"data"`` of dimension -2. The number is a part of the text, and so
@@ -32,5 +34,6 @@ def sentences_there(scores: Tensor, given: Tensor | None) -> Tensor:
     number = None if given is None else given.sum(-1, keepdim=True) - 1
     places = scores.shape[-1] if given is None else given.shape[-1]
     numbers = dist.Categorical(logits=scores)
-    number = pyro.sample(NUMBER_SITE, numbers, obs=number, infer={OF_TEXT: True})
-    return torch.arange(places, device=scores.device) <= number
+    of_text: Any = {OF_TEXT: True}
+    number = pyro.sample(NUMBER_SITE, numbers, obs=number, infer=of_text)
+    return cast(torch.BoolTensor, torch.arange(places, device=scores.device) <= number)

@@ -64,5 +64,5 @@ def normalised_pmi(words: Tensor, texts: Iterable[Tensor], window: int = WINDOW)
     with np.errstate(divide="ignore", invalid="ignore"):
         npmi = np.log(both / np.outer(alone, alone)) / -np.log(both)
     npmi = np.where(both == 0, -1.0, np.where(both == 1, 1.0, npmi))
-    first, second = np.triu_indices(words.shape[1], 1)
-    return torch.from_numpy(npmi[place[:, first], place[:, second]].mean(1))
+    left, right = np.triu_indices(words.shape[1], 1)
+    return torch.from_numpy(npmi[place[:, left], place[:, right]].mean(1))
