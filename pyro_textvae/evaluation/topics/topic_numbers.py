@@ -113,8 +113,9 @@ def topic_numbers(
 def perplexities(nats: Tensor, count: Tensor) -> dict[str, float]:
     """Both that papers call perplexity, of texts that have a word at all.
 
-    >>> perplexities(torch.tensor([2.0, 8.0]), torch.tensor([1, 8]))
-    {'perplexity_per_document': 4.4816890703380645, 'perplexity_per_corpus': 3.037731777354615}
+    >>> found = perplexities(torch.tensor([2.0, 8.0]), torch.tensor([1, 8]))
+    >>> {name: round(value, 2) for name, value in found.items()}
+    {'perplexity_per_document': 4.48, 'perplexity_per_corpus': 3.04}
 
     :param nats: of each text, ``(N,)``.
     :param count: words of each text, ``(N,)``.
