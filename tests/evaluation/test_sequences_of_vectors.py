@@ -94,7 +94,9 @@ def test_checks_take_it(x):
 def test_ex_post_density_is_fitted_to_the_sequence_and_drawn_as_one(x):
     many = x.repeat(40, 1, 1)
     batches = [{"tokens": many}]
-    found = fit_ex_post_density(SequenceModel(), SequenceGuide(), batches, batches, num_components=1)
+    found = fit_ex_post_density(
+        SequenceModel(), SequenceGuide(), batches, batches, num_components=1
+    )
     drawn = found.latents(SequenceModel(), 5)["z"]
     assert drawn.shape == (5, LENGTH, DIM)
     # The mean of q(z | x) over four x, by 160 draws whose scale is below one.
