@@ -9,6 +9,7 @@ __path__ = [os.path.realpath(path) for path in __path__]
 
 from pyro_textvae.guides.delta import DeltaGuide
 from pyro_textvae.guides.dialogue import DialogueGuide
+from pyro_textvae.guides.document import DocumentGuide
 from pyro_textvae.guides.empty import EmptyGuide
 from pyro_textvae.guides.full_covariance import FullCovarianceGuide
 from pyro_textvae.guides.gaussian import GaussianGuide
@@ -20,11 +21,14 @@ from pyro_textvae.guides.paraphrase import ParaphraseGuide
 from pyro_textvae.guides.power_spherical import PowerSphericalGuide
 from pyro_textvae.guides.product_space import ProductSpaceGuide
 from pyro_textvae.guides.spline_flow import SplineFlowGuide
+from pyro_textvae.guides.topic import TopicGuide
+from pyro_textvae.guides.topic_sentence import TopicSentenceGuide
 from pyro_textvae.guides.von_mises_fisher import VonMisesFisherGuide
 
 __all__ = [
     "DeltaGuide",
     "DialogueGuide",
+    "DocumentGuide",
     "EmptyGuide",
     "FullCovarianceGuide",
     "GaussianGuide",
@@ -36,5 +40,7 @@ __all__ = [
     "PowerSphericalGuide",
     "ProductSpaceGuide",
     "SplineFlowGuide",
+    "TopicGuide",
+    "TopicSentenceGuide",
     "VonMisesFisherGuide",
 ]

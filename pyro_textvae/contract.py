@@ -31,6 +31,10 @@ those of the pair."""
 TEXT_ALONE = "text_alone"
 """The same for the text, where that can be said."""
 
+OF_TEXT = "of_text"
+"""The key in ``infer`` of a site that is observed at what the text itself says, such as its number
+of sentences: it is a part of the text's probability, and not beside it."""
+
 COLUMN_SETTINGS = {SOURCE: "source_column", LABELS: "label_column"}
 """The setting that names the column of a field, where the field has one of its own."""
 

@@ -12,13 +12,16 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.runs.build import build_pair, specs_of
 from pyro_textvae.testing import check_guide, check_model
 
-SIZES = {"vocab_size": 11, "max_length": 9, "num_labels": 4}
+SIZES = {"vocab_size": 11, "max_length": 9, "num_labels": 4, "max_sentences": 3}
 CONDITION = {"source": torch.tensor([[4, 5, 10, 2], [6, 2, 0, 0], [7, 2, 0, 0]])}
 MODELS = {
     "empty": "language_model",
     "dialogue": "dialogue_vae",
+    "document": "document_vae",
     "labelled": "labelled_vae",
     "paraphrase": "paraphrase_vae",
+    "topic": "topic_model",
+    "topic_sentence": "topic_sentence_vae",
 }
 """What a guide is of, where that is no sentence VAE."""
 OF_A_SOURCE = ("dialogue", "paraphrase")
@@ -47,7 +50,7 @@ def test_conditional_prior(name):
 @pytest.mark.parametrize("name", zoo.names("guides"))
 def test_guide_of_a_source(name):
     """Every family reads the source too, beside the sentence."""
-    of_others = ("empty", "labelled", *OF_A_SOURCE)
+    of_others = ("empty", "labelled", "document", "topic", "topic_sentence", *OF_A_SOURCE)
     if name in ("power_spherical", "von_mises_fisher", "product_space", *of_others):
         return
     model, guide = build("conditional_vae", name)

@@ -7,12 +7,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pyro_textvae.cli.run_options import DecodingOptions, parse_with_run
 from pyro_textvae.config.checks import at_least, setting
 from pyro_textvae.config.evaluate import Split
 from pyro_textvae.contract import LABELS, NOT_GIVEN, SOURCE, TOKENS
 from pyro_textvae.errors import UserError
+
+if TYPE_CHECKING:
+    from pyro_textvae.data import Tokenizer
 
 
 @dataclass
@@ -51,6 +55,7 @@ def main(arguments: Sequence[str]) -> None:
         read_sources,
         read_texts,
         repeated_sources,
+        writes_documents,
     )
     from pyro_textvae.data import pad
 
@@ -116,6 +121,10 @@ def main(arguments: Sequence[str]) -> None:
             continue
         if source is not None:
             print(f"with  {source}")
+        if writes_documents(model):
+            print(_side_by_side(tokenizer, ids, [decoded.tokens[row].tolist() for row in rows]))
+            sys.stdout.flush()
+            continue
         print(f"from  {given}")
         if labels:
             print(f"label {label} -> {labels[0]}")
@@ -123,3 +132,15 @@ def main(arguments: Sequence[str]) -> None:
             print(f"to    {decode_row(tokenizer, decoded.tokens[row].tolist())}")
         print()
         sys.stdout.flush()
+
+
+def _side_by_side(tokenizer: Tokenizer, document: list, decoded: list[list]) -> str:
+    """A document's sentences, each with what is decoded in its place below it."""
+    from pyro_textvae.cli.sentences import decode_row
+
+    lines = []
+    for place, ids in enumerate(document):
+        if any(ids):
+            lines.append(f"from  {decode_row(tokenizer, ids)}")
+            lines += [f"to    {decode_row(tokenizer, each[place])}" for each in decoded]
+    return "\n".join(lines) + "\n"

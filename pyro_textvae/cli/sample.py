@@ -62,11 +62,13 @@ def main(arguments: Sequence[str]) -> None:
     from pyro_textvae.cli.decoding import constraints_of, method_of, print_json
     from pyro_textvae.cli.labels import read_labels, repeated_labels
     from pyro_textvae.cli.sentences import (
+        decode_document,
         decode_row,
         first_sentences,
         is_conditional,
         read_sources,
         repeated_sources,
+        writes_documents,
     )
     from pyro_textvae.contract import SOURCE
 
@@ -133,6 +135,11 @@ def main(arguments: Sequence[str]) -> None:
             if options.format == "jsonl":
                 of_row = None if source is None else decode_row(tokenizer, source)
                 print_json(tokenizer, part, row, source=of_row)
+                continue
+            if source is None and writes_documents(model):
+                # Set apart by an empty line, of which no document has one.
+                print(decode_document(tokenizer, part.tokens[row].tolist()) + "\n")
+                sys.stdout.flush()
                 continue
             text = decode_row(tokenizer, part.tokens[row].tolist())
             if source is None:

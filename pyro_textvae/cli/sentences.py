@@ -50,6 +50,18 @@ def decode_row(tokenizer: Tokenizer, row: list) -> str:
     )
 
 
+def decode_document(tokenizer: Tokenizer, row: list) -> str:
+    """The text of a row of ids; of a document's rows, a line for each sentence there is."""
+    if not isinstance(row[0], list):
+        return decode_row(tokenizer, row)
+    return "\n".join(decode_row(tokenizer, ids) for ids in row if any(ids))
+
+
+def writes_documents(model: nn.Module) -> bool:
+    """Whether what a model generates are documents of sentences: it says how many at the most."""
+    return getattr(model, "max_sentences", None) is not None
+
+
 def without_padding(row: Tensor) -> list[int]:
     """The ids of a row as the corpus has it."""
     return [index for index in row.tolist() if index != PAD]

@@ -21,8 +21,15 @@ Split = Literal["train", "valid", "test"]
 """The parts of a corpus."""
 
 _OF_THE_MACHINE = ("device", "batch_size", "max_tokens")
-_OF_OTHER_TEXT = ("text_column", "source_column", "label_column", "quotes", "empty_pairs")
-_ADDED_LATER = ("source_column", "label_column", "quotes", "empty_pairs", "num_global_draws")
+_OF_OTHER_TEXT = (
+    "text_column",
+    "source_column",
+    "label_column",
+    "document_column",
+    "quotes",
+    "empty_pairs",
+)
+_ADDED_LATER = (*_OF_OTHER_TEXT[1:], "num_global_draws")
 
 
 @dataclass
@@ -40,6 +47,7 @@ class EvaluationConfig:
         text_column: column of a TSV or JSONL file that holds the sentence.
         source_column: column of the text that the sentence is conditioned on.
         label_column: column of its label; where it is empty, the label is not given.
+        document_column: column that says which document a sentence is of.
         quotes: in a TSV; csv as pandas writes cells, literal as a character; by default recognised.
         empty_pairs: a row of it without text or source; refuse, drop (and count) or keep (a source
             without a word); by default as the run was trained.
@@ -66,6 +74,7 @@ class EvaluationConfig:
     text_column: str | None = None
     source_column: str | None = None
     label_column: str | None = None
+    document_column: str | None = None
     quotes: Literal["csv", "literal"] | None = None
     empty_pairs: Literal["refuse", "drop", "keep"] | None = None
     num_samples: int = setting(300, at_least(1))

@@ -105,6 +105,8 @@ class ProgramConfig:
         text_column: column of a TSV or JSONL file that holds the sentence.
         source_column: column of the text that the sentence is conditioned on.
         label_column: column of its label; where it is empty, the label is not given.
+        document_column: column that says which document a sentence is of; rows of one document are
+            neighbours. A list of strings as the text in a JSONL is a document without it.
         empty_pairs: a row without text or source; refuse, drop (and count) or keep (a source
             without a word).
         labelled_share: hide all labels of the train split but this share of them.
@@ -116,7 +118,8 @@ class ProgramConfig:
         vocab_size: keep only this many of the most frequent tokens.
         max_length: drop sentences of more tokens, <eos> counted.
         max_source_length: longest source in tokens; by default max_length is for sources too.
-        truncate: cut sentences at max_length instead of dropping them.
+        max_sentences: drop documents of more sentences.
+        truncate: cut sentences at max_length, documents at max_sentences, instead of dropping them.
         num_sentences: use only so many sentences (stdlib, world:NAME).
         model: name, package.module:Class or path/to/file.py:Class.
         guide: likewise; by default gaussian, or empty for a model without latents.
@@ -155,6 +158,7 @@ class ProgramConfig:
     text_column: str | None = None
     source_column: str | None = None
     label_column: str | None = None
+    document_column: str | None = None
     empty_pairs: Literal["refuse", "drop", "keep"] = "refuse"
     labelled_share: float | None = setting(None, FACTOR)
     labelled_seed: int | None = setting(None, SEED)
@@ -165,6 +169,7 @@ class ProgramConfig:
     vocab_size: int | None = setting(None, at_least(1))
     max_length: int | None = setting(None, at_least(1))
     max_source_length: int | None = setting(None, at_least(1))
+    max_sentences: int | None = setting(None, at_least(1))
     truncate: bool = False
     num_sentences: int | None = setting(None, at_least(1))
     model: str = "sentence_vae"

@@ -16,14 +16,15 @@ from pyro_textvae.special_tokens import PAD
 
 DEFAULT_BATCH_SIZE = 32
 # Sentences whose costs differ by less than this share are exchanged between batches.
-_COST_NOISE = 0.1
+COST_NOISE = 0.1
 
 
 class Batch(dict[str, Tensor]):
     """The fields of some sentences, as keywords of a model's call, with the datum first.
 
-    ``tokens`` ``(N, T)`` int64, and where the corpus has them ``source`` ``(N, S)`` int64 and
-    ``labels`` ``(N,)`` int64, -1 where the label is not given.
+    ``tokens`` ``(N, T)`` int64, of documents ``(N, S, T)`` with rows of padding where there is no
+    further sentence, and where the corpus has them ``source`` ``(N, S)`` int64 and ``labels``
+    ``(N,)`` int64, -1 where the label is not given.
 
     >>> batch = Batch({"tokens": pad([[4, 5, 2], [6, 2]])}, torch.tensor([3, 8]))
     >>> batch["tokens"].shape, batch.text_fields
@@ -92,6 +93,29 @@ def plan_batches(
     :param shuffle: whether to draw at all.
     :raises UserError: for sizes below 1, or both sizes.
     """
+    check_plan(batch_size, max_tokens, seed, epoch, shuffle)
+    lengths = np.asarray(lengths)
+    if not len(lengths):
+        return []
+    by_field = lengths.reshape(len(lengths), -1)
+    cost = by_field.sum(1)
+    random = np.random.default_rng([seed, epoch])
+    if shuffle:
+        noise = random.random((2, len(cost)))
+        order = np.argsort(cost * (1 + COST_NOISE * noise[0]) + noise[1], kind="stable")
+    else:
+        order = np.argsort(cost, kind="stable")
+    sizes = None if max_tokens is None else _sizes_within(by_field[order], max_tokens)
+    return split_order(order, sizes, batch_size, random if shuffle else None)
+
+
+def check_plan(
+    batch_size: int | None, max_tokens: int | None, seed: int, epoch: int, shuffle: bool
+) -> None:
+    """Refuse what no plan of batches can be made by.
+
+    :raises UserError: for sizes below 1, or both sizes.
+    """
     if batch_size is not None and max_tokens is not None:
         raise UserError(
             f"batch_size={batch_size} and max_tokens={max_tokens} exclude each other; give one"
@@ -104,28 +128,28 @@ def plan_batches(
             raise UserError(f"{name}={value!r} must be a whole number of at least 0")
     if not isinstance(shuffle, bool):
         raise UserError(f"shuffle={shuffle!r} must be True or False")
-    lengths = np.asarray(lengths)
-    if not len(lengths):
-        return []
-    by_field = lengths.reshape(len(lengths), -1)
-    cost = by_field.sum(1)
-    random = np.random.default_rng([seed, epoch])
-    if shuffle:
-        noise = random.random((2, len(cost)))
-        order = np.argsort(cost * (1 + _COST_NOISE * noise[0]) + noise[1], kind="stable")
-    else:
-        order = np.argsort(cost, kind="stable")
-    if max_tokens is not None:
-        sizes = _sizes_within(by_field[order], max_tokens)
-    else:
+
+
+def split_order(
+    order: np.ndarray,
+    sizes: np.ndarray | None,
+    batch_size: int | None,
+    random: np.random.Generator | None,
+) -> list[np.ndarray]:
+    """Cut an order of the data into batches, and shuffle those.
+
+    :param sizes: of the batches; None for ``batch_size`` each, by default 32.
+    :param random: for the order of the batches; None to leave it.
+    """
+    if sizes is None:
         size = batch_size or DEFAULT_BATCH_SIZE
         full, rest = divmod(len(order), size)
         sizes = np.array([size] * full + [rest] * bool(rest), dtype=np.int64)
-        if shuffle:
+        if random is not None:
             # Otherwise the one small batch would always hold the longest sentences.
             random.shuffle(sizes)
     batches = np.split(order, np.cumsum(sizes)[:-1])
-    if shuffle:
+    if random is not None:
         return [batches[index] for index in random.permutation(len(batches))]
     return batches
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,8 @@ from torch import Tensor
 
 from pyro_textvae.contract import LABELS, NOT_GIVEN, SOURCE, TOKENS
 from pyro_textvae.data.batching import Batch, plan_batches
+from pyro_textvae.data.document_batches import num_places, plan_document_batches
+from pyro_textvae.data.document_rows import DocumentRows
 from pyro_textvae.data.fewer_labels import hide_labels
 from pyro_textvae.data.languages.grammar import Grammar
 from pyro_textvae.data.records import SPLITS, content_digest
@@ -35,19 +37,29 @@ _LONG_WORD, _FEW_WORDS = 15, 2
 class Split(Sequence[Tensor]):
     """The sentences of one split, memory-mapped; ``[i]`` is an int64 row of ids ending in <eos>.
 
+    Of documents, ``[i]`` is ``(S, T)``: one such row a sentence, padded on the right with 0.
+
     :param folder: the packed store.
     :param name: train, valid or test.
     :param fields: the fields that the store has.
     :param column_names: its further columns.
+    :param documents: whether it has documents.
     """
 
     def __init__(
-        self, folder: Path, name: str, fields: Sequence[str], column_names: Sequence[str]
+        self,
+        folder: Path,
+        name: str,
+        fields: Sequence[str],
+        column_names: Sequence[str],
+        documents: bool = False,
     ) -> None:
         self.name = name
         self.fields = tuple(fields)
         """Names of the fields of a batch."""
-        self._text = {TOKENS: Rows(folder, name)}
+        self._documents = DocumentRows(folder, name) if documents else None
+        self._text: dict[str, Rows | DocumentRows]
+        self._text = {TOKENS: self._documents or Rows(folder, name)}
         if SOURCE in fields:
             self._text[SOURCE] = Rows(folder, f"{name}.{SOURCE}")
         self.labels: np.ndarray | None = None
@@ -83,19 +95,40 @@ class Split(Sequence[Tensor]):
         return split
 
     def __repr__(self) -> str:
-        return f"Split({self.name}, {len(self)} sentences, {self.num_tokens} tokens)"
+        what = "sentences" if self._documents is None else "documents"
+        return f"Split({self.name}, {len(self)} {what}, {self.num_tokens} tokens)"
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of every row, ``<eos>`` included, ``(N,)``."""
-        lengths = self._text[TOKENS].lengths
-        return lengths if self._rows is None else lengths[self._rows]
+        """Tokens of every row, or of all sentences of a document, with each ``<eos>``, ``(N,)``."""
+        return self._kept(self._text[TOKENS].lengths)
+
+    @property
+    def num_sentences(self) -> np.ndarray | None:
+        """Sentences of every document, ``(N,)``; None where a datum is one sentence."""
+        return None if self._documents is None else self._kept(self._documents.num_sentences)
+
+    @property
+    def longest(self) -> np.ndarray:
+        """Tokens of every row, or of the longest sentence of a document, ``(N,)``."""
+        return self.lengths if self._documents is None else self._kept(self._documents.longest)
+
+    @cached_property
+    def shapes(self) -> np.ndarray:
+        """Sentences of every datum, tokens of its longest one and of its source, ``(N, 3)``."""
+        num_sentences = self.num_sentences
+        ones = np.ones(len(self), dtype=np.int64)
+        of_source = self.lengths_by_field[:, 1:].sum(1)
+        counts = ones if num_sentences is None else num_sentences
+        return np.stack([counts, self.longest, of_source], axis=1)
+
+    def _kept(self, values: np.ndarray) -> np.ndarray:
+        return values if self._rows is None else values[self._rows]
 
     @cached_property
     def lengths_by_field(self) -> np.ndarray:
         """Tokens of every sentence in each field of text, ``(N, F)``."""
-        lengths = np.stack([rows.lengths for rows in self._text.values()], axis=1)
-        return lengths if self._rows is None else lengths[self._rows]
+        return self._kept(np.stack([rows.lengths for rows in self._text.values()], axis=1))
 
     @property
     def cost(self) -> np.ndarray:
@@ -108,7 +141,7 @@ class Split(Sequence[Tensor]):
         return self._text[TOKENS].num_ids if self._rows is None else int(self.lengths.sum())
 
     def batch(self, indices: np.ndarray) -> Batch:
-        """The sentences at these indices, text padded on the right with 0 to the longest."""
+        """The data at these indices, text padded on the right with 0 to the longest."""
         positions = np.array(indices, dtype=np.int64)
         stored = positions if self._rows is None else self._rows[positions]
         fields = {name: torch.from_numpy(rows.padded(stored)) for name, rows in self._text.items()}
@@ -155,8 +188,11 @@ class Corpus:
         """Names of the fields of a batch."""
         self.label_names: tuple[str, ...] = tuple(meta["label_names"] or ())
         """The labels in the order of their indices."""
+        self.has_documents: bool = meta.get("documents", False)
+        """Whether a datum is a list of sentences, and ``tokens`` of a batch ``(N, S, T)``."""
         self.train, self.valid, self.test = (
-            Split(folder, name, self.fields, meta["columns"][name]) for name in SPLITS
+            Split(folder, name, self.fields, meta["columns"][name], self.has_documents)
+            for name in SPLITS
         )
         self._counts = meta["counts"]
         self._raw_counts = meta["raw_counts"]
@@ -168,7 +204,8 @@ class Corpus:
 
     def __repr__(self) -> str:
         sizes = " / ".join(f"{len(self.split(name)):,}" for name in SPLITS)
-        return f"Corpus({self.source}, {sizes} sentences, {self.tokenizer})"
+        what = "documents" if self.has_documents else "sentences"
+        return f"Corpus({self.source}, {sizes} {what}, {self.tokenizer})"
 
     def keep_fewer_labels(
         self, share: float | None, seed: int = 0, *, unlabelled: str = "keep"
@@ -197,15 +234,27 @@ class Corpus:
         self._counts["train"] = counts = {**counts, "labelled": int((labels != NOT_GIVEN).sum())}
         if unlabelled == "drop":
             self._raw_counts["train"] = None
-            counts["sentences"], counts["tokens"] = len(self.train), self.train.num_tokens
+            num_sentences = self.train.num_sentences
+            if num_sentences is not None:
+                counts["documents"] = len(self.train)
+            counts["sentences"] = int(self.train.shapes[:, 0].sum())
+            counts["tokens"] = self.train.num_tokens
             rows = [row.numpy() for row in self.train]
             unknown = sum(int((row == UNK).sum()) for row in rows)
-            counts["unknown_token_share"] = unknown / max(1, self.train.num_tokens - len(rows))
+            num_words = self.train.num_tokens - counts["sentences"]
+            counts["unknown_token_share"] = unknown / max(1, num_words)
 
     @property
     def max_length(self) -> int:
         """Tokens of the longest row of text of all splits, ``<eos>`` included."""
-        return max(int(self.split(name).lengths.max(initial=0)) for name in SPLITS)
+        return max(int(self.split(name).longest.max(initial=0)) for name in SPLITS)
+
+    @property
+    def max_sentences(self) -> int | None:
+        """Sentences of the longest document of all splits; None where a datum is one sentence."""
+        if not self.has_documents:
+            return None
+        return max(int(self.split(name).shapes[:, 0].max(initial=0)) for name in SPLITS)
 
     @cached_property
     def grammar(self) -> Grammar | None:
@@ -233,19 +282,38 @@ class Corpus:
         epoch: int = 0,
         shuffle: bool = True,
     ) -> list[np.ndarray]:
-        """The sentence indices of every batch, as :func:`plan_batches` draws them.
+        """The indices of every batch, as :func:`plan_batches` draws them.
+
+        Documents are drawn by :func:`~pyro_textvae.data.document_batches.plan_document_batches`.
 
         A run that resumes after k batches continues with ``corpus.split(name).batch(indices)`` for
         the indices in ``plan[k:]``.
         """
-        return plan_batches(
-            self.split(split).lengths_by_field,
+        plan: Callable[..., list[np.ndarray]]
+        plan, sizes = plan_batches, self.split(split).lengths_by_field
+        if self.has_documents:
+            plan, sizes = plan_document_batches, self.split(split).shapes
+        return plan(
+            sizes,
             batch_size,
             max_tokens=max_tokens,
             seed=seed,
             epoch=epoch,
             shuffle=shuffle,
         )
+
+    def padding_share(
+        self, split: str, batch_size: int | None = None, *, max_tokens: int | None = None
+    ) -> float:
+        """The share of places for tokens of text that is padding, in the batches of an epoch.
+
+        >>> from pyro_textvae.data import load_corpus
+        >>> load_corpus("grammar", num_sentences=100).padding_share("train", 1)
+        0.0
+        """
+        plan = self.plan(split, batch_size, max_tokens=max_tokens)
+        places = num_places(self.split(split).shapes, plan)
+        return 1 - self.split(split).num_tokens / places if places else 0.0
 
     def batches(
         self,
@@ -301,7 +369,8 @@ class Corpus:
         :raises UserError: for a split that there is not.
         """
         self.split(name)
-        if self._counts[name]["truncated"] or self._raw_counts[name] is None:
+        counts = self._counts[name]
+        if counts["truncated"] or counts.get("documents_cut") or self._raw_counts[name] is None:
             return None
         return self._raw_counts[name]["words"], self._raw_counts[name]["characters"]
 
@@ -325,7 +394,7 @@ class Corpus:
 
         :raises UserError: for a split that there is not.
         """
-        num_sentences = len(self.split(name))
+        num_sentences = int(self.split(name).shapes[:, 0].sum())
         share = self._counts[name]["unknown_token_share"]
         if share <= MANY_UNKNOWN:
             return []

@@ -7,6 +7,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from pyro_textvae import zoo
 from pyro_textvae.contract import LABELS, SOURCE, TOKENS
 from pyro_textvae.data.label_names import LabelNames
+from pyro_textvae.data.longest_document import refuse_a_mix, refuse_long_document
 from pyro_textvae.data.longest_text import refuse_long_text
 from pyro_textvae.data.records import SPLITS, Record, content_digest
 from pyro_textvae.data.source import Source
@@ -38,6 +40,7 @@ class EncodingOptions:
     :param tokenizer: one to use as it is, or the kind to train, in its normal form of Unicode.
     :param max_length: longest row of text or source, ``<eos>`` included.
     :param max_source_length: longest row of source, where it is another.
+    :param max_sentences: most sentences of a document.
     :param truncate: cut longer rows instead of dropping the sentence.
     :param min_count: least frequency of a token.
     :param vocab_size: most entries of the vocabulary.
@@ -53,6 +56,7 @@ class EncodingOptions:
     label_column: str | None = None
     label_names: tuple[str, ...] | None = None
     max_source_length: int | None = None
+    max_sentences: int | None = None
 
     @property
     def source_limit(self) -> int | None:
@@ -65,6 +69,8 @@ class EncodingOptions:
         sizes = (self.max_length, self.truncate, self.min_count, self.vocab_size)
         if self.max_source_length is not None:
             sizes += (self.max_source_length,)
+        if self.max_sentences is not None:
+            sizes += (f"{self.max_sentences} sentences",)
         labels = (self.label_column, self.label_names)
         return [str(FORMAT_VERSION), self._tokenizer_key(), repr(sizes), repr(labels)]
 
@@ -90,10 +96,10 @@ class RawCounts:
     characters: int = 0
     in_other_splits: int = 0
 
-    def add(self, text: str) -> None:
-        """Count one sentence."""
-        self.words += len(text.split())
-        self.characters += len(text)
+    def add(self, texts: Sequence[str]) -> None:
+        """Count one sentence, or those of a document."""
+        self.words += sum(len(text.split()) for text in texts)
+        self.characters += sum(map(len, texts))
 
 
 @dataclass
@@ -112,6 +118,9 @@ class SplitCounts:
     dropped_source_too_long: int | None = None
     sources_truncated: int | None = None
     empty_pairs_dropped: int | None = None
+    documents: int | None = None
+    dropped_too_many_sentences: int | None = None
+    documents_cut: int | None = None
     labelled: int | None = None
 
     def summary(self) -> dict[str, int | float]:
@@ -137,8 +146,9 @@ def encode_source(
 
     :param vocabulary: texts to take the vocabulary from instead.
     :param key: of the cache entry.
-    :raises UserError: for a line of over 10,000 tokens without ``max_length``, a split left empty,
-        and a label that the train split does not have.
+    :raises UserError: for a line of over 10,000 tokens without ``max_length``, a document of over
+        1,000 sentences without ``max_sentences``, a split left empty, and a label that the train
+        split does not have.
     """
     tokenizer = options.tokenizer
     if not isinstance(tokenizer, Tokenizer):
@@ -155,11 +165,17 @@ def encode_source(
     if options.max_source_length is not None:
         for count in counts.values():
             count.dropped_source_too_long = count.sources_truncated = 0
+    if options.max_sentences is not None:
+        for count in counts.values():
+            count.dropped_too_many_sentences = count.documents_cut = 0
     raw_counts = {split: RawCounts() for split in SPLITS}
     hashes = {split: array("q") for split in SPLITS}
     labels = LabelNames(options.label_names)
     try:
         for records in _chunks(_records(source, options), counts):
+            if records[0].sentences is not None:
+                for writer in writers.values():
+                    writer.start_documents()
             _encode_chunk(records, tokenizer, options, writers, counts, raw_counts, hashes, labels)
         for split in SPLITS:
             _count(writers[split], counts[split])
@@ -194,6 +210,8 @@ def encode_source(
     if names is None:
         for split in SPLITS:
             meta["counts"][split].pop("labelled")
+    if writers["train"].documents is not None:
+        meta["documents"] = True
     seal(folder, meta)
 
 
@@ -207,22 +225,23 @@ def _encode_chunk(
     hashes: dict[Any, array[int]],
     labels: LabelNames,
 ) -> None:
-    texts = tokenizer.encode_batch([record.text for record in records])
+    of_all = iter(tokenizer.encode_batch([text for record in records for text in record.texts]))
+    texts = [list(islice(of_all, len(record.texts))) for record in records]
     sources: Sequence[np.ndarray | None] = [None] * len(records)
     if records[0].source is not None:
         sources = tokenizer.encode_batch([record.source or "" for record in records])
-    for record, ids, source_ids in zip(records, texts, sources, strict=True):
+    for record, of_record, source_ids in zip(records, texts, sources, strict=True):
         count = counts[record.split]
-        rows = _rows(record, ids, source_ids, options, count)
+        rows = _rows(record, of_record, source_ids, options, count)
         if rows is None:
             if record.split == "train":
                 labels.index(record)
             continue
         tokens, source_tokens = rows
-        count.unknown_tokens += int((tokens == UNK).sum())
+        count.unknown_tokens += sum(int((row == UNK).sum()) for row in tokens)
         if source_tokens is not None:
             count.unknown_source_tokens += int((source_tokens == UNK).sum())
-        raw_counts[record.split].add(record.text)
+        raw_counts[record.split].add(record.texts)
         hashes[record.split].append(_hash(record, tokenizer))
         label = labels.index(record)
         writers[record.split].append(tokens, source_tokens, label, record.columns)
@@ -257,6 +276,7 @@ def _count(writer: SplitWriter, counts: SplitCounts) -> None:
     counts.tokens = writer.tokens.num_ids
     counts.source_tokens = None if writer.source is None else writer.source.num_ids
     counts.labelled = writer.num_labelled
+    counts.documents = None if writer.documents is None else len(writer.documents) - 1
 
 
 def _records(source: Source, options: EncodingOptions) -> Iterator[Record]:
@@ -264,10 +284,16 @@ def _records(source: Source, options: EncodingOptions) -> Iterator[Record]:
 
     Counting them by encoding takes minutes and gigabytes.
     """
-    limits = (options.max_length, options.source_limit)
+    has_documents: bool | None = None
     for record in source.records():
+        if record.skipped is None:
+            if has_documents is None:
+                has_documents = record.sentences is not None
+            refuse_a_mix(record, has_documents)
+            refuse_long_document(record, options.max_sentences)
         refuse_long_text(record)
-        for text, limit in zip((record.text, record.source or ""), limits, strict=True):
+        limited = [(text, options.max_length) for text in record.texts]
+        for text, limit in [*limited, (record.source or "", options.source_limit)]:
             if limit is None and len(text) > LONGEST_LINE:
                 _refuse_long_line(record, options.fewest_tokens(text), options)
         yield record
@@ -285,7 +311,7 @@ def _refuse_long_line(record: Record, num_tokens: int, options: EncodingOptions)
 def _train_texts(source: Source, options: EncodingOptions) -> Iterator[str]:
     for record in _records(source, options):
         if record.split == "train" and record.skipped is None:
-            yield record.text
+            yield from record.texts
             if record.source is not None:
                 yield record.source
 
@@ -314,16 +340,23 @@ def _chunks(records: Iterator[Record], counts: dict[Any, SplitCounts]) -> Iterat
 
 def _rows(
     record: Record,
-    ids: np.ndarray,
+    texts: list[np.ndarray],
     source_ids: np.ndarray | None,
     options: EncodingOptions,
     counts: SplitCounts,
-) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """The rows of text and source with their ``<eos>``; None where the sentence is dropped."""
+) -> tuple[list[np.ndarray], np.ndarray | None] | None:
+    """The rows of text and source with their ``<eos>``; None where the datum is dropped."""
+    if options.max_sentences is not None and len(texts) > options.max_sentences:
+        if not options.truncate:
+            counts.dropped_too_many_sentences = (counts.dropped_too_many_sentences or 0) + 1
+            return None
+        counts.documents_cut = (counts.documents_cut or 0) + 1
+        texts = texts[: options.max_sentences]
+    of_text = max(map(len, texts))
     of_source = 0 if source_ids is None else len(source_ids)
     # Of a length of its own, a source is counted apart.
     apart = options.max_source_length is not None
-    longest = len(ids) if apart else max(len(ids), of_source)
+    longest = of_text if apart else max(of_text, of_source)
     if options.max_length is None:
         _refuse_long_line(record, longest, options)
     elif longest + 1 > options.max_length:
@@ -331,7 +364,7 @@ def _rows(
             counts.dropped_too_long += 1
             return None
         counts.truncated += 1
-        ids = ids[: options.max_length - 1]
+        texts = [ids[: options.max_length - 1] for ids in texts]
     limit = options.source_limit
     if source_ids is not None and limit is not None and of_source + 1 > limit:
         if apart and not options.truncate:
@@ -340,7 +373,8 @@ def _rows(
         if apart:
             counts.sources_truncated = (counts.sources_truncated or 0) + 1
         source_ids = source_ids[: limit - 1]
-    return np.append(ids, EOS), None if source_ids is None else np.append(source_ids, EOS)
+    rows = [np.append(ids, EOS) for ids in texts]
+    return rows, None if source_ids is None else np.append(source_ids, EOS)
 
 
 def _refuse_empty_split(
@@ -354,6 +388,11 @@ def _refuse_empty_split(
             raise UserError(
                 f"max_length={options.max_length} drops all {dropped} sentences of the {split}"
                 f" split of {source.name}; raise it or set truncate=True"
+            )
+        if of_documents := counts[split].dropped_too_many_sentences:
+            raise UserError(
+                f"max_sentences={options.max_sentences} drops all {of_documents} documents of the "
+                f"{split} split of {source.name}; raise it or set truncate=True"
             )
         if of_source := counts[split].dropped_source_too_long:
             raise UserError(

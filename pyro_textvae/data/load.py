@@ -34,6 +34,7 @@ def load_corpus(
     tokenizer: str | Tokenizer = "word",
     max_length: int | None = None,
     max_source_length: int | None = None,
+    max_sentences: int | None = None,
     min_count: int = 1,
     vocab_size: int | None = None,
     unicode_form: UnicodeForm | None = None,
@@ -41,6 +42,7 @@ def load_corpus(
     text_column: str | None = None,
     source_column: str | None = None,
     label_column: str | None = None,
+    document_column: str | None = None,
     label_names: Sequence[str] | None = None,
     labelled_share: float | None = None,
     labelled_seed: int = 0,
@@ -82,6 +84,20 @@ def load_corpus(
     >>> batch["labels"].tolist()
     [0, -1]
 
+    Documents, as lists of sentences, are ``(N, S, T)``, with rows of padding where a document has
+    no further sentence:
+
+    >>> for split in ("train", "valid", "test"):
+    ...     rows = '{"text": ["he came .", "he went ."]}\n{"text": ["he came ."]}\n'
+    ...     _ = (folder / f"{split}.jsonl").write_text(rows)
+    ...     (folder / f"{split}.tsv").unlink()
+    >>> corpus = load_corpus(folder)
+    >>> next(corpus.batches("train", shuffle=False))["tokens"].shape, corpus.max_sentences
+    (torch.Size([2, 2, 4]), 2)
+    >>> print(corpus.tokenizer.decode_lines(corpus.train[0].tolist()))
+    he came .
+    he went .
+
     :param source: "stdlib", English sentences from Python's own docstrings; "grammar", a synthetic
         language of known entropy; "world:NAME", others, some with sources or labels; "nltk:NAME";
         a folder with train, valid and test as .txt, .tsv or .jsonl; one such file, split 90/5/5 by
@@ -94,19 +110,25 @@ def load_corpus(
     :param max_source_length: longest source in tokens, ``<eos>`` included, in the place of
         ``max_length``; a sentence whose source is longer is dropped, or the source cut, and counted
         apart.
+    :param max_sentences: most sentences of a document; longer ones are dropped, and counted apart.
+        Without it, a document of over 1,000 is refused.
     :param min_count: least frequency of a token in text and sources of the train split; rarer ones
         become ``<unk>``.
     :param vocab_size: most entries of the vocabulary, the four specials included.
     :param unicode_form: the normal form of Unicode that text is taken into before it is encoded:
         nfc, nfd, nfkc, nfkd or none; by default nfc, so that a word in composed and in decomposed
         code points is one word, and none for "bpe", which gives every text back as it was.
-    :param truncate: cut text and source to ``max_length`` instead of dropping the sentence.
+    :param truncate: cut text and source to ``max_length``, and documents to ``max_sentences``,
+        instead of dropping them.
     :param text_column: the column of .tsv or .jsonl that holds the text (default text or sentence).
         The columns of a .tsv without a header are column_0, column_1, ...
     :param source_column: the column of the text that each text is conditioned on, encoded with the
         same tokenizer: the field ``source`` of a batch.
     :param label_column: the column of the label, whose index in ``corpus.label_names`` is the field
         ``labels`` of a batch; -1 where the cell is empty, or the key is missing or null.
+    :param document_column: the column that says which document a sentence is of, in a file with one
+        sentence a row: neighbouring rows with the same cell are one document. In .jsonl a list of
+        strings as the text is a document without it.
     :param label_names: the labels in the order of their indices, for other text for a trained
         model; by default those of the train split, sorted.
     :param labelled_share: hide all labels of the train split but this share of them, above 0 and at
@@ -136,6 +158,7 @@ def load_corpus(
             "max_length": (max_length, 2),
             "max_source_length": (max_source_length, 2),
             "source_turns": (source_turns, 1),
+            "max_sentences": (max_sentences, 1),
             "min_count": (min_count, 1),
             "vocab_size": (vocab_size, len(SPECIAL_TOKENS) + 1),
             "seed": (seed, 0),
@@ -144,7 +167,7 @@ def load_corpus(
     )
     if not isinstance(truncate, bool):
         raise UserError(f"truncate={truncate!r} must be True or False")
-    if truncate and max_length is None and max_source_length is None:
+    if truncate and max_length is None and max_source_length is None and max_sentences is None:
         raise UserError("truncate=True needs a max_length to cut at; set max_length")
     encoder: TokenizerKind | Tokenizer
     encoder = load_kind(tokenizer) if isinstance(tokenizer, str) else tokenizer
@@ -186,6 +209,7 @@ def load_corpus(
             "quotes": quotes,
             "empty_pairs": empty_pairs,
             "source_turns": source_turns,
+            "document_column": document_column,
         },
         seed,
     )
@@ -198,6 +222,7 @@ def load_corpus(
         label_column,
         None if label_names is None else tuple(label_names),
         max_source_length,
+        max_sentences,
     )
     vocabulary = _closed_vocabulary(getattr(opened, "lexicon", None), options)
     versions = [version("tokenizers"), version("nltk")]
@@ -213,6 +238,11 @@ def load_corpus(
         raise UserError(
             f"max_source_length={max_source_length} would do nothing, for {opened.name} has no "
             "sources: name their column by source_column, or leave it out"
+        )
+    if max_sentences is not None and not meta.get("documents"):
+        raise UserError(
+            f"max_sentences={max_sentences} would do nothing, for {opened.name} has no documents: "
+            "give lists of sentences or a document_column, or leave it out"
         )
     settings: dict[str, Any] = {
         "data": os.fspath(source),
@@ -230,6 +260,10 @@ def load_corpus(
         "num_sentences": num_sentences,
         "data_options": dict(data_options or {}),
     }
+    if document_column is not None:
+        settings["document_column"] = document_column
+    if max_sentences is not None:
+        settings["max_sentences"] = max_sentences
     if labelled_share is not None:
         settings |= {"labelled_share": labelled_share, "labelled_seed": labelled_seed}
     if unlabelled != "keep":
@@ -276,7 +310,7 @@ def _closed_vocabulary(lexicon: list[str] | None, options: EncodingOptions) -> l
                     f" language, whose entropy is known; leave them out ({needed} entries keep"
                     " every word)"
                 )
-    for name in ("max_length", "max_source_length"):
+    for name in ("max_length", "max_source_length", "max_sentences"):
         if (length := getattr(options, name)) is not None:
             raise UserError(
                 f"{name}={length} would change the distribution of the language's sentences, whose"

@@ -18,7 +18,7 @@ def refuse_long_text(record: Record) -> None:
 
     :raises UserError: with where it stands.
     """
-    for text in (record.text, record.source or ""):
+    for text in (*record.texts, record.source or ""):
         what, size, most = "characters", len(text), LONGEST_TEXT
         if LONGEST_WORD < size <= LONGEST_TEXT:
             what, most = "characters without a space", LONGEST_WORD

@@ -25,6 +25,8 @@ class Record:
     :param source: the text that it is conditioned on; of every record of a source, or of none.
     :param label: the name of its label; None where it is not given.
     :param columns: further columns, kept beside the ids.
+    :param sentences: those of a document, whose text is them with a line end between; of every
+        record of a source, or of none.
     :param skipped: why the sentence is not in the corpus; None where it is. ``empty_pair`` is one
         that lacks its text or its source.
     """
@@ -36,6 +38,12 @@ class Record:
     label: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
     skipped: Literal["blank", "duplicate", "empty_pair"] | None = None
+    sentences: tuple[str, ...] | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What becomes one row of ids each: the sentences of a document, or the text."""
+        return (self.text,) if self.sentences is None else self.sentences
 
 
 def text_hash(text: str, salt: str) -> float:

@@ -208,6 +208,11 @@ class _CheckedSource:
                 f"{record.place} is in the split {record.split!r}; it must be one of "
                 f"{', '.join(SPLITS)}"
             )
+        if record.sentences is not None and record.text != "\n".join(record.sentences):
+            raise UserError(
+                f"{record.place}: text is {record.text!r}, and must be the sentences with a line "
+                "end between"
+            )
         for name in ("text", "source", "label"):
             value = getattr(record, name)
             if not isinstance(value, str) and (name == "text" or value is not None):

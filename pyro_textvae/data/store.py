@@ -92,15 +92,27 @@ class SplitWriter:
         self._folder, self._split, self._dtype = folder, split, dtype
         self.tokens = RowWriter(folder, split, dtype)
         self.source: RowWriter | None = None
+        self.documents: array[int] | None = None
+        """How many rows there are before each document, and in the end."""
         self._labels = array("q")
         self._columns = (folder / f"{split}.columns.jsonl").open("w", encoding="utf-8")
         self.column_names: dict[str, None] = {}
 
     def append(
-        self, tokens: np.ndarray, source: np.ndarray | None, label: int, columns: dict[str, str]
+        self,
+        tokens: Sequence[np.ndarray],
+        source: np.ndarray | None,
+        label: int,
+        columns: dict[str, str],
     ) -> None:
-        """Write one sentence: its ids, those of its source, its label and further columns."""
-        self.tokens.append(tokens)
+        """Write one datum: its ids, those of its source, its label and further columns.
+
+        :param tokens: one row; of a document, one for each of its sentences.
+        """
+        for row in tokens:
+            self.tokens.append(row)
+        if self.documents is not None:
+            self.documents.append(self.tokens.num_rows)
         if source is not None:
             self.start_source().append(source)
         self._labels.append(label)
@@ -112,6 +124,11 @@ class SplitWriter:
         if self.source is None:
             self.source = RowWriter(self._folder, f"{self._split}.{SOURCE}", self._dtype)
         return self.source
+
+    def start_documents(self) -> None:
+        """From now on a datum is a document."""
+        if self.documents is None:
+            self.documents = array("q", [0])
 
     @property
     def num_labelled(self) -> int:
@@ -128,6 +145,10 @@ class SplitWriter:
         """
         self._columns.close()
         parts = [self.tokens.close()]
+        if self.documents is not None:
+            offsets = np.frombuffer(self.documents, dtype=np.int64).astype("<i8")
+            np.save(self._folder / f"{self._split}.documents.npy", offsets)
+            parts += ["documents", hashlib.sha256(offsets.tobytes()).hexdigest()]
         if self.source is not None:
             parts += ["source", self.source.close()]
         if label_order is not None:
@@ -171,6 +192,10 @@ class Rows:
         """The ids of one row, int64."""
         start, stop = self._offsets[position], self._offsets[position + 1]
         return self._ids[start:stop].astype(np.int64)
+
+    def between(self, first: int, last: int) -> np.ndarray:
+        """The ids of the rows from the first to the one before the last, end to end, int64."""
+        return self._ids[self._offsets[first] : self._offsets[last]].astype(np.int64)
 
     def padded(self, positions: np.ndarray) -> np.ndarray:
         """The rows at these positions, int64, padded on the right with 0 to the longest."""

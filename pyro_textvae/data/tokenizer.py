@@ -122,16 +122,33 @@ class Tokenizer:
     def decode_parts(self, row: Sequence[Any]) -> str:
         """The text of a row; of rows of rows, as a document has, the texts with bars between.
 
+        Rows of padding alone are no texts.
+
         >>> from pyro_textvae.data import train_tokenizer
-        >>> train_tokenizer(["a b", "a"]).decode_parts([[4, 2], [5, 4, 2]])
+        >>> train_tokenizer(["a b", "a"]).decode_parts([[4, 2, 0], [5, 4, 2], [0, 0, 0]])
         'a | b a'
 
         :param row: ids, or rows of ids, or rows of those.
         :raises UserError: as :meth:`decode`.
         """
         if row and isinstance(row[0], list):
-            return " | ".join(self.decode_parts(part) for part in row)
+            there = (part for part in row if isinstance(part[0], list) or any(part))
+            return " | ".join(self.decode_parts(part) for part in there)
         return self.decode(row)
+
+    def decode_lines(self, row: Sequence[Any]) -> str:
+        r"""The text of a row; of the rows of a document, one line a sentence.
+
+        >>> from pyro_textvae.data import train_tokenizer
+        >>> train_tokenizer(["a b", "a"]).decode_lines([[4, 2, 0], [5, 4, 2], [0, 0, 0]])
+        'a\nb a'
+
+        :param row: ids, or rows of ids, of which those of padding alone are no sentences.
+        :raises UserError: as :meth:`decode`.
+        """
+        if not (row and isinstance(row[0], list)):
+            return self.decode(row)
+        return "\n".join(self.decode(ids) for ids in row if any(index != PAD for index in ids))
 
     def __len__(self) -> int:
         return self._backend.get_vocab_size()

@@ -21,7 +21,7 @@ from pyro_textvae.errors import UserError
 class Example:
     """One draw from a world: a text, and what it was drawn given.
 
-    :param text: words with a space between.
+    :param text: words with a space between; of a document, its sentences with a line end between.
     :param source: the text that it is conditioned on; of every example of a world, or of none.
     :param label: the name of its class; of every example of a world, or of none.
     """
@@ -52,6 +52,9 @@ class World(ABC):
 
     knows_texts_alone: ClassVar[bool] = True
     """Whether :meth:`log_prob` tells that of a text without its source."""
+
+    has_documents: ClassVar[bool] = False
+    """Whether a text is a document, its sentences with a line end between."""
 
     @property
     @abstractmethod

@@ -10,6 +10,7 @@ from pyro_textvae.distributions.autoregressive_categorical import (
 from pyro_textvae.distributions.context import Context, Memory
 from pyro_textvae.distributions.hyperspherical_uniform import HypersphericalUniform
 from pyro_textvae.distributions.power_spherical import PowerSpherical
+from pyro_textvae.distributions.scorable_rows import scorable_rows
 from pyro_textvae.distributions.select_rows import select_rows
 from pyro_textvae.distributions.von_mises_fisher import VonMisesFisher
 
@@ -20,6 +21,7 @@ __all__ = [
     "Memory",
     "PowerSpherical",
     "VonMisesFisher",
+    "scorable_rows",
     "select_rows",
     "sentence_mask",
 ]

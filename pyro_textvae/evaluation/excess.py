@@ -56,7 +56,7 @@ class Excess:
         world, texts = corpus.world, corpus.split(split)
         if world is None:
             return None
-        decode = corpus.tokenizer.decode
+        decode = corpus.tokenizer.decode_lines
         log_px_true = torch.empty(len(texts), dtype=torch.float64)
         for batch in corpus.batches(split, 64, shuffle=False):
             fields = fields_of(model, batch)

@@ -16,6 +16,7 @@ from pyro_textvae.distributions.independent_blocks import IndependentBlocks
 from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation.constraints import Constraints
+from pyro_textvae.generation.documents import said_by_text, with_every_place
 from pyro_textvae.generation.generated import Generated
 from pyro_textvae.generation.latent_space.aggregate_moments import AggregateMoments
 from pyro_textvae.generation.method import DecodingMethod, build_method
@@ -135,9 +136,10 @@ def generate_reconstructions(
     num_latents = check_argument("num_latents", num_latents, int, at_least(1))
     copies = num_latents * decoding.num_draws
     check_text(batch)
-    rows: Any = repeated_condition(batch, copies)
+    rows: Any = repeated_condition(with_every_place(model, batch), copies)
     mean = num_latents == 1 and not decoding.is_random
     latents, shared = _encode(guide, rows, mean=mean, seed=seed)
+    latents |= said_by_text(model, rows)
     if changed is not None:
         rows = repeated_condition({**batch, **changed}, copies)
     parts = generate_rows(
@@ -237,6 +239,7 @@ def generate_interpolation(
             f"the condition must have 1 row or {steps}, one for each step, got {size_of(condition)}"
         )
     share = torch.linspace(0.0, 1.0, steps, device=device_of(model))
+    ends = with_every_place(model, ends)
     with evaluation_mode(guide, guide, seed):
         sites, shared = posterior_sites(guide, ends, mean=True)
         line = {

@@ -32,6 +32,7 @@ from pyro_textvae.generation.text_site import DecodingMessenger
 from pyro_textvae.infer.auxiliary_sites import trace_guide
 from pyro_textvae.infer.batches import check_batch
 from pyro_textvae.infer.global_latents import global_sites, is_global
+from pyro_textvae.infer.masked_text import without_masked
 from pyro_textvae.infer.running import evaluation_mode, to_device
 from pyro_textvae.infer.simulate import Condition, fields_of, simulate, size_of
 from pyro_textvae.special_tokens import EOS
@@ -315,7 +316,7 @@ def _draw(
     dim = data_dim(text)
     of_row = dim + text["fn"].event_dim
     return Generated(
-        decoded.tokens.movedim(dim, 0).flatten(0, 1),
+        without_masked(text, decoded.tokens).movedim(dim, 0).flatten(0, 1),
         decoded.log_prob.movedim(of_row, 0).flatten(0, 1),
         decoded.score.movedim(of_row, 0).flatten(0, 1),
     )

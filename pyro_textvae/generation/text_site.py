@@ -48,7 +48,7 @@ class DecodingMessenger(Messenger):
             message["done"] = True
             return
         wanted = self._wanted()
-        if message["name"] == TEXT_SITE and wanted:
+        if message["name"] == TEXT_SITE and wanted and not (observed and self.decoded):
             kind = "what the program computes" if observed else type(text).__name__
             raise UserError(
                 f"{wanted} chooses tokens one by one, and the text site {TEXT_SITE!r} is "
@@ -73,6 +73,11 @@ class DecodingMessenger(Messenger):
         text = site["fn"]
         while isinstance(text, MaskedDistribution):
             text = text.base_dist
+        if site["is_observed"] and self.decoded:
+            # Put together of sentences that were decoded one after another.
+            log_prob = torch.cat([each.log_prob[:1] for each in self.decoded.values()], -1)
+            score = torch.cat([each.score[:1] for each in self.decoded.values()], -1)
+            return Generated(value, log_prob, score)
         if site["is_observed"]:
             # A computed text has a distribution that puts all on its value, which says nothing.
             batch_shape = value.shape[: value.dim() - text.event_dim]

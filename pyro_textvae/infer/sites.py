@@ -12,7 +12,7 @@ from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from pyro_textvae.contract import TEXT_SITE
+from pyro_textvae.contract import OF_TEXT, TEXT_SITE
 
 SUMMED_OUT = "_summed_out"
 """The key in ``infer`` of a site that is observed at each of its values in turn."""
@@ -56,14 +56,17 @@ def text_sites(trace: Trace) -> list[str]:
 def observed_beside_text(trace: Trace, tokens: Tensor) -> list[str]:
     """Names of the observed sites that are not the text: labels, factors.
 
-    One that is summed out is observed for the sum alone, and is not among them.
+    One that is summed out is observed for the sum alone, and is not among them; nor is one that the
+    program marks as of the text, ``infer={"of_text": True}``.
 
     :param tokens: the text, by which its site is known where none is named ``"x"``.
     """
     observed = [
         (name, site)
         for name, site in random_sites(trace)
-        if site["is_observed"] and not site["infer"].get(SUMMED_OUT)
+        if site["is_observed"]
+        and not site["infer"].get(SUMMED_OUT)
+        and not site["infer"].get(OF_TEXT)
     ]
     names = [name for name, _ in observed]
     if of_text := text_sites(trace):

@@ -125,6 +125,7 @@ class Decoder(AbstractModule):
         super().__init__()
         self.vocab_size = vocab_size
         self.embedding_dim = embedding_dim
+        self.state_dim = state_dim
         self.tied_embeddings = tied_embeddings
         self.latent_dim = latent_dim
         self.max_length = max_length

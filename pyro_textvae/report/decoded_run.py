@@ -70,6 +70,9 @@ def decode_run(
         raise
     except UserError as error:
         return DecodedRun(split, problem=str(error))
+    # A document is shown as lines.
+    are_documents = getattr(model, "max_sentences", None) is not None
+    decode = tokenizer.decode_lines if are_documents else tokenizer.decode_parts
     generator = torch.Generator().manual_seed(seed)
     condition: Condition = num_shown
     rows: Split | None = None
@@ -90,10 +93,10 @@ def decode_run(
         drawn = sample(model, condition, seed=seed, guide=guide if draws_source(model) else None)
     except UserError as error:
         return DecodedRun(split, problem=problem or str(error))
-    samples = tuple(tokenizer.decode_parts(row) for row in drawn.tolist())
+    samples = tuple(decode(row) for row in drawn.tolist())
     if rows is None:
         return DecodedRun(split, samples=samples, problem=problem)
-    sentences = tuple(tokenizer.decode(rows[int(index)].tolist()) for index in indices)
+    sentences = tuple(tokenizer.decode_lines(rows[int(index)].tolist()) for index in indices)
     lengths = tuple(rows.lengths[indices].tolist())
     latents = []
     try:
@@ -114,7 +117,7 @@ def decode_run(
         sentences,
         lengths,
         latents=torch.cat(latents).double(),
-        reconstructions=tuple(tokenizer.decode_parts(row) for row in decoded),
+        reconstructions=tuple(decode(row) for row in decoded),
         samples=samples,
         sources=sources,
         problem=problem,

@@ -27,6 +27,7 @@ from pyro_textvae.report.sections.proposals import proposals
 from pyro_textvae.report.sections.provenance import provenance
 from pyro_textvae.report.sections.summary import summary
 from pyro_textvae.report.sections.text import reconstructions, samples
+from pyro_textvae.report.sections.topics import topics
 from pyro_textvae.report.sections.training import training
 from pyro_textvae.run_folder.files import refuse_link, write_atomically, write_text
 
@@ -124,6 +125,7 @@ def _sections(
         proposals(runs),
         dimensions(runs),
         confusion(runs),
+        topics(runs),
         length(runs),
         latent_space(runs, decoded, seed),
         samples(runs, decoded),

@@ -34,6 +34,13 @@ def _is_row(value: Any) -> bool:
     )
 
 
+def _is_topic(value: Any) -> bool:
+    """A mapping of the numbers of a topic, and its words."""
+    if not isinstance(value, dict) or not _list_of(_is_text)(value.get("words")):
+        return False
+    return _is_row({name: each for name, each in value.items() if name != "words"})
+
+
 def _is_environment(value: Any) -> bool:
     return _is_mapping(value) and _is_mapping((value or {}).get("packages"))
 
@@ -54,6 +61,7 @@ _BESIDES_QUANTITIES: dict[str, Callable[[Any], bool]] = {
     "summed_out": _is_mapping,
     "environment": _is_environment,
     "check": _is_mapping,
+    "topics.topics": _list_of(_is_topic),
     **dict.fromkeys(("command", "run", "model", "guide", "data", "split", "units"), _is_text),
     **dict.fromkeys(("corpus_fingerprint", "evaluation_id", "weights_sha256"), _is_text),
 }
@@ -71,7 +79,7 @@ def damaged_name(evaluation: Mapping[str, Any]) -> str | None:
             if type(value) not in (*quantity.types, type(None)):
                 return quantity.name
     for name, holds in _BESIDES_QUANTITIES.items():
-        if not holds(evaluation.get(name)):
+        if not holds(stored(evaluation, name)):
             return name
     lengths = {
         len(evaluation.get(name) or ()) for name in ("kl_per_dimension", "unit_variance")

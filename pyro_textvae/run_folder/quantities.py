@@ -25,17 +25,19 @@ from pyro_textvae.run_folder.quantity_groups import (
     sandwich,
     text,
     tokens,
+    topics,
     training,
     trust,
 )
 
 TERMINAL: tuple[Group, ...] = (
     *("text", "likelihood", "draws", "trust", "bound", "tokens", "information", "labels"),
-    *("annealing", "bounds", "sandwich", "gaps"),
+    *("topics", "annealing", "bounds", "sandwich", "gaps"),
 )
 """Order of the groups in the table that ``evaluate`` prints."""
 PAGE: tuple[Group, ...] = (
-    *("text", "draws", "likelihood", "bound", "tokens", "information", "labels", "trust"),
+    *("text", "draws", "likelihood", "bound", "tokens", "information", "labels", "topics"),
+    *("trust",),
 )
 """Order of the groups on the report page."""
 COLUMNS: tuple[Group, ...] = (
@@ -52,6 +54,7 @@ QUANTITIES: tuple[Quantity, ...] = (
     *tokens.QUANTITIES,
     *information.QUANTITIES,
     *labels.QUANTITIES,
+    *topics.QUANTITIES,
     *annealing.QUANTITIES,
     *bounds.QUANTITIES,
     *sandwich.QUANTITIES,

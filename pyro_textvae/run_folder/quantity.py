@@ -18,6 +18,7 @@ Group = Literal[
     "tokens",
     "information",
     "labels",
+    "topics",
     "training",
     "trust",
     "annealing",

@@ -233,8 +233,10 @@ def specs_of(config: TrainConfig) -> dict[str, str | None]:
 
 
 def sizes_of(corpus: Corpus) -> dict[str, int]:
-    """What a corpus says of the sizes of a model; of labels, where it has any."""
+    """What a corpus says of the sizes of a model; of labels and documents, where it has any."""
     sizes = {"vocab_size": len(corpus.tokenizer), "max_length": corpus.max_length}
+    if corpus.max_sentences is not None:
+        sizes["max_sentences"] = corpus.max_sentences
     return sizes | ({NUM_LABELS: len(corpus.label_names)} if corpus.label_names else {})
 
 

@@ -46,6 +46,7 @@ from pyro_textvae.runs.load import (
     load_tokenizer,
     read_run,
 )
+from pyro_textvae.runs.topic_numbers import numbers_of_topics
 from pyro_textvae.units import UNITS, bits, perplexity
 
 # The likelihood has them too, of the same sentences and by more draws.
@@ -178,6 +179,7 @@ def evaluate(
         **label_numbers(likelihood),
         **_of_globals(likelihood),
         **_of_labels(likelihood, run.label_names, config.seed),
+        **numbers_of_topics(pair, batches(), likelihood, corpus, config.split),
         **({} if by_guide is None else by_guide.compared_with(likelihood)),
         **({} if excess is None else {"truth": excess.to_dict()}),
         **{name: value for name, value in measured.items() if name not in _OF_THE_LIKELIHOOD},
@@ -372,6 +374,7 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
         text_column=config.text_column,
         source_column=config.source_column,
         label_column=config.label_column,
+        document_column=config.document_column,
         labelled_share=None,
         labelled_seed=None,
         unlabelled="keep",
@@ -382,6 +385,7 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
         data_options={},
         max_length=None,
         max_source_length=None,
+        max_sentences=None,
         truncate=False,
     )
     label_names = run.label_names if config.label_column is not None else None

@@ -185,10 +185,20 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
         "sources_truncated": f"sources cut to {most_of_source} tokens",
         "empty_pairs_dropped": "rows without text or source left out",
     }
+    most_sentences = config.max_sentences
+    left_out["dropped_too_many_sentences"] = (
+        f"documents of more than {most_sentences} sentences left out"
+    )
+    left_out["documents_cut"] = f"documents cut to {most_sentences} sentences"
+    if corpus.has_documents:
+        left_out["dropped_too_long"] = f"documents with a sentence of more than {most} tokens left "
+        left_out["dropped_too_long"] += "out"
+        left_out["truncated"] = f"documents with sentences cut to {most} tokens"
     counts = {name: sum(split.get(name, 0) for split in splits) for name in left_out}
+    what = "documents" if corpus.has_documents else "sentences"
     line = (
         f"{config.data}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "
-        f"sentences, {len(corpus.tokenizer):,} types; {pair.specs['model']} with guide "
+        f"{what}, {len(corpus.tokenizer):,} types; {pair.specs['model']} with guide "
         f"{pair.specs['guide']}, {pair.num_parameters:,} parameters, {config.objective}"
     )
     shared = {name: corpus.num_in_other_splits(name) for name in SPLITS}
@@ -200,9 +210,7 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
         [
             line,
             *(f"\n{counts[name]:,} {what}" for name, what in left_out.items() if counts[name]),
-            f"\nsentences that stand in another split too: {repeated}"
-            if any(shared.values())
-            else "",
+            f"\n{what} that stand in another split too: {repeated}" if any(shared.values()) else "",
             *(f"\nwarning: {text}" for text in warnings),
         ]
     )

@@ -29,6 +29,7 @@ from pyro_textvae.infer.given_globals import given_globals
 from pyro_textvae.infer.global_latents import global_sites, global_sum, is_global
 from pyro_textvae.infer.isolation import isolated
 from pyro_textvae.infer.loss_module import loss_module
+from pyro_textvae.infer.masked_text import without_masked
 from pyro_textvae.infer.param_statements import check_statements, check_traced_statements
 from pyro_textvae.infer.plates import Plates, SitePlates
 from pyro_textvae.infer.running import require_gradients, to_device
@@ -37,7 +38,7 @@ from pyro_textvae.infer.sites import check_same_latents, latent_sites, random_si
 from pyro_textvae.infer.supports import share_support, support_of
 from pyro_textvae.infer.terms import by_datum
 from pyro_textvae.infer.unread_samples import check_samples_are_sites
-from pyro_textvae.special_tokens import EOS
+from pyro_textvae.special_tokens import EOS, PAD
 from pyro_textvae.testing.demands import ContractError, demand_close
 from pyro_textvae.testing.precision import explained
 from pyro_textvae.testing.text import MOST_ROOM, Text, cast, padded_text, run_program, with_padding
@@ -230,11 +231,11 @@ def _generate(model: nn.Module, condition: Condition) -> Text:
     _check_sites(trace, "model", size)
     plates = Plates.of(trace)
     site = nodes[TEXT_SITE]
-    x = SitePlates.of(TEXT_SITE, site).datum_first(site["value"], particles=False)
+    x = SitePlates.of(TEXT_SITE, site).datum_first(without_masked(site), particles=False)
     if x.dtype != torch.long or x.dim() < 2 or len(x) != size:
         raise ContractError(f"site 'x' must be int64 (N, T), got {x.dtype} {tuple(x.shape)}")
     tokens = x[..., : max(1, x.shape[-1] - MOST_ROOM)].clone()
-    unended = ~(tokens == EOS).any(-1)
+    unended = (tokens != PAD).any(-1) & ~(tokens == EOS).any(-1)
     tokens[unended, -1] = EOS
     fields = Fields({TOKENS: tokens, **given}, text_fields)
     return Text(fields, {}, plates, x.shape[-1] - tokens.shape[-1], {}).with_latents_of(trace)

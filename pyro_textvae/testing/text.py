@@ -118,7 +118,12 @@ def padded_text(program: nn.Module, text: Text) -> Text:
     with torch.no_grad(), given_globals([program], text.shared):
         trace = trace_guide(program, **fields_of(program, padded.fields))
         drawn = padded.with_latents_of(trace).latents
-    latents = {name: _with_last_repeated(z, drawn[name].shape) for name, z in text.latents.items()}
+    # What the text says of itself, such as its number of sentences, was a latent without it.
+    latents = {
+        name: _with_last_repeated(z, drawn[name].shape)
+        for name, z in text.latents.items()
+        if name in drawn
+    }
     return replace(padded, latents=latents)
 
 

@@ -10,10 +10,11 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from pyro_textvae import zoo
 from pyro_textvae.data import tsv
+from pyro_textvae.data.documents_of_rows import FileRow, documents_of, sentences_of
 from pyro_textvae.data.guessed_column import GuessedColumn
 from pyro_textvae.data.records import SPLITS, Record, SplitName, split_by_hash
 from pyro_textvae.data.source import spellings
@@ -33,16 +34,8 @@ _SPLIT_NAMES: dict[str, SplitName] = {
     "test": "test",
 }
 _USUAL_TEXT_COLUMNS = ("text", "sentence")
+_USUAL_DOCUMENT_COLUMNS = ("sentences", "turns")
 _HALF_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-class _Row(NamedTuple):
-    number: int
-    text: str
-    source: str | None = None
-    label: str | None = None
-    columns: dict[str, str] = {}
-    has_label_column: bool = False
 
 
 class TextFiles:
@@ -52,9 +45,12 @@ class TextFiles:
     without ``\n``. The first row of a .tsv is a
     header where it holds one of the columns that are asked for (or ``text`` or ``sentence``);
     without a header the columns are ``column_0``, ``column_1``, ... and the text is ``column_0``.
+    A document is a list of strings as the text in .jsonl, or neighbouring rows with one sentence
+    each and the same in ``document_column``.
 
     :param location: the folder or file.
-    :param text_column: the column of the text, by default ``text`` or ``sentence``.
+    :param text_column: the column of the text, by default ``text`` or ``sentence``, in .jsonl also
+        ``sentences`` or ``turns``.
     :param source_column: the column of the text that it is conditioned on; no row may lack it.
     :param label_column: the column of the label; it is not given where the cell is empty, or the
         key is missing or null.
@@ -67,6 +63,7 @@ class TextFiles:
         without a word, as a first turn has, and take a row without text for a blank line.
     :param source_turns: how many of the last turns of a source to take; by default all. Turns are
         what stands between ``|`` in it, or in .jsonl the strings of a list.
+    :param document_column: the column that says which document a sentence is of.
     :raises UserError: naming file and line, for what cannot be read.
     """
 
@@ -82,6 +79,7 @@ class TextFiles:
         quotes: Quotes | None = None,
         empty_pairs: EmptyPairs | None = None,
         source_turns: int | None = None,
+        document_column: str | None = None,
     ) -> None:
         try:
             path = Path(location).expanduser()
@@ -93,6 +91,7 @@ class TextFiles:
         self.text_column = text_column
         self.source_column = source_column
         self.label_column = label_column
+        self.document_column = document_column
         self.file_split = file_split
         self.quotes = quotes
         self.empty_pairs = empty_pairs or "refuse"
@@ -130,7 +129,7 @@ class TextFiles:
                 )
 
     def _columns_asked_for(self) -> dict[str, str]:
-        settings = ("text_column", "source_column", "label_column")
+        settings = ("text_column", "source_column", "label_column", "document_column")
         columns = {name: getattr(self, name) for name in settings}
         return {name: column for name, column in columns.items() if column is not None}
 
@@ -158,7 +157,7 @@ class TextFiles:
         total, has_label_column = 0, False
         for path, split in self.files.items():
             in_file = rows = 0
-            for row in rows_of[path.suffix](path):
+            for row in self._documents(rows_of[path.suffix](path), path):
                 rows += 1
                 has_label_column |= row.has_label_column
                 record = self._record(row, split, f"{path.name} line {row.number}")
@@ -181,7 +180,12 @@ class TextFiles:
                 "one that there is, or leave it out"
             )
 
-    def _record(self, row: _Row, split: SplitName | None, place: str) -> Record:
+    def _documents(self, rows: Iterator[FileRow], path: Path) -> Iterator[FileRow]:
+        if self.document_column is None:
+            return rows
+        return documents_of(rows, self.document_column, lambda number: f"{path.name} line {number}")
+
+    def _record(self, row: FileRow, split: SplitName | None, place: str) -> Record:
         text, source = row.text.strip(), None
         if row.source is not None:
             source = last_turns(row.source.strip(), self.source_turns)
@@ -202,16 +206,17 @@ class TextFiles:
             # An empty cell is a label that is not given.
             label=(row.label or "").strip() or None,
             columns=row.columns,
+            sentences=row.sentences,
         )
 
-    def _tsv_rows(self, path: Path) -> Iterator[_Row]:
+    def _tsv_rows(self, path: Path) -> Iterator[FileRow]:
         names: list[str] = []
         text_name = ""
         # The first row may be a header whose names are not those that are looked for.
         guessed: GuessedColumn | None = None
         for number, cells, _ in tsv.rows(path, self.quotes or self._quotes_of(path)):
             if not cells:
-                yield _Row(number, "")
+                yield FileRow(number, "")
                 continue
             if not names:
                 place = f"{path.name} line {number}"
@@ -231,7 +236,9 @@ class TextFiles:
             text = columns.pop(text_name)
             source = columns.pop(self.source_column) if self.source_column else None
             label = columns.pop(self.label_column) if self.label_column else None
-            yield _Row(number, text, source, label, columns, self.label_column is not None)
+            document = columns.pop(self.document_column) if self.document_column else None
+            has_label_column = self.label_column is not None
+            yield FileRow(number, text, source, label, columns, has_label_column, document)
         doubt = None if guessed is None else guessed.doubt()
         if doubt is not None:
             self.warnings.append(
@@ -280,26 +287,44 @@ class TextFiles:
                     "column"
                 )
 
-    def _jsonl_rows(self, path: Path) -> Iterator[_Row]:
+    def _jsonl_rows(self, path: Path) -> Iterator[FileRow]:
         wanted = (self.text_column,) if self.text_column else _USUAL_TEXT_COLUMNS
         for number, line in lines(path):
             if not line.strip():
-                yield _Row(number, "")
+                yield FileRow(number, "")
                 continue
             place = f"{path.name} line {number}"
             row = _json_object(line, place)
-            text_name = next((name for name in wanted if name in row), None)
+            names = wanted if self.text_column else (*wanted, *_USUAL_DOCUMENT_COLUMNS)
+            text_name = next((name for name in names if name in row), None)
             if text_name is None:
                 raise _no_column(place, wanted, list(row), "text_column")
             self._refuse_shared_column(text_name)
             if self.source_column and self.source_column not in row:
                 raise _no_column(place, (self.source_column,), list(row), "source_column")
-            text = _string(row, text_name, place)
+            text, sentences = _text(row, text_name, place)
             source = _source(row, self.source_column, place) if self.source_column else None
             has_label_column = self.label_column in row
             label = _label(row, self.label_column, place) if self.label_column else None
+            document = self._document(row, sentences, place)
             columns = {name: _as_text(value) for name, value in row.items()}
-            yield _Row(number, text, source, label, columns, has_label_column)
+            yield FileRow(
+                number, text, source, label, columns, has_label_column, document, sentences
+            )
+
+    def _document(
+        self, row: dict[str, Any], sentences: tuple[str, ...] | None, place: str
+    ) -> str | None:
+        if self.document_column is None:
+            return None
+        if sentences is not None:
+            raise UserError(
+                f"{place} holds a list of sentences, and document_column={self.document_column!r} "
+                "is for one sentence a row; leave it out"
+            )
+        if self.document_column not in row:
+            raise _no_column(place, (self.document_column,), list(row), "document_column")
+        return _as_text(row.pop(self.document_column))
 
 
 def _no_column(place: str, columns: Sequence[str], names: Sequence[str], setting: str) -> UserError:
@@ -331,6 +356,15 @@ def _string(row: dict[str, Any], name: str, place: str) -> str:
             f"{place} holds half of a surrogate pair, which is not Unicode; fix its \\u escapes"
         )
     return value
+
+
+def _text(row: dict[str, Any], name: str, place: str) -> tuple[str, tuple[str, ...] | None]:
+    """The text of a row, and the sentences of a document, where it is one."""
+    if not isinstance(row[name], list):
+        return _string(row, name, place), None
+    sentences = sentences_of(row[name], place)
+    row[name] = "\n".join(sentences)
+    return _string(row, name, place), sentences
 
 
 def _source(row: dict[str, Any], name: str, place: str) -> str:
@@ -397,9 +431,9 @@ def _split_files(folder: Path) -> dict[SplitName, Path]:
     return {split: files[split] for split in SPLITS}
 
 
-def _plain_rows(path: Path) -> Iterator[_Row]:
+def _plain_rows(path: Path) -> Iterator[FileRow]:
     for number, line in lines(path):
-        yield _Row(number, line)
+        yield FileRow(number, line)
 
 
 def _as_text(value: object) -> str:

@@ -79,4 +79,11 @@ class WorldTexts:
                 split = "valid" if position < test_from else "test"
             example = self.world.draw(generator, split)
             place = f"{self.name} text {position + 1}"
-            yield Record(split, example.text, place, source=example.source, label=example.label)
+            yield Record(
+                split,
+                example.text,
+                place,
+                source=example.source,
+                label=example.label,
+                sentences=tuple(example.text.split("\n")) if self.world.has_documents else None,
+            )

@@ -24,6 +24,7 @@ from pyro_textvae.evaluation.sentences import (
     single_sentences,
 )
 from pyro_textvae.infer.batches import Fields, text_fields_of
+from pyro_textvae.infer.masked_text import without_masked
 from pyro_textvae.infer.plates import SitePlates
 from pyro_textvae.infer.running import evaluation_mode, to_device
 from pyro_textvae.infer.simulate import Condition, simulate, takes_condition
@@ -132,7 +133,7 @@ def bidirectional_check(
     with evaluation_mode(model, guide, seed_of(seed, "simulation") % 2**31):
         trace = simulate(model, condition)
     text: Any = trace.nodes[TEXT_SITE]
-    tokens = SitePlates.of(TEXT_SITE, text).datum_first(text["value"], particles=False)
+    tokens = SitePlates.of(TEXT_SITE, text).datum_first(without_masked(text), particles=False)
     latents = {
         name: SitePlates.of(name, site).datum_first(site["value"], particles=False)
         for name, site in latent_sites(trace)

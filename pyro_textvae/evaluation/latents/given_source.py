@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pyro_textvae.contract import TEXT_SITE, TOKENS
 from pyro_textvae.evaluation.latents.aggregate_posterior import AggregateLogProb
 from pyro_textvae.evaluation.latents.guide_density import draws_of, log_prob_by_site
+from pyro_textvae.infer.masked_text import without_masked
 from pyro_textvae.infer.plates import Plates, SitePlates
 from pyro_textvae.infer.simulate import simulate
 from pyro_textvae.special_tokens import PAD
@@ -99,7 +100,7 @@ def _of_one_source(
 ) -> tuple[Tensor, Tensor]:
     nodes: Any = simulate(model, fields).nodes
     site = nodes[TEXT_SITE]
-    text = SitePlates.of(TEXT_SITE, site).datum_first(site["value"], particles=False)
+    text = SitePlates.of(TEXT_SITE, site).datum_first(without_masked(site), particles=False)
     texts = {**fields, TOKENS: _without_padding(text)}
     drawn = draws_of(guide, texts, plates, 1)
     count = len(texts[TOKENS])

@@ -80,7 +80,7 @@ def test_corpus_is_drawn_from_its_world(name):
     assert isinstance(corpus.world, World)
     generator = np.random.default_rng(3)
     drawn = [corpus.world.draw(generator).text for _ in range(3)]
-    assert [corpus.tokenizer.decode(corpus.train[i].tolist()) for i in range(3)] == drawn
+    assert [corpus.tokenizer.decode_lines(corpus.train[i].tolist()) for i in range(3)] == drawn
     assert [len(corpus.split(split)) for split in ("train", "valid", "test")] == [48, 6, 6]
     assert load_corpus(f"world:{name}", num_sentences=60, seed=4).fingerprint != corpus.fingerprint
 

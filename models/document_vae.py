@@ -1,0 +1,98 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""The document VAE: a vector of the whole, a plan of its sentences, then each from its place."""
+
+from __future__ import annotations
+
+import pyro
+from pyro import poutine
+from pyro.nn import PyroModule
+from torch import Tensor, nn
+
+from pyro_textvae.distributions import scorable_rows
+from pyro_textvae.nn import Decoder
+from pyro_textvae.nn.checks import check_sizes
+from pyro_textvae.nn.number_of_sentences import sentences_there
+from pyro_textvae.nn.sentence_plan import SentencePlan
+from pyro_textvae.priors import StandardNormal
+
+
+class DocumentVAE(PyroModule):
+    r"""d ~ p(d); S ~ p(S | d) sentences; for each z_s ~ N(0, I), x_s ~ p(x | v_s).
+
+    .. math::
+        p(x, d, z) = p(d)\, p(S \mid d) \prod_{s=1}^{S} p(z_s)\, p(x_s \mid v_s), \qquad
+        v_s = \operatorname{GRU}(v_{s-1}, [d, z_s]), \quad v_0 = \tanh(W d)
+
+    ======  =================  ==============================================
+    symbol  site               shape
+    ======  =================  ==============================================
+    d       ``z_whole``        ``(N, 1, latent_dim)``
+    S       ``num_sentences``  ``(N, 1)`` int64, less one
+    z       ``z``              ``(N, S, latent_dim)``
+    x       ``x``              ``(N, S, T)`` int64 ids, ``<pad>`` = 0
+    ======  =================  ==============================================
+
+    The sites are in the plate ``"data"`` of N documents, at -2, those of sentences in the plate
+    ``"sentences"`` inside it. z_s is what is new in sentence s; v_s, the vector that it is written
+    from, has besides all that the vectors before it have: so a plan goes from sentence to sentence
+    and every latent is independent of the others before the text is seen. The number of sentences
+    is scored as the words are. Its guide is ``document``.
+
+    With ``plan=False`` v_s is a function of z_s alone, and nothing goes from sentence to sentence:
+    a VAE of single sentences, to which a gain is measured.
+
+    >>> from pyro_textvae.nn import GRUDecoder
+    >>> decoder = GRUDecoder(
+    ...     vocab_size=9, embedding_dim=4, hidden_dim=8, latent_dim=5, max_length=6
+    ... )
+    >>> model = DocumentVAE(StandardNormal(3), decoder, latent_dim=3, max_sentences=4, plan_dim=5)
+    >>> model(size=2).shape
+    torch.Size([2, 4, 6])
+
+    Source: Li et al. (2015), A Hierarchical Neural Autoencoder for Paragraphs and Documents,
+    https://aclanthology.org/P15-1107/; Shen et al. (2019), Towards Generating Long and Coherent
+    Text with Multi-Level Latent Variable Models, https://aclanthology.org/P19-1200/.
+
+    :param prior: called with nothing, returns p(d).
+    :param decoder: called with the vectors of sentences.
+    :param latent_dim: size of d and of each z_s.
+    :param max_sentences: the most sentences of a document.
+    :param plan_dim: size of the vector of a sentence.
+    :param plan: whether there is one.
+    """
+
+    def __init__(
+        self,
+        prior: nn.Module,
+        decoder: Decoder,
+        latent_dim: int,
+        max_sentences: int,
+        plan_dim: int = 64,
+        plan: bool = True,
+    ) -> None:
+        check_sizes(latent_dim=latent_dim, max_sentences=max_sentences, plan_dim=plan_dim)
+        super().__init__("model")
+        self.prior = prior
+        self.decoder = decoder
+        self.max_sentences = max_sentences
+        self.sentence_prior = StandardNormal(latent_dim)
+        self.number = nn.Linear(latent_dim, max_sentences)
+        self.has_plan = plan
+        self.plan = SentencePlan(latent_dim, plan_dim) if plan else nn.Linear(latent_dim, plan_dim)
+
+    @staticmethod
+    def decoder_latent_dim(plan_dim: int = 64) -> int:
+        """What a run's decoder is built with as ``latent_dim``: the size of a sentence's vector."""
+        return plan_dim
+
+    def forward(self, tokens: Tensor | None = None, *, size: int | None = None) -> Tensor:
+        """Score ``tokens`` ``(N, S, T)``, or generate ``size`` documents."""
+        rows, given = (None, None) if tokens is None else scorable_rows(tokens)
+        with pyro.plate("data", size if tokens is None else len(tokens), dim=-2):
+            d = pyro.sample("z_whole", self.prior())
+            there = sentences_there(self.number(d), given)
+            with pyro.plate("sentences", there.shape[-1], dim=-1), poutine.mask(mask=there):
+                z = pyro.sample("z", self.sentence_prior())
+                v = self.plan(d, z) if self.has_plan else self.plan(z)
+                return pyro.sample("x", self.decoder(v), obs=rows)

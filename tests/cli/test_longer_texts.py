@@ -1,0 +1,77 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Topic models and documents by the command line: trained, scored, written out, reported."""
+
+import json
+
+import pytest
+
+from pyro_textvae.cli.main import main
+
+SMALL = "--epochs 1 --latent-dim 3 --embedding-dim 4 --hidden-dim 5 --batch-size 8".split()
+WORDS = ("oven flour butter onion", "goal referee striker match", "judge court lawyer trial")
+
+
+@pytest.fixture
+def texts(tmp_path):
+    """Each text is of the four words of one label, in turn."""
+    place = tmp_path / "texts.tsv"
+    rows = [f"{WORDS[n % 3]} {WORDS[n % 3].split()[n % 4]}\t{'abc'[n % 3]}" for n in range(200)]
+    place.write_text("\n".join(["text\tlabel", *rows]) + "\n")
+    return place
+
+
+@pytest.fixture
+def documents(tmp_path):
+    place = tmp_path / "documents.jsonl"
+    rows = [{"text": [*WORDS[: 1 + n % 3]]} for n in range(200)]
+    place.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    return place
+
+
+def test_topics_are_scored_and_reported(tmp_path, texts, capsys):
+    run = tmp_path / "run"
+    arguments = ["--data", str(texts), "--label-column", "label", "--encoder", "bag_of_words"]
+    programs = ["--model", "topic_model", "--guide", "topic", "--out", str(run)]
+    assert main(["train", *arguments, *programs, *SMALL]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--num-samples", "20"]) == 0
+    shown = capsys.readouterr().out
+    for line in ("topics: coherence", "perplexity, mean of each text's", "with the labels"):
+        assert line in shown
+    topics = json.loads((run / "evaluation.json").read_text())["topics"]
+    assert topics["coherence_reference"] == "train split, windows of 10 words"
+    assert len(topics["topics"]) == 3
+    assert all(len(topic["words"]) == 10 for topic in topics["topics"])
+    page = (run / "report" / "report.html").read_text()
+    assert "Topics by their ten likeliest words" in page
+    assert " ".join(topics["topics"][0]["words"]) in page
+
+
+def test_stop_words_that_leave_nothing_are_one_line(tmp_path, texts, capsys):
+    arguments = ["--data", str(texts), "--model", "topic_model", "--out", str(tmp_path / "run")]
+    assert main(["train", *arguments, *SMALL, "--options", '{"stop_words": 12}']) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "stop_words leave 0 of 13 words to the topics" in error
+
+
+def test_documents_are_written_as_lines(tmp_path, documents, capsys):
+    run = tmp_path / "run"
+    programs = ["--model", "document_vae", "--guide", "document", "--out", str(run)]
+    assert main(["train", "--data", str(documents), *programs, *SMALL]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--num-samples", "20"]) == 0
+    result = json.loads((run / "evaluation.json").read_text())
+    # The number of sentences is no observation beside the text.
+    assert result["nll"] is not None
+    assert "nll_joint" not in result
+    capsys.readouterr()
+    assert main(["sample", str(run), "--size", "40", "--seed", "1"]) == 0
+    written = capsys.readouterr().out.removesuffix("\n\n").split("\n\n")
+    assert len(written) == 40
+    assert {document.count("\n") + 1 for document in written} == {1, 2, 3}
+    assert main(["reconstruct", str(run), "--size", "3", "--num-latents", "2"]) == 0
+    for document in capsys.readouterr().out.removesuffix("\n\n").split("\n\n"):
+        names = [line.split()[0] for line in document.splitlines()]
+        assert names == ["from", "to", "to"] * (len(names) // 3)
