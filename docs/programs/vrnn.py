@@ -35,23 +35,33 @@ class VRNN(PyroModule):
         self.word = nn.Linear(hidden_dim + latent_dim, vocab_size - EOS)  # no id below is drawn
         self.state = nn.Linear(hidden_dim + latent_dim + embedding_dim, hidden_dim)
 
-    def forward(self, tokens=None, *, size=None):
+    def num_steps(self, tokens):
+        return tokens.shape[1]
+
+    def start(self, tokens=None, *, size=None):
         size = size if tokens is None else len(tokens)
         h = self.embedding.weight.new_zeros(size, self.hidden_dim)
-        going_on, text = h.new_ones(size).bool(), []
+        return h, h.new_ones(size).bool(), h.new_full((size,), PAD).long()
+
+    def step(self, state, t, tokens=None):
+        h, going_on, _ = state
+        seen = None if tokens is None else (tokens[:, t] - EOS).clamp(min=0)
+        with poutine.mask(mask=going_on):  # nothing counts after <eos>
+            loc, log_scale = self.prior(h).chunk(2, -1)
+            z = pyro.sample(f"z_{t}", dist.Normal(loc, log_scale.exp()).to_event(1))
+            word = dist.Categorical(logits=self.word(join(h, z)))
+            x = EOS + pyro.sample(f"x_{t}", word, obs=seen)
+        h = self.state(join(h, z, self.embedding(x))).tanh()
+        return h, going_on & (x != EOS), torch.where(going_on, x, PAD)
+
+    def forward(self, tokens=None, *, size=None):
         if tokens is not None:  # the same sites for every batch, whatever its width
             tokens = nn.functional.pad(tokens, (0, self.max_length - tokens.shape[1]), value=PAD)
-        with pyro.plate("data", size):
+        with pyro.plate("data", size if tokens is None else len(tokens)):
+            state, text = self.start(tokens, size=size), []
             for t in range(self.max_length):
-                seen = None if tokens is None else (tokens[:, t] - EOS).clamp(min=0)
-                with poutine.mask(mask=going_on):  # nothing counts after <eos>
-                    loc, log_scale = self.prior(h).chunk(2, -1)
-                    z = pyro.sample(f"z_{t}", dist.Normal(loc, log_scale.exp()).to_event(1))
-                    word = dist.Categorical(logits=self.word(join(h, z)))
-                    x = EOS + pyro.sample(f"x_{t}", word, obs=seen)
-                text.append(torch.where(going_on, x, PAD))
-                going_on = going_on & (x != EOS)
-                h = self.state(join(h, z, self.embedding(x))).tanh()
+                state = self.step(state, t, tokens)
+                text.append(state[-1])
             return pyro.deterministic("x", torch.stack(text, -1), event_dim=1)
 
 
@@ -63,10 +73,17 @@ class VRNNGuide(PyroModule):
         self.encoder, self.max_length = encoder, max_length
         self.z = nn.Linear(encoder.output_dim, max_length * 2 * latent_dim)
 
+    def start(self, tokens):
+        return self.z(self.encoder(tokens)).unflatten(-1, (self.max_length, -1))
+
+    def step(self, state, t, tokens):
+        with poutine.mask(mask=t < (tokens != PAD).sum(-1)):
+            loc, log_scale = state[..., t, :].chunk(2, -1)
+            pyro.sample(f"z_{t}", dist.Normal(loc, log_scale.exp()).to_event(1))
+        return state
+
     def forward(self, tokens):
-        lengths = (tokens != PAD).sum(-1)
         with pyro.plate("data", len(tokens)):
-            for t, posterior in enumerate(self.z(self.encoder(tokens)).chunk(self.max_length, -1)):
-                with poutine.mask(mask=t < lengths):
-                    loc, log_scale = posterior.chunk(2, -1)
-                    pyro.sample(f"z_{t}", dist.Normal(loc, log_scale.exp()).to_event(1))
+            state = self.start(tokens)
+            for t in range(self.max_length):
+                state = self.step(state, t, tokens)

@@ -17,6 +17,7 @@ from pyro_textvae.evaluation.amortisation import amortisation_gap
 from pyro_textvae.evaluation.annealing.bidirectional import bidirectional_check
 from pyro_textvae.evaluation.annealing.check import AnnealingCheck, check_with_annealing
 from pyro_textvae.evaluation.enumeration.summed_sites import integrated
+from pyro_textvae.evaluation.importance.posteriors import Posteriors
 from pyro_textvae.evaluation.importance.proposal import Proposal
 from pyro_textvae.evaluation.importance.target import suitable_tokens
 from pyro_textvae.evaluation.sentences import (
@@ -24,6 +25,7 @@ from pyro_textvae.evaluation.sentences import (
     num_tokens_of,
     sentences_in_corpus_order,
 )
+from pyro_textvae.infer.running import evaluation_mode
 
 _MOST_SAMPLES = 1000
 _NUM_SENTENCES = 50
@@ -91,7 +93,11 @@ def check(
     except ValueError as error:
         result["left_out"].append(str(error))
     count = min(likelihood.num_samples, _MOST_SAMPLES)
-    result["proposals"], left_out = _proposals(whole, guide, some, count, seed, max_tokens)
+    with evaluation_mode(model, guide, seed):
+        posteriors = Posteriors(model, guide, some[0], seed)
+    result["proposals"], left_out = _proposals(
+        whole, guide, some, count, seed, max_tokens, posteriors
+    )
     result["left_out"] += left_out
     return result
 
@@ -134,14 +140,18 @@ def _proposals(
     num_samples: int,
     seed: int,
     max_tokens: int,
+    posteriors: Posteriors | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Every proposal of the catalogue with the same number of draws, on the same sentences.
+    """Every proposal for such latents with the same number of draws, on the same sentences.
 
+    :param posteriors: of a sentence; None where some of the latents are summed out.
     :returns: a row for each, the guide's first; and why one has none.
     """
     rows, left_out = [], []
     for name in sorted(zoo.names("proposals"), key=lambda name: name != "guide"):
         proposal: Proposal = zoo.build(zoo.load("proposals", name), {})
+        if not proposal.suits(posteriors):
+            continue
         try:
             scored = log_likelihood(
                 model,

@@ -14,6 +14,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
 from pyro_textvae.infer.global_latents import is_global
+from pyro_textvae.infer.steps import STEP_METHODS, has_steps
 from pyro_textvae.nn.replaced_methods import replaced_methods
 
 
@@ -42,7 +43,11 @@ def given_globals(programs: Iterable[nn.Module], draws: Mapping[str, Tensor]) ->
     :param draws: the value of each, as the program has it.
     """
     distinct = {id(program): program for program in programs}.values() if draws else ()
-    replacements = [(p, "forward", _given(p.forward, draws)) for p in distinct]
+    replacements = [
+        (p, name, _given(getattr(p, name), draws))
+        for p in distinct
+        for name in ("forward", *(STEP_METHODS if has_steps(p) else ()))
+    ]
     before = _NAMES.set(_NAMES.get() | draws.keys())
     try:
         with replaced_methods(replacements):

@@ -31,9 +31,10 @@ from tests.evaluation.replicates import (
 )
 from tests.quadrature import elbo_by_quadrature, log_px_by_quadrature
 
-ALL = ["adaptive", "annealed", "auto", "guide", "mixture", "refined", "widened"]
+ALL = ["adaptive", "annealed", "auto", "guide", "mixture", "refined", "sequential", "widened"]
 # What ``auto`` does is in test_auto.py: it decides by itself on rounds, and takes no sequence.
-NAMES = [name for name in ALL if name != "auto"]
+# What ``sequential`` does is in test_sequential.py: without steps it has the guide's draws.
+NAMES = [name for name in ALL if name not in ("auto", "sequential")]
 OTHERS = ["adaptive", "mixture", "refined", "widened"]
 
 

@@ -166,7 +166,8 @@ def test_check_anneals_all_latents_and_leaves_out_what_needs_one(data_dim, monke
     assert abs(found["annealing"]["sandwich"]["gap"]) < 0.3
     assert abs(found["bidirectional"]["gap"]) < 0.3
     assert "2 latent sites (z, z_turn): leave it out" in found["left_out"][0]
-    assert {row["proposal"] for row in found["proposals"]} == set(zoo.names("proposals"))
+    suited = set(zoo.names("proposals")) - {"sequential"}
+    assert {row["proposal"] for row in found["proposals"]} == suited
 
 
 @both_layouts

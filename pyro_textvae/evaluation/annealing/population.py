@@ -15,6 +15,10 @@ from pyro_textvae.evaluation.annealing.curvature import closest_gaussian
 from pyro_textvae.evaluation.annealing.moves import Move, MoveSettings
 from pyro_textvae.evaluation.annealing.noise import SentenceNoise
 from pyro_textvae.evaluation.annealing.particles import DensityPath, Particles
+from pyro_textvae.evaluation.importance.resampling import (
+    number_that_counts,
+    systematic_ancestors,
+)
 
 _RESAMPLE_BELOW = 0.5
 _MOST_DENSITIES = 60
@@ -168,13 +172,9 @@ def resampled(
 ) -> tuple[Particles, Tensor]:
     """Systematic resampling of the sentences whose weights are uneven, in place of the weights."""
     count = len(log_weights)
-    uneven = _effective_number(log_weights) < _RESAMPLE_BELOW * count
+    uneven = number_that_counts(log_weights) < _RESAMPLE_BELOW * count
     offset = noise.uniform(1, log_weights.device)
-    shares = log_weights.softmax(0)
-    ends = shares.cumsum(0).T.contiguous()
-    ends = ends / ends[:, -1:]
-    places = (torch.arange(count, device=offset.device).unsqueeze(1) + offset) / count
-    index = torch.searchsorted(ends, places.T.contiguous(), right=True).clamp(max=count - 1).T
+    index = systematic_ancestors(log_weights, offset)
     same = torch.arange(count, device=offset.device).unsqueeze(1).expand_as(index)
     mean = log_weights.logsumexp(0) - math.log(count)
     return (
@@ -202,12 +202,6 @@ def _adapted(
                 surplus = probability.mean(0) - move.wanted_acceptance
                 steps[number] = steps[number] * (rate * surplus).exp()
     return Population(particles, log_weights), torch.stack(steps)
-
-
-def _effective_number(log_weights: Tensor) -> Tensor:
-    """(sum w)^2 / sum w^2, ``(N,)``; the number of draws where no weight is above zero."""
-    number = (2 * log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp()
-    return number.nan_to_num(float(len(log_weights)))
 
 
 def _next_beta(beta: Tensor, log_ratio: Tensor, log_weights: Tensor, threshold: float) -> Tensor:

@@ -76,7 +76,7 @@ class GuideDraws:
         """The latent sites of the guide, and of each the sizes of the plates inside ``"data"``."""
         self.names = list(self.inner_sizes)
         self.plates = plates
-        self._trace = trace
+        self.trace = trace
         self.vector = vector
         self.sentences = list(sentences)
         self._batch = batch
@@ -135,7 +135,7 @@ class GuideDraws:
         for start in range(0, len(next(iter(latents.values()))), size):
             part = {name: value[start : start + size] for name, value in latents.items()}
             values = {name: self.plates.as_in_program(name, value) for name, value in part.items()}
-            program = poutine.condition(self.guide, data=at_latents(self._trace, values))
+            program = poutine.condition(self.guide, data=at_latents(self.trace, values))
             count = len(next(iter(part.values())))
             with (
                 frozen(self.guide.parameters()),
@@ -165,7 +165,7 @@ class GuideDraws:
             [self.keys[row] for row in places],
             self.seed,
             self.plates,
-            self._trace,
+            self.trace,
             self.vector,
         )
 
@@ -200,6 +200,9 @@ class Posteriors(GuideDraws):
         replayed = poutine.replay(model, guide_trace)
         model_trace = poutine.trace(replayed).get_trace(**fields_of(model, batch))
         check_same_latents(model_trace, guide_trace)
+        self.model = model
+        self.order = [(name, site["is_observed"]) for name, site in random_sites(model_trace)]
+        """The sites of the model in its order, and which of them are observed."""
         self.beside_text = observed_beside_text(model_trace, batch[TOKENS])
         """The observed sites of the model that are not the text: their densities count too."""
         super().__init__(
@@ -242,7 +245,7 @@ class Posteriors(GuideDraws):
     @property
     def points(self) -> list[str]:
         """The latent sites whose posteriors are points: no draw of theirs can be weighted."""
-        if auxiliary_sites(self._trace):
+        if auxiliary_sites(self.trace):
             return []
         return [n for n, (posterior, _) in self.distributions.items() if is_point_mass(posterior)]
 

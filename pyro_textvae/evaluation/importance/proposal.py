@@ -154,6 +154,13 @@ class Proposal(ABC):
     def sampler(self, task: ProposalTask) -> Sampler:
         """The sampler that draws for a batch."""
 
+    def suits(self, posteriors: Posteriors | None) -> bool:
+        """Whether it is made for latents of this kind, so that others are compared with it.
+
+        :param posteriors: None where some of the latents are summed out.
+        """
+        return True
+
     def refuses(self, settings: DrawSettings) -> str | None:
         """What to say of settings that this proposal cannot follow; None where it can."""
         return None

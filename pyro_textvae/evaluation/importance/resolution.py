@@ -57,6 +57,10 @@ class Resolution:
             differ &= (told.sum(1) >= needed).cpu()
         self._differ = differ if self._differ is None else self._differ | differ
 
+    def take(self, differ: Tensor) -> None:
+        """Take in of which sentences draws differ that were looked at elsewhere, ``(N,)``."""
+        self._differ = differ if self._differ is None else self._differ | differ
+
 
 def _support_of(fn: Any) -> Any | None:
     try:

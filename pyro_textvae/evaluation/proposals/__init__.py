@@ -8,6 +8,7 @@ from pyro_textvae.evaluation.proposals.auto import AutoProposal
 from pyro_textvae.evaluation.proposals.guide import GuideProposal
 from pyro_textvae.evaluation.proposals.mixture import MixtureProposal
 from pyro_textvae.evaluation.proposals.refined import RefinedProposal
+from pyro_textvae.evaluation.proposals.sequential import SequentialProposal
 from pyro_textvae.evaluation.proposals.widened import WidenedProposal
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "GuideProposal",
     "MixtureProposal",
     "RefinedProposal",
+    "SequentialProposal",
     "WidenedProposal",
 ]
