@@ -24,13 +24,22 @@ _MODULES = {
     "save_run": "pyro_textvae.runs.save",
 }
 
+_ROOMS = (
+    *("assessment", "compression", "conditional_priors", "data", "distributions", "evaluation"),
+    *("generation", "grid", "guides", "infer", "models", "nn", "plots", "priors", "testing"),
+    "training",
+)
+"""Packages that programs use, imported when they are asked for."""
+
 
 def __getattr__(name: str) -> Any:
     # Torch takes seconds to import, and ``pyro-textvae --help`` should not.
     if name in _MODULES:
         return getattr(importlib.import_module(_MODULES[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"pyro_textvae.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted([*__all__, *_ROOMS, "__version__"])

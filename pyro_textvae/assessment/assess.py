@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from pyro_textvae import zoo
 from pyro_textvae.assessment.conditional import world_name
 from pyro_textvae.assessment.extra import require
@@ -20,6 +18,7 @@ from pyro_textvae.assessment.statistics import load_statistic
 from pyro_textvae.config.assess import AssessmentConfig
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import build_method
+from pyro_textvae.progress_bar import progress_bar
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.environment import describe_environment
 from pyro_textvae.run_folder.files import plain_json
@@ -128,7 +127,7 @@ def _check_sizes(metrics: Mapping[str, Metric], material: Material) -> None:
 
 def _measured(metrics: Mapping[str, Metric], material: Material) -> dict[str, dict[str, Any]]:
     numbers: dict[str, dict[str, Any]] = {}
-    with tqdm(metrics.items(), disable=None, leave=False) as progress:
+    with progress_bar(metrics.items()) as progress:
         for spec, metric in progress:
             progress.set_description(spec)
             for number in metric.measure(material):

@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from tqdm import tqdm
+from pyro_textvae.progress_bar import progress_bar
 
 Item = TypeVar("Item")
 
 
 def shown(items: Iterable[Item], title: str) -> Iterator[Item]:
     """The items, with a bar on a terminal's standard error from the first second on."""
-    return iter(tqdm(items, desc=title, disable=None, delay=1, leave=False))
+    return iter(progress_bar(items, desc=title, delay=1))

@@ -83,8 +83,9 @@ class TextVAE(Parameters):
         super().__init__(**settings)
         self._folder: RunFolder | None = None
         self._loaded: _Loaded | None = None
-        # What fit trains is this program's own; of a run that is loaded, the caller says it.
-        self._trusts_code = True
+        self.trusts_code = True
+        """Whether code that the run names is executed: what fit trains is this program's own, and
+        of a run that is loaded, the caller has said it."""
 
     def fit(
         self,
@@ -136,7 +137,7 @@ class TextVAE(Parameters):
                 corpus=text.corpus,
                 pair=pair,
             )
-        self._folder, self._loaded, self._trusts_code = folder, None, True
+        self._folder, self._loaded, self.trusts_code = folder, None, True
         return self
 
     def resume(
@@ -159,7 +160,7 @@ class TextVAE(Parameters):
             resume(
                 self.folder.path,
                 epochs=epochs,
-                trust_code=self._trusts_code,
+                trust_code=self.trusts_code,
                 report=say,
                 callbacks=told,
             )
@@ -333,13 +334,13 @@ class TextVAE(Parameters):
         :param settings: of :class:`~pyro_textvae.config.evaluate.EvaluationConfig`.
         """
         config = EvaluationConfig(**settings)
-        evaluation = evaluate(self.folder.path, config, trust_code=self._trusts_code)
+        evaluation = evaluate(self.folder.path, config, trust_code=self.trusts_code)
         write_evaluation(self.folder.evaluation, evaluation, config, "TextVAE.evaluate")
         return Numbers(evaluation.result)
 
     def report(self, out: str | Path | None = None) -> Path:
         """Write the HTML page of the run with its pictures, and return its path."""
-        return write_report([self.folder.path], out, trust_code=self._trusts_code)
+        return write_report([self.folder.path], out, trust_code=self.trusts_code)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the run into a folder, which the command line takes too.
@@ -370,15 +371,15 @@ class TextVAE(Parameters):
         known = defaults()
         estimator = cls(**{n: v for n, v in settings.items() if n in known and v != known[n]})
         estimator._folder, estimator._loaded = folder, loaded
-        estimator._trusts_code = trust_code
+        estimator.trusts_code = trust_code
         return estimator
 
     def _is_trusted(self) -> bool:
         """Whether all code that the run names is trusted where it is."""
-        if self._trusts_code:
+        if self.trusts_code:
             return True
         try:
-            check_trusted(read_run(self.folder).own_code, trust_code=self._trusts_code)
+            check_trusted(read_run(self.folder).own_code, trust_code=self.trusts_code)
         except UntrustedCodeError:
             return False
         return True
@@ -405,7 +406,7 @@ class TextVAE(Parameters):
 
     def _load(self) -> _Loaded:
         if self._loaded is None:
-            self._loaded = _load_run(self.folder, trust_code=self._trusts_code)
+            self._loaded = _load_run(self.folder, trust_code=self.trusts_code)
         return self._loaded
 
     def _batch(self, texts: Iterable[str], sources: Iterable[str] | None) -> dict[str, Tensor]:

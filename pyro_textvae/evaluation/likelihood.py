@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from pyro_textvae.config.checks import POSITIVE, SEED, at_least, check_argument
 from pyro_textvae.contract import TOKENS
@@ -47,6 +46,7 @@ from pyro_textvae.infer.function_program import as_program
 from pyro_textvae.infer.given_globals import given_globals
 from pyro_textvae.infer.running import device_of, evaluation_mode
 from pyro_textvae.processes import gather, rank_and_size
+from pyro_textvae.progress_bar import progress_bar
 
 
 def log_likelihood(
@@ -236,11 +236,10 @@ def _estimate(
     with (
         partial_results(partial, identity) as kept,
         evaluation_mode(model, guide, seed),
-        tqdm(
+        progress_bar(
             batches,
-            disable=None if progress and rank == 0 else True,
+            shown=progress and rank == 0,
             desc="log-likelihood",
-            leave=False,
         ) as bar,
     ):
         for number, batch in enumerate(bar):

@@ -8,6 +8,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from pyro_textvae.report.blocks import Picture
@@ -60,6 +61,20 @@ _STYLE: Any = {
 }
 
 
+_COLLECTED: ContextVar[list[Figure] | None] = ContextVar("_COLLECTED", default=None)
+
+
+@contextmanager
+def collected_figures() -> Iterator[list[Figure]]:
+    """The figures that are drawn meanwhile, besides the pictures that are made of them."""
+    figures: list[Figure] = []
+    token = _COLLECTED.set(figures)
+    try:
+        yield figures
+    finally:
+        _COLLECTED.reset(token)
+
+
 @contextmanager
 def _no_backend_asked_for() -> Iterator[None]:
     """A notebook's MPLBACKEND names one that may not be installed, and none is used here."""
@@ -96,6 +111,9 @@ def draw(
         paint(figure)
         stream = io.BytesIO()
         canvas.print_png(stream)
+    collected = _COLLECTED.get()
+    if collected is not None:
+        collected.append(figure)
     return Picture(f"{name}.png", stream.getvalue(), width, height, alt, caption)
 
 

@@ -60,12 +60,7 @@ def write_report(
     :raises UserError: when a folder is no run, is given twice or names code that is not trusted,
         ``out`` is a file, or what draws the pictures is not installed.
     """
-    missing = _not_installed()
-    if missing:
-        raise UserError(
-            f"a report needs {', '.join(missing)}, which is not installed: "
-            "pip install 'pyro-textvae[viz]'"
-        )
+    check_drawable()
     find_device(device)
     runs = read_runs(paths)
     folder = Path(out) if out is not None else _default_folder(runs)
@@ -81,6 +76,19 @@ def write_report(
         _write_bytes(folder / picture.name, picture.png)
     write_text(folder / PAGE, render(title, sections))
     return folder / PAGE
+
+
+def check_drawable() -> None:
+    """Refuse to draw without what draws.
+
+    :raises UserError: with what is not installed.
+    """
+    missing = _not_installed()
+    if missing:
+        raise UserError(
+            f"a report needs {', '.join(missing)}, which is not installed: "
+            "pip install 'pyro-textvae[viz]'"
+        )
 
 
 def is_drawable() -> bool:

@@ -17,7 +17,6 @@ import pyro
 import torch
 from pyro.infer import ELBO
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from pyro_textvae.config.train import TrainingConfig
 from pyro_textvae.contract import TOKENS
@@ -32,6 +31,7 @@ from pyro_textvae.infer.loss_module import loss_module
 from pyro_textvae.infer.param_statements import check_statements
 from pyro_textvae.infer.running import require_gradients, same_random_state, to_device
 from pyro_textvae.infer.simulate import fields_of
+from pyro_textvae.progress_bar import progress_bar
 from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.run_folder.saved_weights import check_savable
 from pyro_textvae.training.accumulation import (
@@ -337,13 +337,11 @@ class Trainer:
         ahead = batches_on(self.updates.device, self.plan[first:], self.corpus.train.batch)
         with (
             closing(ahead),
-            tqdm(
+            progress_bar(
                 ahead,
                 initial=first,
                 total=total,
-                disable=None,
                 desc=f"epoch {progress.epoch + 1}",
-                leave=False,
             ) as bar,
         ):
             for batch in bar:

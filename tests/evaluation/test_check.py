@@ -257,8 +257,8 @@ def test_progress_bar_ends_where_it_said(pair, split, scored, monkeypatch):
     bars = []
 
     class Bar:
-        def __init__(self, total, disable, **options):
-            self.total, self.done, self.disable = total, 0, disable
+        def __init__(self, total, shown, **options):
+            self.total, self.done, self.shown = total, 0, shown
             bars.append(self)
 
         def update(self, count):
@@ -270,10 +270,10 @@ def test_progress_bar_ends_where_it_said(pair, split, scored, monkeypatch):
         def __exit__(self, *error):
             return None
 
-    monkeypatch.setattr(annealed_sentences, "tqdm", Bar)
+    monkeypatch.setattr(annealed_sentences, "progress_bar", Bar)
     for progress in (True, False):
         check_with_annealing(*pair, split, scored, settings=TINY, close=False, progress=progress)
-    assert [bar.disable for bar in bars] == [None, True]
+    assert [bar.shown for bar in bars] == [True, False]
     assert [bar.done for bar in bars] == [bar.total for bar in bars] == [24 * 2] * 2
 
 

@@ -108,7 +108,7 @@ def test_trainer_that_stops_in_an_epoch_leaves_no_thread(tmp_path, monkeypatch):
         return tqdm(items, **options | {"disable": False, "file": io.StringIO()})
 
     monkeypatch.setattr(trainer_module, "batches_on", ahead_on_the_cpu)
-    monkeypatch.setattr(trainer_module, "tqdm", shown)
+    monkeypatch.setattr(trainer_module, "progress_bar", shown)
     trainer = make_trainer(tmp_path, batch_size=2)
 
     def stop(trainer, batch):

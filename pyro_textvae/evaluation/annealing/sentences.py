@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.evaluation.annealing.path import (
@@ -22,6 +21,10 @@ from pyro_textvae.evaluation.importance.target import Target
 from pyro_textvae.evaluation.proposals import AnnealedProposal
 from pyro_textvae.evaluation.sentences import batch_of, seed_of
 from pyro_textvae.infer.running import evaluation_mode
+from pyro_textvae.progress_bar import progress_bar
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 _SENTENCES_AT_ONCE = 16
 # Chains that come back from the posterior hardly ever cross to where the guide or the prior alone
@@ -57,11 +60,10 @@ class AnnealedSentences:
 
     def progress_bar(self, title: str, *, shown: bool) -> tqdm[Any]:
         """A bar over the transitions of all sentences, in both directions."""
-        return tqdm(
+        return progress_bar(
             total=len(self._sentences) * 2 * self.settings.transitions,
-            disable=None if shown else True,
+            shown=shown,
             desc=title,
-            leave=False,
         )
 
     def paths(self, bar: tqdm[Any]) -> Iterator[tuple[Tensor, AnnealingPath]]:

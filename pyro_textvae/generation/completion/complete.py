@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from pyro_textvae.config.checks import at_least, check_argument
 from pyro_textvae.contract import TOKENS
@@ -30,7 +29,11 @@ from pyro_textvae.generation.completion.thinning import thin
 from pyro_textvae.infer.batches import check_batch
 from pyro_textvae.infer.running import evaluation_mode
 from pyro_textvae.infer.simulate import Condition, size_of
+from pyro_textvae.progress_bar import progress_bar
 from pyro_textvae.special_tokens import EOS
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 SENTENCES_OF_PROPOSAL = 50
 """Completions of a round whose posteriors the next one draws its latents from."""
@@ -104,12 +107,11 @@ def complete(
     with (
         evaluation_mode(model, guide, seed),
         given_one_draw(model, guide, [sentence], seed),
-        tqdm(
+        progress_bar(
             total=rounds * len(template.holes),
-            disable=None if progress else True,
+            shown=progress,
             delay=1,
             desc="completion",
-            leave=False,
         ) as bar,
     ):
         text = text_given_latents(model, given, 1, {}).text
