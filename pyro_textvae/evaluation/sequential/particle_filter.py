@@ -33,7 +33,7 @@ class Populations(NamedTuple):
     num_free: int
 
     @property
-    def count(self) -> int:
+    def num_particles(self) -> int:
         """Of all particles."""
         return sum(self.sizes) + self.num_free
 
@@ -55,7 +55,7 @@ class Populations(NamedTuple):
     @property
     def free(self) -> slice:
         """The places of those that are never resampled, which are the last."""
-        return slice(sum(self.sizes), self.count)
+        return slice(sum(self.sizes), self.num_particles)
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ def run_filter(
     :param keeps_history: whether the latents of all steps are kept, in memory that grows with them.
     """
     generator = torch.Generator().manual_seed(seed)
-    everyone = torch.arange(populations.count)
-    zero = torch.zeros(populations.count, dtype=torch.float64)
+    everyone = torch.arange(populations.num_particles)
+    zero = torch.zeros(populations.num_particles, dtype=torch.float64)
     log_weights = log_likelihood = log_prior = log_guide = of_start = zero
     groups = populations.by_size
     step_weights: list[Tensor] = []
