@@ -50,7 +50,7 @@ def filtered(name, populations, resample_below, *, keeps_history=False):
     target = Target(model, batch, plates=posteriors.plates)
     torch.manual_seed(0)
     plan = StepPlan.of(posteriors)
-    pair = plan.programs(target, posteriors, 0, populations.count)
+    pair = plan.programs(target, posteriors, 0, populations.num_particles)
     options = {"resample_below": resample_below, "keeps_history": keeps_history}
     return run_filter(*pair, populations, 0, **options), log_px(tokens).item()
 
@@ -74,7 +74,7 @@ def test_latents_of_a_particle_are_those_that_it_was_scored_by(name):
     """The sum over all steps, and the model's own density of the values by which it came."""
     populations = Populations((40, 40), 8)
     found, _ = filtered(name, populations, 1.0, keeps_history=True)
-    steps = found.latents(torch.arange(populations.count))
+    steps = found.latents(torch.arange(populations.num_particles))
     if name == "plan":
         z, z_s = steps[0]["z"], torch.stack([step["z_s"] for step in steps[1:]], -1)
         program = torch.distributions.Normal(0.0, 1.0).log_prob(z)
@@ -159,6 +159,6 @@ def test_state_with_particles_elsewhere_is_refused():
     posteriors = Posteriors(Layered(), GaussianChainGuide(), batch, 0)
     target = Target(Layered(), batch, plates=posteriors.plates)
     populations = Populations((8,), 8)
-    pair = StepPlan.of(posteriors).programs(target, posteriors, 0, populations.count)
+    pair = StepPlan.of(posteriors).programs(target, posteriors, 0, populations.num_particles)
     with pytest.raises(UserError, match=r"with a tensor of shape \(2, 16, 1\).* at the left"):
         run_filter(*pair, populations, 0, resample_below=1.0)

@@ -119,7 +119,7 @@ class SequentialSampler(Sampler):
             filtered, passes = self._filter(row, seed, populations, keeps_history=is_checked)
             if is_checked:
                 check_agreement(self.target, self.posteriors, row, filtered, populations)
-            self.target.costs[row] += math.ceil(populations.count * passes)
+            self.target.costs[row] += math.ceil(populations.num_particles * passes)
             self.facts[self.places[row]].add(filtered, populations.free)
             columns.append(_in_no_order(filtered, populations, seed))
         return Scored(*(torch.stack(scores, 1) for scores in zip(*columns, strict=True)))
@@ -130,7 +130,7 @@ class SequentialSampler(Sampler):
         """The particles of one datum, and how many times each of them has scored all of it."""
         seed_generator(seed, device_of(self.posteriors.guide))
         model, guide, num_steps = self.plan.programs(
-            self.target, self.posteriors, row, populations.count
+            self.target, self.posteriors, row, populations.num_particles
         )
         filtered = run_filter(
             model,
