@@ -100,7 +100,7 @@ class Run:
             try:
                 texts = self.written(method)
             except UserError as error:
-                print(f"  {method}: {error}")
+                print(f"  {method}: {str(error).splitlines()[0]}")
                 continue
             yield method, [text for (text,) in texts]
 

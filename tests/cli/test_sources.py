@@ -125,6 +125,28 @@ def test_reply_with_an_act_is_trained_scored_and_sampled_for_a_source(cli, tmp_p
     assert [line.split()[0] for line in printed.splitlines()] == ["source", "text", "text"]
 
 
+def test_noisy_channel_is_trained_scored_and_corrects_a_source(cli, check_refused, tmp_path):
+    out = tmp_path / "run"
+    world = ["--data", "world:typos", "--num-sentences", "60"]
+    pair = ["--model", "noisy_channel", "--guide", "noisy_channel"]
+    assert cli("train", *world, *pair, *TINY, "--out", out)[0] == 0
+    evaluation = ["--num-samples", "10", "--report", "false"]
+    assert cli("evaluate", out, *evaluation)[0] == 0
+    found = json.loads((out / "evaluation.json").read_text())
+    pairs = found["pairs"]
+    assert pairs["nll_given_source"] == pytest.approx(found["nll_joint"] - pairs["nll_source"])
+    assert pairs["nll_source_given_text"] < pairs["nll_text"]
+    # Another source has other texts, though nothing is trained: most of its words are there.
+    read = "this man sold the shoes with anna hid"
+    status, printed, _ = cli("sample", out, "--source", read, "--size", "3")
+    assert status == 0
+    source, *texts = printed.splitlines()
+    assert (source, len(texts)) == (f"source  {read}", 3)
+    assert all(len({*text.split()} & {*read.split()}) > 4 for text in texts)
+    asked = ["sample", out, "--source", read, "--method", "greedy"]
+    check_refused("is drawn whole, given its source, not AutoregressiveCategorical", *asked)
+
+
 def write_pairs(folder):
     folder.mkdir()
     row = "the answer is no\tis it\n"

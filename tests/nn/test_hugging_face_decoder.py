@@ -10,7 +10,8 @@ import torch
 
 from pyro_textvae import zoo
 from pyro_textvae.data import train_tokenizer
-from pyro_textvae.distributions import select_rows
+from pyro_textvae.distributions import Context, Memory, select_rows
+from pyro_textvae.distributions.context import SharedMemory
 from pyro_textvae.errors import UserError
 from pyro_textvae.models import LanguageModel, SentenceVAE
 from pyro_textvae.priors import StandardNormal
@@ -127,6 +128,25 @@ def test_prompt_is_read_once_for_all_draws_and_scores_as_if_read_for_each(pretra
             torch.testing.assert_close(together[draw, row : row + 1], alone)
     other = decoder(z, decoder.read(source.flip(0))).log_prob(tokens)
     assert not torch.allclose(together, other)
+
+
+def test_prompt_is_read_once_for_all_draws_that_are_generated(pretrained):
+    """As rows of a memory that they share, in any order, and as copies of it."""
+    folder = pretrained("gpt2")
+    decoder = decoder_of(folder, prompt=True).double()
+    memory = decoder.read(sentences(folder)[:2])
+    rows = torch.tensor([0, 1, 1, 0, 1])
+    copies = Memory(*(part[rows] for part in (memory.states, memory.mask, memory.ids)))
+    z = torch.randn(5, LATENT_DIM, dtype=torch.double)
+    read, states = [], []
+    block = decoder.network.network.transformer.h[0]
+    block.register_forward_pre_hook(lambda _, inputs: read.append(len(inputs[0])))
+    for each in (SharedMemory(memory, rows), copies):
+        context = Context(z, each)
+        state = decoder.initial_state(context)
+        states.append(decoder.advance(decoder.embed(rows + BOS), state, context)[0])
+    torch.testing.assert_close(*states)
+    assert read == [2, 5, 5, 5]
 
 
 def test_prompted_a_word_at_a_time_is_the_whole_sentence_at_once(pretrained):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pyro_textvae.data import Tokenizer
 from pyro_textvae.data.hugging_face import ModelFolder, Vocabulary
 from pyro_textvae.distributions import Context, Memory, sentence_mask
+from pyro_textvae.distributions.context import SharedMemory
 from pyro_textvae.errors import UserError
 from pyro_textvae.nn.checks import check_sizes
 from pyro_textvae.nn.decoder import Decoder
@@ -215,6 +216,10 @@ class HuggingFaceDecoder(Decoder):
 
     def _of_source(self, memory: Memory, rows: torch.Size) -> tuple[list[Tensor], Tensor, Tensor]:
         """Keys and values of ``<bos>`` and the source, computed once for all rows that share it."""
+        places = torch.arange(memory.batch_shape.numel(), device=memory.ids.device)
+        places = places.reshape(memory.batch_shape)
+        if isinstance(memory, SharedMemory):
+            places, memory = memory.rows, memory.sources
         size = memory.batch_shape.numel()
         states = memory.states.reshape(size, *memory.states.shape[-2:])
         start = self.embedding(memory.ids.new_full((size, 1), BOS))
@@ -222,11 +227,8 @@ class HuggingFaceDecoder(Decoder):
         inputs = torch.cat([start, states], 1)
         positions = torch.arange(inputs.shape[1], device=mask.device).unsqueeze(0)
         _, past = self.network.run(inputs, None, positions, mask, keep=True)
-        shape = memory.batch_shape
-        kept = [
-            _flat(each.reshape(shape + each.shape[1:]), rows, 3) for pair in past for each in pair
-        ]
-        seen = _flat(mask.reshape(shape + mask.shape[1:]), rows, 1)
+        kept = [_flat(each[places], rows, 3) for pair in past for each in pair]
+        seen = _flat(mask[places], rows, 1)
         return kept, seen, seen.sum(-1, keepdim=True)
 
     def _of_latent(self, z: Tensor) -> list[Tensor]:

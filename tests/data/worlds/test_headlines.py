@@ -60,6 +60,18 @@ def test_half_of_the_names_of_test_are_of_those_that_training_never_has():
     assert {n for n in WORLD.lexicon if n in unseen} == unseen
 
 
+def test_names_told_are_those_whose_words_a_headline_has():
+    article = "bako buys the bank . riten opens the school . mudor closes the bank ."
+    source = f"{article} everyone talks of riten ."
+    told = HeadlinesWorld().names_told
+    # Neither verb of a pair is the other's, but the last is of both; so is the last thing.
+    assert told("mudor purchases lender", source) == ["bako"]
+    assert told("bako changes academy", source) == ["riten"]
+    assert told("lender : bako closes it", source) == ["mudor"]
+    assert told("bako purchases road", source) == []
+    assert told("bako purchases", source) == []
+
+
 def test_lead_is_the_first_event():
     assert WORLD.lead(ARTICLE) == "bako buys bank"
     assert WORLD.name_of("no headline") is None

@@ -3,6 +3,7 @@
 """The world of paraphrases against brute force over its frames, on a small instance."""
 
 import math
+from collections import Counter
 from itertools import product
 
 import numpy as np
@@ -62,6 +63,19 @@ def test_all_texts_of_a_source_sum_to_one():
     assert len(texts) > 1000
     assert sum(map(math.exp, texts.values())) == pytest.approx(1, abs=1e-10)
     assert all(SMALL.is_paraphrase(text, source) for text in list(texts)[:50])
+
+
+def test_draws_given_a_source_are_as_often_each_of_its_texts_as_claimed():
+    """The likeliest 40 of 4,000 draws: |z| < 4.5."""
+    world = ParaphraseWorld(most_values=2)
+    generator = np.random.default_rng(0)
+    source = world.draw(generator).source
+    drawn = Counter(world.draw_paraphrase(source, generator) for _ in range(4000))
+    texts = sorted(world.equivalents(source), key=lambda pair: -pair[1])[:40]
+    for text, log_p in texts:
+        share = math.exp(log_p)
+        error = (share * (1 - share) / 4000) ** 0.5
+        assert abs(drawn[text] / 4000 - share) < 4.5 * error
 
 
 def test_posterior_of_the_frame_is_that_of_the_sum():
