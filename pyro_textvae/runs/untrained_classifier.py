@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
@@ -25,7 +26,8 @@ def classifier_left_untrained(run: StoredRun, guide: nn.Module) -> str | None:
     weight = loss.get("weight", 1.0) if isinstance(loss, Mapping) else loss
     if weight or config.objective not in zoo.names("objectives"):
         return None
-    if not getattr(zoo.load("objectives", config.objective), "trains_enumerated_sites", False):
+    objective: Any = zoo.load("objectives", config.objective)
+    if not objective.trains_enumerated_sites:
         why = f"{config.objective} has it in no bound"
     elif train.get("labelled") == train.get("sentences"):
         why = f"every sentence had its label, and {config.objective} has it in no bound then"
