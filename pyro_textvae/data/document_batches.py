@@ -47,12 +47,14 @@ def plan_document_batches(
         return []
     random = np.random.default_rng([seed, epoch])
     num_sentences, longest, source = shapes.T
-    width = longest + source
+    # What a sentence costs, with its share of the source.
+    width = longest + source / num_sentences
     if shuffle:
         noise = random.random((3, len(shapes)))
         num_sentences = np.floor(num_sentences * (1 + COST_NOISE * noise[0]))
         width = width * (1 + COST_NOISE * noise[1]) + noise[2]
-    order = np.lexsort((width, num_sentences))
+    # Up and down in turn, so that a batch across two numbers of sentences is of like ones too.
+    order = np.lexsort((np.where(num_sentences % 2, width, -width), num_sentences))
     sizes = None if max_tokens is None else _sizes_within(shapes[order], max_tokens)
     return split_order(order, sizes, batch_size, random if shuffle else None)
 
