@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyro
 import pyro.distributions as dist
 import torch
@@ -32,5 +34,6 @@ def sentences_there(scores: Tensor, given: Tensor | None) -> Tensor:
     number = None if given is None else given.sum(-1, keepdim=True) - 1
     places = scores.shape[-1] if given is None else given.shape[-1]
     numbers = dist.Categorical(logits=scores)
-    number = pyro.sample(NUMBER_SITE, numbers, obs=number, infer={OF_TEXT: True})
+    of_text: Any = {OF_TEXT: True}
+    number = pyro.sample(NUMBER_SITE, numbers, obs=number, infer=of_text)
     return torch.arange(places, device=scores.device) <= number

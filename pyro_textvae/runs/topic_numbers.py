@@ -47,8 +47,8 @@ def true_topics(corpus: Corpus) -> dict[str, Tensor] | None:
     Such a world has the names of its ``topics``, and ``topic_words`` ``(K, words)`` in the order of
     its lexicon.
     """
-    world = corpus.world
-    if world is None or not hasattr(world, "topic_words"):
+    world: Any = corpus.world
+    if not hasattr(world, "topic_words"):
         return None
     ids = [corpus.tokenizer.encode(word)[0] for word in world.lexicon]
     of_ids = torch.zeros(len(world.topics), len(corpus.tokenizer), dtype=torch.float64)

@@ -76,7 +76,7 @@ def topic_numbers(
     columns = _columns(model, guide, batches)
     shares = columns["shares"]
     order = shares.mean(0).argsort(descending=True, stable=True).tolist()
-    listed = {
+    listed: dict[int, dict[str, Any]] = {
         topic: {
             "words": [decode([word]) for word in words[topic].tolist()],
             "share": shares[:, topic].mean().item(),
