@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyro
 import pyro.distributions as dist
 import torch
@@ -64,6 +66,7 @@ class DocumentGuide(PyroModule):
 
     def forward(self, tokens: Tensor, *, size: int | None = None) -> Tensor:
         """Draw d ``(N, 1, latent_dim)`` for ``tokens`` ``(N, S, T)``, and each z_s."""
+        given: Any
         rows, given = scorable_rows(tokens)
         features = self.encoder(rows.flatten(0, 1)).unflatten(0, given.shape)
         states = self.over_sentences(features)

@@ -100,7 +100,7 @@ class ConversationVAE(PyroModule):
         data = pyro.plate("data", size if tokens is None else len(tokens), dim=-2)
         with data:
             d = pyro.sample("z_whole", self.prior())
-            there = sentences_there(self.number(d), given)
+            there: Any = sentences_there(self.number(d), given)
             utterances = pyro.plate("sentences", there.shape[-1], dim=-1)
             with utterances, poutine.mask(mask=there):
                 z = pyro.sample("z", self.new())

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyro
 from pyro import poutine
 from pyro.nn import PyroModule
@@ -91,7 +93,7 @@ class DocumentVAE(PyroModule):
         rows, given = (None, None) if tokens is None else scorable_rows(tokens)
         with pyro.plate("data", size if tokens is None else len(tokens), dim=-2):
             d = pyro.sample("z_whole", self.prior())
-            there = sentences_there(self.number(d), given)
+            there: Any = sentences_there(self.number(d), given)
             with pyro.plate("sentences", there.shape[-1], dim=-1), poutine.mask(mask=there):
                 z = pyro.sample("z", self.sentence_prior())
                 v = self.plan(d, z) if self.has_plan else self.plan(z)

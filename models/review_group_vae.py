@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyro
 import pyro.distributions as dist
 from pyro import poutine
@@ -71,7 +73,7 @@ class ReviewGroupVAE(PyroModule):
         rows, given = (None, None) if tokens is None else scorable_rows(tokens)
         with pyro.plate("data", size if tokens is None else len(tokens), dim=-2):
             c = pyro.sample("z_whole", self.prior())
-            there = sentences_there(self.number(c), given)
+            there: Any = sentences_there(self.number(c), given)
             with pyro.plate("sentences", there.shape[-1], dim=-1), poutine.mask(mask=there):
                 z = pyro.sample("z", self.review_prior(c))
                 return pyro.sample("x", self.decoder(z), obs=rows)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import pyro
 import pyro.distributions as dist
@@ -115,7 +115,7 @@ class TopicModel(PyroModule):
         rows, given = (None, None) if tokens is None else scorable_rows(tokens)
         with pyro.plate("data", size, dim=-2):
             theta = self.theta()
-            there = sentences_there(self.number_scores, given)
+            there: Any = sentences_there(self.number_scores, given)
             with pyro.plate("sentences", there.shape[-1], dim=-1), poutine.mask(mask=there):
                 return pyro.sample("x", self.words(theta), obs=rows)
 

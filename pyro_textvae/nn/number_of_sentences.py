@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -17,7 +17,7 @@ NUMBER_SITE = "num_sentences"
 """The site of the number of sentences of a document, less one."""
 
 
-def sentences_there(scores: Tensor, given: Tensor | None) -> torch.BoolTensor:
+def sentences_there(scores: Tensor, given: Tensor | None) -> Tensor:
     """Which sentences there are, ``(*B, N, S)``: their number is drawn, or is what the text says.
 
     To be called in the plate ``"data"`` of dimension -2. The number is a part of the text, and so
@@ -36,4 +36,4 @@ def sentences_there(scores: Tensor, given: Tensor | None) -> torch.BoolTensor:
     numbers = dist.Categorical(logits=scores)
     of_text: Any = {OF_TEXT: True}
     number = pyro.sample(NUMBER_SITE, numbers, obs=number, infer=of_text)
-    return cast(torch.BoolTensor, torch.arange(places, device=scores.device) <= number)
+    return torch.arange(places, device=scores.device) <= number

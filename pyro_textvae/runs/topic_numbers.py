@@ -48,7 +48,7 @@ def true_topics(corpus: Corpus) -> dict[str, Tensor] | None:
     its lexicon.
     """
     world: Any = corpus.world
-    if world is None or not hasattr(world, "topic_words"):
+    if not hasattr(world, "topic_words"):
         return None
     ids = [corpus.tokenizer.encode(word)[0] for word in world.lexicon]
     of_ids = torch.zeros(len(world.topics), len(corpus.tokenizer), dtype=torch.float64)

@@ -9,7 +9,7 @@ import torch
 from pyro import poutine
 
 from pyro_textvae.evaluation import log_likelihood
-from pyro_textvae.generation import reconstruct, sample
+from pyro_textvae.generation import interpolate, reconstruct, sample
 from pyro_textvae.guides import DocumentGuide
 from pyro_textvae.infer import BetaELBO
 from pyro_textvae.models import DocumentVAE
@@ -117,6 +117,8 @@ def test_a_document_is_drawn_with_its_number_of_sentences_and_reconstructed_with
     assert (there[:, :-1] >= there[:, 1:]).all()
     again = reconstruct(model, guide, {"tokens": DOCUMENTS})
     assert (again != 0).any(-1).sum(1).tolist() == [2, 2, 1]
+    between = interpolate(model, guide, {"tokens": DOCUMENTS[:2]}, steps=3)
+    assert between.shape == (3, 4, 5)
 
 
 @pytest.mark.parametrize("plan", [True, False])

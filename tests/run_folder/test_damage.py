@@ -65,3 +65,10 @@ def test_what_is_no_list_of_runs(call):
             call(given)
     with pytest.raises(UserError, match="the path of a run must be str, got 3"):
         call([3, 4])
+
+
+def test_topics_that_no_evaluation_writes():
+    topic = {"words": ["oven", "flour"], "share": 0.5, "npmi": 0.1, "truth": "cooking"}
+    assert damaged_name({"topics": {"npmi": 0.1, "topics": [topic]}}) is None
+    for broken in (topic | {"words": "oven"}, topic | {"share": []}, 3):
+        assert damaged_name({"topics": {"topics": [topic, broken]}}) == "topics.topics"

@@ -88,10 +88,11 @@ def topic_numbers(
         "num_topics": len(topics),
         "npmi": npmi.mean().item(),
         "diversity": diversity(topics),
-        "posterior_kl": (log_px - elbo).mean().item(),
         "log_orders": columns["log_orders"].mean().item(),
     }
     if "beside" in columns:
+        # Of a model whose one latent is that of topics.
+        numbers["posterior_kl"] = (log_px - elbo).mean().item()
         for name, log_prob in (("", log_px), ("_of_bound", elbo)):
             nats = columns["beside"] - log_prob.double()
             of_both = perplexities(nats, columns["num_words"])
