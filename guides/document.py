@@ -72,7 +72,7 @@ class DocumentGuide(PyroModule):
         return d
 
     def start(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw d; what is read of the sentences ``(N, S, H)``. See :mod:`pyro_textvae.infer.steps`."""
+        """Draw d; it and what is read of each sentence; see :mod:`pyro_textvae.infer.steps`."""
         rows, given = scorable_rows(tokens)
         features = self.encoder(rows.flatten(0, 1)).unflatten(0, given.shape)
         states = self.over_sentences(features)
