@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pyro
 import pyro.distributions as dist
 import torch
@@ -66,19 +64,32 @@ class DocumentGuide(PyroModule):
 
     def forward(self, tokens: Tensor, *, size: int | None = None) -> Tensor:
         """Draw d ``(N, 1, latent_dim)`` for ``tokens`` ``(N, S, T)``, and each z_s."""
-        given: Any
+        given = scorable_rows(tokens)[1]
+        with pyro.plate("data", len(tokens), dim=-2):
+            d, read = self.start(tokens)
+            with pyro.plate("sentences", given.shape[-1], dim=-1), poutine.mask(mask=given):
+                self._sentences(d, read)
+        return d
+
+    def start(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw d; it and what is read of each sentence; see :mod:`pyro_textvae.infer.steps`."""
         rows, given = scorable_rows(tokens)
         features = self.encoder(rows.flatten(0, 1)).unflatten(0, given.shape)
         states = self.over_sentences(features)
         states = states[0] if self.ordered else states.tanh()
-        with pyro.plate("data", len(tokens), dim=-2):
-            d = pyro.sample("z_whole", _gaussian(self.document(self._of_all(states, given))))
-            with pyro.plate("sentences", given.shape[-1], dim=-1), poutine.mask(mask=given):
-                read = torch.cat([features, states], -1)
-                shape = (*d.shape[:-2], given.shape[-1])
-                both = [read.expand(*shape, -1), d.expand(*shape, -1)]
-                pyro.sample("z", _gaussian(self.sentence(torch.cat(both, -1))))
-        return d
+        d = pyro.sample("z_whole", _gaussian(self.document(self._of_all(states, given))))
+        return d, torch.cat([features, states], -1)
+
+    def step(self, state: tuple[Tensor, Tensor], t: int) -> tuple[Tensor, Tensor]:
+        """Draw z of sentence t."""
+        d, read = state
+        self._sentences(d, read[..., t : t + 1, :])
+        return state
+
+    def _sentences(self, d: Tensor, read: Tensor) -> None:
+        shape = (*d.shape[:-2], read.shape[-2])
+        both = [read.expand(*shape, -1), d.expand(*shape, -1)]
+        pyro.sample("z", _gaussian(self.sentence(torch.cat(both, -1))))
 
     def _of_all(self, states: Tensor, given: Tensor) -> Tensor:
         """The mean of the states ``(N, S, H)`` of the sentences there are, and the last of them."""

@@ -120,6 +120,26 @@ class ConversationVAE(PyroModule):
         with data, utterances:
             return pyro.deterministic("x", drawn, event_dim=1)
 
+    def num_steps(self, tokens: Tensor) -> int:
+        """One for each utterance."""
+        return tokens.shape[1]
+
+    def start(self, tokens: Tensor) -> dict[str, Tensor]:
+        """Draw d, and score the number of utterances; see :mod:`pyro_textvae.infer.steps`."""
+        rows, given = scorable_rows(tokens)
+        d = pyro.sample("z_whole", self.prior())
+        sentences_there(self.number(d), given)
+        features = self.encoder(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
+        return {"d": d, "h": self.before.first(d), "features": features}
+
+    def step(self, state: dict[str, Tensor], t: int, tokens: Tensor) -> dict[str, Tensor]:
+        """Draw z of utterance t, and score the utterance."""
+        z = pyro.sample("z", self.new())
+        text = self.text(z, state["h"], state["d"])
+        pyro.sample("x", text, obs=scorable_rows(tokens)[0][:, t : t + 1])
+        h = self.before.step(state["features"][:, t : t + 1], state["h"])
+        return state | {"h": h}
+
     def text(self, z: Tensor, h: Tensor, d: Tensor) -> AutoregressiveCategorical:
         """p(x_u | v_u), for what is new, the state of what was said, and the whole."""
         shape = torch.broadcast_shapes(z.shape[:-1], h.shape[:-1], d.shape[:-1])

@@ -88,6 +88,23 @@ class DocumentVAE(PyroModule):
         """What a run's decoder is built with as ``latent_dim``: the size of a sentence's vector."""
         return plan_dim
 
+    def num_steps(self, tokens: Tensor) -> int:
+        """One for each sentence."""
+        return tokens.shape[1]
+
+    def start(self, tokens: Tensor) -> dict[str, Tensor]:
+        """Draw d, and score the number of sentences; see :mod:`pyro_textvae.infer.steps`."""
+        d = pyro.sample("z_whole", self.prior())
+        sentences_there(self.number(d), scorable_rows(tokens)[1])
+        return {"d": d, "v": self.plan.first(d)} if self.has_plan else {"d": d}
+
+    def step(self, state: dict[str, Tensor], t: int, tokens: Tensor) -> dict[str, Tensor]:
+        """Draw z of sentence t, and score the sentence."""
+        z = pyro.sample("z", self.sentence_prior())
+        v = self.plan.step(state["v"], state["d"], z) if self.has_plan else self.plan(z)
+        pyro.sample("x", self.decoder(v), obs=scorable_rows(tokens)[0][:, t : t + 1])
+        return {"d": state["d"], "v": v}
+
     def forward(self, tokens: Tensor | None = None, *, size: int | None = None) -> Tensor:
         """Score ``tokens`` ``(N, S, T)``, or generate ``size`` documents."""
         rows, given = (None, None) if tokens is None else scorable_rows(tokens)

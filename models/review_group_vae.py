@@ -78,6 +78,22 @@ class ReviewGroupVAE(PyroModule):
                 z = pyro.sample("z", self.review_prior(c))
                 return pyro.sample("x", self.decoder(z), obs=rows)
 
+    def num_steps(self, tokens: Tensor) -> int:
+        """One for each review."""
+        return tokens.shape[1]
+
+    def start(self, tokens: Tensor) -> Tensor:
+        """Draw c, and score the number of reviews; see :mod:`pyro_textvae.infer.steps`."""
+        c: Tensor = pyro.sample("z_whole", self.prior())
+        sentences_there(self.number(c), scorable_rows(tokens)[1])
+        return c
+
+    def step(self, state: Tensor, t: int, tokens: Tensor) -> Tensor:
+        """Draw z of review t, and score the review."""
+        z = pyro.sample("z", self.review_prior(state))
+        pyro.sample("x", self.decoder(z), obs=scorable_rows(tokens)[0][:, t : t + 1])
+        return state
+
     def review_prior(self, c: Tensor) -> dist.TorchDistribution:
         """p(z | c)."""
         loc, log_scale = self.review(c).chunk(2, -1)

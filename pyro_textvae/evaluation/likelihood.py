@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from pyro_textvae.config.checks import POSITIVE, SEED, at_least, check_argument
-from pyro_textvae.contract import TOKENS
 from pyro_textvae.evaluation.enumeration.integrated_model import IntegratedModel
 from pyro_textvae.evaluation.enumeration.over_values import over_values
 from pyro_textvae.evaluation.enumeration.summed_sites import find_summed_sites
 from pyro_textvae.evaluation.enumeration.value_rows import ValueRows
 from pyro_textvae.evaluation.families import GaussianFamily
+from pyro_textvae.evaluation.importance.batch_estimates import batch_estimates
+from pyro_textvae.evaluation.importance.estimate_settings import EstimateSettings
 from pyro_textvae.evaluation.importance.partial_results import partial_results
 from pyro_textvae.evaluation.importance.posteriors import Posteriors
 from pyro_textvae.evaluation.importance.proposal import Proposal
-from pyro_textvae.evaluation.importance.resolution import Resolution
 from pyro_textvae.evaluation.importance.result import LogLikelihood
-from pyro_textvae.evaluation.importance.rounds import DrawSettings
-from pyro_textvae.evaluation.importance.target import Target, suitable_tokens
+from pyro_textvae.evaluation.importance.target import suitable_tokens
 from pyro_textvae.evaluation.over_globals import (
     NUM_GLOBAL_DRAWS,
     draw_globals,
@@ -37,7 +34,6 @@ from pyro_textvae.evaluation.over_globals import (
 from pyro_textvae.evaluation.proposals import GuideProposal
 from pyro_textvae.evaluation.sentences import (
     in_corpus_order,
-    num_tokens_of,
     sentence_key,
     single_sentences,
 )
@@ -148,7 +144,7 @@ def log_likelihood(
     notes = []
     if torch.is_autocast_enabled(device_of(model).type):
         notes.append("autocast was on and was switched off: likelihoods are in full precision")
-    settings = _Settings(
+    settings = EstimateSettings(
         num_samples=num_samples,
         seed=seed,
         proposal=proposal or GuideProposal(),
@@ -184,7 +180,7 @@ def _summed(
     guide: nn.Module,
     batches: Iterable[Mapping[str, Tensor]],
     first: Mapping[str, Tensor] | None,
-    settings: _Settings,
+    settings: EstimateSettings,
     notes: list[str],
     partial: str | Path | None,
     progress: bool,
@@ -215,7 +211,7 @@ def _estimate(
     model: nn.Module,
     guide: nn.Module,
     batches: Iterable[Mapping[str, Tensor]],
-    settings: _Settings,
+    settings: EstimateSettings,
     notes: list[str],
     partial: str | Path | None,
     progress: bool,
@@ -267,7 +263,7 @@ def _estimate(
             keys = [sentence_key(sentence) for sentence in single_sentences(batch)]
             columns = kept.columns(keys) if kept else None
             if columns is None:
-                columns = _score(model, guide, batch, settings)
+                columns = batch_estimates(model, guide, batch, settings)
                 columns["keys"] = torch.tensor(keys)
                 if kept:
                     kept.add(keys, columns)
@@ -294,111 +290,6 @@ def _estimate(
         identity=identity,
         global_draws=None,
     )
-
-
-_ROWS = 3
-"""The version of what is kept of a finished sentence."""
-_ERRORS = (
-    *("standard_error", "ess", "khat", "curve_error", "half_difference"),
-    *("smoothed", "jackknife"),
-)
-"""What draws that are all alike say nothing of."""
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What an estimate depends on, and how much is decoded at once."""
-
-    num_samples: int
-    seed: int
-    proposal: Proposal
-    quasi_random: bool
-    target_standard_error: float | None
-    most_rounds: int
-    max_tokens: int
-    sum_labels: bool
-
-    @property
-    def draws(self) -> DrawSettings:
-        """What a proposal has to know of them."""
-        return DrawSettings(
-            self.num_samples, self.quasi_random, self.target_standard_error, self.most_rounds
-        )
-
-    def identity(self, model: nn.Module, guide: nn.Module) -> str:
-        """A hash of all that a sentence's numbers depend on besides the sentence."""
-        settings = {
-            name: value
-            for name, value in vars(self).items()
-            if name not in ("proposal", "max_tokens", "sum_labels")
-        }
-        digest = hashlib.sha256(
-            json.dumps([_ROWS, settings, self.proposal.describe(), str(model), str(guide)]).encode()
-        )
-        for module in (model, guide):
-            for name, value in module.state_dict().items():
-                digest.update(name.encode())
-                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
-
-
-def _score(
-    model: nn.Module, guide: nn.Module, batch: Mapping[str, Tensor], settings: _Settings
-) -> dict[str, Tensor]:
-    """The columns of :class:`LogLikelihood` for one batch."""
-    posteriors = Posteriors(model, guide, batch, settings.seed)
-    resolution = Resolution(
-        {name: posterior for name, (posterior, _) in posteriors.distributions.items()},
-        len(posteriors.keys),
-    )
-    target = Target(
-        model,
-        batch,
-        max_tokens=settings.max_tokens,
-        plates=posteriors.plates,
-        resolution=resolution,
-    )
-    tokens = num_tokens_of(batch[TOKENS]).cpu()
-    if not posteriors.names:
-        return _exact(target, settings.num_samples) | {"tokens": tokens}
-    columns = settings.proposal.estimate(
-        target,
-        posteriors,
-        settings.draws,
-    )
-    for name in _ERRORS:
-        columns[name][resolution.lost] = torch.nan
-    sampled_kl = columns.pop("sampled_kl")
-    return columns | {
-        "kl": sampled_kl if posteriors.kl is None else posteriors.kl,
-        "tokens": tokens,
-    }
-
-
-def _exact(target: Target, num_samples: int) -> dict[str, Tensor]:
-    """Without a latent one pass is the likelihood itself."""
-    log_px = target.exact().double().cpu()
-    zero = torch.zeros_like(log_px)
-    nothing = log_px.new_zeros((len(log_px), 0))
-    return {
-        "log_px": log_px,
-        "smoothed": log_px,
-        "jackknife": log_px,
-        "standard_error": zero,
-        "error_freedom": torch.full_like(log_px, torch.inf),
-        "ess": torch.full_like(log_px, num_samples),
-        "khat": torch.full_like(log_px, -torch.inf),
-        "largest_weight": zero,
-        "doubling": zero,
-        "half_doubling": zero,
-        "half_difference": zero,
-        "curve": nothing,
-        "curve_error": nothing,
-        "reconstruction": log_px,
-        "kl": zero,
-        "num_draws": torch.zeros_like(log_px, dtype=torch.long),
-        "decoder_evaluations": torch.ones_like(log_px, dtype=torch.long),
-    }
 
 
 def _on_points(points: list[str], num_samples: int) -> list[str]:

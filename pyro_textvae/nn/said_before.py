@@ -55,5 +55,8 @@ class SaidBefore(nn.Module):
         return self.begin(d).tanh()
 
     def step(self, features: Tensor, state: Tensor) -> Tensor:
-        """The state after one more utterance, ``(N, 1, state_dim)``; features ``(N, 1, F)``."""
-        return self.rnn(features, state.transpose(0, 1).contiguous())[0]
+        """The state after one more utterance, ``(*B, 1, state_dim)``; features ``(N, 1, F)``."""
+        shape = state.shape[:-2]
+        inputs = features.expand(*shape, -1, -1).flatten(0, -3)
+        states = self.rnn(inputs, state.reshape(1, -1, state.shape[-1]))[0]
+        return states.unflatten(0, shape)

@@ -32,8 +32,20 @@ class SentencePlan(nn.Module):
         :param d: of the document, ``(*B, 1, latent_dim)``.
         :param z: of each sentence, ``(*B, S, latent_dim)``; other dimensions than S may be 1.
         """
-        shape = torch.broadcast_shapes(d.shape[:-2], z.shape[:-2])
+        return self.step(self.first(d), d, z)
+
+    def first(self, d: Tensor) -> Tensor:
+        """v before the first sentence, ``(*B, 1, plan_dim)``."""
+        begun: Tensor = self.begin(d).tanh()
+        return begun
+
+    def step(self, v: Tensor, d: Tensor, z: Tensor) -> Tensor:
+        """The vectors of sentences that come after one whose vector is ``v``.
+
+        :param v: ``(*B, 1, plan_dim)``.
+        """
+        shape = torch.broadcast_shapes(v.shape[:-2], d.shape[:-2], z.shape[:-2])
         d, z = d.expand(*shape, -1, -1), z.expand(*shape, -1, -1)
         inputs = torch.cat([d.expand_as(z), z], -1).flatten(0, -3)
-        first = self.begin(d.reshape(1, -1, d.shape[-1])).tanh()
+        first = v.expand(*shape, -1, -1).reshape(1, -1, v.shape[-1])
         return self.rnn(inputs, first)[0].unflatten(0, shape)

@@ -103,6 +103,29 @@ def test_draws_of_particles_from_one_are_not_the_same():
     assert 10 < len(first.unique()) < 190
 
 
+def test_variance_grows_as_the_steps():
+    """Eight times as many steps: about eight times the variance, and far more without resampling.
+
+    Of 200 populations of 50 a variance is known to 10 %, where it is small.
+    """
+    variances = {}
+    for length in (6, 48):
+        x = gaussian_chains(1, length)
+        for resample_below in (0.0, 0.5):
+            posteriors = Posteriors(GaussianChain(), GaussianChainGuide(), {"tokens": x}, 0)
+            target = Target(GaussianChain(), {"tokens": x}, plates=posteriors.plates)
+            populations = Populations((50,) * 200, 8)
+            torch.manual_seed(0)
+            pair = StepPlan.of(posteriors).programs(
+                target, posteriors, 0, populations.num_particles
+            )
+            found = run_filter(*pair, populations, 0, resample_below=resample_below)
+            ratio = (found.log_weights[:10_000] - kalman_log_px(x)).exp().reshape(200, 50).mean(1)
+            variances[length, resample_below] = (ratio - 1).square().mean()
+    assert 5 < variances[48, 0.5] / variances[6, 0.5] < 13
+    assert variances[48, 0.0] > 2 * variances[48, 0.5]
+
+
 def test_systematic_resampling_keeps_shares():
     """Each particle has its share rounded down or up, and its share in the mean."""
     generator = torch.Generator().manual_seed(0)

@@ -48,7 +48,7 @@ def test_fifty_steps_of_a_state_space_model_are_those_of_kalman():
     low, high = found.nll_interval
     assert low < -exact.mean() < high
     at_once = log_likelihood(*CHAIN, [{"tokens": x}], 1000)
-    assert at_once.standard_error.mean() > 2 * found.standard_error.mean()
+    assert at_once.standard_error.mean() > 1.3 * found.standard_error.mean()
     # The bound is that of the guide, by 125 particles that are not resampled: its error is 0.2.
     assert ((found.elbo - at_once.elbo).abs() < 0.9).all()
     assert (found.decoder_evaluations < 1140).all()

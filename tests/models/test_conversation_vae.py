@@ -7,6 +7,7 @@ import torch
 from torch.distributions import Normal
 
 from pyro_textvae.evaluation import log_likelihood
+from pyro_textvae.evaluation.proposals import GuideProposal, SequentialProposal
 from pyro_textvae.generation import sample
 from pyro_textvae.guides import DocumentGuide
 from pyro_textvae.models import ConversationVAE, ReviewGroupVAE
@@ -68,10 +69,14 @@ def test_likelihood_by_quadrature(pair_of):
             log_joint = log_joint + Normal(0.0, 1.0).log_prob(grid[:, 0])
             step = (points[1] - points[0]).log() * (number + 1)
             exact.append(log_joint.logsumexp(0) + step)
-    estimate = log_likelihood(model, guide, [{"tokens": TALKS}], 3000, seed=3)
-    error = (estimate.log_px - torch.stack(exact)) / estimate.standard_error
-    assert error.abs().max() < 4.5
-    assert estimate.standard_error.max() < 0.1
+    for proposal in (GuideProposal(), SequentialProposal()):
+        estimate = log_likelihood(
+            model, guide, [{"tokens": TALKS}], 3000, seed=3, proposal=proposal
+        )
+        assert estimate.notes == ()
+        error = (estimate.log_px - torch.stack(exact)) / estimate.standard_error
+        assert error.abs().max() < 4.5
+        assert estimate.standard_error.max() < 0.1
     assert not estimate.beside_text
 
 

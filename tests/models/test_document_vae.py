@@ -9,6 +9,7 @@ import torch
 from pyro import poutine
 
 from pyro_textvae.evaluation import log_likelihood
+from pyro_textvae.evaluation.proposals import SequentialProposal
 from pyro_textvae.generation import interpolate, reconstruct, sample
 from pyro_textvae.guides import DocumentGuide
 from pyro_textvae.infer import BetaELBO
@@ -69,6 +70,19 @@ def test_likelihood_of_documents_by_quadrature(plan):
     # The number of sentences is a part of the text, not beside it.
     assert not estimate.beside_text
     assert math.isfinite(estimate.nll)
+
+
+@pytest.mark.parametrize("plan", [True, False])
+def test_likelihood_by_particles_from_sentence_to_sentence_is_that_of_quadrature(plan):
+    """|z| < 4.5; steps and whole are compared by the estimator itself. A document has as many."""
+    model, guide = pair_of(plan)
+    exact = torch.stack([exact_log_px(model, document) for document in DOCUMENTS])
+    found = log_likelihood(
+        model, guide, [{"tokens": DOCUMENTS}], 1000, seed=3, proposal=SequentialProposal()
+    )
+    assert found.notes == ()
+    assert ((found.log_px - exact).abs() < 4.5 * found.standard_error).all()
+    assert found.standard_error.max() < 0.1
 
 
 def test_one_draw_of_the_bound_by_hand():

@@ -12,46 +12,38 @@ from torch import Tensor
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.importance.posteriors import GuideDraws
 from pyro_textvae.evaluation.importance.target import Target
-from pyro_textvae.evaluation.sequential.particle_filter import FilteredParticles, Populations
+from pyro_textvae.evaluation.sequential.particle_filter import Populations, run_filter
+from pyro_textvae.evaluation.sequential.step_plan import StepPlan
 from pyro_textvae.infer.simulate import name_of
 
-_PARTICLES = 4
+_POPULATIONS = Populations((8,), 4)
 _ROUNDING = 1e3
 
 
-def check_agreement(
-    target: Target,
-    posteriors: GuideDraws,
-    row: int,
-    filtered: FilteredParticles,
-    populations: Populations,
-) -> None:
-    """Score the latents of a few particles by both programs whole, and compare.
+def check_agreement(target: Target, posteriors: GuideDraws, plan: StepPlan) -> None:
+    """Take a few particles through the steps of one text, and score them by both programs whole.
 
-    Some that were resampled, whose state is that of others before, and some that were not.
+    Most are drawn anew at every step, so that their state is that of others before, and some never.
 
-    :param row: the datum that the particles are of.
     :raises UserError: with both numbers, where they differ by more than rounding.
     """
-    resampled = torch.arange(sum(populations.sizes))
-    places = torch.cat(
-        [
-            resampled[:: max(1, len(resampled) // _PARTICLES)][:_PARTICLES],
-            torch.arange(populations.free.start, populations.free.stop)[:_PARTICLES],
-        ]
-    )
+    sizes = [next(iter(fields.values())).numel() for fields in posteriors.sentences]
+    row = sizes.index(min(sizes))
     chosen = torch.tensor([row])
     alone = posteriors.rows(chosen)
-    whole, _ = alone.run(len(places), alone.seeds("sequential check"))
-    latents = with_steps(whole, filtered.latents(places))
+    (seed,) = alone.seeds("sequential check")
+    whole, _ = alone.run(_POPULATIONS.num_particles, [seed])
+    pair = plan.programs(target, posteriors, row, _POPULATIONS.num_particles)
+    filtered = run_filter(*pair, _POPULATIONS, seed, resample_below=1.0, keeps_history=True)
+    latents = with_steps(whole, filtered.latents(torch.arange(_POPULATIONS.num_particles)))
     joint = target.rows(chosen)(latents)
-    by_steps = (filtered.log_likelihood + filtered.log_prior)[places]
+    by_steps = filtered.log_likelihood + filtered.log_prior
     _compare(name_of(target.model), "log p(x, z)", by_steps, joint.total.squeeze(1))
     try:
         log_guide = alone.log_prob(latents).squeeze(1)
     except (NotImplementedError, KeyError):  # of a flow without an inverse
         return
-    _compare(name_of(posteriors.guide), "log q(z | x)", filtered.log_guide[places], log_guide)
+    _compare(name_of(posteriors.guide), "log q(z | x)", filtered.log_guide, log_guide)
 
 
 def with_steps(

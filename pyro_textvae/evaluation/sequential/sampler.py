@@ -112,20 +112,19 @@ class SequentialSampler(Sampler):
         ends = boundaries(total, num_blocks(total, independent=False))
         sizes = tuple(torch.tensor(ends).diff().tolist())
         populations = Populations(sizes, max(_FEWEST_FREE, -(-total // _SHARE_OF_FREE)))
+        if self.plan.names is None and number == 0:
+            check_agreement(self.target, self.posteriors, self.plan)
         seeds = self.posteriors.seeds("sequential", number)
         columns = []
         for row, seed in enumerate(seeds):
-            is_checked = self.plan.names is None and number == 0 and row == self._shortest
-            filtered, passes = self._filter(row, seed, populations, keeps_history=is_checked)
-            if is_checked:
-                check_agreement(self.target, self.posteriors, row, filtered, populations)
+            filtered, passes = self._filter(row, seed, populations)
             self.target.costs[row] += math.ceil(populations.num_particles * passes)
             self.facts[self.places[row]].add(filtered, populations.free)
             columns.append(_in_no_order(filtered, populations, seed))
         return Scored(*(torch.stack(scores, 1) for scores in zip(*columns, strict=True)))
 
     def _filter(
-        self, row: int, seed: int, populations: Populations, *, keeps_history: bool
+        self, row: int, seed: int, populations: Populations
     ) -> tuple[FilteredParticles, float]:
         """The particles of one datum, and how many times each of them has scored all of it."""
         seed_generator(seed, device_of(self.posteriors.guide))
@@ -139,14 +138,8 @@ class SequentialSampler(Sampler):
             populations,
             seed_of(seed, "resampling"),
             resample_below=self.resample_below,
-            keeps_history=keeps_history,
         )
         return filtered, (num_steps + 1) / 2 if model.runs_whole else 1.0
-
-    @property
-    def _shortest(self) -> int:
-        sizes = [next(iter(fields.values())).numel() for fields in self.posteriors.sentences]
-        return sizes.index(min(sizes))
 
 
 def _in_no_order(
