@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_textvae.contract import LABELS, SOURCE, TOKENS
+from pyro_textvae.contract import SOURCE, TOKENS
 from pyro_textvae.data import Tokenizer, pad
 from pyro_textvae.data.text_lines import lines
 from pyro_textvae.errors import UserError
-from pyro_textvae.infer.simulate import named_fields, required_fields
+from pyro_textvae.infer.simulate import fields_beside_text, required_fields
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.load import load_run_corpus
 from pyro_textvae.special_tokens import EOS, PAD, UNK
@@ -60,12 +60,7 @@ def is_conditional(program: nn.Module) -> bool:
 
     Labels that it can do without are none: where they are not given, it draws or infers them.
     """
-    return bool(_fields_beside_text(program))
-
-
-def _fields_beside_text(program: nn.Module) -> set[str]:
-    optional = {LABELS} - {*required_fields(program)}
-    return set(named_fields(program)) - {TOKENS, "size"} - optional
+    return bool(fields_beside_text(program))
 
 
 def read_sources(
@@ -87,7 +82,7 @@ def read_sources(
     clashing = [name for name, value in given.items() if value is not None]
     if len(clashing) > 1:
         raise UserError(f"{clashing[0]} and {clashing[1]} both say what the source is: give one")
-    others = _fields_beside_text(model)
+    others = fields_beside_text(model)
     if SOURCE not in others:
         raise UserError(
             f"the model of {run} takes no source, so {named[0]} would do nothing: leave it out"
