@@ -24,6 +24,7 @@ COMMANDS = {
     "arithmetic": "decode a - b + c of the latents of three sentences",
     "traverse": "walk from a sentence along a dimension, a direction or a label",
     "neighbours": "the sentences of a split that are nearest to one in the latent space",
+    "explore": "a local page of a collection: a map of its latents, to be read and searched",
     "embed": "sentences as vectors, to a file for other programs",
     "assess": "how good the text is that a run writes",
     "classify": "labels of text, with their probabilities",

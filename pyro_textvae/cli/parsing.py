@@ -20,7 +20,7 @@ from pyro_textvae.errors import UserError
 
 Settings = TypeVar("Settings")
 
-_PATHS = {"run", "runs", "resume", "grid", "out", "data", "file"}
+_PATHS = {"run", "runs", "resume", "grid", "out", "data", "file", "export"}
 
 
 @dataclass

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_textvae.contract import LABELS, SOURCE, TOKENS
+from pyro_textvae.contract import SOURCE, TOKENS
 from pyro_textvae.data import Tokenizer, pad
 from pyro_textvae.data.text_lines import lines
 from pyro_textvae.errors import UserError
-from pyro_textvae.infer.simulate import named_fields, required_fields
+from pyro_textvae.infer.simulate import fields_beside_text, required_fields
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.load import load_run_corpus
 from pyro_textvae.special_tokens import EOS, PAD, UNK
@@ -73,12 +73,6 @@ def is_conditional(program: nn.Module) -> bool:
     Labels that it can do without are none: where they are not given, it draws or infers them.
     """
     return bool(fields_beside_text(program))
-
-
-def fields_beside_text(program: nn.Module) -> set[str]:
-    """The fields that a program names besides its tokens, without labels that it can do without."""
-    optional = {LABELS} - {*required_fields(program)}
-    return set(named_fields(program)) - {TOKENS, "size"} - optional
 
 
 def read_sources(

@@ -74,6 +74,7 @@ FINITE = Condition("be finite", math.isfinite)
 POSITIVE = Condition("be positive", lambda value: math.isfinite(value) and value > 0)
 SHARE = Condition("lie in [0, 1)", lambda value: 0 <= value < 1)
 FACTOR = Condition("lie in (0, 1]", lambda value: 0 < value <= 1)
+PORT = Condition("lie in [0, 65536)", lambda value: 0 <= value < 65536)
 SEED = Condition("lie in [0, 2**32)", lambda value: 0 <= value < 2**32)
 """The seeds that NumPy takes, which Pyro seeds too."""
 

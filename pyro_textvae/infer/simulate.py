@@ -13,7 +13,7 @@ from pyro import poutine
 from pyro.poutine import Trace
 from torch import Tensor, nn
 
-from pyro_textvae.contract import COLUMN_SETTINGS, TOKENS
+from pyro_textvae.contract import COLUMN_SETTINGS, LABELS, TOKENS
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.autoguides import model_of_autoguide, without_handlers
 from pyro_textvae.infer.function_program import FunctionProgram, name_of_function
@@ -89,6 +89,19 @@ def fields_of(program: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
 def named_fields(program: Any) -> list[str]:
     """The names in the signature of a program, ``size`` among them."""
     return list(_parameters(program))
+
+
+def fields_beside_text(program: Any) -> set[str]:
+    """The fields of a batch besides its tokens that a program names, such as a source.
+
+    Labels that it can do without are none: where they are not given, it draws or infers them.
+
+    >>> def program(tokens, source, labels=None): ...
+    >>> fields_beside_text(program)
+    {'source'}
+    """
+    optional = {LABELS} - {*required_fields(program)}
+    return set(named_fields(program)) - {TOKENS, "size"} - optional
 
 
 def takes_condition(program: Any, condition: Condition) -> bool:

@@ -1,0 +1,45 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+import math
+
+import numpy as np
+
+from pyro_textvae.explore.typical_words import typical_words
+
+
+def test_weights_by_hand():
+    """Of 10 words in two clusters, 5 a cluster, "the" is in both and "cat" and "dog" in one."""
+    sentences = [
+        "the cat cat".split(),
+        "the the".split(),
+        "the dog".split(),
+        "dog runs far".split(),
+    ]
+    clusters = np.array([0, 0, 1, 1])
+    weight = {
+        "the": math.sqrt(3 / 5) * math.log(1 + 5 / 4),
+        "cat": math.sqrt(2 / 5) * math.log(1 + 5 / 2),
+    }
+    assert weight["cat"] > weight["the"]
+    assert typical_words(sentences, clusters) == [["cat", "the"], ["dog", "far", "runs", "the"]]
+
+
+def test_a_word_of_every_cluster_says_less_than_a_rarer_one_of_this():
+    """Frequent in its cluster, but as frequent in the others: the logarithm's work."""
+    sentences = [["of"] * 6 + ["sea"] * 3, ["of"] * 6 + ["sky"] * 3, ["of"] * 6 + ["sun"] * 3]
+    found = typical_words(sentences, np.arange(3), size=1)
+    assert found == [["sea"], ["sky"], ["sun"]]
+
+
+def test_a_word_is_counted_in_its_cluster_and_not_in_all():
+    """ "a" is twice in the first and nine times in the second, of twelve words each."""
+    one = ["a"] * 2 + ["b"] * 10
+    other = ["a"] * 9 + ["c"] * 3
+    first, second = typical_words([one, other], np.array([0, 1]), size=1)
+    assert (first, second) == (["b"], ["a"])
+
+
+def test_what_is_no_word_is_left_out():
+    sentences = [["<unk>", ".", "--", "x2", "<eos>"], ["été", "水"]]
+    assert typical_words(sentences, np.array([0, 1])) == [["x2"], ["été", "水"]]
+    assert typical_words([["."], ["a"]], np.array([0, 1])) == [[], ["a"]]
