@@ -81,7 +81,8 @@ class DocumentVAE(PyroModule):
         self.sentence_prior = StandardNormal(latent_dim)
         self.number = nn.Linear(latent_dim, max_sentences)
         self.has_plan = plan
-        self.plan = SentencePlan(latent_dim, plan_dim) if plan else nn.Linear(latent_dim, plan_dim)
+        one = SentencePlan(latent_dim, plan_dim) if plan else nn.Linear(latent_dim, plan_dim)
+        self.plan: Any = one
 
     @staticmethod
     def decoder_latent_dim(plan_dim: int = 64) -> int:
