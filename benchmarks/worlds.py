@@ -226,7 +226,7 @@ def headlines(run: Run) -> Iterator[Line]:
 def typos(run: Run) -> Iterator[Line]:
     """Corrections beside those of the best reader and doing nothing."""
     posteriors = [run.world.word_posteriors(source) for source in run.sources]
-    best_words = [" ".join(run.world.best_words(source)) for source in run.sources]
+    best_words = [" ".join(max(p, key=p.__getitem__) for p in each) for each in posteriors]
     best_sentences = [" ".join(run.world.best_sentence(source)) for source in run.sources]
 
     def words(texts: list[str]) -> np.ndarray:

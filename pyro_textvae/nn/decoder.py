@@ -210,7 +210,12 @@ class Decoder(AbstractModule):
         shape = torch.broadcast_shapes(mask.shape[:-1], context.batch_shape)
         shape += mask.shape[-1:]
         if self.source is not None:
-            return self._log_prob_with_source(self.source, hidden, tokens, mask, context, shape)
+            assert context.memory is not None
+            memory = context.memory.distinct()
+            hidden, weights = self.source(hidden, memory)
+            if self.copying:
+                given = (hidden, weights, memory.ids, tokens, mask, shape)
+                return self._log_prob_with_copies(self.source, *given)
         hidden = hidden.expand(shape + hidden.shape[-1:])
         tokens, mask = tokens.expand(shape), mask.expand(shape)
         if self._padding_is_scored(hidden):
@@ -220,20 +225,18 @@ class Decoder(AbstractModule):
         real = self.token_scores.log_prob(self.output_dropout(hidden[mask]), tokens[mask])
         return real.new_zeros(shape).masked_scatter(mask, real)
 
-    def _log_prob_with_source(
+    def _log_prob_with_copies(
         self,
         source: SourceReader,
         hidden: Tensor,
+        weights: Tensor,
+        ids: Tensor,
         tokens: Tensor,
         mask: Tensor,
-        context: Context,
         shape: torch.Size,
     ) -> Tensor:
-        assert context.memory is not None
-        memory = context.memory.distinct()
-        hidden, weights = source(hidden, memory)
         # (*, T, S): which places of the source hold the word of each place.
-        matches = tokens.unsqueeze(-1) == memory.ids.unsqueeze(-2)
+        matches = tokens.unsqueeze(-1) == ids.unsqueeze(-2)
         hidden = hidden.expand(shape + hidden.shape[-1:])
         weights = weights.expand(shape + weights.shape[-1:])
         matches = matches.expand(shape + matches.shape[-1:])
