@@ -12,6 +12,7 @@ from pyro_textvae.data.worlds.reviews import ReviewsWorld
 from pyro_textvae.data.worlds.sentiment import SentimentWorld
 from pyro_textvae.data.worlds.topics import TopicsWorld
 from pyro_textvae.data.worlds.typos import TyposWorld
+from pyro_textvae.data.worlds.verse import VerseWorld
 
 __all__ = [
     "ConversationsWorld",
@@ -24,4 +25,5 @@ __all__ = [
     "SentimentWorld",
     "TopicsWorld",
     "TyposWorld",
+    "VerseWorld",
 ]
