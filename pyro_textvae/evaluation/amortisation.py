@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.displayed import Displayed
+from pyro_textvae.evaluation.importance.error_of_mean import error_of_mean
 from pyro_textvae.evaluation.importance.posteriors import Posteriors
-from pyro_textvae.evaluation.importance.result import error_of_mean
 from pyro_textvae.evaluation.importance.target import Target
 from pyro_textvae.evaluation.proposals import RefinedProposal
 from pyro_textvae.evaluation.sentences import batch_of

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from pyro_textvae.evaluation.importance.result import UNTRUSTED_SHARE
+from pyro_textvae.evaluation.importance.warnings_of import UNTRUSTED_SHARE
 from pyro_textvae.report.columns import number, padded
 from pyro_textvae.report.comparison_table import FEWEST_SENTENCES, unknown_tokens
 from pyro_textvae.run_folder import quantities

@@ -44,7 +44,7 @@ def exact_log_px(model):
         return log_joint.logsumexp(0) + 2 * (points[1] - points[0]).log()
 
 
-@pytest.mark.parametrize("name", zoo.names("proposals"))
+@pytest.mark.parametrize("name", sorted({*zoo.names("proposals")} - {"sequential"}))
 def test_every_proposal_finds_log_p_of_the_text_given_its_source(pair, name):
     """|z| < 4.5 for each of four texts fails once in 37,000 seeds."""
     found = log_likelihood(*pair, [TEXT_AND_SOURCE], 1000, proposal=zoo.load("proposals", name)())

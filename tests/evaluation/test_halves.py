@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pyro_textvae.evaluation.importance.halves import CrossedHalves
-from pyro_textvae.evaluation.importance.result import LARGEST_ERROR
 from pyro_textvae.evaluation.importance.running_weights import RunningWeights, Scored, summarise
+from pyro_textvae.evaluation.importance.settled import LARGEST_ERROR
 from tests.evaluation.replicates import z_score
 
 SENTENCES = 20_000

@@ -7,7 +7,11 @@ import torch
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation import log_likelihood
+from pyro_textvae.evaluation.annealing.check import check_with_annealing
+from pyro_textvae.evaluation.annealing.path import AnnealingSettings
+from pyro_textvae.evaluation.importance.posteriors import Posteriors
 from pyro_textvae.evaluation.proposals import GuideProposal, SequentialProposal
+from pyro_textvae.evaluation.sentences import single_sentences
 from tests.programs.chains import (
     FIRST_WORD,
     GaussianChain,
@@ -36,7 +40,7 @@ def test_fifty_steps_of_a_state_space_model_are_those_of_kalman():
 
     The error is that between eight populations, and the interval has Student's quantile for it.
     """
-    x = gaussian_chains(2, 50)
+    x = gaussian_chains(1, 50)
     exact = kalman_log_px(x)
     found = sequential(CHAIN, x)
     assert found.notes == ()
@@ -143,6 +147,24 @@ def pair_without_steps():
     sizes = {"vocab_size": FIRST_WORD + 4, "embedding_dim": 3, "hidden_dim": 4}
     decoder = LSTMDecoder(**sizes, latent_dim=2, max_length=8)
     return SentenceVAE(StandardNormal(2), decoder), GaussianGuide(LSTMEncoder(**sizes), 2)
+
+
+def test_annealing_checks_a_chain_and_only_chains_are_compared_with_it(pair_without_steps):
+    """Bounds around the exact value, and a row beside the other proposals."""
+    x = gaussian_chains(2, 4)
+    batches = single_sentences({"tokens": x})
+    checked = check_with_annealing(
+        *CHAIN,
+        batches,
+        sequential(CHAIN, x, 200),
+        settings=AnnealingSettings(num_chains=16, num_temperatures=20, leapfrog_steps=2),
+    )
+    exact = kalman_log_px(x)[checked.indices]
+    assert ((checked.annealed - exact).abs() < 4.5 * checked.annealed_error + 0.05).all()
+    assert SequentialProposal().suits(Posteriors(*CHAIN, {"tokens": x}, 0))
+    words = {"tokens": torch.tensor([[4, 5, 2]])}
+    assert not SequentialProposal().suits(Posteriors(*pair_without_steps, words, 0))
+    assert not SequentialProposal().suits(None)
 
 
 def test_bad_settings_are_refused():

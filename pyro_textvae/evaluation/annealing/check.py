@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from pyro_textvae.evaluation.annealing.path import AnnealingSettings
 from pyro_textvae.evaluation.annealing.sandwich import CLOSED, Sandwich
 from pyro_textvae.evaluation.annealing.sentences import AnnealedSentences, in_order
-from pyro_textvae.evaluation.importance.result import HEAVY_TAIL, LogLikelihood
+from pyro_textvae.evaluation.importance.result import LogLikelihood
+from pyro_textvae.evaluation.importance.settled import HEAVY_TAIL
 from pyro_textvae.evaluation.sentences import seed_of, sentences_in_corpus_order
 
 NOTEWORTHY_DIFFERENCE = 0.05

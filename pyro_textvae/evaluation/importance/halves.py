@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyro_textvae.evaluation.importance.result import is_enough
 from pyro_textvae.evaluation.importance.running_weights import RunningWeights, summarise
+from pyro_textvae.evaluation.importance.settled import is_enough
 from pyro_textvae.evaluation.importance.student import freedom_of_sum
 
 _KEPT = ("reconstruction", "sampled_kl")

@@ -15,32 +15,25 @@ from torch import Tensor
 
 from pyro_textvae.displayed import Displayed, as_plain
 from pyro_textvae.evaluation.enumeration.summed_out import SummedOut
+from pyro_textvae.evaluation.importance.error_of_mean import error_of_mean
 from pyro_textvae.evaluation.importance.global_draws import GlobalDraws, part_beyond
 from pyro_textvae.evaluation.importance.running_weights import curve_sizes
+from pyro_textvae.evaluation.importance.settled import HEAVY_TAIL, MOST_ERRORS, is_enough
 from pyro_textvae.evaluation.importance.student import (
     freedom_of_sum,
     student_deviate,
     variance_ceiling,
 )
+from pyro_textvae.evaluation.importance.warnings_of import (
+    FEWEST_DRAWS,
+    SMALLEST_ESS,
+    warnings_of,
+)
 from pyro_textvae.units import bits, perplexity
 
-HEAVY_TAIL = 0.7
-"""Above this k-hat the error of an estimate is not known from its weights."""
-UNTRUSTED_SHARE = 0.25
-"""With more sentences than this above ``HEAVY_TAIL``, the mean is not to be trusted either."""
-LARGEST_ERROR = 0.2
-"""Standard error in nats above which the draws of a sentence are not enough."""
-MOST_ERRORS = 4.0
-"""Standard errors within which two halves of the draws agree."""
 SMALLEST_SETTLED_SHARE = 0.5
 """With fewer settled sentences there is no interval."""
-FEWEST_DRAWS = 10
-"""With fewer draws there is no interval: too little is known of their error."""
-SMALLEST_ESS = 50.0
 LARGEST_WEIGHT = 0.2
-SLOW_RATIO = 0.7
-SLOW_INCREMENT = 0.01
-_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, repr=False)
@@ -422,52 +415,7 @@ class LogLikelihood(Displayed):
 
         The limits are those that told good guides from bad ones on models of known likelihood.
         """
-        messages = self._of_single_sentences()
-        if self.exact:
-            return messages
-        if self.no_interval is not None and self.num_samples >= FEWEST_DRAWS:
-            messages.append(f"the nll has no interval: {self.no_interval}")
-        heavy = self.heavy_tail_share
-        if heavy is not None and heavy > UNTRUSTED_SHARE:
-            messages.append(
-                f"{100 * heavy:.0f} % of sentences have weights with a heavy tail (k-hat above "
-                f"{HEAVY_TAIL}): the nll may be too high by more than its error"
-            )
-        slow = self.doubling_ratio > SLOW_RATIO and self.doubling_increment > SLOW_INCREMENT
-        if slow and math.isfinite(self.doubling_increment):
-            messages.append(
-                f"the nll still falls by {self.doubling_increment:.3f} nats with the last doubling "
-                f"of K, {self.doubling_ratio:.2f} times as much as with the one before"
-            )
-        if self.num_samples >= 2 * SMALLEST_ESS and self.median_ess < SMALLEST_ESS:
-            messages.append(
-                f"half of the sentences have an effective sample size below {SMALLEST_ESS:.0f} "
-                f"(median {self.median_ess:.1f} of {self.num_samples})"
-            )
-        return messages
-
-    def _of_single_sentences(self) -> list[str]:
-        """What is wrong with some sentences, with how many and which they are."""
-        messages = []
-        if self.unresolved.any():
-            messages.append(
-                f"{_which(self.unresolved)}: the draws of the latents are all alike in the "
-                "precision of the guide, so the log-likelihood is that of a point and its error "
-                "is not known; the posterior is too narrow for its mean"
-            )
-        reasons = {
-            "log-likelihood": (self.log_px, "the nll is not finite"),
-        }
-        if self.summed_out is None or self.summed_out.log_guide is not None:
-            reasons["bound"] = (self.elbo, "the elbo is not finite")
-        if self.num_samples > 1:
-            should_have_one = self.log_px.isfinite() & ~self.unresolved
-            error = self.standard_error.where(should_have_one, 0.0)
-            reasons["standard error"] = (error, "the error of the nll is not known")
-        for name, (column, what) in reasons.items():
-            if not column.isfinite().all():
-                messages.append(f"{_which(~column.isfinite())}: no finite {name}, so {what}")
-        return messages
+        return warnings_of(self)
 
     def sentence_columns(self) -> dict[str, Tensor]:
         """What is written down of every sentence, by name."""
@@ -521,27 +469,3 @@ class LogLikelihood(Displayed):
 
     def _error_of_mean(self, errors: Tensor) -> float:
         return error_of_mean(errors, self.keys)
-
-
-def is_enough(khat: Tensor, standard_error: Tensor) -> Tensor:
-    """Whether weights of this tail and this error say of themselves that they are enough."""
-    return ~(khat > HEAVY_TAIL) & (standard_error <= LARGEST_ERROR)
-
-
-def error_of_mean(errors: Tensor, keys: Tensor) -> float:
-    """Standard error of a mean over sentences; those of equal ``keys`` share their draws."""
-    _, group = keys.unique(return_inverse=True)
-    sums = torch.zeros(int(group.max()) + 1, dtype=errors.dtype).index_add(0, group, errors)
-    return sums.norm().item() / len(errors)
-
-
-def _which(rows: Tensor) -> str:
-    """How many sentences, and the places of the first of them in the split.
-
-    >>> _which(torch.tensor([False, True, True]))
-    '2 of 3 sentences (index 1, 2)'
-    """
-    places = rows.nonzero().flatten().tolist()
-    named = ", ".join(map(str, places[:_MOST_NAMED]))
-    more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
-    return f"{len(places)} of {len(rows)} sentences (index {named}{more})"

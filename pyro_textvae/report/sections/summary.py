@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pyro_textvae.evaluation.importance.result import UNTRUSTED_SHARE
+from pyro_textvae.evaluation.importance.warnings_of import UNTRUSTED_SHARE
 from pyro_textvae.report.blocks import Block, Note, Section, Table
 from pyro_textvae.report.per_run import title_of
 from pyro_textvae.report.quantity_text import PAGE, has_latent, quantity_text
