@@ -22,6 +22,7 @@ from pyro_textvae.run_folder.quantity_groups import (
     information,
     labels,
     likelihood,
+    mining,
     sandwich,
     text,
     tokens,
@@ -31,11 +32,12 @@ from pyro_textvae.run_folder.quantity_groups import (
 
 TERMINAL: tuple[Group, ...] = (
     *("text", "likelihood", "draws", "trust", "bound", "tokens", "information", "labels"),
-    *("annealing", "bounds", "sandwich", "gaps"),
+    *("mining", "annealing", "bounds", "sandwich", "gaps"),
 )
 """Order of the groups in the table that ``evaluate`` prints."""
 PAGE: tuple[Group, ...] = (
-    *("text", "draws", "likelihood", "bound", "tokens", "information", "labels", "trust"),
+    *("text", "draws", "likelihood", "bound", "tokens", "information", "labels", "mining"),
+    "trust",
 )
 """Order of the groups on the report page."""
 COLUMNS: tuple[Group, ...] = (
@@ -52,6 +54,7 @@ QUANTITIES: tuple[Quantity, ...] = (
     *tokens.QUANTITIES,
     *information.QUANTITIES,
     *labels.QUANTITIES,
+    *mining.QUANTITIES,
     *annealing.QUANTITIES,
     *bounds.QUANTITIES,
     *sandwich.QUANTITIES,

@@ -18,6 +18,7 @@ Group = Literal[
     "tokens",
     "information",
     "labels",
+    "mining",
     "training",
     "trust",
     "annealing",
