@@ -12,7 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyro_textvae.cli.file_options import FileOptions, file_to_write, parse_with_file, read_file
+from pyro_textvae.cli.file_options import (
+    FileOptions,
+    file_to_write,
+    load_coding_run,
+    parse_with_file,
+    read_file,
+)
 from pyro_textvae.config.checks import SEED, check_settings, setting
 from pyro_textvae.config.compress import BLOCK_SIZE, LATENT_BITS
 
@@ -44,30 +50,24 @@ def main(arguments: Sequence[str]) -> None:
     options = parse_with_file(CompressOptions, "compress", arguments)
     text = read_file(options.file)
     path = file_to_write(options.out or f"{options.file}.tvae", overwrite=options.overwrite)
-    from pyro_textvae import runs
     from pyro_textvae.compression import compress
-    from pyro_textvae.run_folder import RunFolder
     from pyro_textvae.run_folder.files import write_bytes
-    from pyro_textvae.run_folder.weights_hash import load_with_hash
 
-    folder = RunFolder.of(options.run)
-    (model, guide, tokenizer), weights = load_with_hash(
-        folder, lambda: runs.load_run(folder, trust_code=options.trust_code)
-    )
+    run = load_coding_run(options)
     started = time.perf_counter()
     result = compress(
-        model,
-        guide,
-        tokenizer,
+        run.model,
+        run.guide,
+        run.tokenizer,
         text,
-        run=str(weights),
+        run=run.weights_sha256,
         bits=options.bits,
         block_size=options.block_size,
         seed=options.seed,
     )
     seconds = time.perf_counter() - started
     write_bytes(path, result.archive)
-    print(_table(result, text, folder.weights.stat().st_size, seconds))
+    print(_table(result, text, run.weights_bytes, seconds))
     print(f"written to {path}, after it was decoded and compared")
 
 

@@ -7,7 +7,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyro_textvae.cli.file_options import FileOptions, file_to_write, parse_with_file, read_file
+from pyro_textvae.cli.file_options import (
+    FileOptions,
+    file_to_write,
+    load_coding_run,
+    parse_with_file,
+    read_file,
+)
 from pyro_textvae.errors import UserError
 
 
@@ -24,18 +30,12 @@ def main(arguments: Sequence[str]) -> None:
     if out == options.file:
         raise UserError(f"{options.file} does not end in .tvae: say with --out where to write to")
     path = file_to_write(out, overwrite=options.overwrite)
-    from pyro_textvae import runs
     from pyro_textvae.compression import decompress
-    from pyro_textvae.run_folder import RunFolder
     from pyro_textvae.run_folder.files import write_bytes
-    from pyro_textvae.run_folder.weights_hash import load_with_hash
 
-    folder = RunFolder.of(options.run)
-    (model, guide, tokenizer), weights = load_with_hash(
-        folder, lambda: runs.load_run(folder, trust_code=options.trust_code)
-    )
+    run = load_coding_run(options)
     try:
-        text = decompress(model, guide, tokenizer, archive, run=str(weights))
+        text = decompress(run.model, run.guide, run.tokenizer, archive, run=run.weights_sha256)
     except UserError as error:
         raise UserError(f"cannot decompress {options.file}: {error}") from error
     write_bytes(path, text)

@@ -7,10 +7,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from pyro_textvae.cli.output import check_folder_of
 from pyro_textvae.cli.parsing import parse
 from pyro_textvae.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pyro_textvae.data import Tokenizer
 
 
 @dataclass
@@ -54,6 +60,31 @@ def parse_with_file(cls: type[Options], command: str, arguments: Sequence[str]) 
     return options
 
 
+@dataclass(frozen=True)
+class CodingRun:
+    """What codes a file: the programs of a run, and the hash of the weights that they have."""
+
+    model: nn.Module
+    guide: nn.Module
+    tokenizer: Tokenizer
+    weights_sha256: str
+    weights_bytes: int
+
+
+def load_coding_run(options: FileOptions) -> CodingRun:
+    """The run of a command, and the hash of the very file that its weights were read from.
+
+    :raises UserError: when it is no run, a file is damaged, or it names code that is not trusted.
+    """
+    from pyro_textvae.run_folder import RunFolder
+    from pyro_textvae.run_folder.weights_hash import load_with_hash
+    from pyro_textvae.runs import load_run
+
+    folder = RunFolder.of(options.run)
+    parts, weights = load_with_hash(folder, lambda: load_run(folder, trust_code=options.trust_code))
+    return CodingRun(*parts, str(weights), folder.weights.stat().st_size)
+
+
 def read_file(path: str) -> bytes:
     """The bytes of a file.
 
@@ -68,9 +99,12 @@ def read_file(path: str) -> bytes:
 def file_to_write(out: str, *, overwrite: bool) -> Path:
     """Where a command writes.
 
-    :raises UserError: where there is a file already.
+    :raises UserError: where there is a file already, and where none can be written.
     """
     path = Path(out).expanduser()
+    check_folder_of(path)
+    if path.is_dir():
+        raise UserError(f"--out {out} is a folder: give the name of a file")
     if path.exists() and not overwrite:
         raise UserError(f"{out} exists: give another --out, or --overwrite to replace it")
     return path

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from pyro_textvae.compression.arithmetic import libraries
+from pyro_textvae.compression.coded_prior import CodedGaussian, CodedMixture, coded_prior
 from pyro_textvae.compression.coded_programs import CodedPrograms, Gaussian
-from pyro_textvae.compression.normal_buckets import NormalBuckets
 from pyro_textvae.data import pad
 from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.special_tokens import BOS, EOS, FIRST_EMITTED, PAD
@@ -60,11 +60,9 @@ class BlockCoder:
         self.bits = bits
         self.block_size = block_size
         self._one_of = model.Categorical(perfect=False)
-        self._prior_bucket = model.Uniform(2**bits)
-        self._buckets: NormalBuckets | None = None
+        self._prior: CodedGaussian | CodedMixture | None = None
         if programs.latent_dim:
-            prior = programs.prior(block_size)
-            self._buckets = NormalBuckets(prior.loc, prior.scale, bits)
+            self._prior = coded_prior(programs.prior(block_size), bits, block_size)
 
     @property
     def bits_of_latent(self) -> int:
@@ -96,14 +94,13 @@ class BlockCoder:
                 break
         for words, table in reversed(steps):
             stack.encode_reverse(words, self._one_of, table)
-        if posterior is None or z is None or self._buckets is None:
+        if posterior is None or z is None or indices is None or self._prior is None:
             return BlockBound(-log_prob, 1)
-        stack.encode_reverse(indices, self._prior_bucket)
+        self._prior.push(stack, indices)
         here = slice(len(rows))
-        prior = self._buckets
-        log_ratio = Normal(posterior.loc[here], posterior.scale[here]).log_prob(z[here])
-        log_ratio -= Normal(prior.loc[here], prior.scale[here]).log_prob(z[here])
-        wanted = prior.bits_for(posterior.scale[here])
+        log_ratio = Normal(posterior.loc[here], posterior.scale[here]).log_prob(z[here]).sum(-1)
+        log_ratio -= self._prior.log_prob(z[here])
+        wanted = self._prior.buckets.bits_for(posterior.scale[here])
         return BlockBound(float(log_ratio.sum()) - log_prob, wanted)
 
     def pop(self, stack: Any, size: int) -> list[list[int]]:
@@ -112,8 +109,8 @@ class BlockCoder:
         :raises ValueError: for a sentence without an end, which no block that was pushed has.
         """
         indices, z = None, None
-        if self._buckets is not None:
-            indices = stack.decode(self._prior_bucket, size * self.programs.latent_dim)
+        if self._prior is not None:
+            indices = self._prior.pop(stack, size)
             z = self._values(indices, size)
         text = self.programs.text(z, self.block_size)
         tokens = torch.full((self.block_size, self.programs.max_length), EOS)
@@ -140,16 +137,16 @@ class BlockCoder:
         return pad([*rows, *[[EOS]] * (self.block_size - len(rows))])
 
     def _posterior_table(self, posterior: Gaussian, size: int) -> np.ndarray:
-        assert self._buckets is not None
-        masses = self._buckets.probabilities(posterior.loc, posterior.scale)[:size]
+        assert self._prior is not None
+        masses = self._prior.buckets.probabilities(posterior.loc, posterior.scale)[:size]
         return masses.flatten(0, 1).numpy()
 
     def _values(self, indices: np.ndarray, size: int) -> Tensor:
         """The latents of a block, ``(block_size, D)``; of empty sentences, at the prior's mode."""
-        assert self._buckets is not None
+        assert self._prior is not None
         every = torch.full((self.block_size, self.programs.latent_dim), 2**self.bits // 2)
         every[:size] = torch.from_numpy(indices.astype(np.int64)).view(size, -1)
-        return self._buckets.values(every)
+        return self._prior.buckets.values(every)
 
     @staticmethod
     def _tables(text: AutoregressiveCategorical, tokens: Tensor) -> Iterator[np.ndarray]:

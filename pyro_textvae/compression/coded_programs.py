@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pyro_textvae.contract import TEXT_SITE, TOKENS
 from pyro_textvae.distributions import AutoregressiveCategorical
+from pyro_textvae.distributions.mixture import Mixture
 from pyro_textvae.distributions.unwrapped import unwrapped
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.auxiliary_sites import trace_guide
@@ -33,6 +34,15 @@ from pyro_textvae.special_tokens import EOS
 class Gaussian:
     """Mean and scale of the latent of each sentence, ``(N, D)``."""
 
+    loc: Tensor
+    scale: Tensor
+
+
+@dataclass(frozen=True)
+class GaussianMixture:
+    """Log-weights ``(C,)``, and means and scales of the components, ``(C, D)``."""
+
+    log_weights: Tensor
     loc: Tensor
     scale: Tensor
 
@@ -95,7 +105,7 @@ class CodedPrograms:
             )
         return _gaussian(name, site["fn"], "posterior")
 
-    def prior(self, size: int) -> Gaussian:
+    def prior(self, size: int) -> Gaussian | GaussianMixture:
         """p(z) of so many sentences."""
         sites = self._run_model(size, None)
         assert sites.prior is not None
@@ -115,7 +125,7 @@ class _ModelSites(Messenger):
     """Keeps the distributions that a model draws from, gives it z, and draws no text."""
 
     text: AutoregressiveCategorical
-    prior: Gaussian | None = None
+    prior: Gaussian | GaussianMixture | None = None
 
     def __init__(self, z: Tensor | None) -> None:
         super().__init__()
@@ -138,7 +148,7 @@ class _ModelSites(Messenger):
             return
         if self.prior is not None:
             raise UserError(f"the model has a second latent, {name!r}, and the coder takes one")
-        self.prior = _gaussian(name, fn, "prior")
+        self.prior = _mixture(fn) or _gaussian(name, fn, "prior")
         if self.z is not None:
             message["value"] = self.z
             message["done"] = True
@@ -150,7 +160,24 @@ def _gaussian(name: str, fn: Any, what: str) -> Gaussian:
         raise UserError(
             f"the {what} of latent site {name!r} is {type(base).__name__}, and the coder needs "
             "dimensions that are independent Gaussians: compress with the gaussian guide and the "
-            "standard_normal prior"
+            "standard_normal or gaussian_mixture prior"
         )
     shape = fn.batch_shape + fn.event_shape
     return Gaussian(base.loc.expand(shape), base.scale.expand(shape))
+
+
+def _mixture(fn: Any) -> Gaussian | GaussianMixture | None:
+    """A mixture of Gaussians whose dimensions are independent; of one alone, the Gaussian.
+
+    None for what is no such mixture.
+    """
+    mixture = unwrapped(fn)
+    if not isinstance(mixture, Mixture) or len(fn.batch_shape) != 1 or len(fn.event_shape) != 1:
+        return None
+    components = unwrapped(mixture.components)
+    if not isinstance(components, Normal):
+        return None
+    if len(mixture.log_weights) == 1:
+        shape = fn.batch_shape + fn.event_shape
+        return Gaussian(components.loc.expand(shape), components.scale.expand(shape))
+    return GaussianMixture(mixture.log_weights, components.loc, components.scale)

@@ -30,7 +30,7 @@ _OF_OTHER_TEXT = (
     "quotes",
     "empty_pairs",
 )
-_ADDED_LATER = (*_OF_OTHER_TEXT[1:], "num_global_draws")
+_ADDED_LATER = (*_OF_OTHER_TEXT[1:], "num_global_draws", "mining_vectors")
 
 
 @dataclass(repr=False)
@@ -64,6 +64,10 @@ class EvaluationConfig(ShownSettings):
             which every sentence is scored; by default 16 where the model has any.
         batch_size: sentences in a batch.
         max_tokens: tokens decoded at once; bounds the memory. By default what suits the device.
+        mining: how well the latents keep sentences of one label together, beside a bag of words;
+            takes some seconds.
+        mining_vectors: with mining, a NumPy file with a row for each sentence of the split, such as
+            the embeddings of another program, to be measured beside them.
         check: check the likelihood by annealing, on some of the sentences; takes minutes.
         seed: of the draws.
         device: auto, cpu, cuda, or cuda:N.
@@ -87,6 +91,8 @@ class EvaluationConfig(ShownSettings):
     num_global_draws: int | None = setting(None, at_least(2))
     batch_size: int = setting(32, at_least(1))
     max_tokens: int | None = setting(None, at_least(1))
+    mining: bool = False
+    mining_vectors: str | None = None
     check: bool = False
     seed: int = setting(0, SEED)
     device: str = "auto"
@@ -100,6 +106,9 @@ class EvaluationConfig(ShownSettings):
                     f"--data with it, or leave out {name}={getattr(self, name)!r}"
                 )
 
+        if self.mining_vectors is not None and not self.mining:
+            raise UserError("mining_vectors does nothing without mining: give --mining too")
+
     def identity(self) -> dict[str, Any]:
         """The settings that the numbers depend on, as plain values.
 
@@ -107,4 +116,6 @@ class EvaluationConfig(ShownSettings):
         """
         names = EvaluationConfig.__dataclass_fields__.keys() - set(_OF_THE_MACHINE)
         names -= {name for name in _ADDED_LATER if getattr(self, name) is None}
+        if not self.mining:
+            names.remove("mining")
         return {name: value for name, value in asdict(self).items() if name in names}

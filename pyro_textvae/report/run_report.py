@@ -22,6 +22,7 @@ from pyro_textvae.report.sections.generation import generation
 from pyro_textvae.report.sections.khat import khat
 from pyro_textvae.report.sections.latent_space import latent_space
 from pyro_textvae.report.sections.length import length
+from pyro_textvae.report.sections.mining import mining
 from pyro_textvae.report.sections.nll_by_draws import nll_by_draws
 from pyro_textvae.report.sections.proposals import proposals
 from pyro_textvae.report.sections.provenance import provenance
@@ -134,6 +135,7 @@ def _sections(
         dimensions(runs),
         confusion(runs),
         topics(runs),
+        mining(runs),
         length(runs),
         latent_space(runs, decoded, seed),
         samples(runs, decoded),

@@ -22,6 +22,7 @@ from pyro_textvae.run_folder.quantity_groups import (
     information,
     labels,
     likelihood,
+    mining,
     sandwich,
     text,
     tokens,
@@ -32,12 +33,12 @@ from pyro_textvae.run_folder.quantity_groups import (
 
 TERMINAL: tuple[Group, ...] = (
     *("text", "likelihood", "draws", "trust", "bound", "tokens", "information", "labels"),
-    *("topics", "annealing", "bounds", "sandwich", "gaps"),
+    *("topics", "mining", "annealing", "bounds", "sandwich", "gaps"),
 )
 """Order of the groups in the table that ``evaluate`` prints."""
 PAGE: tuple[Group, ...] = (
     *("text", "draws", "likelihood", "bound", "tokens", "information", "labels", "topics"),
-    *("trust",),
+    *("mining", "trust"),
 )
 """Order of the groups on the report page."""
 COLUMNS: tuple[Group, ...] = (
@@ -55,6 +56,7 @@ QUANTITIES: tuple[Quantity, ...] = (
     *information.QUANTITIES,
     *labels.QUANTITIES,
     *topics.QUANTITIES,
+    *mining.QUANTITIES,
     *annealing.QUANTITIES,
     *bounds.QUANTITIES,
     *sandwich.QUANTITIES,

@@ -19,6 +19,7 @@ Group = Literal[
     "information",
     "labels",
     "topics",
+    "mining",
     "training",
     "trust",
     "annealing",

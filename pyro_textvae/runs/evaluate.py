@@ -47,6 +47,7 @@ from pyro_textvae.runs.load import (
     load_tokenizer,
     read_run,
 )
+from pyro_textvae.runs.mining_numbers import mining_numbers
 from pyro_textvae.runs.topic_numbers import numbers_of_topics
 from pyro_textvae.units import UNITS, bits, perplexity
 
@@ -106,6 +107,12 @@ def evaluate(
 
     if config.check:
         _refuse_check_of_globals(pair, next(batches(), None))
+    # Before the likelihood, which takes longer: it may have to refuse.
+    of_mining = (
+        mining_numbers(pair, corpus, config.split, config.seed, config.mining_vectors)
+        if config.mining
+        else None
+    )
     try:
         likelihood = log_likelihood(
             pair.model,
@@ -204,6 +211,8 @@ def evaluate(
         "what numbers can hold"
         for name in of_latents.not_finite
     ]
+    if of_mining:
+        result["mining"] = of_mining
     if config.check:
         result["check"] = check(
             pair.model,

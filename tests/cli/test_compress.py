@@ -32,6 +32,27 @@ def test_there_and_back(succeeds, check_refused, run, text):
     succeeds("compress", run, text, "--overwrite", "--bits", "4")
 
 
+def test_one_byte_and_too_long_a_sentence(succeeds, run, tmp_path):
+    """Lines that no sentence of the model stands for are kept as they are."""
+    path = tmp_path / "odd.txt"
+    for content in (b"x", b"\n", b"the cat sat in the mat " * 400 + b"\nthe dog ran in the sun\n"):
+        path.write_bytes(content)
+        succeeds("compress", run, path, "--overwrite")
+        back = tmp_path / "back.txt"
+        succeeds("decompress", run, tmp_path / "odd.txt.tvae", "--out", back, "--overwrite")
+        assert back.read_bytes() == content
+
+
+def test_run_with_a_fitted_prior(succeeds, check_refused, run, text, new):
+    options = ["--options.num_components", "2", "--num-sentences", "2", "--num-samples", "10"]
+    succeeds("refit", run, "--out", new, *options)
+    succeeds("compress", new, text)
+    archive, back = text.with_name("mine.txt.tvae"), text.with_name("back.txt")
+    succeeds("decompress", new, archive, "--out", back)
+    assert back.read_bytes() == text.read_bytes()
+    check_refused("compressed by the weights", "decompress", run, archive, "--out", new / "x")
+
+
 def test_bad_files(check_refused, run, language_model_run, succeeds, text, tmp_path):
     succeeds("compress", run, text)
     archive = text.with_name("mine.txt.tvae")
@@ -43,6 +64,14 @@ def test_bad_files(check_refused, run, language_model_run, succeeds, text, tmp_p
     cut.write_bytes(b"")
     check_refused("not an archive that compress wrote", "decompress", run, cut, *out)
     check_refused("the text is empty", "compress", run, cut, *out)
+    cut.write_bytes(b"x")
+    check_refused("not an archive that compress wrote", "decompress", run, cut, *out)
+    kept = tmp_path / "kept.txt"
+    kept.write_bytes(b"mine")
+    check_refused("not an archive", "decompress", run, cut, "--out", kept, "--overwrite")
+    assert kept.read_bytes() == b"mine"
+    check_refused("there is no folder", "compress", run, text, "--out", tmp_path / "no" / "x")
+    check_refused("is a folder", "decompress", run, archive, "--out", tmp_path, "--overwrite")
     check_refused("does not end in .tvae", "decompress", run, text)
     check_refused("cannot read .*missing: No such file", "compress", run, tmp_path / "missing")
     check_refused("compress needs a file: pyro-textvae compress RUN FILE", "compress", run)

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 
 import numpy as np
+import pyro
 import pytest
 import torch
 
@@ -17,7 +18,7 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.guides import VonMisesFisherGuide
 from pyro_textvae.infer import BetaELBO
 from pyro_textvae.models import SentenceVAE
-from pyro_textvae.priors import UniformSphere
+from pyro_textvae.priors import GaussianMixture, UniformSphere
 from tests.compression.conftest import SENTENCES, TEXT
 
 HOSTILE = (
@@ -165,6 +166,28 @@ def test_everything_that_is_compared(programs, tokenizer, compressed):
         )
         with pytest.raises(UserError, match=found):
             decompress(*programs, tokenizer, changed, run="weights")
+
+
+def test_mixture_as_the_prior(programs, tokenizer):
+    """Its length is the bound, with the bits of the component got back; seen in text and number."""
+    pyro.set_rng_seed(1)
+    prior = GaussianMixture(3, num_components=4, scale=0.7, spread=1.5)
+    mixed = SentenceVAE(prior, programs[0].decoder), programs[1]
+    result = compress(*mixed, tokenizer, TEXT * 8, run="weights", block_size=16)
+    assert decompress(*mixed, tokenizer, result.archive, run="weights") == TEXT * 8
+    # An interval's mass under a component is not its density times its width, to a hundredth.
+    assert result.coded == pytest.approx(result.minus_elbo, rel=1e-2)
+    tokens = torch.tensor([[*tokenizer.encode(each), 2] for each in SENTENCES])
+    with torch.no_grad():
+        terms = BetaELBO(num_particles=400).terms(*mixed, tokens)
+    draws = -(terms.log_likelihood - sum(terms.log_ratio.values()))
+    error = (draws.var(0).sum() / 8).sqrt() / len(SENTENCES)
+    assert abs(result.minus_elbo - draws.mean()) < 4.5 * error + 0.01
+
+
+def test_threads_change_nothing(programs, tokenizer, compressed):
+    torch.set_num_threads(2)
+    assert decompress(*programs, tokenizer, compressed.archive, run="weights") == TEXT * 8
 
 
 def test_programs_that_cannot_be_coded(programs, tokenizer):

@@ -24,6 +24,16 @@ def _borderline(result: Mapping[str, Any]) -> str:
     return f"; borderline: {units}" if units else ""
 
 
+def _parts_of_kl(result: Mapping[str, Any]) -> str | None:
+    information, mismatch = result.get("mutual_information"), result.get("aggregate_kl")
+    if information is None or mismatch is None:
+        return None
+    return (
+        f"{information:.3f} of {information + mismatch:.3f} nats; {mismatch:.3f} are the mismatch "
+        "of all latents together and the prior"
+    )
+
+
 QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         "mutual_information",
@@ -74,6 +84,13 @@ QUANTITIES: tuple[Quantity, ...] = (
         error="aggregate_kl_standard_error",
     ),
     Quantity("aggregate_kl_standard_error", "information", unit="nats"),
+    Quantity(
+        "parts_of_kl",
+        "information",
+        label="KL is not information: of it, what z knows of the text",
+        kind="words",
+        of=_parts_of_kl,
+    ),
     Quantity(
         "total_correlation",
         "information",

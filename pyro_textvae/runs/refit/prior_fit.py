@@ -117,19 +117,21 @@ def fit_to_likelihood(
     :param go_on: from the prior of ``present``, which is one of the same kind.
     """
     valid = some_sentences(corpus, "valid", sum(len(batch["tokens"]) for batch in train), seed)
-    pair, before, traces, ess = present, float("nan"), [], []
+    pair, before, tried, traces, ess = present, float("nan"), {}, [], []
     for number in range(_ROUNDS):
         draws, held_out = (
             posterior_draws(pair.model, pair.guide, batches, _DRAWS_OF_POSTERIOR, seed + place)
             for place, batches in enumerate((train, valid), start=2 * number)
         )
+        result = _one_round(run, pair, config, draws, held_out, seed, go_on=go_on or number > 0)
+        pair, config, to_likelihood = result
         if number == 0:
             before = float(held_out.log_px(held_out.log_prior).mean())
-        result = _one_round(run, pair, config, draws, held_out, seed, go_on=go_on or number > 0)
-        pair, config, fitted = result
-        traces.append(fitted.log_px)
+            tried = to_likelihood.fitted.tried
+        traces.append(to_likelihood.log_px)
         ess.append(draws.median_ess)
-    return FittedPair(pair, config, fitted.fitted, before, tuple(traces), tuple(ess))
+    fitted = replace(to_likelihood.fitted, tried=tried)
+    return FittedPair(pair, config, fitted, before, tuple(traces), tuple(ess))
 
 
 def _one_round(
