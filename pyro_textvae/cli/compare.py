@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 
-from pyro_textvae.cli.output import check_beside_run
+from pyro_textvae.cli.output import check_beside_run, print_beside, print_table
 from pyro_textvae.cli.parsing import parse
 from pyro_textvae.errors import UserError
 
@@ -27,6 +27,7 @@ class CompareOptions:
         overwrite: train runs of the grid anew whose folders hold other settings.
         num_resamples: resamples of the sentences for an interval.
         seed: of the resamples.
+        json: print the comparison as a JSON object in the place of tables.
         out: JSON file to write; by default none.
 
     """
@@ -37,6 +38,7 @@ class CompareOptions:
     overwrite: bool = False
     num_resamples: int = 10_000
     seed: int = 0
+    json: bool = False
     out: str | None = None
 
     def __post_init__(self) -> None:
@@ -72,10 +74,10 @@ def main(arguments: Sequence[str]) -> int:
     if out is not None:
         _check_out(out, options.runs)
     result = compare_runs(options.runs, num_resamples=options.num_resamples, seed=options.seed)
-    print(comparison_table(result))
+    print_table(comparison_table(result), result, as_json=options.json)
     if out is not None:
         write_json(out, result)
-        print(f"written to {out}")
+        print_beside(f"written to {out}", as_json=options.json)
     return 0
 
 
@@ -100,10 +102,13 @@ def _compare_grid(options: CompareOptions, command: str) -> int:
         num_resamples=options.num_resamples,
         seed=options.seed,
         command=command,
+        report=lambda line: print_beside(line, as_json=options.json),
     )
+    if options.json:
+        print_table("", result, as_json=True)
     if out is not None:
         write_json(out, result)
-        print(f"written to {out}")
+        print_beside(f"written to {out}", as_json=options.json)
     return 1 if result["failures"] else 0
 
 
