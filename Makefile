@@ -8,7 +8,7 @@ DEMO := runs/demo
 
 OLDEST := .venv-oldest
 
-.PHONY: demo docs test test-slow test-oldest fuzz mutation pyro-tools lint format clean
+.PHONY: demo docs test test-slow test-oldest dist fuzz mutation pyro-tools lint format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -21,17 +21,23 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,hf]'
 	touch $@ $(VENV)/.core
 
-demo: $(VENV)/.core
+$(VENV)/.viz: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[viz]'
+	touch $@ $(VENV)/.core
+
+demo: $(VENV)/.viz
 	@echo "== train"
 	$(BIN)/pyro-textvae train --config benchmarks/demo.yaml --out $(DEMO) --overwrite
 	@echo "== evaluate"
-	$(BIN)/pyro-textvae evaluate $(DEMO)
+	$(BIN)/pyro-textvae evaluate $(DEMO) --num-samples 100
 	@echo "== samples from the prior"
-	$(BIN)/pyro-textvae sample $(DEMO) --size 8 --unknown false
+	$(BIN)/pyro-textvae sample $(DEMO) --size 8 --unknown false --method nucleus --top-p 0.7
 	@echo "== reconstructions"
-	$(BIN)/pyro-textvae reconstruct $(DEMO) --size 5 --unknown false
+	$(BIN)/pyro-textvae reconstruct $(DEMO) --size 5 --unknown false --method beam --no-repeat-ngram-size 3
 	@echo "== a walk between two sentences"
-	$(BIN)/pyro-textvae interpolate $(DEMO) --unknown false
+	$(BIN)/pyro-textvae interpolate $(DEMO) --unknown false --method beam --no-repeat-ngram-size 3
+	@echo "== its page, to open in a browser"
+	@echo $(DEMO)/report/report.html
 
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -55,6 +61,11 @@ $(VENV)/.docs: $(VENV)/.dev
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+dist: $(VENV)/.dev
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python tests/distributed_files.py dist
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz --cases 3000 --seed 0

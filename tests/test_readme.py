@@ -22,6 +22,7 @@ README = (ROOT / "README.md").read_text()
 OBJECTIVES = (ROOT / "docs" / "objectives.md").read_text()
 GENERATION = (ROOT / "docs" / "generation.md").read_text()
 NETWORKS = (ROOT / "docs" / "decoders-and-encoders.md").read_text()
+FROM_PYTHON = (ROOT / "docs" / "python.md").read_text()
 PRIORS_AND_GUIDES = (ROOT / "docs" / "priors-and-guides.md").read_text()
 
 
@@ -50,8 +51,8 @@ def test_reader_writes_a_model_and_the_command_line_trains_it(tmp_path, monkeypa
 def test_plain_pyro_example_runs_and_is_saved_as_a_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(block("python", "SVI("), names)
-    exec(block("python", "save_run("), names)
+    exec(block("python", "SVI(", FROM_PYTHON), names)
+    exec(block("python", "save_run(", FROM_PYTHON), names)
     printed = capsys.readouterr().out
     assert main(["sample", "runs/plain", "--size", "2"]) == 0
     nll, language = (float(number) for number in re.findall(r"(?:nll|itself:) ([\d.]+)", printed))
@@ -80,7 +81,11 @@ def test_every_shown_flag_exists(capsys):
         with pytest.raises(SystemExit):
             main([command, "--help"])
     known = capsys.readouterr().out
-    own = re.sub(r"torchrun .* -m ", "", README)  # its flags are not ours
+    pages = README + "".join(
+        (ROOT / "docs" / f"{page}.md").read_text()
+        for page in ("choosing", "comparing-runs", "data", "numbers", "python")
+    )
+    own = re.sub(r"torchrun .* -m ", "", pages)  # its flags are not ours
     for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", own)) - {"--help"}:
         assert flag in known, flag
 
@@ -91,7 +96,8 @@ PAGES = {
     ),
     **dict.fromkeys(("priors", "guides"), PRIORS_AND_GUIDES),
     **dict.fromkeys(("decoders", "encoders"), NETWORKS),
-    "methods": README,
+    "methods": GENERATION,
+    "loggers": FROM_PYTHON,
     "metrics": GENERATION,
 }
 
@@ -153,6 +159,42 @@ def test_options_shown_are_those_there_are(kind):
         accepted = inspect.signature(member).parameters
         assert int(num_layers) == accepted["num_layers"].default
         assert set(re.findall(r"`(\w+)`", options)) == set(accepted) - IN_EVERY_ROW, name
+
+
+def test_first_model_takes_six_lines(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PYRO_TEXTVAE_CACHE", str(tmp_path))
+    source = block("python", "import TextVAE")
+    assert block("python", "import TextVAE\n\nwords", FROM_PYTHON) == source
+    assert len([line for line in source.splitlines() if line.strip()]) <= 6
+    exec(source.replace("epochs=5", "epochs=1, embedding_dim=4, hidden_dim=5"), {})
+    printed = capsys.readouterr().out
+    assert "epoch   1" in printed
+    assert "LogLikelihood\n  nll" in printed
+
+
+ON_THE_INDEX = "https://github.com/OWNER/pyro-textvae/blob/main/"
+"""Where links of the README lead, which an index page shows too."""
+
+
+def test_links_lead_somewhere():
+    """Of the README in full, so that they hold on an index page; of the others beside the file."""
+    links = re.findall(r"\]\(([^)\s]+)\)", README)
+    assert len(links) > 20
+    assert all(link.startswith("https://") for link in links)
+    ours = [link.removeprefix(ON_THE_INDEX) for link in links if link.startswith(ON_THE_INDEX)]
+    places = [(ROOT, link) for link in ours]
+    for page in (*ROOT.glob("docs/*.md"), ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"):
+        found = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+        places += [(page.parent, link) for link in found if "://" not in link]
+    for folder, link in places:
+        name, _, anchor = link.partition("#")
+        if not name:
+            continue
+        assert (folder / name).exists(), link
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", (folder / name).read_text(), re.M)
+            slugs = [re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles]
+            assert anchor in slugs, link
 
 
 def test_grid_shown_is_a_grid(tmp_path):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
-REPOSITORY = "https://github.com/pyro-textvae/pyro-textvae"
+REPOSITORY = "https://github.com/OWNER/pyro-textvae"
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)(#[^)\s]*)?\)")
 
 

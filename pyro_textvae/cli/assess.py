@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyro_textvae.cli.output import check_beside_run
+from pyro_textvae.cli.output import check_beside_run, print_beside, print_table
 from pyro_textvae.cli.run_options import RunOptions, parse_with_run
 from pyro_textvae.config.assess import AssessmentConfig
 from pyro_textvae.errors import UserError
@@ -24,10 +24,12 @@ class AssessOptions(AssessmentConfig, RunOptions):
     """How good the text of a run is: reconstructions, samples and replies, into generation.json.
 
     Args:
+        json: print the numbers as a JSON object in the place of the table.
         out: file to write; by default generation.json in the run.
 
     """
 
+    json: bool = False
     out: str | None = None
 
 
@@ -53,8 +55,8 @@ def main(arguments: Sequence[str]) -> None:
     assessment = assess(options.run, options, trust_code=options.trust_code)
     command = shlex.join(["pyro-textvae", "assess", *arguments])
     write_json(out, {"command": command, **assessment})
-    print(generation_table(assessment))
-    print(f"written to {out}")
+    print_table(generation_table(assessment), assessment, as_json=options.json)
+    print_beside(f"written to {out}", as_json=options.json)
 
 
 def _check_place(out: Path, folder: RunFolder) -> None:

@@ -13,7 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from pyro_textvae.cli.output import check_beside_run
+from pyro_textvae.cli.output import check_beside_run, print_beside, print_table
 from pyro_textvae.cli.parsing import parse
 from pyro_textvae.errors import UserError
 
@@ -34,6 +34,7 @@ class CompareOptions:
         figure: PNG file to draw, nll against the information in the latents; of rows over seeds.
         num_resamples: resamples of the sentences for an interval.
         seed: of the resamples.
+        json: print the comparison as a JSON object in the place of tables.
         out: JSON file to write; by default none.
 
     """
@@ -48,6 +49,7 @@ class CompareOptions:
     figure: str | None = None
     num_resamples: int = 10_000
     seed: int = 0
+    json: bool = False
     out: str | None = None
 
     def __post_init__(self) -> None:
@@ -88,10 +90,10 @@ def main(arguments: Sequence[str]) -> int:
     if out is not None:
         _check_out(out, options.runs)
     result = compare_runs(options.runs, num_resamples=options.num_resamples, seed=options.seed)
-    print(comparison_table(result))
+    print_table(comparison_table(result), result, as_json=options.json)
     if out is not None:
         write_json(out, result)
-        print(f"written to {out}")
+        print_beside(f"written to {out}", as_json=options.json)
     return 0
 
 
@@ -169,11 +171,14 @@ def _compare_grid(options: CompareOptions, command: str) -> int:
         reference=options.reference,
         sort=options.sort,
         command=command,
+        report=lambda line: print_beside(line, as_json=options.json),
     )
     _draw(options, result)
+    if options.json:
+        print_table("", result, as_json=True)
     if out is not None:
         write_json(out, result)
-        print(f"written to {out}")
+        print_beside(f"written to {out}", as_json=options.json)
     return 1 if result["failures"] else 0
 
 

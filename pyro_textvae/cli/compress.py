@@ -19,6 +19,7 @@ from pyro_textvae.cli.file_options import (
     parse_with_file,
     read_file,
 )
+from pyro_textvae.cli.output import print_beside, print_table
 from pyro_textvae.config.checks import SEED, check_settings, setting
 from pyro_textvae.config.compress import BLOCK_SIZE, LATENT_BITS
 
@@ -34,12 +35,14 @@ class CompressOptions(FileOptions):
         bits: of a dimension of the latent.
         block_size: sentences that are coded side by side; memory grows with it.
         seed: of the bits that the archive begins with.
+        json: print the numbers as a JSON object in the place of the table.
 
     """
 
     bits: int = setting(8, LATENT_BITS)
     block_size: int = setting(64, BLOCK_SIZE)
     seed: int = setting(0, SEED)
+    json: bool = False
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -67,8 +70,10 @@ def main(arguments: Sequence[str]) -> None:
     )
     seconds = time.perf_counter() - started
     write_bytes(path, result.archive)
-    print(_table(result, text, run.weights_bytes, seconds))
-    print(f"written to {path}, after it was decoded and compared")
+    table = _table(result, text, run.weights_bytes, seconds)
+    values = {**result.to_dict(), "archive": str(path), "archive_bytes": len(result.archive)}
+    print_table(table, {**values, "seconds": seconds}, as_json=options.json)
+    print_beside(f"written to {path}, after it was decoded and compared", as_json=options.json)
 
 
 def _table(result: Compressed, text: bytes, model_bytes: int, seconds: float) -> str:

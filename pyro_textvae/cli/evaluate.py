@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyro_textvae.cli.output import check_beside_run
+from pyro_textvae.cli.output import check_beside_run, print_beside, print_table
 from pyro_textvae.cli.run_options import RunOptions, parse_with_run
 from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.errors import UserError
@@ -22,11 +22,13 @@ class EvaluateOptions(EvaluationConfig, RunOptions):
 
     Args:
         report: write the pictures too, where what draws them is installed.
+        json: print the numbers as a JSON object in the place of the table.
         out: file to write; by default evaluation.json in the run.
 
     """
 
     report: bool = True
+    json: bool = False
     out: str | None = None
 
 
@@ -57,8 +59,9 @@ def main(arguments: Sequence[str]) -> None:
         return
     command = shlex.join(["pyro-textvae", "evaluate", *arguments])
     write_evaluation(out, evaluation, options, command)
-    print(evaluation_table(evaluation.result))
-    print(f"written to {out}")
+    result = evaluation.result
+    print_table(evaluation_table(result), result, as_json=options.json)
+    print_beside(f"written to {out}", as_json=options.json)
     if options.report and out == folder.evaluation:
         _write_report(options)
 
@@ -67,15 +70,16 @@ def _write_report(options: EvaluateOptions) -> None:
     from pyro_textvae.report.run_report import is_drawable, write_report
 
     if not is_drawable():
-        print(
+        print_beside(
             "for its pictures: pip install 'pyro-textvae[viz]', then pyro-textvae report "
-            f"{options.run}"
+            f"{options.run}",
+            as_json=options.json,
         )
         return
     page = write_report(
         [options.run], seed=options.seed, device=options.device, trust_code=options.trust_code
     )
-    print(f"pictures in {page}")
+    print_beside(f"pictures in {page}", as_json=options.json)
 
 
 def _check_place(options: EvaluateOptions, out: Path, of_training: Sequence[Path]) -> None:

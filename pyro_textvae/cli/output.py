@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pyro_textvae.errors import UserError
 
@@ -34,6 +37,21 @@ def check_beside_run(out: Path, of_run: Iterable[Path], *, is_in_run: bool = Fal
         check_folder_of(out)
     if out.is_dir():
         raise UserError(f"--out {out} is a folder: give the name of a file")
+
+
+def print_table(table: str, values: Any, *, as_json: bool) -> None:
+    """Print a table, or what it shows as one JSON object, in which no number is NaN."""
+    from pyro_textvae.run_folder.files import plain_json
+
+    if not as_json:
+        print(table)
+        return
+    print(json.dumps(plain_json(values), ensure_ascii=False, default=str))
+
+
+def print_beside(line: str, *, as_json: bool) -> None:
+    """Print a line for a person: on standard error where standard output is JSON."""
+    print(line, file=sys.stderr if as_json else sys.stdout)
 
 
 def write_or_print(out: Path | None, text: str) -> None:

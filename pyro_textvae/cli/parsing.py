@@ -97,6 +97,9 @@ def _walk(command: str, arguments: Sequence[str], types: Mapping[str, Any]) -> _
             )
         flag, equals, value = argument[2:].partition("=")
         name = flag.replace("-", "_")
+        if name == "json" and name not in types and "format" in types and not equals:
+            # What prints rows prints them as JSON lines.
+            name, equals, value = "format", "=", "jsonl"
         setting, dot, _ = name.partition(".")
         if setting not in (*types, "config") or (dot and types.get(setting) != dict[str, Any]):
             raise UserError(f"{command} has no setting --{_hyphen(name)}{_nearest(name, types)}")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from pyro_textvae.cli.output import print_beside, print_table
 from pyro_textvae.cli.run_options import RunOptions, parse_with_run
 from pyro_textvae.config.checks import Member, at_least, setting
 from pyro_textvae.config.evaluate import Split
@@ -35,6 +36,7 @@ class RefitOptions(RunOptions):
         num_sentences: of the split, at random.
         num_samples: draws of the latents for each of them.
         overwrite: replace the run that is already there.
+        json: print the numbers as a JSON object in the place of the table.
 
     """
 
@@ -48,6 +50,7 @@ class RefitOptions(RunOptions):
     num_sentences: int = setting(300, at_least(2))
     num_samples: int = setting(300, at_least(10))
     overwrite: bool = False
+    json: bool = False
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -73,8 +76,11 @@ def main(arguments: Sequence[str]) -> None:
         overwrite=options.overwrite,
         trust_code=options.trust_code,
     )
-    print(_table(result, options))
-    print(f"written to {options.out}; next: pyro-textvae evaluate {options.out}")
+    print_table(_table(result, options), result.to_dict(), as_json=options.json)
+    print_beside(
+        f"written to {options.out}; next: pyro-textvae evaluate {options.out}",
+        as_json=options.json,
+    )
 
 
 def _table(result: Refit, options: RefitOptions) -> str:

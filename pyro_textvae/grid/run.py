@@ -63,7 +63,7 @@ def run_grid(
     Writes ``table.md``, ``table.csv`` and ``table.json`` into the grid's folder, beside the runs.
     A run that fails is in ``failures`` of the result, and the others go on.
 
-    :param source: a YAML file, or the mapping that it holds; see the README.
+    :param source: a YAML file, or the mapping that it holds; see docs/comparing-runs.md.
     :param jobs: runs side by side, each in a process of its own with its share of the cores; with
         1 they run one after the other in this process.
     :param overwrite: train runs of other settings anew where they are in the way.

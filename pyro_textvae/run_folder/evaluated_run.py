@@ -35,7 +35,7 @@ class EvaluatedRun:
     """The last evaluation of a run.
 
     :param name: the path of the run, as it was given.
-    :param evaluation: what ``evaluation.json`` holds, in the units of the README.
+    :param evaluation: what ``evaluation.json`` holds, in the units of docs/numbers.md.
     :param columns: what its table holds of every sentence, ``(num_sentences,)``; nats.
     :param doubt: why it may be of other weights than the run has now; None where it is not.
     """

@@ -61,7 +61,7 @@ _CUT = "no bits per character, as sentences were cut: their raw text is not what
 class Evaluation(Displayed):
     """Every number about a run on a split, and the sentences' own.
 
-    ``result`` goes into ``evaluation.json``: plain values in the units of the README, nats per
+    ``result`` goes into ``evaluation.json``: plain values in the units of docs/numbers.md, nats per
     sentence; ``likelihood`` has the estimates of each sentence, in corpus order, and ``by_guide``
     those of some by the guide's own weights, where others made the first. ``excess`` is over the
     truth, where that is known.

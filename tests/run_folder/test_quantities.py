@@ -61,9 +61,9 @@ def test_names_and_aliases_are_given_once():
     assert errors <= set(keys)
 
 
-def test_readme_explains_numbers_by_their_names():
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    units = readme.partition("\n## Units\n")[2].partition("\n## ")[0]
+def test_docs_explain_numbers_by_their_names():
+    page = (Path(__file__).parents[2] / "docs" / "numbers.md").read_text(encoding="utf-8")
+    units = page.partition("\n## Units\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \|", units, re.MULTILINE)
     assert len(rows) > 10
     assert set(rows) <= set(quantities.names())
