@@ -3,6 +3,7 @@
 """Topic models and documents by the command line: trained, scored, written out, reported."""
 
 import json
+from itertools import permutations
 
 import pytest
 
@@ -12,11 +13,18 @@ SMALL = "--epochs 1 --latent-dim 3 --embedding-dim 4 --hidden-dim 5 --batch-size
 WORDS = ("oven flour butter onion", "goal referee striker match", "judge court lawyer trial")
 
 
+def in_order(topic, number):
+    """The words of a topic and one of them again, in one of many orders."""
+    words = WORDS[topic].split()
+    orders = [*permutations(words)]
+    return " ".join([*orders[number % 24], words[number // 24 % 4]])
+
+
 @pytest.fixture
 def texts(tmp_path):
-    """Each text is of the four words of one label, in turn."""
+    """Each text is of the four words of one label, in an order of its own."""
     place = tmp_path / "texts.tsv"
-    rows = [f"{WORDS[n % 3]} {WORDS[n % 3].split()[n % 4]}\t{'abc'[n % 3]}" for n in range(200)]
+    rows = [f"{in_order(n % 3, n)}\t{'abc'[n % 3]}" for n in range(200)]
     place.write_text("\n".join(["text\tlabel", *rows]) + "\n")
     return place
 
@@ -24,7 +32,7 @@ def texts(tmp_path):
 @pytest.fixture
 def documents(tmp_path):
     place = tmp_path / "documents.jsonl"
-    rows = [{"text": [*WORDS[: 1 + n % 3]]} for n in range(200)]
+    rows = [{"text": [in_order(s, n) for s in range(1 + n % 3)]} for n in range(200)]
     place.write_text("\n".join(map(json.dumps, rows)) + "\n")
     return place
 
