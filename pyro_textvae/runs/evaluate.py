@@ -398,6 +398,12 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
             f"{run.sizes['max_length']}: train it with a larger max_length, or leave such "
             "sentences out of the text"
         )
+    most = run.sizes.get("max_sentences")
+    if corpus.max_sentences is not None and most is not None and corpus.max_sentences > most:
+        raise UserError(
+            f"{config.data} has a document of {corpus.max_sentences} sentences, the model was "
+            f"built for {most}: train it with a larger max_sentences, or leave such documents out"
+        )
     return corpus
 
 

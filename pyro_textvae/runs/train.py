@@ -20,6 +20,7 @@ from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.files import refuse_link
 from pyro_textvae.runs.build import Built, Pair, build, build_pair, sizes_of
 from pyro_textvae.runs.code import remember
+from pyro_textvae.runs.documents import refuse_documents
 from pyro_textvae.runs.labels import labels_left_unread
 from pyro_textvae.runs.load import StoredRun, load_corpus_of, load_run_corpus, read_run
 from pyro_textvae.runs.rebuilt import check_rebuilt
@@ -219,6 +220,7 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
 def _dry_run(config: TrainConfig, built: Built, corpus: Corpus) -> None:
     """Train on, save and load one small batch with every check on, before anything is written."""
     batch = next(iter(corpus.batches("train", batch_size=2, shuffle=False)))
+    refuse_documents(built.model, batch, config.data)
     check_pair(built.model, built.guide, built.objective, batch, corpus_size=len(corpus.train))
     sizes, tokenizer = sizes_of(corpus), corpus.tokenizer
     check_rebuilt(

@@ -102,14 +102,21 @@ class DialogueWorld(World):
         """A reply and what was said before it."""
         topic = self.topics.draw_value(generator)
         num_turns = 1 + int(generator.integers(self.most_turns))
+        turns, act = self.draw_turns(topic, num_turns + 1, generator)
+        label = _ACT_NAMES[act] if self.has_labels else None
+        return Example(turns[-1], source=f" {TURN} ".join(turns[:-1]), label=label)
+
+    def draw_turns(
+        self, topic: int, count: int, generator: np.random.Generator
+    ) -> tuple[list[str], int]:
+        """The first turns of a conversation on a topic, and the act of the last of them."""
         turns: list[str] = []
         act, shares = 0, _FIRST
-        for _ in range(num_turns + 1):
+        for _ in range(count):
             act = int(generator.choice(len(_ACT_NAMES), p=shares))
             turns.append(self._say(act, topic, turns, generator))
             shares = _NEXT[act]
-        label = _ACT_NAMES[act] if self.has_labels else None
-        return Example(turns[-1], source=f" {TURN} ".join(turns[:-1]), label=label)
+        return turns, act
 
     def log_prob(self, text: str, *, source: str | None = None, label: str | None = None) -> float:
         """log p(text), log p(text | source), or either given the act of the text too, in nats."""
@@ -200,7 +207,7 @@ class DialogueWorld(World):
                 emission[:, act] = repeated * of_form[act]
         return emission
 
-    def _forward(self, turns: Sequence[str]) -> np.ndarray:
+    def probability_of_turns(self, turns: Sequence[str]) -> np.ndarray:
         """p(turns, topic, act of the next), ``(T, A)``."""
         state = np.outer(np.full(len(self.topics), 1 / len(self.topics)), _FIRST)
         for number, turn in enumerate(turns):
@@ -208,11 +215,22 @@ class DialogueWorld(World):
             state = (state * self._emission(turn, before)) @ _NEXT
         return state
 
+    def probability_at_places(self, turn: str, shares: np.ndarray) -> float:
+        """p(turn) at a place of a conversation that is drawn with these shares.
+
+        Given the topic, the word of a turn has the same distribution whatever was said before.
+        """
+        of_acts, at_place = np.zeros(len(_FIRST)), _FIRST
+        for share in shares:
+            of_acts = of_acts + share * at_place
+            at_place = at_place @ _NEXT
+        return float((self._emission(turn, None) @ of_acts).mean())
+
     def _before_reply(self, source: str | None) -> np.ndarray:
         """p(source, topic, act of the reply); without a source p(topic, act of the reply)."""
         if source is not None:
             turns = source.split(f" {TURN} ")
-            state = self._forward(turns)
+            state = self.probability_of_turns(turns)
             if state.sum() == 0 or len(turns) > self.most_turns:
                 raise UserError(f"world:dialogue never draws the source {source!r}")
             return state
