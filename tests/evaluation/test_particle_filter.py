@@ -75,13 +75,12 @@ def test_latents_of_a_particle_are_those_that_it_was_scored_by(name):
     populations = Populations((40, 40), 8)
     found, _ = filtered(name, populations, 1.0, keeps_history=True)
     steps = found.latents(torch.arange(populations.num_particles))
+    # Of those that are never drawn anew the weight is that of all steps.
+    at_once = found.log_likelihood + found.log_prior - found.log_guide
+    free = populations.free
+    torch.testing.assert_close(found.log_weights[free], at_once[free])
     if name == "plan":
-        z, z_s = steps[0]["z"], torch.stack([step["z_s"] for step in steps[1:]], -1)
-        program = torch.distributions.Normal(0.0, 1.0).log_prob(z)
-        before = torch.cat([torch.zeros_like(z_s[..., :1]), z_s[..., :-1]], -1)
-        loc = Plan.kept * before + z.unsqueeze(-1)
-        program = program + torch.distributions.Normal(loc, 0.5).log_prob(z_s).sum(-1)
-        torch.testing.assert_close(program.squeeze(1), found.log_prior)
+        check_plan(steps, found, populations)
         return
     model, guide, tokens, _ = PAIRS[name]
     posteriors = Posteriors(model, guide, {"tokens": tokens}, 0)
@@ -91,6 +90,25 @@ def test_latents_of_a_particle_are_those_that_it_was_scored_by(name):
     torch.testing.assert_close(joint.log_likelihood.squeeze(1).double(), found.log_likelihood)
     log_guide = posteriors.log_prob(latents).squeeze(1)
     torch.testing.assert_close(log_guide.double(), found.log_guide)
+
+
+def check_plan(steps, found, populations):
+    """By hand: the density of all, and the last weight, which has a fifth of that of the whole."""
+    normal = torch.distributions.Normal
+    z, z_s = steps[0]["z"], torch.stack([step["z_s"] for step in steps[1:]], -1)
+    before = torch.cat([torch.zeros_like(z_s[..., :1]), z_s[..., :-1]], -1)
+    loc = Plan.kept * before + z.unsqueeze(-1)
+    of_steps = normal(loc, 0.5).log_prob(z_s)
+    whole = normal(0.0, 1.0).log_prob(z)
+    torch.testing.assert_close((whole + of_steps.sum(-1)).squeeze(1), found.log_prior)
+    x, precision = NUMBERS[0, -1], 4 + 1
+    guide = normal((4 * loc[..., -1] + x) / precision, 1.1 * precision**-0.5)
+    last = of_steps[..., -1] + normal(z_s[..., -1], 1.0).log_prob(x) - guide.log_prob(z_s[..., -1])
+    last = last + (whole - normal(0.35 * NUMBERS.mean(), 0.3).log_prob(z)) / 5
+    for part in populations.parts:
+        # What is left is the mean of the weights before, which all of a population have.
+        before_last = (found.log_weights - last.squeeze(1))[part]
+        torch.testing.assert_close(before_last, before_last.mean().expand_as(before_last))
 
 
 def test_draws_of_particles_from_one_are_not_the_same():

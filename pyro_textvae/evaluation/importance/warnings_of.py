@@ -5,14 +5,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from torch import Tensor
 
+from pyro_textvae.evaluation.enumeration.summed_out import SummedOut
 from pyro_textvae.evaluation.importance.settled import HEAVY_TAIL
-
-if TYPE_CHECKING:
-    from pyro_textvae.evaluation.importance.result import LogLikelihood
 
 UNTRUSTED_SHARE = 0.25
 """With more sentences than this above ``HEAVY_TAIL``, the mean is not to be trusted either."""
@@ -24,7 +22,47 @@ _SLOW_INCREMENT = 0.01
 _MOST_NAMED = 5
 
 
-def warnings_of(result: LogLikelihood) -> list[str]:
+class Judged(Protocol):
+    """What is looked at of a :class:`~pyro_textvae.evaluation.LogLikelihood`."""
+
+    @property
+    def exact(self) -> bool: ...
+
+    @property
+    def no_interval(self) -> str | None: ...
+
+    @property
+    def num_samples(self) -> int: ...
+
+    @property
+    def heavy_tail_share(self) -> float | None: ...
+
+    @property
+    def doubling_ratio(self) -> float: ...
+
+    @property
+    def doubling_increment(self) -> float: ...
+
+    @property
+    def median_ess(self) -> float: ...
+
+    @property
+    def unresolved(self) -> Tensor: ...
+
+    @property
+    def log_px(self) -> Tensor: ...
+
+    @property
+    def elbo(self) -> Tensor: ...
+
+    @property
+    def standard_error(self) -> Tensor: ...
+
+    @property
+    def summed_out(self) -> SummedOut | None: ...
+
+
+def warnings_of(result: Judged) -> list[str]:
     """The warnings of a result; empty where nothing is wrong."""
     messages = _of_single_sentences(result)
     if result.exact:
@@ -51,7 +89,7 @@ def warnings_of(result: LogLikelihood) -> list[str]:
     return messages
 
 
-def _of_single_sentences(result: LogLikelihood) -> list[str]:
+def _of_single_sentences(result: Judged) -> list[str]:
     """What is wrong with some sentences, with how many and which they are."""
     messages = []
     if result.unresolved.any():
