@@ -8,7 +8,7 @@ DEMO := runs/demo
 
 OLDEST := .venv-oldest
 
-.PHONY: demo docs test test-slow test-oldest dist fuzz mutation pyro-tools lint format clean
+.PHONY: demo docs test test-slow test-browser test-oldest dist fuzz mutation pyro-tools lint format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,10 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m slow
+
+test-browser: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright
+	$(BIN)/python -m pytest -m browser
 
 test-oldest:
 	$(PYTHON) -m venv --clear $(OLDEST)

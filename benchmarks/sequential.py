@@ -136,7 +136,7 @@ def estimates(x: Tensor, size: int, number: int) -> Tensor:
     columns = []
     for row in range(len(x)):
         torch.manual_seed(row)
-        pair = plan.programs(target, posteriors, row, populations.count)
+        pair = plan.programs(target, posteriors, row, populations.num_particles)
         found = run_filter(*pair, populations, row, resample_below=0.5)
         weights = found.log_weights[: size * number].reshape(number, size)
         columns.append(weights.logsumexp(1) - math.log(size))

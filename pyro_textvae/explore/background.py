@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 from typing import TypeVar
 
 from bokeh.document import Document
@@ -14,8 +14,6 @@ from pyro_textvae.errors import UserError
 
 Result = TypeVar("Result")
 
-_WORKER = ThreadPoolExecutor(1, "explore")
-
 
 def in_background(
     document: Document,
@@ -23,7 +21,7 @@ def in_background(
     then: Callable[[Result], None],
     otherwise: Callable[[str], None],
 ) -> None:
-    """Do some work beside the page, one piece after the other.
+    """Do some work beside the page.
 
     :param then: takes what came out, where the page may be changed.
     :param otherwise: takes what a user can do about it where it failed.
@@ -38,4 +36,5 @@ def in_background(
         else:
             document.add_next_tick_callback(lambda: then(result))
 
-    _WORKER.submit(run)
+    # Nobody waits for it when the server is closed.
+    Thread(target=run, daemon=True).start()

@@ -31,9 +31,23 @@ class Cluster:
     central: tuple[int, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """Sentences told apart.
+
+    assigned
+        The number of each sentence's cluster, from 0, ``(N,)``.
+    clusters
+        The largest first.
+    """
+
+    assigned: np.ndarray
+    clusters: tuple[Cluster, ...]
+
+
 def find_clusters(
     vectors: np.ndarray, sentences: Sequence[Sequence[str]], number: int, seed: int
-) -> tuple[np.ndarray, list[Cluster]]:
+) -> Grouping:
     """Clusters by k-means, the largest first.
 
     Source: Arthur and Vassilvitskii (2007), k-means++, https://dl.acm.org/doi/10.5555/1283383.1283494.
@@ -41,7 +55,6 @@ def find_clusters(
     :param vectors: latents of the sentences, ``(N, D)``.
     :param sentences: the words of each.
     :param number: of clusters; fewer where there are fewer different vectors.
-    :returns: the number of each sentence's cluster, from 0, ``(N,)``, and the clusters.
     """
     from sklearn.cluster import KMeans
 
@@ -56,4 +69,4 @@ def find_clusters(
         members = np.flatnonzero(assigned == cluster)
         central = members[np.argsort(distances[members], kind="stable")][:_SHOWN]
         clusters.append(Cluster(len(members), tuple(words[cluster]), tuple(central.tolist())))
-    return assigned, clusters
+    return Grouping(assigned, tuple(clusters))

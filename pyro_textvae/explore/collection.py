@@ -18,7 +18,7 @@ from pyro_textvae.data import Batch, Tokenizer
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.sentences import batch_of
-from pyro_textvae.explore.clusters import Cluster, find_clusters
+from pyro_textvae.explore.clusters import Grouping, find_clusters
 from pyro_textvae.explore.likelihoods import Likelihoods
 from pyro_textvae.explore.plane import Plane, make_plane
 from pyro_textvae.explore.sentence import Score, Sentence, Way
@@ -105,10 +105,7 @@ class Collection:
                 f"the posterior means of {title} all coincide, or there are fewer than {FEWEST}: "
                 "there is no map to draw"
             )
-        self.clusters: list[Cluster] = []
-        self.assigned = np.zeros(len(fields), dtype=np.int64)
-        """The number of each sentence's cluster, from 0, ``(N,)``."""
-        self.find_clusters(num_clusters)
+        self.num_clusters = num_clusters
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -131,10 +128,10 @@ class Collection:
         """Whether the map is made already."""
         return name in self._planes
 
-    def find_clusters(self, number: int) -> None:
-        """Group the sentences anew, by k-means."""
+    def grouping(self, number: int) -> Grouping:
+        """The sentences in so many clusters by k-means, or in as many as there are vectors."""
         words = [text.split() for text in self.texts]
-        self.assigned, self.clusters = find_clusters(self.vectors, words, number, self.seed)
+        return find_clusters(self.vectors, words, number, self.seed)
 
     def sentence(self, index: int) -> Sentence:
         """A sentence of the collection."""

@@ -12,6 +12,7 @@ import numpy as np
 from bokeh.palettes import Category20, Colorblind, Viridis256
 from markupsafe import Markup, escape
 
+from pyro_textvae.explore.clusters import Grouping
 from pyro_textvae.explore.collection import Collection
 
 _NOTHING = "#b4b4b4"
@@ -34,12 +35,12 @@ class Colouring:
     legend: Markup
 
 
-def colourings(collection: Collection) -> dict[str, Colouring]:
+def colourings(collection: Collection, grouping: Grouping) -> dict[str, Colouring]:
     """Every way in which a collection can be coloured, by the name that the page shows."""
     shown = {"length": by_number(collection.lengths, "tokens, <eos> counted")}
     if collection.labels is not None:
         shown["label"] = by_name(collection.labels)
-    shown["cluster"] = by_cluster(collection)
+    shown["cluster"] = by_cluster(grouping)
     if collection.likelihoods is not None:
         nll, origin = collection.likelihoods.nll, collection.likelihoods.origin
         shown["nll"] = by_number(nll, f"{origin}, nats a sentence")
@@ -84,16 +85,16 @@ def by_name(names: Sequence[str | None]) -> Colouring:
     )
 
 
-def by_cluster(collection: Collection) -> Colouring:
+def by_cluster(grouping: Grouping) -> Colouring:
     """A colour for every cluster, with its most typical words beside it."""
-    colours = cluster_colours(len(collection.clusters))
+    colours = cluster_colours(len(grouping.clusters))
     swatches = [
         (colour, f"{number} {' '.join(cluster.words[:3])}", cluster.size)
         for number, (colour, cluster) in enumerate(
-            zip(colours, collection.clusters, strict=True), start=1
+            zip(colours, grouping.clusters, strict=True), start=1
         )
     ]
-    return Colouring([colours[number] for number in collection.assigned], _swatches(swatches))
+    return Colouring([colours[number] for number in grouping.assigned], _swatches(swatches))
 
 
 def cluster_colours(number: int) -> list[str]:

@@ -46,7 +46,9 @@ class MapView:
 
     def __init__(self, collection: Collection, planes: Sequence[str], first: str) -> None:
         self.collection = collection
-        coloured = colourings(collection)
+        self.grouping = collection.grouping(collection.num_clusters)
+        """The clusters of this window."""
+        coloured = colourings(collection, self.grouping)
         self.source = ColumnDataSource(self._columns(coloured, planes, first))
         self.legends = ColumnDataSource(
             {
@@ -118,9 +120,10 @@ class MapView:
         }
         self.note.text = self.notes.data["html"][-1]
 
-    def show_clusters(self) -> None:
-        """Colour by the clusters that the collection has now."""
-        colouring = by_cluster(self.collection)
+    def regroup(self, number: int) -> None:
+        """Tell so many clusters apart."""
+        self.grouping = self.collection.grouping(number)
+        colouring = by_cluster(self.grouping)
         html = list(self.legends.data["html"])
         html[self.legends.data["name"].index("cluster")] = str(colouring.legend)
         self.legends.data = {**self.legends.data, "html": html}
@@ -169,7 +172,7 @@ class MapView:
         collection = self.collection
         parts = [
             [f"{length} tokens" for length in collection.lengths],
-            [f"cluster {number + 1}" for number in collection.assigned],
+            [f"cluster {number + 1}" for number in self.grouping.assigned],
         ]
         if collection.labels is not None:
             parts.insert(0, [label or "label not given" for label in collection.labels])

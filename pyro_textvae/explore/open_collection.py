@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,9 @@ def open_collection(
             f"the programs of {run.folder.path} need {', '.join(sorted(beside))} beside the text, "
             "and a map is of sentences alone: take a run of a model without it"
         )
+    if config.data is not None and Path(config.data).expanduser().is_file():
+        # All of a file is shown. Labels that the run does not know are learnt of the train split.
+        config = replace(config, split="train")
     corpus = corpus_to_score(run, config, tokenizer)
     split = corpus.split(config.split)
     if not len(split):

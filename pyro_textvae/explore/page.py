@@ -41,9 +41,9 @@ class Page:
         self._is_from_list = False
         self.view = MapView(collection, installed_planes(), first)
         self.overlay = Overlay(self.view)
-        self.clusters = ClustersPanel(collection, self.view)
+        self.clusters = ClustersPanel(self.view)
         self.panels: list[Panel] = [
-            SentencePanel(document, collection, self.overlay),
+            SentencePanel(document, self.view, self.overlay),
             WalkPanel(collection, self.overlay),
             DimensionsPanel(collection, self.overlay),
             self.clusters,
@@ -121,7 +121,7 @@ class Page:
         place, cluster = new["place"][0], new["cluster"][0]
         if 0 <= place < len(self._collection):
             self.choose(int(place))
-        elif cluster is not None and -1 <= cluster < len(self._collection.clusters):
+        elif cluster is not None and -1 <= cluster < len(self.view.grouping.clusters):
             self.clusters.open_cluster(int(cluster))
 
     def _type(self, attribute: str, old: str, new: str) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -81,11 +82,14 @@ def _umap(vectors: np.ndarray, seed: int) -> tuple[str, np.ndarray]:
     if "umap" not in installed_planes():
         raise UserError("the map umap needs umap-learn, not installed here: pip install umap-learn")
     neighbours = min(15, len(vectors) - 1)
-    # Of many jobs it warns that a seed allows one.
-    umap = importlib.import_module("umap").UMAP(
-        n_neighbors=neighbours, random_state=seed % 2**32, n_jobs=1
-    )
-    return f"UMAP, {neighbours} neighbours", umap.fit_transform(at_least_two_dimensions(vectors))
+    with warnings.catch_warnings():
+        # That TensorFlow, which it can do without, is not there.
+        warnings.simplefilter("ignore")
+        umap = importlib.import_module("umap")
+        # Of several jobs it would warn that a seed allows one.
+        mapped = umap.UMAP(n_neighbors=neighbours, random_state=seed % 2**32, n_jobs=1)
+        positions = mapped.fit_transform(at_least_two_dimensions(vectors))
+    return f"UMAP, {neighbours} neighbours", positions
 
 
 def _among_nearest(

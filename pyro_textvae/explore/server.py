@@ -47,7 +47,7 @@ def make_server(collection: Collection, port: int, first: str) -> Server:
     def fill(document: Document) -> None:
         Page(document, collection, first)
 
-    port = port or check_port(0)
+    port = check_port(port)
     # A page of another address, or of a name that leads here, is refused what this one says.
     origins = [f"{host}:{port}" for host in (LOOPBACK, "localhost")]
     application = Application(FunctionHandler(fill))

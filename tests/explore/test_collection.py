@@ -106,15 +106,24 @@ def test_maps_have_every_sentence_and_place_others(collection):
     assert "nearest" in tsne.note
 
 
+@pytest.mark.slow
+def test_umap_keeps_neighbours(collection):
+    pytest.importorskip("umap")
+    plane = collection.plane("umap")
+    assert plane.positions.shape == (len(collection), 2)
+    assert plane.title == "UMAP, 15 neighbours"
+
+
 def test_clusters_are_the_largest_first_and_cover_all(collection):
-    sizes = np.bincount(collection.assigned)
-    assert [cluster.size for cluster in collection.clusters] == sizes.tolist()
+    grouping = collection.grouping(3)
+    sizes = np.bincount(grouping.assigned)
+    assert [cluster.size for cluster in grouping.clusters] == sizes.tolist()
     assert sizes.tolist() == sorted(sizes, reverse=True)
     assert sizes.sum() == len(collection)
-    for number, cluster in enumerate(collection.clusters):
-        members = collection.vectors[collection.assigned == number]
+    for number, cluster in enumerate(grouping.clusters):
+        members = collection.vectors[grouping.assigned == number]
         far = np.linalg.norm(collection.vectors - members.mean(0), axis=1)
-        nearest = [place for place in np.argsort(far) if collection.assigned[place] == number]
+        nearest = [place for place in np.argsort(far) if grouping.assigned[place] == number]
         assert list(cluster.central) == nearest[: len(cluster.central)]
 
 

@@ -10,7 +10,6 @@ from bokeh.layouts import column
 from bokeh.models import Spinner
 from markupsafe import Markup
 
-from pyro_textvae.explore.collection import Collection
 from pyro_textvae.explore.colouring import cluster_colours
 from pyro_textvae.explore.map_view import MapView
 from pyro_textvae.explore.panels.panel import Panel, list_of_sentences, paragraph, text_block
@@ -25,8 +24,8 @@ class ClustersPanel(Panel):
     title = "Clusters"
     is_of_sentence = False
 
-    def __init__(self, collection: Collection, view: MapView) -> None:
-        self._collection, self._view = collection, view
+    def __init__(self, view: MapView) -> None:
+        self._collection, self._view = view.collection, view
         self.text = text_block("clusters_lead")
         self.text.text = str(
             paragraph(
@@ -39,9 +38,9 @@ class ClustersPanel(Panel):
             title="Number of clusters",
             name="num_clusters",
             low=1,
-            high=min(_MOST, len(collection)),
+            high=min(_MOST, len(view.collection)),
             step=1,
-            value=len(collection.clusters),
+            value=len(view.grouping.clusters),
             width=150,
         )
         self.number.on_change("value", self._regroup)
@@ -62,8 +61,8 @@ class ClustersPanel(Panel):
             self._view.fade_all_but(None)
             self.central.text = ""
             return
-        self._view.fade_all_but(self._collection.assigned == number)
-        texts, cluster = self._collection.texts, self._collection.clusters[number]
+        self._view.fade_all_but(self._view.grouping.assigned == number)
+        texts, cluster = self._collection.texts, self._view.grouping.clusters[number]
         self.central.text = str(
             Markup("<h3>Nearest to the middle of cluster {}</h3>{}").format(
                 number + 1,
@@ -77,7 +76,7 @@ class ClustersPanel(Panel):
             '<span class="number">{}</span><small class="lead">{}</small>'
             '<span class="said">{}</span></button></li>'
         )
-        clusters = self._collection.clusters
+        clusters = self._view.grouping.clusters
         rows = Markup("").join(
             row.format(
                 # A second click on a row closes it.
@@ -97,6 +96,5 @@ class ClustersPanel(Panel):
     def _regroup(self, attribute: str, old: Any, new: Any) -> None:
         if not isinstance(new, int | float) or not 1 <= new <= min(_MOST, len(self._collection)):
             return
-        self._collection.find_clusters(int(new))
-        self._view.show_clusters()
+        self._view.regroup(int(new))
         self.open_cluster(-1)

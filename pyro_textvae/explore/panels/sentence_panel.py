@@ -12,7 +12,7 @@ from markupsafe import Markup
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.importance.result import HEAVY_TAIL
 from pyro_textvae.explore.background import in_background
-from pyro_textvae.explore.collection import Collection
+from pyro_textvae.explore.map_view import MapView
 from pyro_textvae.explore.overlay import Overlay
 from pyro_textvae.explore.panels.panel import Panel, list_of_sentences, paragraph, text_block
 from pyro_textvae.explore.sentence import Score, Sentence
@@ -23,8 +23,9 @@ class SentencePanel(Panel):
 
     title = "Sentence"
 
-    def __init__(self, document: Document, collection: Collection, overlay: Overlay) -> None:
-        self._document, self._collection, self._overlay = document, collection, overlay
+    def __init__(self, document: Document, view: MapView, overlay: Overlay) -> None:
+        self._document, self._view, self._overlay = document, view, overlay
+        self._collection = view.collection
         self._sentence: Sentence | None = None
         self.text = text_block("sentence")
         self.score_text = text_block("score")
@@ -71,8 +72,8 @@ class SentencePanel(Panel):
         if index is not None:
             if collection.labels is not None:
                 facts.append(("label", collection.labels[index] or "not given"))
-            number = int(collection.assigned[index])
-            words = ", ".join(collection.clusters[number].words)
+            number = int(self._view.grouping.assigned[index])
+            words = ", ".join(self._view.grouping.clusters[number].words)
             facts.append(("cluster", f"{number + 1}: {words}"))
             if collection.likelihoods is not None:
                 nll = collection.likelihoods.nll[index]
