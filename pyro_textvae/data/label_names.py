@@ -17,7 +17,7 @@ class LabelNames:
     """Number labels as they come; their final order is known when the last one was read.
 
     :param given: the labels in the order of their indices, where that is decided already; by
-        default the sorted labels of the train split.
+        default the sorted labels of the train split, or of a text that is another split alone.
     """
 
     def __init__(self, given: Sequence[str] | None = None) -> None:
@@ -25,6 +25,7 @@ class LabelNames:
         self._numbers: dict[str, int] = {}
         self._of_train: set[str] = set()
         self._outside: dict[str, str] = {}
+        self._has_train = False
 
     def index(self, record: Record) -> int:
         """The number of a record's label, in the order of first appearance; -1 for none.
@@ -32,6 +33,7 @@ class LabelNames:
         :raises UserError: for a label that is not among those that are given.
         """
         label = record.label
+        self._has_train |= record.split == "train"
         if label is None:
             return NOT_GIVEN
         if self._given is not None and label not in self._given:
@@ -54,6 +56,8 @@ class LabelNames:
         """
         if self._given is not None:
             return tuple(self._given)
+        if self._outside and not self._has_train:
+            return tuple(sorted(self._outside))
         for label, place in self._outside.items():
             if label not in self._of_train:
                 raise UserError(

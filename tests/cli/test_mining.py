@@ -56,6 +56,5 @@ def test_without_labels(check_refused, run, language_model_run, labelled):
     check_refused("the test split has none", "evaluate", run, "--mining", *few)
     check_refused("does nothing without mining", "evaluate", run, "--mining-vectors", "x", *few)
     of_text = ["--data", labelled, "--text-column", "text", "--label-column", "animal"]
-    check_refused(
-        "no latent", "evaluate", language_model_run, "--mining", *of_text, "--num-samples", "2"
-    )
+    check_refused("no latent", "evaluate", language_model_run, "--mining", *of_text, *few)
+    check_refused("give --mining too", "evaluate", run, *of_text, *few)
