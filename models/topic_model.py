@@ -142,6 +142,18 @@ class TopicModel(PyroModule):
         """
         self.words.begin_topics_at(topics)
 
+    def begin_beside_topics_at(self, counts: Tensor, lengths: Tensor, numbers: Tensor) -> None:
+        """Set what hangs on no topic to what it is in some texts.
+
+        :param counts: of each id, ``(vocab_size,)``.
+        :param lengths: numbers of words of texts, or of the sentences of documents.
+        :param numbers: of the sentences of documents, which other texts have none of.
+        """
+        self.words.begin_beside_topics_at(counts, lengths)
+        if self.max_sentences is not None:
+            of_number = numbers.bincount(minlength=self.max_sentences + 1)[1:]
+            self.number_scores.data.copy_((of_number + 0.1).log())
+
     def beside_topics(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """What of log p(x) does not hang on topics, and how many words do, ``(N,)`` each."""
         length, outside, in_topic = self.words.log_prob_of_parts(tokens, sentence_mask(tokens))

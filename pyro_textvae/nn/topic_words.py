@@ -146,6 +146,18 @@ class TopicWords(nn.Module):
         else:
             self.beta.copy_(log_prob)
 
+    @torch.no_grad()
+    def begin_beside_topics_at(self, counts: Tensor, lengths: Tensor) -> None:
+        """Set what hangs on no topic to the shares of some text, a tenth added to each count.
+
+        :param counts: of each id, ``(vocab_size,)``.
+        :param lengths: numbers of words of texts, ``(N,)``.
+        """
+        outside = torch.cat([counts[self.outside.cpu()], counts[self.of_topics.cpu()].sum()[None]])
+        of_length = lengths.bincount(minlength=len(self.length_scores))
+        for scores, count in ((self.outside_scores, outside), (self.length_scores, of_length)):
+            scores.copy_((count + 0.1).log())
+
     def log_prob_in_topics(self, theta: Tensor) -> Tensor:
         """log p(word | theta, it is of a topic), ``(..., words in topics)``; sums to one."""
         if self.kind in _MIXTURES:

@@ -3,7 +3,6 @@
 """Topic models and documents by the command line: trained, scored, written out, reported."""
 
 import json
-from itertools import permutations
 
 import pytest
 
@@ -13,28 +12,24 @@ SMALL = "--epochs 1 --latent-dim 3 --embedding-dim 4 --hidden-dim 5 --batch-size
 WORDS = ("oven flour butter onion", "goal referee striker match", "judge court lawyer trial")
 
 
-def in_order(topic, number):
-    """The words of a topic and one of them again, in one of many orders."""
-    words = WORDS[topic].split()
-    orders = [*permutations(words)]
-    return " ".join([*orders[number % 24], words[number // 24 % 4]])
+def in_splits(folder, suffix, lines, header=()):
+    folder.mkdir()
+    for name in ("train", "valid", "test"):
+        (folder / f"{name}{suffix}").write_text("\n".join([*header, *lines]) + "\n")
+    return folder
 
 
 @pytest.fixture
 def texts(tmp_path):
-    """Each text is of the four words of one label, in an order of its own."""
-    place = tmp_path / "texts.tsv"
-    rows = [f"{in_order(n % 3, n)}\t{'abc'[n % 3]}" for n in range(200)]
-    place.write_text("\n".join(["text\tlabel", *rows]) + "\n")
-    return place
+    """Each text is of the four words of one label, in turn."""
+    rows = [f"{WORDS[n % 3]} {WORDS[n % 3].split()[n % 4]}\t{'abc'[n % 3]}" for n in range(24)]
+    return in_splits(tmp_path / "texts", ".tsv", rows, ["text\tlabel"])
 
 
 @pytest.fixture
 def documents(tmp_path):
-    place = tmp_path / "documents.jsonl"
-    rows = [{"text": [in_order(s, n) for s in range(1 + n % 3)]} for n in range(200)]
-    place.write_text("\n".join(map(json.dumps, rows)) + "\n")
-    return place
+    rows = [json.dumps({"text": [*WORDS[: 1 + n % 3]]}) for n in range(24)]
+    return in_splits(tmp_path / "documents", ".jsonl", rows)
 
 
 def test_topics_are_scored_and_reported(tmp_path, texts, capsys):

@@ -80,8 +80,20 @@ def test_the_guide_alone_learns_first(tmp_path):
     assert same(start[0], first[0])
     assert not same(start[1], first[1])
     assert not same(first[0], second[0])
-    # By words alone: what is of no topic begins where it was.
     assert same(procedure.random[1], start[1])
+
+
+def test_what_hangs_on_no_topic_begins_at_what_it_is():
+    model = TopicModel(2, 8, 5, 4, "lda", stop_words=1, max_sentences=3)
+    counts = torch.tensor([9, 0, 4, 1, 2, 3, 3, 1]).float()
+    model.begin_beside_topics_at(counts, torch.tensor([2, 2, 3, 3]), torch.tensor([1, 1, 2]))
+    # Of 10 words one is <unk>, two are the stop word and seven are of topics.
+    shares = model.words.outside_scores.softmax(-1)
+    torch.testing.assert_close(shares, torch.tensor([1.1, 2.1, 7.1]) / 10.3)
+    lengths = model.words.length_scores.softmax(-1)
+    torch.testing.assert_close(lengths[[0, 2, 3]], torch.tensor([0.1, 2.1, 2.1]) / 4.6)
+    numbers = model.number_scores.softmax(-1)
+    torch.testing.assert_close(numbers, torch.tensor([2.1, 1.1, 0.1]) / 3.3)
 
 
 def test_a_model_without_topics_is_refused(tmp_path):

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyro_textvae.data.corpus import Split
 from pyro_textvae.errors import UserError
+from pyro_textvae.special_tokens import UNK
 from pyro_textvae.training.multinomial_mixture import fit_multinomial_mixture
 from pyro_textvae.training.procedure import Procedure, Training
 
@@ -21,8 +20,9 @@ class TopicStart(Procedure):
 
     From a start at random two topics merge and another is used twice, a local optimum of the bound.
     The mixture, in which each text is of one topic alone, is fitted to texts of the training split,
-    with the best of many starts. In the first epochs the guide alone is stepped, on topics that
-    stand still.
+    with the best of many starts. How long texts are, and how often a word is of no topic, begin at
+    what they are there. In the first epochs the guide alone is stepped, on a model that stands
+    still.
 
     Source: Nigam et al. (2000), Text Classification from Labeled and Unlabeled Documents using EM,
     https://doi.org/10.1023/A:1007692713085, for the mixture.
@@ -60,12 +60,19 @@ class TopicStart(Procedure):
         generator = torch.Generator().manual_seed(trainer.config.seed)
         split = trainer.corpus.train
         chosen = torch.randperm(len(split), generator=generator)[: self.start_texts]
-        counts = _counts(split, chosen.numpy(), len(trainer.corpus.tokenizer))
+        texts = [split[index] for index in chosen.tolist()]
+        counts = _counts(texts, len(trainer.corpus.tokenizer))
         ids = model.topics().sum(0).nonzero().flatten().cpu()
         fitted = fit_multinomial_mixture(counts[:, ids], len(model.topics()), generator)
         topics = torch.zeros(len(fitted), counts.shape[1])
         topics[:, ids] = fitted
         model.begin_topics_at(topics)
+        sentences = [row for text in texts for row in text.reshape(-1, text.shape[-1])]
+        model.begin_beside_topics_at(
+            counts.sum(0),
+            torch.stack([(row >= UNK).sum() for row in sentences]),
+            torch.tensor([text.reshape(-1, text.shape[-1]).shape[0] for text in texts]),
+        )
 
     def trainable(self, trainer: Training) -> list[nn.Parameter] | None:
         """The guide alone in the first epochs."""
@@ -74,7 +81,7 @@ class TopicStart(Procedure):
         return [p for p in trainer.guide.parameters() if p.requires_grad]
 
 
-def _counts(split: Split, indices: np.ndarray, vocab_size: int) -> Tensor:
+def _counts(texts: list[Tensor], vocab_size: int) -> Tensor:
     """How often each id stands in each text, ``(N, V)``."""
-    rows = (split[int(index)].flatten() for index in indices)
+    rows = (text.flatten() for text in texts)
     return torch.stack([row.bincount(minlength=vocab_size) for row in rows]).float()
