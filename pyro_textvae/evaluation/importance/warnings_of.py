@@ -116,6 +116,7 @@ def _of_single_sentences(result: Judged) -> list[str]:
 def _which(rows: Tensor) -> str:
     """How many sentences, and the places of the first of them in the split.
 
+    >>> import torch
     >>> _which(torch.tensor([False, True, True]))
     '2 of 3 sentences (index 1, 2)'
     """
