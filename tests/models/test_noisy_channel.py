@@ -115,7 +115,7 @@ def test_texts_for_a_source_are_draws_given_it(pair):
     """Texts against p(x | s), of each of the 8 likeliest."""
     log_px, log_ps = exact(pair[0])
     posterior = (log_px + log_ps[:, 0]).softmax(0)
-    size = 500
+    size = 300
     condition = {"source": PAIRS["source"][:1].expand(size, -1)}
     drawn = generate(pair[0], condition, guide=pair[1], seed=1)
     counts = torch.tensor([(drawn.tokens == row).all(1).sum() for row in ROWS])
