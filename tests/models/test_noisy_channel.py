@@ -111,6 +111,21 @@ def test_the_proposal_is_scored_as_it_is_drawn_and_is_near_to_the_posterior(pair
     assert distance < 0.75 * (posterior - prior).abs().sum(0).mean()
 
 
+def test_a_word_that_was_left_out_does_not_explain_the_next_of_the_source():
+    """A decoder that knows nothing of 58 words: the first is that of the source all the same."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 60, "embedding_dim": 4}
+    decoder = GRUDecoder(**sizes, hidden_dim=5, latent_dim=1, max_length=9)
+    model = NoisyChannel(StandardNormal(1), decoder, **sizes)
+    source = torch.tensor([[20, 30, 40, EOS]])
+    with torch.no_grad():
+        proposal = model.text_given_source(torch.zeros(1, 1), source)
+        scores, _ = proposal.step(torch.ones(1, dtype=torch.long), proposal.initial_state())
+    shares = scores.softmax(-1)[0]
+    assert shares.argmax() == 20 - EOS
+    assert shares.max() > 0.6
+
+
 def test_texts_for_a_source_are_draws_given_it(pair):
     """Texts against p(x | s), of each of the 8 likeliest."""
     log_px, log_ps = exact(pair[0])
