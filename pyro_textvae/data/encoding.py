@@ -381,12 +381,13 @@ def _refuse_empty_split(
     source: Source, counts: dict[Any, SplitCounts], options: EncodingOptions
 ) -> None:
     file_split = getattr(source, "file_split", None)
+    what = "sentences" if counts["train"].documents is None else "documents"
     for split in SPLITS:
         if counts[split].sentences or file_split not in (None, split):
             continue
         if dropped := counts[split].dropped_too_long:
             raise UserError(
-                f"max_length={options.max_length} drops all {dropped} sentences of the {split}"
+                f"max_length={options.max_length} drops all {dropped} {what} of the {split}"
                 f" split of {source.name}; raise it or set truncate=True"
             )
         if of_documents := counts[split].dropped_too_many_sentences:
@@ -399,9 +400,14 @@ def _refuse_empty_split(
                 f"max_source_length={options.max_source_length} drops all {of_source} sentences of"
                 f" the {split} split of {source.name}; raise it or set truncate=True"
             )
-        total = sum(count.sentences + count.dropped_too_long for count in counts.values())
+        total = sum(
+            (count.sentences if count.documents is None else count.documents)
+            + count.dropped_too_long
+            + (count.dropped_too_many_sentences or 0)
+            for count in counts.values()
+        )
         raise UserError(
-            f"the {split} split of {source.name} is empty: {total} sentences are too few to split"
+            f"the {split} split of {source.name} is empty: {total} {what} are too few to split"
             " 90/5/5; give more, or a folder with train, valid and test files"
         )
 

@@ -193,6 +193,13 @@ def test_bad_documents_are_refused_naming_the_row(tmp_path, rows, options, messa
     assert "\n" not in str(caught.value)
 
 
+def test_too_few_documents_to_split_are_counted_as_documents(tmp_path):
+    file = tmp_path / "few.jsonl"
+    file.write_text('{"text": ["a b", "c"]}\n' * 2)
+    with pytest.raises(UserError, match="is empty: 2 documents are too few to split"):
+        load_corpus(file)
+
+
 def test_one_file_is_split_by_the_hash_of_whole_documents(tmp_path):
     file = tmp_path / "all.jsonl"
     rows = [["the start .", f"number {index} ."] for index in range(100)]

@@ -37,10 +37,14 @@ class DocumentVAE(PyroModule):
             z = pyro.sample("z", dist.Normal(zeros, 1.0).to_event(1))
             lengths = dist.Categorical(logits=self.length_logits)
             length = pyro.sample("length", lengths, obs=length)
-            given = torch.arange(num_sentences, device=zeros.device) <= length
+            given = self.given(length, num_sentences)
             with pyro.plate("sentences", num_sentences, dim=-1), poutine.mask(mask=given):
                 z_s = pyro.sample("z_s", dist.Normal(self.mean(z), 1.0).to_event(1))
                 return pyro.sample("x", self.decoder(z_s), obs=rows)
+
+    def given(self, length, num_sentences):
+        """Which sentences there are, ``(N, S)``."""
+        return torch.arange(num_sentences, device=length.device) <= length
 
 
 class DocumentGuide(PyroModule):

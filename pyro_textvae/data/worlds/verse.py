@@ -7,20 +7,17 @@ from __future__ import annotations
 import math
 from functools import cached_property
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 
+from pyro_textvae.data.languages.verse_form import LEVEL, OBLIQUE, Form
 from pyro_textvae.data.records import SplitName
 from pyro_textvae.data.world import Example, World
 from pyro_textvae.errors import UserError
 
-LEVEL, OBLIQUE = "平", "仄"
-"""The classes of tones of Mandarin: the first and second, the third and fourth."""
-
 # Level signs by the rhyme of today's Mandarin, level ones of other rhymes, oblique ones.
 _RHYMES = {
-    "ang": "光霜乡长香阳窗凉床江",
+    "ang": "光霜乡忙香阳窗凉床江",
     "an": "山天年烟前船泉寒园间",
     "eng": "声风生明星情城清行灯",
     "ou": "秋流楼舟愁游州头留悠",
@@ -34,36 +31,6 @@ _TONES = {
 }
 _OTHER = str.maketrans(LEVEL + OBLIQUE, OBLIQUE + LEVEL)
 _NUM_THEMES = 4
-
-
-class Form(NamedTuple):
-    """What a poem has to keep to.
-
-    >>> Form.read("ang 仄仄仄平平 平平仄仄平 平平平仄仄 仄仄仄平平").rhymed
-    (True, True, False, True)
-
-    :param rhyme: of the last signs of lines that end in a level tone.
-    :param tones: of each line, a class for every sign.
-    """
-
-    rhyme: str
-    tones: tuple[str, ...]
-
-    @classmethod
-    def read(cls, source: str) -> Form:
-        """The form that a source tells: a rhyme, then the tones of every line."""
-        rhyme, *tones = source.split(" ")
-        return cls(rhyme, tuple(tones))
-
-    @property
-    def rhymed(self) -> tuple[bool, ...]:
-        """Which lines rhyme."""
-        return tuple(line.endswith(LEVEL) for line in self.tones)
-
-    @property
-    def source(self) -> str:
-        """The form as a text."""
-        return " ".join([self.rhyme, *self.tones])
 
 
 class VerseWorld(World):
@@ -104,6 +71,7 @@ class VerseWorld(World):
         """Whether each has a level tone, ``(V,)``."""
         self.rhyme_of = {sign: rhyme for rhyme, signs in of_rhymes.items() for sign in signs}
         """The rhyme of every level sign that has one of :attr:`rhymes`."""
+        self._kept_allowed: dict[Form, list[np.ndarray]] = {}
         self._kept_messages: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
 
     @cached_property
@@ -201,6 +169,11 @@ class VerseWorld(World):
 
     def _allowed(self, form: Form) -> list[np.ndarray]:
         """Which signs may stand at each place of each line, ``(T, V)`` a line."""
+        if form not in self._kept_allowed:
+            self._kept_allowed[form] = self._allow(form)
+        return self._kept_allowed[form]
+
+    def _allow(self, form: Form) -> list[np.ndarray]:
         of_rhyme = np.array([self.rhyme_of.get(sign) == form.rhyme for sign in self.signs])
         lines = []
         for tones, rhymed in zip(form.tones, form.rhymed, strict=True):

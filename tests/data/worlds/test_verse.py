@@ -9,8 +9,8 @@ from itertools import product
 import numpy as np
 import pytest
 
+from pyro_textvae.data.languages.verse_form import Form
 from pyro_textvae.data.worlds import VerseWorld
-from pyro_textvae.data.worlds.verse import Form
 from pyro_textvae.errors import UserError
 from tests.data.worlds.draws import z_of_draws
 
