@@ -137,8 +137,10 @@ def main(arguments: Sequence[str]) -> None:
                 print_json(tokenizer, part, row, source=of_row)
                 continue
             if source is None and writes_documents(model):
-                # Set apart by an empty line, of which no document has one.
-                print(decode_document(tokenizer, part.tokens[row].tolist()) + "\n")
+                place += 1
+                print(
+                    f"document {place}, {decode_document(tokenizer, part.tokens[row].tolist())}\n"
+                )
                 sys.stdout.flush()
                 continue
             text = decode_row(tokenizer, part.tokens[row].tolist())

@@ -51,10 +51,11 @@ def decode_row(tokenizer: Tokenizer, row: list) -> str:
 
 
 def decode_document(tokenizer: Tokenizer, row: list) -> str:
-    """The text of a row of ids; of a document's rows, a line for each sentence there is."""
+    """The text of a row of ids; of a document's rows their number, and a line for each."""
     if not isinstance(row[0], list):
         return decode_row(tokenizer, row)
-    return "\n".join(decode_row(tokenizer, ids) for ids in row if any(ids))
+    lines = [decode_row(tokenizer, ids) for ids in row if any(ids)]
+    return "\n".join([f"{len(lines)} sentences" if lines[1:] else "1 sentence", *lines])
 
 
 def writes_documents(model: nn.Module) -> bool:

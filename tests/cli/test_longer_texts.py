@@ -7,8 +7,11 @@ import json
 import pytest
 
 from pyro_textvae.cli.main import main
+from pyro_textvae.report.run_record import read_runs
+from pyro_textvae.report.sections.topics import topics as topics_of
 
 SMALL = "--epochs 1 --latent-dim 3 --embedding-dim 4 --hidden-dim 5 --batch-size 8".split()
+QUICK = "--num-samples 20 --proposal guide --report false".split()
 WORDS = ("oven flour butter onion", "goal referee striker match", "judge court lawyer trial")
 
 
@@ -38,7 +41,7 @@ def test_topics_are_scored_and_reported(tmp_path, texts, capsys):
     programs = ["--model", "topic_model", "--guide", "topic", "--out", str(run)]
     assert main(["train", *arguments, *programs, *SMALL]) == 0
     capsys.readouterr()
-    assert main(["evaluate", str(run), "--num-samples", "20"]) == 0
+    assert main(["evaluate", str(run), *QUICK]) == 0
     shown = capsys.readouterr().out
     for line in ("topics: coherence", "perplexity, mean of each text's", "with the labels"):
         assert line in shown
@@ -46,9 +49,10 @@ def test_topics_are_scored_and_reported(tmp_path, texts, capsys):
     assert topics["coherence_reference"] == "train split, windows of 10 words"
     assert len(topics["topics"]) == 3
     assert all(len(topic["words"]) == 10 for topic in topics["topics"])
-    page = (run / "report" / "report.html").read_text()
-    assert "Topics by their ten likeliest words" in page
-    assert " ".join(topics["topics"][0]["words"]) in page
+    section = topics_of(read_runs([run]))
+    assert section.blocks[0].text.startswith("Topics by their ten likeliest words")
+    rows = section.blocks[1].rows
+    assert [row[0] for row in rows] == [" ".join(topic["words"]) for topic in topics["topics"]]
 
 
 def test_stop_words_that_leave_nothing_are_one_line(tmp_path, texts, capsys):
@@ -64,16 +68,24 @@ def test_documents_are_written_as_lines(tmp_path, documents, capsys):
     programs = ["--model", "document_vae", "--guide", "document", "--out", str(run)]
     assert main(["train", "--data", str(documents), *programs, *SMALL]) == 0
     capsys.readouterr()
-    assert main(["evaluate", str(run), "--num-samples", "20"]) == 0
+    assert main(["evaluate", str(run), *QUICK]) == 0
     result = json.loads((run / "evaluation.json").read_text())
     # The number of sentences is no observation beside the text.
     assert result["nll"] is not None
     assert "nll_joint" not in result
     capsys.readouterr()
     assert main(["sample", str(run), "--size", "40", "--seed", "1"]) == 0
-    written = capsys.readouterr().out.removesuffix("\n\n").split("\n\n")
-    assert len(written) == 40
-    assert {document.count("\n") + 1 for document in written} == {1, 2, 3}
+    lines = iter(capsys.readouterr().out.splitlines())
+    numbers = set()
+    for document in range(1, 41):
+        name, number = next(lines).split(", ")
+        assert name == f"document {document}"
+        numbers.add(int(number.split()[0]))
+        for _ in range(int(number.split()[0])):
+            next(lines)
+        assert next(lines) == ""
+    assert numbers == {1, 2, 3}
+    assert next(lines, None) is None
     assert main(["reconstruct", str(run), "--size", "3", "--num-latents", "2"]) == 0
     for document in capsys.readouterr().out.removesuffix("\n\n").split("\n\n"):
         names = [line.split()[0] for line in document.splitlines()]

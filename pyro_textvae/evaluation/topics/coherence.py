@@ -50,9 +50,9 @@ def normalised_pmi(words: Tensor, texts: Iterable[Tensor], window: int = WINDOW)
             continue
         there, word = np.unique(of_text[at], return_inverse=True)
         within = np.zeros((starts, len(there)))
-        for first in range(min(window, len(of_text))):
-            # The windows that have their word number ``first`` at each of these places.
-            start = at - first
+        for offset in range(min(window, len(of_text))):
+            # The windows that have their word number ``offset`` at each of these places.
+            start = at - offset
             inside = (start >= 0) & (start < starts)
             within[start[inside], word[inside]] = 1.0
         rows = np.searchsorted(ids, there)
