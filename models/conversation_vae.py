@@ -120,10 +120,6 @@ class ConversationVAE(PyroModule):
         with data, utterances:
             return pyro.deterministic("x", drawn, event_dim=1)
 
-    def num_steps(self, tokens: Tensor) -> int:
-        """One for each utterance."""
-        return tokens.shape[1]
-
     def start(self, tokens: Tensor) -> dict[str, Tensor]:
         """Draw d, and score the number of utterances; see :mod:`pyro_textvae.infer.steps`."""
         rows, given = scorable_rows(tokens)

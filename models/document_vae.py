@@ -89,10 +89,6 @@ class DocumentVAE(PyroModule):
         """What a run's decoder is built with as ``latent_dim``: the size of a sentence's vector."""
         return plan_dim
 
-    def num_steps(self, tokens: Tensor) -> int:
-        """One for each sentence."""
-        return tokens.shape[1]
-
     def start(self, tokens: Tensor) -> dict[str, Tensor]:
         """Draw d, and score the number of sentences; see :mod:`pyro_textvae.infer.steps`."""
         d = pyro.sample("z_whole", self.prior())

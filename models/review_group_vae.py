@@ -78,10 +78,6 @@ class ReviewGroupVAE(PyroModule):
                 z = pyro.sample("z", self.review_prior(c))
                 return pyro.sample("x", self.decoder(z), obs=rows)
 
-    def num_steps(self, tokens: Tensor) -> int:
-        """One for each review."""
-        return tokens.shape[1]
-
     def start(self, tokens: Tensor) -> Tensor:
         """Draw c, and score the number of reviews; see :mod:`pyro_textvae.infer.steps`."""
         c: Tensor = pyro.sample("z_whole", self.prior())

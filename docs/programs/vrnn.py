@@ -35,13 +35,9 @@ class VRNN(PyroModule):
         self.word = nn.Linear(hidden_dim + latent_dim, vocab_size - EOS)  # no id below is drawn
         self.state = nn.Linear(hidden_dim + latent_dim + embedding_dim, hidden_dim)
 
-    def num_steps(self, tokens):
-        return tokens.shape[1]
-
     def start(self, tokens=None, *, size=None):
-        size = size if tokens is None else len(tokens)
-        h = self.embedding.weight.new_zeros(size, self.hidden_dim)
-        return h, h.new_ones(size).bool(), h.new_full((size,), PAD).long()
+        h = self.embedding.weight.new_zeros(size or len(tokens), self.hidden_dim)
+        return h, h.new_ones(len(h)).bool(), h.new_full((len(h),), PAD).long()
 
     def step(self, state, t, tokens=None):
         h, going_on, _ = state

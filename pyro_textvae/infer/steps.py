@@ -9,12 +9,14 @@ from typing import Any
 
 from torch import Tensor
 
+from pyro_textvae.contract import TOKENS
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.simulate import fields_of, name_of
 
 STEP_METHODS = ("start", "step")
-"""What a program has beside ``forward`` that can be run a step at a time; a model ``num_steps``
-too. Both are called within the plate ``"data"``, with the fields that they name.
+"""What a program has beside ``forward`` that can be run a step at a time.
+
+Both are called within the plate ``"data"``, with the fields that they name.
 ``start(**fields)`` draws what is of the whole datum and returns a state, and
 ``step(state, t, **fields)`` draws what is of step t and returns the state that the next goes on
 from. A state is a tensor, or a list, tuple or dict of states, with the particles at the left of
@@ -34,19 +36,19 @@ def has_steps(program: Any) -> bool:
 
 
 def number_of_steps(model: Any, batch: Mapping[str, Tensor]) -> int:
-    """How many steps a model with steps takes on a batch.
+    """How many steps a model with steps takes on a batch: one for each place of its text.
 
-    :raises UserError: where it does not say, or says no number above zero.
+    Where it has a method ``num_steps``, of fields of the batch, that says how many.
+
+    :raises UserError: where that is no number above zero.
     """
-    name = name_of(model)
     if not callable(getattr(model, "num_steps", None)):
-        raise UserError(
-            f"{name} has start and step, and not num_steps: give it a method num_steps that takes "
-            "fields of a batch and returns how many steps they have"
-        )
+        return batch[TOKENS].shape[1]
     number = model.num_steps(**fields_of(model.num_steps, batch))
     if not isinstance(number, int) or number < 1:
-        raise UserError(f"num_steps of {name} must return a whole number above 0, got {number!r}")
+        raise UserError(
+            f"num_steps of {name_of(model)} must return a whole number above 0, got {number!r}"
+        )
     return number
 
 

@@ -40,7 +40,7 @@ def test_fifty_steps_of_a_state_space_model_are_those_of_kalman():
 
     The error is that between eight populations, and the interval has Student's quantile for it.
     """
-    x = gaussian_chains(1, 50)
+    x = gaussian_chains(2, 50)
     exact = kalman_log_px(x)
     found = sequential(CHAIN, x)
     assert found.notes == ()

@@ -123,9 +123,6 @@ class Plan(PyroModule):
 
     kept = 0.7
 
-    def num_steps(self, tokens):
-        return tokens.shape[1]
-
     def start(self, tokens):
         z = pyro.sample("z", dist.Normal(tokens.new_zeros(()), 1.0))
         return {"z": z, "before": tokens.new_zeros(len(tokens))}

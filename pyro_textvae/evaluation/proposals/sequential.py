@@ -119,6 +119,6 @@ class SequentialProposal(Proposal):
             return None
         return (
             f"the {len(plan.names)} steps of the sequential proposal are told by the order of the "
-            "sites, and the programs run from their beginning for each: with start, step and "
-            "num_steps they would score a text once"
+            "sites, and the programs run from their beginning for each: with start and step "
+            "they would score a text once"
         )
