@@ -94,7 +94,7 @@ class Mining:
 
     def to_dict(self) -> dict[str, float]:
         """The numbers as plain values, each with the ends of its interval."""
-        values = {}
+        values: dict[str, float] = {}
         for name, number in vars(self).items():
             values |= {name: number.value, f"{name}_low": number.low, f"{name}_high": number.high}
         return values
