@@ -112,6 +112,7 @@ def fit_ex_post_density(
 
     Source: Ghosh et al. (2020), section 4, https://arxiv.org/abs/1903.12436.
 
+    >>> import torch
     >>> from pyro_textvae.guides import GaussianGuide
     >>> from pyro_textvae.models import SentenceVAE
     >>> from pyro_textvae.nn import LSTMDecoder, LSTMEncoder

@@ -9,9 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pyro_textvae.errors import UserError
+from pyro_textvae.guides import VonMisesFisherGuide
 from pyro_textvae.infer import BetaELBO
+from pyro_textvae.models import SentenceVAE
+from pyro_textvae.priors import GaussianMixture
 from pyro_textvae.runs.load import load_run, load_run_corpus
 from pyro_textvae.runs.refit import refit
+from pyro_textvae.runs.refit.new_prior import check_support
 from pyro_textvae.training.fit_prior_to_likelihood import fit_mixture_to_likelihood
 
 FEW = ["--num-sentences", "8", "--num-samples", "20"]
@@ -122,6 +127,16 @@ def test_likelihood_that_falls_is_not_written(monkeypatch, check_refused, run, n
         *options,
     )
     assert not new.exists()
+
+
+def test_prior_of_another_support(pair, tokens):
+    """A mixture of Gaussians gives the draws on a sphere no density."""
+    model, guide = pair
+    sphere = VonMisesFisherGuide(guide.encoder, 2).double()
+    mixed = SentenceVAE(GaussianMixture(2, 3).double(), model.decoder)
+    check_support(mixed, guide, {"tokens": tokens})
+    with pytest.raises(UserError, match="does not fit the guide: latent site 'z' has support"):
+        check_support(mixed, sphere, {"tokens": tokens})
 
 
 def test_runs_whose_prior_cannot_be_changed(check_refused, run, language_model_run, new):

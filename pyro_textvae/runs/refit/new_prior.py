@@ -4,15 +4,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pyro
-from torch import nn
+from torch import Tensor, nn
 
 from pyro_textvae import zoo
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.errors import UserError
+from pyro_textvae.evaluation.importance.posteriors import Posteriors
+from pyro_textvae.infer.running import evaluation_mode
 from pyro_textvae.runs.build import PARTS, Pair, build_pair
 from pyro_textvae.runs.load import StoredRun, load_tokenizer
 
@@ -67,6 +70,18 @@ def with_prior(run: StoredRun, present: Pair, config: TrainConfig, seed: int) ->
         )
     pair.modules.eval()
     return pair
+
+
+def check_support(model: nn.Module, guide: nn.Module, batch: Mapping[str, Tensor]) -> None:
+    """Refuse a prior that gives the draws of the guide no density, before anything is fitted.
+
+    :raises UserError: with both supports.
+    """
+    try:
+        with evaluation_mode(model, guide, 0):
+            Posteriors(model, guide, batch, 0)
+    except ValueError as error:
+        raise UserError(f"this prior does not fit the guide: {error}") from error
 
 
 def prior_of(pair: Pair) -> nn.Module:

@@ -29,7 +29,12 @@ from pyro_textvae.runs.load import (
     read_run,
 )
 from pyro_textvae.runs.refit.effect import Batches, Effect, effect_on, log_px, some_sentences
-from pyro_textvae.runs.refit.new_prior import MIXTURE, config_with_prior
+from pyro_textvae.runs.refit.new_prior import (
+    MIXTURE,
+    check_support,
+    config_with_prior,
+    with_prior,
+)
 from pyro_textvae.runs.refit.prior_fit import (
     FittedPair,
     RefitTarget,
@@ -139,6 +144,8 @@ def refit(
     config = config_with_prior(run, prior, dict(options or {}))
     corpus = load_run_corpus(run)
     train = some_sentences(corpus, "train", num_train_sentences, seed)
+    start = with_prior(run, old, config, seed)
+    check_support(start.model, start.guide, train[0])
 
     def fit(present: Pair, config: TrainConfig, seed: int) -> FittedPair:
         if target == "aggregate":
