@@ -12,6 +12,7 @@ import pytest
 from pyro_textvae.cli.assess import AssessOptions
 from pyro_textvae.cli.compare import CompareOptions
 from pyro_textvae.cli.evaluate import EvaluateOptions
+from pyro_textvae.cli.explore import ExploreOptions
 from pyro_textvae.cli.interpolate import InterpolateOptions
 from pyro_textvae.cli.main import main
 from pyro_textvae.cli.parsing import parse
@@ -28,6 +29,7 @@ COMMANDS = {
     "reconstruct": ReconstructOptions,
     "interpolate": InterpolateOptions,
     "assess": AssessOptions,
+    "explore": ExploreOptions,
     "compare": CompareOptions,
     "report": ReportOptions,
 }

@@ -110,10 +110,11 @@ def test_sliders_change_the_sentence(window, collection):
     window.expect("Decoded from its latent")
     window.tab("Dimensions")
     window.expect("Decoded where the sliders are")
-    slider = window.page.locator(".noUi-handle").first
-    slider.focus()
-    for _ in range(20):
-        slider.press("ArrowRight")
+    handle = window.page.locator(".noUi-handle").first
+    handle.press("ArrowRight")
+    name = "Bokeh.documents[0].get_model_by_name('slider_0').value"
+    window.page.wait_for_function(f"{name} > 0")
+    window.page.evaluate(f"() => {{ {name} = 2 }}")
     dimension = collection.moving_dimensions[0]
     moved = collection.moved(collection.sentence(4), {dimension: 2.0}).texts[0]
     window.page.wait_for_function(
