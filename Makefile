@@ -29,7 +29,7 @@ demo: $(VENV)/.viz
 	@echo "== train"
 	$(BIN)/pyro-textvae train --config benchmarks/demo.yaml --out $(DEMO) --overwrite
 	@echo "== evaluate"
-	$(BIN)/pyro-textvae evaluate $(DEMO) --num-samples 100
+	$(BIN)/pyro-textvae evaluate $(DEMO)
 	@echo "== samples from the prior"
 	$(BIN)/pyro-textvae sample $(DEMO) --size 8 --unknown false --method nucleus --top-p 0.7
 	@echo "== reconstructions"

@@ -72,7 +72,9 @@ def test_stop_and_go_on(tmp_path):
 
     train(TrainConfig(**SETTINGS), tmp_path / "plain", report=silent)
     run = tmp_path / "stopped"
-    assert train(TrainConfig(**SETTINGS), run, report=silent, callbacks=[Stop()]).epoch == 1
+    progress = train(TrainConfig(**SETTINGS), run, report=silent, callbacks=[Stop()])
+    # Not finished for good, as after an early stop.
+    assert (progress.epoch, progress.finished) == (1, False)
     assert resume(run, report=silent).epoch == 2
     lines = (tmp_path / "plain" / "metrics.jsonl").read_text()
     assert (run / "metrics.jsonl").read_text() == lines
