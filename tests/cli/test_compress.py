@@ -43,16 +43,6 @@ def test_one_byte_and_too_long_a_sentence(succeeds, run, tmp_path):
         assert back.read_bytes() == content
 
 
-def test_run_with_a_fitted_prior(succeeds, check_refused, run, text, new):
-    options = ["--options.num_components", "2", "--num-sentences", "2", "--num-samples", "10"]
-    succeeds("refit", run, "--out", new, *options)
-    succeeds("compress", new, text)
-    archive, back = text.with_name("mine.txt.tvae"), text.with_name("back.txt")
-    succeeds("decompress", new, archive, "--out", back)
-    assert back.read_bytes() == text.read_bytes()
-    check_refused("compressed by the weights", "decompress", run, archive, "--out", new / "x")
-
-
 def test_bad_files(check_refused, run, language_model_run, succeeds, text, tmp_path):
     succeeds("compress", run, text)
     archive = text.with_name("mine.txt.tvae")

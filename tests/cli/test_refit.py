@@ -22,7 +22,7 @@ from pyro_textvae.training.fit_prior_to_likelihood import fit_mixture_to_likelih
 FEW = ["--num-sentences", "8", "--num-samples", "20"]
 
 
-def test_another_prior(succeeds, check_refused, run, new):
+def test_another_prior(succeeds, check_refused, run, new, tmp_path):
     out = succeeds("refit", run, "--out", new, "--options.num_components", "2", *FEW)
     assert re.search(r"bound +[+-]\d+\.\d{3} \+- \d+\.\d{3} nats per sentence, 8 sentences", out)
     old_model, old_guide, _ = load_run(run)
@@ -36,6 +36,12 @@ def test_another_prior(succeeds, check_refused, run, new):
     assert (config["settings"]["prior"], config["made_by"]) == ("gaussian_mixture", "refit")
     assert len(succeeds("sample", new, "--size", "3").splitlines()) == 3
     succeeds("evaluate", new, "--num-samples", "10", "--proposal", "guide")
+    text, archive, back = (tmp_path / name for name in ("a.txt", "a.txt.tvae", "b.txt"))
+    text.write_text("the dog ran in the sun\nThe cat sat\n")
+    succeeds("compress", new, text)
+    succeeds("decompress", new, archive, "--out", back)
+    assert back.read_bytes() == text.read_bytes()
+    check_refused("compressed by the weights", "decompress", run, archive, "--out", tmp_path / "x")
     check_refused("was saved by refit", "train", "--resume", new)
     check_refused("--overwrite", "refit", run, "--out", new, *FEW)
 
