@@ -42,8 +42,11 @@ class StepPlan:
         if self.names is None:
             number = number_of_steps(model, fields)
             data_dim = next(iter(posteriors.plates.sites.values())).data
-            by_state = (ByState(one, fields, count, dim, data_dim) for one in (model, guide))
-            return *by_state, number
+            return (
+                ByState(model, fields, count, dim, data_dim),
+                ByState(guide, fields, count, dim, data_dim),
+                number,
+            )
         return (
             ByPrefix(model, fields, count, dim, self.names),
             ByPrefix(guide, fields, count, dim, self.names, posteriors.trace),
