@@ -93,12 +93,17 @@ class DocumentVAE(PyroModule):
         """Draw d, and score the number of sentences; see :mod:`pyro_textvae.infer.steps`."""
         d = pyro.sample("z_whole", self.prior())
         sentences_there(self.number(d), scorable_rows(tokens)[1])
-        return {"d": d, "v": self.plan.first(d)} if self.has_plan else {"d": d}
+        return (
+            {"d": d, "v": self.plan.first(d)} if isinstance(self.plan, SentencePlan) else {"d": d}
+        )
 
     def step(self, state: dict[str, Tensor], t: int, tokens: Tensor) -> dict[str, Tensor]:
         """Draw z of sentence t, and score the sentence."""
         z = pyro.sample("z", self.sentence_prior())
-        v = self.plan.step(state["v"], state["d"], z) if self.has_plan else self.plan(z)
+        if isinstance(self.plan, SentencePlan):
+            v = self.plan.step(state["v"], state["d"], z)
+        else:
+            v = self.plan(z)
         pyro.sample("x", self.decoder(v), obs=scorable_rows(tokens)[0][:, t : t + 1])
         return {"d": state["d"], "v": v}
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,7 +19,8 @@ from pyro_textvae.evaluation.importance.resolution import Resolution
 from pyro_textvae.evaluation.sequential.programs import START, SteppedProgram, StepSites
 
 
-class Populations(NamedTuple):
+@dataclass(frozen=True)
+class Populations:
     """How many particles each population has, and how many more go on by themselves.
 
     sizes
