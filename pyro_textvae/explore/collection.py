@@ -44,6 +44,7 @@ class Collection:
     """Sentences where their posterior means are, and what the model makes of those.
 
     >>> from pyro_textvae.data import load_corpus
+    >>> from pyro_textvae.evaluation.sentences import single_sentences
     >>> from pyro_textvae.guides import GaussianGuide
     >>> from pyro_textvae.models import SentenceVAE
     >>> from pyro_textvae.nn import LSTMDecoder, LSTMEncoder

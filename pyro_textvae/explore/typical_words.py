@@ -28,7 +28,7 @@ def typical_words(
 
     Source: Grootendorst (2022), BERTopic, section 3.3, https://arxiv.org/abs/2203.05794.
 
-    >>> sentences = [["the", "cat"], ["the", "cat", "sat"], ["the", "dog"], ["a", "dog"]]
+    >>> sentences = [["the", "cat"], ["the", "cat"], ["the", "dog"], ["the", "dog"]]
     >>> typical_words(sentences, np.array([0, 0, 1, 1]), size=1)
     [['cat'], ['dog']]
 

@@ -30,6 +30,12 @@ def test_a_word_of_every_cluster_says_less_than_a_rarer_one_of_this():
     assert found == [["sea"], ["sky"], ["sun"]]
 
 
+def test_the_rarity_of_a_word_counts_by_its_logarithm():
+    """Four times as rare is not four times as typical, where the text is long."""
+    sentences = [["a"] * 8 + ["b"] * 2, ["c"] * 2000]
+    assert typical_words(sentences, np.array([0, 1])) == [["a", "b"], ["c"]]
+
+
 def test_what_is_no_word_is_left_out():
     sentences = [["<unk>", ".", "--", "x2", "<eos>"], ["été", "水"]]
     assert typical_words(sentences, np.array([0, 1])) == [["x2"], ["été", "水"]]
