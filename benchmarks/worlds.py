@@ -244,15 +244,20 @@ def typos(run: Run) -> Iterator[Line]:
 
     sizes = np.array([len(each) for each in posteriors])
     ones = np.ones(len(sizes))
-    kinds = (("words", words, best_words, sizes), ("sentences", sentences, best_sentences, ones))
-    for kind, right, best, wholes in kinds:
-        for name, texts in (("nothing done", run.sources), ("best reader", best)):
-            yield f"{name}: {kind} right", *run.bootstrap.ratio(right(texts), wholes)
+    kinds = {}
+    for kind, right, best, wholes in (
+        ("words", words, best_words, sizes),
+        ("sentences", sentences, best_sentences, ones),
+    ):
+        nothing, most = right(run.sources), right(best)
+        kinds[kind] = (right, nothing, most, wholes)
+        yield f"nothing done: {kind} right", *run.bootstrap.ratio(nothing, wholes)
+        yield f"best reader: {kind} right", *run.bootstrap.ratio(most, wholes)
     for method, texts in run.by_each_method():
-        for kind, right, best, wholes in kinds:
-            yield f"{method}: {kind} right", *run.bootstrap.ratio(right(texts), wholes)
-            nothing = right(run.sources)
-            gain = run.bootstrap.ratio(right(texts) - nothing, right(best) - nothing)
+        for kind, (right, nothing, most, wholes) in kinds.items():
+            of_texts = right(texts)
+            yield f"{method}: {kind} right", *run.bootstrap.ratio(of_texts, wholes)
+            gain = run.bootstrap.ratio(of_texts - nothing, most - nothing)
             yield f"{method}: share of the best reader's gain in {kind}", *gain
 
 

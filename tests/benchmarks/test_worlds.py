@@ -86,7 +86,9 @@ def test_headlines_of_the_world_are_right_and_those_with_the_first_name_are_not(
     assert max(right) < 0.9
 
 
-def test_gain_of_the_best_reader_is_one_and_of_doing_nothing_none():
+@pytest.mark.slow
+def test_gain_of_the_best_reader_is_one_and_of_doing_nothing_none(monkeypatch):
+    monkeypatch.setattr(worlds, "METHODS", {"greedy": {}})
     run = Fake("typos", size=4)
     # Read once, for it takes its time.
     run.world.word_posteriors = functools.cache(run.world.word_posteriors)
