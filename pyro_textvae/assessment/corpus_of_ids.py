@@ -29,7 +29,7 @@ def corpus_of_ids(
     for name in SPLITS:
         writer = SplitWriter(folder, name, id_dtype(len(tokenizer)))
         for ids in splits[name]:
-            writer.append(np.array([*ids, EOS]), None, -1, {})
+            writer.append([np.array([*ids, EOS])], None, -1, {})
         digests.append(writer.close(None))
     counts = {"dropped_too_long": 0, "truncated": 0, "unknown_token_share": 0.0}
     meta: dict[str, Any] = {
