@@ -83,9 +83,7 @@ class TextVAE(Parameters):
         super().__init__(**settings)
         self._folder: RunFolder | None = None
         self._loaded: _Loaded | None = None
-        self.trusts_code = True
-        """Whether code that the run names is executed: what fit trains is this program's own, and
-        of a run that is loaded, the caller has said it."""
+        self._trusts_code = True
 
     def fit(
         self,
@@ -137,7 +135,7 @@ class TextVAE(Parameters):
                 corpus=text.corpus,
                 pair=pair,
             )
-        self._folder, self._loaded, self.trusts_code = folder, None, True
+        self._folder, self._loaded, self._trusts_code = folder, None, True
         return self
 
     def resume(
@@ -160,7 +158,7 @@ class TextVAE(Parameters):
             resume(
                 self.folder.path,
                 epochs=epochs,
-                trust_code=self.trusts_code,
+                trust_code=self._trusts_code,
                 report=say,
                 callbacks=told,
             )
@@ -177,6 +175,14 @@ class TextVAE(Parameters):
         if self._folder is None:
             raise NotFittedError("this TextVAE is not fitted: call fit, or TextVAE.load")
         return self._folder
+
+    @property
+    def trusts_code(self) -> bool:
+        """Whether code that the run names from outside the catalogue is executed.
+
+        What ``fit`` trains is this program's own; of a run that is loaded, the caller has said it.
+        """
+        return self._trusts_code
 
     @property
     def model(self) -> nn.Module:
@@ -334,13 +340,13 @@ class TextVAE(Parameters):
         :param settings: of :class:`~pyro_textvae.config.evaluate.EvaluationConfig`.
         """
         config = EvaluationConfig(**settings)
-        evaluation = evaluate(self.folder.path, config, trust_code=self.trusts_code)
+        evaluation = evaluate(self.folder.path, config, trust_code=self._trusts_code)
         write_evaluation(self.folder.evaluation, evaluation, config, "TextVAE.evaluate")
         return Numbers(evaluation.result)
 
     def report(self, out: str | Path | None = None) -> Path:
         """Write the HTML page of the run with its pictures, and return its path."""
-        return write_report([self.folder.path], out, trust_code=self.trusts_code)
+        return write_report([self.folder.path], out, trust_code=self._trusts_code)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the run into a folder, which the command line takes too.
@@ -371,15 +377,15 @@ class TextVAE(Parameters):
         known = defaults()
         estimator = cls(**{n: v for n, v in settings.items() if n in known and v != known[n]})
         estimator._folder, estimator._loaded = folder, loaded
-        estimator.trusts_code = trust_code
+        estimator._trusts_code = trust_code
         return estimator
 
     def _is_trusted(self) -> bool:
         """Whether all code that the run names is trusted where it is."""
-        if self.trusts_code:
+        if self._trusts_code:
             return True
         try:
-            check_trusted(read_run(self.folder).own_code, trust_code=self.trusts_code)
+            check_trusted(read_run(self.folder).own_code, trust_code=self._trusts_code)
         except UntrustedCodeError:
             return False
         return True
@@ -406,7 +412,7 @@ class TextVAE(Parameters):
 
     def _load(self) -> _Loaded:
         if self._loaded is None:
-            self._loaded = _load_run(self.folder, trust_code=self.trusts_code)
+            self._loaded = _load_run(self.folder, trust_code=self._trusts_code)
         return self._loaded
 
     def _batch(self, texts: Iterable[str], sources: Iterable[str] | None) -> dict[str, Tensor]:
