@@ -272,3 +272,13 @@ def test_an_epoch_costs_as_much_as_its_tokens():
         assert num_places(shapes, by_cost) > 2 * tight
     assert max(costs) < 1.2
     assert abs(costs[0] / costs[1] - 1) < 0.1
+
+
+def test_the_same_sentences_in_other_documents_are_another_corpus(tmp_path):
+    rows = [(["oh .", "yes .", "no ."], ""), (["oh ."], "")]
+    others = [(["oh .", "yes ."], ""), (["no .", "oh ."], "")]
+    one, other = (
+        load_corpus(write_jsonl(tmp_path / str(n), part)) for n, part in enumerate((rows, others))
+    )
+    assert one.train.num_tokens == other.train.num_tokens
+    assert one.fingerprint != other.fingerprint
