@@ -100,6 +100,11 @@ def evaluate(
     run = read_run(path, trust_code=trust_code)
     tokenizer = load_tokenizer(run)
     pair, weights = load_with_hash(run.folder, lambda: load_pair(run, device=config.device))
+    if config.label_column is not None and run.label_names is None and not config.mining:
+        raise UserError(
+            f"label_column={config.label_column!r}: the run was trained without labels, so they "
+            "are of use to mining alone: give --mining too, or leave the column out"
+        )
     corpus = corpus_to_score(run, config, tokenizer)
 
     def batches() -> Iterator[Batch]:
@@ -411,11 +416,6 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
     label_names = run.label_names if config.label_column is not None else None
     path = Path(config.data).expanduser()
     file_split = config.split if path.suffix in SUFFIXES and path.is_file() else None
-    if config.label_column is not None and label_names is None and not config.mining:
-        raise UserError(
-            f"label_column={config.label_column!r}: the run was trained without labels, so they "
-            "are of use to mining alone: give --mining too, or leave the column out"
-        )
     corpus = load_corpus_of(settings, tokenizer, label_names, file_split)
     if corpus.max_length > run.sizes["max_length"]:
         raise UserError(

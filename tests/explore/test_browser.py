@@ -4,6 +4,7 @@
 
 import threading
 
+import markupsafe
 import pytest
 
 from tests.explore.browser import MISSING, chromium
@@ -119,7 +120,7 @@ def test_sliders_change_the_sentence(window, collection):
     moved = collection.moved(collection.sentence(4), {dimension: 2.0}).texts[0]
     window.page.wait_for_function(
         """(text) => Bokeh.documents[0].get_model_by_name("moved").text.includes(text)""",
-        arg=moved.replace("<", "&lt;").replace(">", "&gt;"),
+        arg=str(markupsafe.escape(moved)),
     )
 
 

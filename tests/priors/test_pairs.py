@@ -61,7 +61,10 @@ def reason_against(prior, guide):
     return None if one == other else "latent site 'z' has support .* pair a prior and a guide of"
 
 
-OF_OTHER_MODELS = ("dialogue", "labelled", "paraphrase")
+OF_OTHER_MODELS = (
+    *("dialogue", "document", "labelled", "noisy_channel", "paraphrase"),
+    *("topic", "topic_sentence"),
+)
 
 
 @pytest.mark.parametrize(

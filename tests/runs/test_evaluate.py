@@ -89,7 +89,14 @@ def test_evaluation_file_holds_what_outside_programs_read(tmp_path, capsys, monk
         and not each.name.startswith(
             (
                 *("check.", "by_guide.", "truth.", "given_source.", "global_", "pairs."),
-                *("classification.", "label_nll", "num_labelled", "elbo_joint"),
+                *(
+                    "classification.",
+                    "label_nll",
+                    "num_labelled",
+                    "elbo_joint",
+                    "mining.",
+                    "topics.",
+                ),
             )
         )
     ]

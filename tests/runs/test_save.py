@@ -302,8 +302,11 @@ def test_conditional_model_needs_its_corpus(tmp_path, corpus):
         tv.save_run(tmp_path / "run", *pair_of(corpus, Reply), corpus.tokenizer)
 
 
-# Not those of models with a source or labels, whose runs need a corpus.
-OF_A_CORPUS = ("dialogue", "labelled", "paraphrase")
+# Not those of other models than one with a vector for a sentence.
+OF_A_CORPUS = (
+    *("dialogue", "document", "labelled", "noisy_channel", "paraphrase"),
+    *("topic", "topic_sentence"),
+)
 GUIDES = [name for name in zoo.names("guides") if name not in OF_A_CORPUS]
 TRIPLES = list(zip_longest(GUIDES, *(zoo.names(kind) for kind in ("decoders", "encoders"))))
 

@@ -98,7 +98,7 @@ def test_grammar_is_the_world_of_the_grammar():
         (
             "world:paraphrse",
             {},
-            r"no world 'paraphrse'; did you mean 'paraphrase'\? Known: di",
+            r"no world 'paraphrse'; did you mean 'paraphrase'\? Known: conversations, di",
         ),
         ("world:mine.py:World", {}, "one of your own is a source with the attribute world"),
         ("world:", {}, "does not say what to read; give world:NAME"),
