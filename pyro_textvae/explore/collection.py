@@ -62,7 +62,7 @@ class Collection:
     (3, 4)
 
     :param title: what it is called.
-    :param model, guide: in evaluation mode.
+    :param model: in evaluation mode, and so the guide.
     :param fields: a batch of one for each sentence, with its label where labels are given.
     :param label_names: in the order of their indices.
     :param likelihoods: of the sentences.
