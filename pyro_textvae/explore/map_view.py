@@ -164,7 +164,8 @@ class MapView:
             columns[f"colour_{name}"] = colouring.colours
         shown = "label" if "label" in coloured else "length"
         columns["colour"] = columns[f"colour_{shown}"]
-        columns["x"], columns["y"] = columns[f"x_{first}"], columns[f"y_{first}"]
+        # Copies: what is shown is changed in place, and the maps stay.
+        columns["x"], columns["y"] = columns[f"x_{first}"].copy(), columns[f"y_{first}"].copy()
         return columns
 
     def _about(self) -> list[str]:

@@ -59,6 +59,8 @@ class Window:
 
     def click(self, number):
         self.page.mouse.click(*self.place(number))
+        # Two clicks in a row would be one double click.
+        self.page.wait_for_timeout(500)
 
     def tab(self, title):
         self.page.get_by_text(title, exact=True).click()
