@@ -114,11 +114,11 @@ def _compare_over_seeds(options: CompareOptions) -> int:
         seed=options.seed,
         sort=options.sort,
     )
-    print(grid_table(result))
+    print_table(grid_table(result), result, as_json=options.json)
     _draw(options, result)
     if options.out is not None:
         write_json(Path(options.out), result)
-        print(f"written to {options.out}")
+        print_beside(f"written to {options.out}", as_json=options.json)
     return 0
 
 
@@ -129,7 +129,7 @@ def _draw(options: CompareOptions, result: dict[str, Any]) -> None:
     from pyro_textvae.report.information_figure import information_figure
 
     Path(options.figure).write_bytes(information_figure(result).png)
-    print(f"drawn in {options.figure}")
+    print_beside(f"drawn in {options.figure}", as_json=options.json)
 
 
 def _check_outputs(options: CompareOptions, runs: Sequence[str]) -> None:

@@ -38,7 +38,7 @@ def test_runs_that_differ_by_seed_are_one_row(trained):
     assert grid.reference == "lm"
 
 
-def test_table_and_figure_of_folders(trained, tmp_path, succeeds):
+def test_table_and_figure_of_folders(trained, tmp_path, succeeds, cli):
     runs = sorted(trained.iterdir())
     out, figure = tmp_path / "table.json", tmp_path / "figure.png"
     told = ["--over-seeds", "--reference", "lm", "--num-resamples", 1000]
@@ -47,6 +47,11 @@ def test_table_and_figure_of_folders(trained, tmp_path, succeeds):
     assert "nll less that of lm" in printed
     assert json.loads(out.read_text())["reference"] == "lm"
     assert figure.read_bytes().startswith(b"\x89PNG")
+    figure.unlink()
+    status, printed, beside = cli("compare", *runs, *told, "--json", "true", "--figure", figure)
+    assert status == 0
+    assert json.loads(printed)["reference"] == "lm"
+    assert beside == f"drawn in {figure}\n"
 
 
 def test_what_is_refused(trained, tmp_path, check_refused):
