@@ -61,16 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     method, constraints = method_of(options, tokenizer), constraints_of(options, tokenizer)
     one_latent(options, "a sum of three latents")
-    fields = fields_beside(
-        model,
-        guide,
-        tokenizer,
-        options.run,
-        size=len(triples),
-        source=options.source,
-        label=options.label,
-        labels_from=options.labels_from,
-    )
+    fields = fields_beside(model, guide, tokenizer, options, size=len(triples))
     rows = [[known_row(tokenizer, text) for text in triple] for triple in triples]
     for index, (triple, (a, b, c)) in enumerate(zip(triples, rows, strict=True)):
         beside = rows_of(fields, index, index + 1)

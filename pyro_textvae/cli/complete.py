@@ -60,16 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     model, guide, tokenizer = runs.load_run(
         options.run, device=options.device, trust_code=options.trust_code
     )
-    fields = fields_beside(
-        model,
-        guide,
-        tokenizer,
-        options.run,
-        size=len(texts),
-        source=options.source,
-        label=options.label,
-        labels_from=options.labels_from,
-    )
+    fields = fields_beside(model, guide, tokenizer, options, size=len(texts))
     templates = [
         template_of_text(tokenizer, text, is_prompt=options.prompt, unknown=options.unknown)
         for text in texts

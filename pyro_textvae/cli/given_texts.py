@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,23 @@ from pyro_textvae.data import Tokenizer, pad
 from pyro_textvae.data.known_words import known_ids
 from pyro_textvae.errors import UserError
 from pyro_textvae.special_tokens import EOS
+
+
+class OptionsBesideTexts(Protocol):
+    """What a command that starts from texts is told of them.
+
+    run
+        The run whose model takes them.
+    source, label
+        Of all of them.
+    labels_from
+        A file with the label of each, a line for a text.
+    """
+
+    run: str
+    source: str | None
+    label: str | None
+    labels_from: str | None
 
 
 def given_texts(
@@ -60,26 +78,21 @@ def fields_beside(
     model: nn.Module,
     guide: nn.Module,
     tokenizer: Tokenizer,
-    run: str,
+    options: OptionsBesideTexts,
     *,
     size: int,
-    source: str | None = None,
-    label: str | None = None,
-    labels_from: str | None = None,
 ) -> dict[str, Tensor]:
     """What each of ``size`` texts is conditioned on, a row of each field; none of text alone.
 
-    :param source: of all of them.
-    :param label: of all of them.
-    :param labels_from: a file with the label of each, a line for a text.
     :raises UserError: for a source or a label that the model does not take, for none where it needs
         one, and for another number of labels than of texts.
     """
+    run, labels_from = options.run, options.labels_from
     fields: dict[str, Tensor] = {}
-    if sources := read_sources(model, run, source, None):
+    if sources := read_sources(model, run, options.source, None):
         one = repeated_sources(tokenizer, sources, 1)
         fields |= {name: value.expand(size, -1) for name, value in one.items()}
-    if labels := read_labels(model, run, label, labels_from):
+    if labels := read_labels(model, run, options.label, labels_from):
         if labels_from is not None and len(labels) != size:
             raise UserError(
                 f"{labels_from} has {len(labels)} labels for {size} texts: give a label a line, "

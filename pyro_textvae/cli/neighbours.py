@@ -61,16 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     model, guide, tokenizer = runs.load_run(
         options.run, device=options.device, trust_code=options.trust_code
     )
-    fields = fields_beside(
-        model,
-        guide,
-        tokenizer,
-        options.run,
-        size=len(texts),
-        source=options.source,
-        label=options.label,
-        labels_from=options.labels_from,
-    )
+    fields = fields_beside(model, guide, tokenizer, options, size=len(texts))
     rows = [known_row(tokenizer, text) for text in texts]
     corpus = runs.load_run_corpus(RunFolder(options.run), trust_code=options.trust_code)
     for index, (text, row) in enumerate(zip(texts, rows, strict=True)):

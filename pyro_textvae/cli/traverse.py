@@ -76,16 +76,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     method, constraints = method_of(options, tokenizer), constraints_of(options, tokenizer)
     one_latent(options, "a step of the walk")
-    fields = fields_beside(
-        model,
-        guide,
-        tokenizer,
-        options.run,
-        size=len(texts),
-        source=options.source,
-        label=options.label,
-        labels_from=options.labels_from,
-    )
+    fields = fields_beside(model, guide, tokenizer, options, size=len(texts))
     rows = [known_row(tokenizer, text) for text in texts]
     direction = _direction(guide, options)
     extent = options.extent or (3.0 if options.dimension is not None else 1.0)

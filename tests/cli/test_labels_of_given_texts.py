@@ -3,6 +3,7 @@
 """A label beside a text of the user's own, in the commands that start from one."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -113,5 +114,6 @@ class Needs(torch.nn.Module):
 
 
 def test_a_label_that_the_programs_need():
+    options = SimpleNamespace(run="run", source=None, label=None, labels_from=None)
     with pytest.raises(UserError, match="the programs of run need the label of a text .* --label"):
-        fields_beside(Needs(), Needs(), tokenizer=None, run="run", size=1)
+        fields_beside(Needs(), Needs(), None, options, size=1)
