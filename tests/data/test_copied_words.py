@@ -100,10 +100,11 @@ def test_ids_of_a_store_are_renamed_to_those_of_the_process():
 def test_encoding_a_text_given_its_source():
     tokenizer = train_tokenizer(["the game"])
     tokenizer.copies_unknown_words = True
-    source = tokenizer.encode_sources(["Anna the anna Anna"])
+    # The second is of another text, whose words are not the first one's to copy.
+    source = tokenizer.encode_sources(["Anna the anna Anna", "bert"])
     first, the, second, third = source[0].tolist()
     assert first == third != second
-    given = tokenizer.encode_given(["anna Anna game bert"], source)[0].tolist()
+    given = tokenizer.encode_given(["anna Anna game bert"], source[:1])[0].tolist()
     assert given == [second, first, tokenizer.encode("game")[0], 3]
     assert tokenizer.decode([*given, EOS, 0]) == "anna Anna game <unk>"
     assert tokenizer.encode("anna the") == [3, the]
