@@ -92,7 +92,7 @@ def main(arguments: Sequence[str]) -> None:
             without_padding(ends[TOKENS][place])
             if text is None
             else encode_text(
-                tokenizer, text, None if of_steps is None else of_steps[-place].tolist()
+                tokenizer, text, None if of_steps is None else of_steps[-1 if place else 0].tolist()
             )
             for place, text in enumerate(given)
         ]
