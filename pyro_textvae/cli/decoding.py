@@ -15,7 +15,8 @@ from pyro_textvae.data import Tokenizer
 from pyro_textvae.data.known_words import known_ids
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import Constraints, DecodingMethod, Generated, build_method
-from pyro_textvae.runs.sign_classes import form_masks_of_run
+from pyro_textvae.nn.form_masks import FormMasks
+from pyro_textvae.runs.sign_classes import sign_classes_of_run
 from pyro_textvae.special_tokens import EOS, SPECIAL_TOKENS
 
 
@@ -45,8 +46,12 @@ def constraints_of(options: DecodingOptions, tokenizer: Tokenizer) -> Constraint
         forced_eos_token_id=_token("forced_eos_token", tokenizer, options.forced_eos_token),
         prefix=[] if options.prefix is None else _ids("prefix", tokenizer, options.prefix),
         unknown=options.unknown,
-        keep_form=form_masks_of_run(options.run, tokenizer) if options.keep_form else None,
+        keep_form=_form_masks(options.run, tokenizer) if options.keep_form else None,
     )
+
+
+def _form_masks(run: str, tokenizer: Tokenizer) -> FormMasks:
+    return FormMasks(tokenizer, sign_classes_of_run(run, tokenizer))
 
 
 def print_json(

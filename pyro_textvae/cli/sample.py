@@ -63,12 +63,14 @@ def main(arguments: Sequence[str]) -> None:
     from pyro_textvae.cli.labels import read_labels, repeated_labels
     from pyro_textvae.cli.sentences import (
         decode_document,
+        decode_poem,
         decode_row,
         first_sentences,
         is_conditional,
         read_sources,
         repeated_sources,
         writes_documents,
+        writes_poems,
     )
     from pyro_textvae.contract import SOURCE
 
@@ -128,7 +130,7 @@ def main(arguments: Sequence[str]) -> None:
         return
     sources = itertools.chain.from_iterable(itertools.repeat(source, each) for source in sources)
     above: list[int] | None = None
-    place = 0
+    place, poems = 0, writes_poems(model)
     for part in parts:
         # Rows come first: what zip looks at last it takes from no further than it needs.
         for row, source in zip(range(len(part.tokens)), sources, strict=False):
@@ -141,6 +143,13 @@ def main(arguments: Sequence[str]) -> None:
                 print(
                     f"document {place}, {decode_document(tokenizer, part.tokens[row].tolist())}\n"
                 )
+                sys.stdout.flush()
+                continue
+            if poems:
+                if source != above:
+                    print(f"form  {decode_row(tokenizer, source)}\n")
+                above = source
+                print(f"{decode_poem(tokenizer, part.tokens[row].tolist())}\n")
                 sys.stdout.flush()
                 continue
             text = decode_row(tokenizer, part.tokens[row].tolist())

@@ -14,6 +14,9 @@ from pyro_textvae.nn.form_masks import FormMasks
 from pyro_textvae.special_tokens import EOS, FIRST_EMITTED
 
 
+_SAID_BY_FORM = ("min_length", "max_length", "forced_bos_token_id", "forced_eos_token_id", "prefix")
+
+
 @dataclass(frozen=True)
 class Constraints:
     """What sentences must keep, however their tokens are chosen.
@@ -35,7 +38,8 @@ class Constraints:
     :param forced_eos_token_id: the token at the last place of a sentence of ``max_length``.
     :param prefix: ids that every sentence begins with.
     :param unknown: whether ``<unk>`` may be generated.
-    :param keep_form: of poems, masks by which they keep to their form.
+    :param keep_form: of poems, masks by which they keep to their form; it says how long lines are,
+        and so excludes other lengths, a prefix, and tokens that are forced.
     :raises UserError: for a value out of range, by its name.
     """
 
@@ -69,6 +73,12 @@ class Constraints:
         object.__setattr__(self, "bad_words_ids", tuple(map(tuple, self.bad_words_ids)))
         if EOS in self.prefix:
             raise UserError("the prefix must not hold <eos>: a sentence that has ended has no more")
+        for name in _SAID_BY_FORM if self.keep_form is not None else ():
+            if name in self.names:
+                raise UserError(
+                    f"keep_form says what stands at each place of a line and where it ends, so "
+                    f"{name} could only break the form: leave one of them out"
+                )
 
     @property
     def names(self) -> list[str]:

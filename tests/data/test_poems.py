@@ -40,7 +40,7 @@ def test_a_poem_a_line_has_the_form_that_is_read_off_it(tmp_path, poem):
 def test_lists_of_lines_and_forms_that_are_given(tmp_path):
     lines = ["床前明月光", "疑是地上霜", "举头望明月", "低头思故乡"]
     rows = [{"text": lines, "form": f" {FORM} "}, {"text": POEM, "form": FORM}]
-    corpus = corpus_of(tmp_path, map(json.dumps, rows), ".jsonl", source_column="form")
+    corpus = corpus_of(tmp_path, [*map(json.dumps, rows)], ".jsonl", source_column="form")
     assert poems_of(corpus) == [("\n".join(lines), FORM)] * 2
 
 
@@ -49,8 +49,8 @@ def test_lists_of_lines_and_forms_that_are_given(tmp_path):
     [
         (
             {"form": FORM.replace("ang", "an")},
-            "line 2 does not keep to its form: line 1: '光' at place 5 rhymes in ang, not in an, and "
-            "2 more; mend it, or leave source_column out",
+            "line 2 does not keep to its form: line 1: '光' at place 5 rhymes in ang, not in an, "
+            "and 2 more; mend it, or leave source_column out",
         ),
         ({"form": "ang 平平平仄平"}, "line 2 does not keep to its form: 4 lines, not 1"),
         ({"form": "iang 平平"}, "line 2: there is no rhyme 'iang': a form begins with"),

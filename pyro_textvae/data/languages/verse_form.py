@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -90,6 +91,18 @@ class Form(NamedTuple):
             (*line[:-1], self.rhyme if rhymed else line[-1])
             for line, rhymed in zip(self.tones, self.rhymed, strict=True)
         )
+
+
+_BETWEEN_SIGNS = re.compile(r"(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])")
+
+
+def set_line(text: str) -> str:
+    """A line, or lines, as they are printed: no space between Chinese signs.
+
+    >>> set_line("床 前 明 月 光")
+    '床前明月光'
+    """
+    return _BETWEEN_SIGNS.sub("", text)
 
 
 PLACES: Sequence[str] = (LEVEL, OBLIQUE, *RHYMES)
