@@ -13,7 +13,6 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.nn.form_masks import FormMasks
 from pyro_textvae.special_tokens import EOS, FIRST_EMITTED
 
-
 _SAID_BY_FORM = ("min_length", "max_length", "forced_bos_token_id", "forced_eos_token_id", "prefix")
 
 
