@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from pyro_textvae.data import Tokenizer
-from pyro_textvae.data.languages.verse_form import LEVEL, NO_RHYME, OBLIQUE, PLACES, RHYMES, Form
+from pyro_textvae.data.languages.verse_form import (
+    LEVEL,
+    NO_RHYME,
+    OBLIQUE,
+    PLACES,
+    RHYMES,
+    RHYMING,
+    Form,
+)
 from pyro_textvae.errors import UserError
 from pyro_textvae.nn.checks import check_sizes
 from pyro_textvae.special_tokens import EOS, PAD
@@ -41,7 +49,7 @@ class FormReader:
         self.tokens = tuple(tokenizer.vocabulary)
         self.between = " " if tokenizer.tokens_are_words else ""
         for token in self.tokens[EOS + 2 :]:
-            is_form = token in (*RHYMES, NO_RHYME) or not set(token) - {LEVEL, OBLIQUE}
+            is_form = token in (*RHYMES, NO_RHYME) or not set(token) - {LEVEL, OBLIQUE, RHYMING}
             if len(token) > 1 and not (self.between and is_form):
                 raise ValueError(
                     f"poems are written sign by sign, and {token!r} is one token: give the "

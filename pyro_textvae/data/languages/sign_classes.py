@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from pyro_textvae.data.languages.verse_form import LEVEL, NO_RHYME, OBLIQUE, RHYMES, Form
+from pyro_textvae.data.languages.verse_form import LEVEL, NO_RHYME, OBLIQUE, RHYMES, RHYMING, Form
 from pyro_textvae.errors import UserError
 
 _OF_TONES = {"1": LEVEL, "2": LEVEL, "3": OBLIQUE, "4": OBLIQUE}
@@ -75,8 +76,8 @@ class SignClasses:
     def form_of(self, lines: Sequence[str]) -> Form:
         """The form that a poem has.
 
-        Its rhyme is that of the last signs of the lines that end in a level tone, where all of them
-        have one, and there are two at least; otherwise it has none.
+        Its rhyme is the one that most of its lines have that end in a level tone, at least two; the
+        first of several. Without one it has none.
 
         :param lines: of signs, with nothing between them.
         :raises UserError: for a sign whose tone is not known.
@@ -86,12 +87,17 @@ class SignClasses:
                 if sign not in self.tones:
                     raise UserError(f"line {number}: no tone of {sign!r} is known")
         tones = tuple("".join(self.tones[sign] for sign in line) for line in lines)
-        ends = [
-            line[-1] for line, of_line in zip(lines, tones, strict=True) if of_line[-1] == LEVEL
-        ]
-        rhymes = {self.rhymes.get(sign, NO_RHYME) for sign in ends}
-        has_rhyme = len(ends) > 1 and len(rhymes) == 1
-        return Form(rhymes.pop() if has_rhyme else NO_RHYME, tones)
+        level = [number for number, line in enumerate(tones) if line[-1] == LEVEL]
+        rhymes = Counter(self.rhymes.get(lines[number][-1]) for number in level)
+        del rhymes[None]
+        rhyme, count = rhymes.most_common(1)[0] if rhymes else (NO_RHYME, 0)
+        if count < 2:
+            return Form(NO_RHYME, tones)
+        if count == len(level):
+            return Form(str(rhyme), tones)
+        rhyming = {number for number in level if self.rhymes.get(lines[number][-1]) == rhyme}
+        marked = (line[:-1] + RHYMING if n in rhyming else line for n, line in enumerate(tones))
+        return Form(str(rhyme), tuple(marked))
 
     def faults(self, lines: Sequence[str], form: Form) -> list[str]:
         """What in a poem does not keep to a form, one fault a line; none for a good poem."""
@@ -139,8 +145,8 @@ class SignClasses:
 def mandarin_classes(signs: Iterable[str]) -> SignClasses:
     """The classes of signs in today's Mandarin, each by its most usual reading, of pypinyin.
 
-    A sign of several readings has the first one that has a tone. What is no Chinese sign has
-    neither a tone nor a rhyme.
+    A sign of several readings has the first one that has a tone; one whose tone is neutral in all
+    of them counts as level. What is no Chinese sign has neither a tone nor a rhyme.
 
     :param signs: of one character each; others are left out.
     :raises UserError: where pypinyin is not installed.
@@ -152,14 +158,14 @@ def mandarin_classes(signs: Iterable[str]) -> SignClasses:
         if len(sign) != 1 or sign in tones:
             continue
         readings = pypinyin.pinyin(sign, style=style, heteronym=True, errors="ignore")
-        for reading in readings[0] if readings else []:
-            if reading[-1:] not in _OF_TONES:
-                continue
-            tones[sign] = _OF_TONES[reading[-1]]
-            rhyme = rhyme_of(syllables.to_initials(reading), syllables.to_finals(reading))
-            if rhyme is not None:
-                rhymes[sign] = rhyme
-            break
+        if not readings:
+            continue
+        toned = [reading for reading in readings[0] if reading[-1] in _OF_TONES]
+        reading = (toned or readings[0])[0]
+        tones[sign] = _OF_TONES.get(reading[-1], LEVEL)
+        rhyme = rhyme_of(syllables.to_initials(reading), syllables.to_finals(reading))
+        if rhyme is not None:
+            rhymes[sign] = rhyme
     return SignClasses(tones, rhymes)
 
 

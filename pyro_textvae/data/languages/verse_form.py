@@ -16,6 +16,9 @@ LEVEL, OBLIQUE = "平", "仄"
 RHYMES = tuple("a o e ie zhi er i ei ai u ü ou ao an en ang eng ong".split())
 """The eighteen rhymes of today's Mandarin, by a final that has each: ``zhi`` is that of 詩."""
 
+RHYMING = "韵"
+"""What stands for the last sign of a line that rhymes, where not all that end level do."""
+
 NO_RHYME = "-"
 """What stands for the rhyme in the form of a poem that has none."""
 
@@ -25,11 +28,14 @@ class Form(NamedTuple):
 
     >>> Form.read("ang 仄仄仄平平 平平仄仄平 平平平仄仄 仄仄仄平平").rhymed
     (True, True, False, True)
+    >>> Form.read("ang 仄仄平 平平韵 仄仄韵").rhymed
+    (False, True, True)
 
     Source of the rhymes: 中华新韵 (1941), whose names are 麻波歌皆支儿齐微开模鱼侯豪寒痕唐庚东.
 
-    :param rhyme: of the last signs of lines that end in a level tone.
-    :param tones: of each line, a class for every sign.
+    :param rhyme: of the last signs of lines that end in 韵, or, where none does, of all that end in
+        a level tone.
+    :param tones: of each line, a class for every sign; 韵 is level.
     """
 
     rhyme: str
@@ -63,17 +69,23 @@ class Form(NamedTuple):
                 "sign, and a space between lines"
             )
         for number, line in enumerate(form.tones, 1):
-            if set(line) - {LEVEL, OBLIQUE}:
+            if set(line[:-1]) - {LEVEL, OBLIQUE} or line[-1] not in (LEVEL, OBLIQUE, RHYMING):
                 raise UserError(
                     f"line {number} of the form is {line!r}: write {LEVEL} or {OBLIQUE} for each "
-                    "sign, and a space between lines"
+                    f"sign, or {RHYMING} for a last one that rhymes, and a space between lines"
+                )
+            if line[-1] == RHYMING and form.rhyme == NO_RHYME:
+                raise UserError(
+                    f"line {number} of the form ends in {RHYMING}, and the form has no rhyme: "
+                    f"begin it with one of {', '.join(RHYMES)}"
                 )
         return form
 
     @property
     def rhymed(self) -> tuple[bool, ...]:
         """Which lines rhyme."""
-        return tuple(self.rhyme != NO_RHYME and line.endswith(LEVEL) for line in self.tones)
+        mark = RHYMING if any(line.endswith(RHYMING) for line in self.tones) else LEVEL
+        return tuple(self.rhyme != NO_RHYME and line.endswith(mark) for line in self.tones)
 
     @property
     def source(self) -> str:
