@@ -15,6 +15,7 @@ from pyro_textvae.data import Tokenizer
 from pyro_textvae.data.known_words import known_ids
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import Constraints, DecodingMethod, Generated, build_method
+from pyro_textvae.runs.sign_classes import form_masks_of_run
 from pyro_textvae.special_tokens import EOS, SPECIAL_TOKENS
 
 
@@ -44,6 +45,7 @@ def constraints_of(options: DecodingOptions, tokenizer: Tokenizer) -> Constraint
         forced_eos_token_id=_token("forced_eos_token", tokenizer, options.forced_eos_token),
         prefix=[] if options.prefix is None else _ids("prefix", tokenizer, options.prefix),
         unknown=options.unknown,
+        keep_form=form_masks_of_run(options.run, tokenizer) if options.keep_form else None,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pyro_textvae.config.checks import POSITIVE, at_least, check_argument
 from pyro_textvae.errors import UserError
+from pyro_textvae.nn.form_masks import FormMasks
 from pyro_textvae.special_tokens import EOS, FIRST_EMITTED
 
 
@@ -34,6 +35,7 @@ class Constraints:
     :param forced_eos_token_id: the token at the last place of a sentence of ``max_length``.
     :param prefix: ids that every sentence begins with.
     :param unknown: whether ``<unk>`` may be generated.
+    :param keep_form: of poems, masks by which they keep to their form.
     :raises UserError: for a value out of range, by its name.
     """
 
@@ -46,6 +48,7 @@ class Constraints:
     forced_eos_token_id: int | None = None
     prefix: Sequence[int] = ()
     unknown: bool = True
+    keep_form: FormMasks | None = None
 
     def __post_init__(self) -> None:
         check_argument("min_length", self.min_length, int, at_least(0))
