@@ -55,16 +55,33 @@ def _form_masks(run: str, tokenizer: Tokenizer) -> FormMasks:
 
 
 def print_json(
-    tokenizer: Tokenizer, generated: Generated, row: int, **further: str | float | None
+    tokenizer: Tokenizer,
+    generated: Generated,
+    row: int,
+    *,
+    as_document: bool = False,
+    **further: Any,
 ) -> None:
-    """One sentence as an object in a line of its own, written at once."""
+    """One text as an object in a line of its own, written at once.
+
+    :param as_document: whether it is a document: then its sentences are a list, as a corpus of
+        documents has them, and so are the numbers of each.
+    """
     record: dict[str, Any] = {name: value for name, value in further.items() if value is not None}
-    record["text"] = decode_row(tokenizer, generated.tokens[row].tolist())
+    ids = generated.tokens[row].tolist()
+    record["text"] = sentences_of(tokenizer, ids) if as_document else decode_row(tokenizer, ids)
     for name in ("log_prob", "score"):
         value = getattr(generated, name)[row].tolist()
+        if as_document:
+            value = value[: len(record["text"])]
         record[name] = _without_nan(value)
     print(json.dumps(record, ensure_ascii=False))
     sys.stdout.flush()
+
+
+def sentences_of(tokenizer: Tokenizer, document: list) -> list[str]:
+    """The sentences of the rows of ids of a document."""
+    return [decode_row(tokenizer, ids) for ids in document if any(ids)]
 
 
 def _without_nan(value: Any) -> Any:

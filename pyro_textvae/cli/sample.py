@@ -80,6 +80,7 @@ def main(arguments: Sequence[str]) -> None:
     method = method_of(options, tokenizer)
     constraints = constraints_of(options, tokenizer)
     copies = options.num_latents * method.num_draws
+    documents = writes_documents(model)
     condition: Condition = options.size
     sources: Iterator = itertools.repeat(None)
     labels = read_labels(model, options.run, options.label, options.labels_from)
@@ -120,7 +121,7 @@ def main(arguments: Sequence[str]) -> None:
             for row in range(len(part.tokens)):
                 label = labels[number // of_label]
                 if options.format == "jsonl":
-                    print_json(tokenizer, part, row, label=label)
+                    print_json(tokenizer, part, row, as_document=documents, label=label)
                 else:
                     if len(labels) > 1 and number % of_label == 0:
                         print(f"label   {label}")
@@ -136,9 +137,9 @@ def main(arguments: Sequence[str]) -> None:
         for row, source in zip(range(len(part.tokens)), sources, strict=False):
             if options.format == "jsonl":
                 of_row = None if source is None else decode_row(tokenizer, source)
-                print_json(tokenizer, part, row, source=of_row)
+                print_json(tokenizer, part, row, as_document=documents, source=of_row)
                 continue
-            if source is None and writes_documents(model):
+            if source is None and documents:
                 place += 1
                 print(
                     f"document {place}, {decode_document(tokenizer, part.tokens[row].tolist())}\n"
