@@ -119,6 +119,17 @@ class Material:
         return self._text("valid", np.arange(len(self.corpus.valid)))
 
     @cached_property
+    def labelled_elsewhere(self) -> tuple[list[str], list[str]]:
+        """Texts of a split that is neither trained on nor looked at, with their labels."""
+        name = "valid" if self.config.split != "valid" else "test"
+        labels, names = self.corpus.split(name).labels, self.corpus.label_names
+        if labels is None:
+            return [], []
+        places = np.flatnonzero(np.asarray(labels) >= 0)
+        texts = self._text(name, places).texts
+        return list(texts), [names[int(label)] for label in labels[places]]
+
+    @cached_property
     def sources(self) -> Sentences:
         """What the sentences of :attr:`real` are conditioned on."""
         rows = self.batch[SOURCE].tolist()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ import numpy as np
 
 from pyro_textvae import zoo
 from pyro_textvae.contract import LABELS, SOURCE, TOKENS
+from pyro_textvae.data.copied_words import CopiedWords
 from pyro_textvae.data.label_names import LabelNames
 from pyro_textvae.data.longest_document import refuse_a_mix, refuse_long_document
 from pyro_textvae.data.longest_text import refuse_long_text
@@ -41,6 +43,7 @@ class EncodingOptions:
     :param max_length: longest row of text or source, ``<eos>`` included.
     :param max_source_length: longest row of source, where it is another.
     :param max_sentences: most sentences of a document.
+    :param copy_unknown_words: keep the words of sources that are outside the vocabulary.
     :param truncate: cut longer rows instead of dropping the sentence.
     :param min_count: least frequency of a token.
     :param vocab_size: most entries of the vocabulary.
@@ -57,6 +60,7 @@ class EncodingOptions:
     label_names: tuple[str, ...] | None = None
     max_source_length: int | None = None
     max_sentences: int | None = None
+    copy_unknown_words: bool = False
 
     @property
     def source_limit(self) -> int | None:
@@ -71,6 +75,8 @@ class EncodingOptions:
             sizes += (self.max_source_length,)
         if self.max_sentences is not None:
             sizes += (f"{self.max_sentences} sentences",)
+        if self.copy_unknown_words:
+            sizes += ("unknown words are copied",)
         labels = (self.label_column, self.label_names)
         return [str(FORMAT_VERSION), self._tokenizer_key(), repr(sizes), repr(labels)]
 
@@ -115,6 +121,7 @@ class SplitCounts:
     duplicates_removed: int = 0
     source_tokens: int | None = None
     unknown_source_tokens: int = 0
+    copied_unknown_tokens: int | None = None
     dropped_source_too_long: int | None = None
     sources_truncated: int | None = None
     empty_pairs_dropped: int | None = None
@@ -159,7 +166,12 @@ def encode_source(
             vocab_size=options.vocab_size,
         )
     tokenizer.save(folder / TOKENIZER)
-    dtype = id_dtype(len(tokenizer))
+    # Of this store alone: what the process encoded before must not change it.
+    tokenizer = copy.copy(tokenizer)
+    tokenizer.copies_unknown_words = options.copy_unknown_words
+    tokenizer.copied_words = CopiedWords()
+    # How many words there are beyond the vocabulary is known in the end.
+    dtype = id_dtype(2**32 if options.copy_unknown_words else len(tokenizer))
     writers = {split: SplitWriter(folder, split, dtype) for split in SPLITS}
     counts = {split: SplitCounts() for split in SPLITS}
     if options.max_source_length is not None:
@@ -212,6 +224,9 @@ def encode_source(
             meta["counts"][split].pop("labelled")
     if writers["train"].documents is not None:
         meta["documents"] = True
+    if options.copy_unknown_words:
+        tokenizer.copied_words.save(folder)
+        meta["digests"] = [*meta["digests"], content_digest(*tokenizer.copied_words)]
     seal(folder, meta)
 
 
@@ -225,11 +240,16 @@ def _encode_chunk(
     hashes: dict[Any, array[int]],
     labels: LabelNames,
 ) -> None:
-    of_all = iter(tokenizer.encode_batch([text for record in records for text in record.texts]))
-    texts = [list(islice(of_all, len(record.texts))) for record in records]
+    every = [text for record in records for text in record.texts]
     sources: Sequence[np.ndarray | None] = [None] * len(records)
-    if records[0].source is not None:
-        sources = tokenizer.encode_batch([record.source or "" for record in records])
+    if records[0].source is None:
+        of_all = iter(tokenizer.encode_batch(every))
+    else:
+        rows_of_sources = tokenizer.encode_sources([record.source or "" for record in records])
+        given = zip(records, rows_of_sources, strict=True)
+        beside = [row for record, row in given for _ in record.texts]
+        of_all, sources = iter(tokenizer.encode_given(every, beside)), rows_of_sources
+    texts = [list(islice(of_all, len(record.texts))) for record in records]
     for record, of_record, source_ids in zip(records, texts, sources, strict=True):
         count = counts[record.split]
         rows = _rows(record, of_record, source_ids, options, count)
@@ -238,6 +258,12 @@ def _encode_chunk(
                 labels.index(record)
             continue
         tokens, source_tokens = rows
+        if source_tokens is not None and tokenizer.copies_unknown_words:
+            # Of a source that was cut, what is left.
+            tokens = [tokenizer.copied_from(row, source_tokens) for row in tokens]
+            copied = sum(int((row >= len(tokenizer)).sum()) for row in tokens)
+            count.copied_unknown_tokens = (count.copied_unknown_tokens or 0) + copied
+            count.unknown_source_tokens += int((source_tokens >= len(tokenizer)).sum())
         count.unknown_tokens += sum(int((row == UNK).sum()) for row in tokens)
         if source_tokens is not None:
             count.unknown_source_tokens += int((source_tokens == UNK).sum())

@@ -393,6 +393,7 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
     empty_pairs = config.empty_pairs
     if empty_pairs is None:
         empty_pairs = run.config.empty_pairs if config.source_column else "refuse"
+    has_sources = config.source_column is not None or config.data.startswith("world:")
     settings = replace(
         run.config,
         data=config.data,
@@ -406,6 +407,7 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
         quotes=config.quotes,
         empty_pairs=empty_pairs,
         source_turns=run.config.source_turns if config.source_column else None,
+        copy_unknown_words=run.config.copy_unknown_words and has_sources,
         num_sentences=None,
         data_options={},
         max_length=None,

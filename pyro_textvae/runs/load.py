@@ -234,6 +234,7 @@ def load_tokenizer(run: StoredRun) -> Tokenizer:
             f"{tokenizer.fingerprint}, the model's {fingerprint}; put the run's own "
             "tokenizer.json back"
         )
+    tokenizer.copies_unknown_words = run.config.copy_unknown_words
     return tokenizer
 
 
@@ -286,6 +287,7 @@ def load_corpus_of(
         unicode_form=None if tokenizer else config.unicode_form,
         quotes=config.quotes,
         source_turns=config.source_turns,
+        copy_unknown_words=config.copy_unknown_words,
         empty_pairs=None if config.empty_pairs == "refuse" else config.empty_pairs,
         truncate=config.truncate,
         text_column=config.text_column,

@@ -206,7 +206,8 @@ def _with(
     left = iter(values)
     first = next(left)
     log_ratio, kl, observed = (
-        {name: next(left) for name in names} for names in (terms.log_ratio, terms.kl, terms.observed)
+        {name: next(left) for name in names}
+        for names in (terms.log_ratio, terms.kl, terms.observed)
     )
     joined = replace(
         terms, log_likelihood=first, log_ratio=log_ratio, kl=kl, observed=observed, enumerated=()

@@ -428,9 +428,7 @@ class Trainer:
     def _finish_epoch(self) -> None:
         config, progress = self.config, self.progress
         self.procedure.before_validation(self)
-        validation = of_the_first(
-            validate(self.model, self.guide, self.corpus, config.batch_size)
-        )
+        validation = of_the_first(validate(self.model, self.guide, self.corpus, config.batch_size))
         if not math.isfinite(validation.elbo):
             raise broken_bound(validation.elbo, progress, self.folder.state)
         improved = validation.elbo < progress.best_elbo
