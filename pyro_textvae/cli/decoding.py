@@ -46,11 +46,12 @@ def constraints_of(options: DecodingOptions, tokenizer: Tokenizer) -> Constraint
         forced_eos_token_id=_token("forced_eos_token", tokenizer, options.forced_eos_token),
         prefix=[] if options.prefix is None else _ids("prefix", tokenizer, options.prefix),
         unknown=options.unknown,
-        keep_form=_form_masks(options.run, tokenizer) if options.keep_form else None,
+        keep_form=form_masks(options.run, tokenizer) if options.keep_form else None,
     )
 
 
-def _form_masks(run: str, tokenizer: Tokenizer) -> FormMasks:
+def form_masks(run: str, tokenizer: Tokenizer) -> FormMasks:
+    """Masks by which the poems of a run keep to their form."""
     return FormMasks(tokenizer, sign_classes_of_run(run, tokenizer))
 
 

@@ -63,3 +63,35 @@ def test_masks_are_refused_where_there_is_no_form(run, cli):
     status, _, err = cli("sample", run, *KEPT)
     assert status == 2
     assert "keep_form needs a model that writes to a form, such as poem_vae" in err
+
+
+def test_a_poem_goes_on_after_its_first_lines(poem_run, cli):
+    flags = ["--prompt", "--source", FORM, *KEPT, "--num-particles", "20"]
+    status, out, err = cli("complete", poem_run, "月落影忙光/春花梦雨床", *flags, "--size", "2")
+    assert status == 0, err
+    poems = out.strip().split("\n\n")
+    assert len(poems) == 2
+    for poem in poems:
+        assert poem.startswith("月落影忙光\n春花梦雨床\n")
+        spaced = "\n".join(" ".join(line) for line in poem.split("\n"))
+        assert VerseWorld().faults(spaced, FORM) == []
+    record = json.loads(
+        cli("complete", poem_run, "月落影忙光", *flags, "--size", "1", "--format", "jsonl")[1]
+    )
+    assert record["given"] == ["月落影忙光"] == record["text"][:1]
+    assert len(record["text"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["月", "--prompt"], "give --prompt, the first lines with / between them, and their form"),
+        (["月", "--source", FORM], "give --prompt, the first lines with / between them, and their"),
+        (["月/月/月/月", "--prompt", "--source", FORM], "has 4 lines and its form 4: leave one"),
+        (["月", "--prompt", "--source", FORM, "--label", "x"], "label is not for poems"),
+    ],
+)
+def test_beginnings_that_cannot_be_gone_on_with(poem_run, cli, arguments, message):
+    status, _, err = cli("complete", poem_run, *arguments)
+    assert status == 2
+    assert message in err

@@ -87,6 +87,15 @@ class Form(NamedTuple):
         mark = RHYMING if any(line.endswith(RHYMING) for line in self.tones) else LEVEL
         return tuple(self.rhyme != NO_RHYME and line.endswith(mark) for line in self.tones)
 
+    def beginning(self, number: int) -> Form:
+        """The form of the first lines alone: what they have to keep to stays as it is.
+
+        >>> Form("ang", ("仄平", "仄韵")).beginning(1).source
+        '- 仄平'
+        """
+        rhyme = self.rhyme if any(self.rhymed[:number]) else NO_RHYME
+        return Form(rhyme, self.tones[:number])
+
     @property
     def source(self) -> str:
         """The form as a text."""

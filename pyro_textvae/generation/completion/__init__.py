@@ -5,6 +5,7 @@
 from pyro_textvae.generation.completion.beginnings import Continuations, continue_documents
 from pyro_textvae.generation.completion.complete import complete
 from pyro_textvae.generation.completion.completions import Completions
+from pyro_textvae.generation.completion.poems import continue_poem
 from pyro_textvae.generation.completion.template import Hole, Template
 from pyro_textvae.generation.completion.template_of_text import template_of_text
 
@@ -15,5 +16,6 @@ __all__ = [
     "Template",
     "complete",
     "continue_documents",
+    "continue_poem",
     "template_of_text",
 ]
