@@ -146,5 +146,12 @@ def test_a_summary_of_a_group_is_one_text(tmp_path, documents, capsys):
         record = json.loads(line)
         assert isinstance(record["input"], list)
         assert isinstance(record["text"], str)
+    pytest.importorskip("rouge_score")
+    metrics = ["--metrics", '["summaries", "distinct"]', "--size", "4"]
+    assert main(["assess", str(run), *metrics]) == 0
+    numbers = json.loads((run / "generation.json").read_text())["numbers"]
+    assert 0 <= numbers["summary_rouge_l"]["value"] <= 1
+    assert "distinct_1" in numbers
+    capsys.readouterr()
     assert main(["reconstruct", str(run), "--summary", "--num-latents", "2"]) == 2
     assert "is one latent" in capsys.readouterr().err
