@@ -76,6 +76,12 @@ def test_documents_are_written_as_lines(tmp_path, documents, capsys, monkeypatch
     # The number of sentences is no observation beside the text.
     assert result["nll"] is not None
     assert "nll_joint" not in result
+    by_steps = ["--num-samples", "40", "--proposal", "sequential", "--report", "false"]
+    assert main(["evaluate", str(run), *by_steps]) == 0
+    again = json.loads((run / "evaluation.json").read_text())
+    assert again["proposal"] == "sequential"
+    # An untrained model makes next to nothing of its latents, so both are near the truth.
+    assert again["nll"] == pytest.approx(result["nll"], abs=0.1)
     capsys.readouterr()
     assert main(["sample", str(run), "--size", "40", "--seed", "1"]) == 0
     lines = iter(capsys.readouterr().out.splitlines())
