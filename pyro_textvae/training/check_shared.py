@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyro
 from torch import nn
 
@@ -32,7 +34,7 @@ def check_shared(
     """
     if not shared.is_needed:
         return
-    objective = loss_module.elbo
+    objective: Any = loss_module.elbo
     constraint = getattr(objective, "constraint", None)
     if shared.num_parts > 1 and getattr(constraint, "is_of_whole_batch", False):
         raise UserError(
