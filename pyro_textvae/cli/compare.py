@@ -145,7 +145,10 @@ def _check_outputs(options: CompareOptions, runs: Sequence[str]) -> None:
 def _compare_grid(options: CompareOptions, command: str) -> int:
     from pyro_textvae.cli.one_process import refuse_several
 
-    refuse_several("compare with a grid")
+    refuse_several(
+        "compare with a grid",
+        instead=", with --jobs for several runs at a time, or train each run under torchrun",
+    )
     from pyro_textvae.grid.definition import read_grid
     from pyro_textvae.grid.run import run_grid
     from pyro_textvae.run_folder.files import same_place, write_json

@@ -33,8 +33,8 @@ from pyro_textvae.runs.given_pair import copy_of, sizes_of_given
 from pyro_textvae.runs.labels import labels_left_unread
 from pyro_textvae.runs.load import StoredRun, load_corpus_of, load_run_corpus, read_run
 from pyro_textvae.runs.rebuilt import check_rebuilt
-from pyro_textvae.runs.several_processes import LAUNCH, check_same_run
 from pyro_textvae.runs.settings_files import read_sources, write_what_rebuilds
+from pyro_textvae.runs.several_processes import LAUNCH, check_same_run
 from pyro_textvae.testing import check_pair
 from pyro_textvae.training import Callback, Progress, Trainer
 
