@@ -53,7 +53,8 @@ def test_links_to_files_that_are_no_pages_lead_to_the_repository():
         f"[a]({links.REPOSITORY}/blob/main/docs/programs/pair.py#L3), "
         f"[b]({links.REPOSITORY}/tree/main/docs/programs)"
     )
-    for kept in ("[a](labels.md)", "[a](#traps)", "[a](https://pyro.ai)", "[a](no/such/file.py)"):
+    pages = ("[a](labels.md)", "[a](#traps)", "[a](https://pyro.ai)", "[a](no/such/file.py)")
+    for kept in (*pages, "![a](explore.png)", "![a](likelihood.svg)"):
         assert links.with_repository_links(kept, page, DOCS) == kept
 
 
