@@ -71,3 +71,10 @@ def test_figures_callbacks_and_a_pipeline(tmp_path, monkeypatch, capsys):
     shown = block("python", "make_pipeline").replace("latent_dim=8, epochs=5", small)
     exec(shown.replace("make_pipeline(Text", "pipeline = make_pipeline(Text"), names)
     assert names["pipeline"].score(names["sentences"], labels) > 0.5
+
+
+@pytest.mark.slow
+def test_chinese_readme(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PYRO_TEXTVAE_CACHE", str(tmp_path))
+    exec(block("../README.zh", "import TextVAE").replace("epochs=10", "epochs=1"), {})
+    assert "tensor" in capsys.readouterr().out

@@ -65,6 +65,14 @@ def test_links_lead_somewhere(page):
         assert (path.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("path", [ROOT / "README.zh.md", *DOCS.glob("zh/*.md")], ids=str)
+def test_chinese_lines_are_whole(path):
+    """A line break between two characters is shown as a space."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S)
+    character = "[\u3001-\u303f\u4e00-\u9fff\uff00-\uffef]"
+    assert re.findall(rf".*{character}\n{character}.*", text) == []
+
+
 def test_every_kind_of_the_catalogue_has_a_title():
     source = (DOCS / "_extensions" / "catalogue.py").read_text()
     titles = re.findall(r'^    "(\w+)": "', source, re.M)
