@@ -98,18 +98,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _compare_over_seeds(options: CompareOptions) -> int:
-    from pyro_textvae.grid.attempt import gradient_of
-    from pyro_textvae.grid.comparison import compare_grid
-    from pyro_textvae.grid.finished_runs import grid_of_runs
+    from pyro_textvae.grid.finished_runs import compare_over_seeds
     from pyro_textvae.report import grid_table
     from pyro_textvae.run_folder.files import write_json
 
-    grid = grid_of_runs(options.runs, reference=options.reference)
     _check_outputs(options, options.runs)
-    result = compare_grid(
-        grid,
-        {},
-        {run.name: gradient_of(run) for run in grid.runs},
+    result = compare_over_seeds(
+        options.runs,
+        reference=options.reference,
         num_resamples=options.num_resamples,
         seed=options.seed,
         sort=options.sort,

@@ -44,8 +44,16 @@ def main(arguments: Sequence[str]) -> None:
     """Print the sentences along the line."""
     options = parse_with_run(InterpolateOptions, "interpolate", arguments)
     from pyro_textvae import generation, runs
-    from pyro_textvae.cli.decoding import constraints_of, method_of, one_latent, print_json
+    from pyro_textvae.cli.decoding import (
+        constraints_of,
+        method_of,
+        one_latent,
+        print_json,
+        sentences_of,
+    )
+    from pyro_textvae.cli.given_texts import document_of, pad_documents
     from pyro_textvae.cli.sentences import (
+        decode_document,
         decode_row,
         encode_text,
         is_conditional,
@@ -53,6 +61,7 @@ def main(arguments: Sequence[str]) -> None:
         read_sources,
         repeated_sources,
         without_padding,
+        writes_documents,
     )
     from pyro_textvae.data import pad
 
@@ -79,7 +88,19 @@ def main(arguments: Sequence[str]) -> None:
                 f"the test split of {options.run} has one sentence and a line needs two ends: "
                 "give --start and --end"
             )
-    if given != [None, None]:
+    documents = writes_documents(model)
+    if given != [None, None] and documents:
+        ends = {
+            TOKENS: pad_documents(
+                [
+                    [without_padding(row) for row in ends[TOKENS][place] if row.any()]
+                    if text is None
+                    else document_of(model, tokenizer, text)
+                    for place, text in enumerate(given)
+                ]
+            )
+        }
+    elif given != [None, None]:
         rows = [
             without_padding(ends[TOKENS][place]) if text is None else encode_text(tokenizer, text)
             for place, text in enumerate(given)
@@ -97,7 +118,12 @@ def main(arguments: Sequence[str]) -> None:
         constraints=constraints,
         aggregate=_moments(guide, options) if options.path == "aggregate" else None,
     )
-    start, end = (decode_row(tokenizer, row) for row in ends[TOKENS].tolist())
+    start, end = (
+        sentences_of(tokenizer, row)
+        if documents and options.format == "jsonl"
+        else decode_row(tokenizer, row)
+        for row in ends[TOKENS].tolist()
+    )
     source = None
     if conditional and SOURCE in ends:
         source = decode_row(tokenizer, ends[SOURCE][0].tolist())
@@ -106,8 +132,21 @@ def main(arguments: Sequence[str]) -> None:
         for row in places:
             share = row // method.num_return_sequences / (options.steps - 1)
             print_json(
-                tokenizer, walk, row, source=source, start=start, end=end, share=round(share, 12)
+                tokenizer,
+                walk,
+                row,
+                as_document=documents,
+                source=source,
+                start=start,
+                end=end,
+                share=round(share, 12),
             )
+        return
+    if documents:
+        print(f"from, {decode_document(tokenizer, ends[TOKENS][0].tolist())}\n")
+        for row in places:
+            print(f"step {row + 1}, {decode_document(tokenizer, walk.tokens[row].tolist())}\n")
+        print(f"to, {decode_document(tokenizer, ends[TOKENS][1].tolist())}")
         return
     if source is not None:
         print(f"with  {source}")

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from pyro_textvae.contract import SOURCE
 from pyro_textvae.data.corpus import Split
+from pyro_textvae.data.languages.verse_form import set_line
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import encode, reconstruct, sample
 from pyro_textvae.generation.given_source import draws_source
 from pyro_textvae.infer.simulate import Condition, fields_of, takes_condition
+from pyro_textvae.nn.form_reader import FormReader
 from pyro_textvae.report.run_record import RunRecord
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.code import UntrustedCodeError
@@ -72,7 +74,12 @@ def decode_run(
         return DecodedRun(split, problem=str(error))
     # A document is shown as lines.
     are_documents = getattr(model, "max_sentences", None) is not None
-    decode = tokenizer.decode_lines if are_documents else tokenizer.decode_parts
+    lines = tokenizer.decode_lines if are_documents else tokenizer.decode_parts
+    are_poems = isinstance(getattr(model, "forms", None), FormReader)
+
+    def decode(row: list) -> str:
+        return set_line(lines(row)) if are_poems else lines(row)
+
     generator = torch.Generator().manual_seed(seed)
     condition: Condition = num_shown
     rows: Split | None = None
@@ -97,6 +104,8 @@ def decode_run(
     if rows is None:
         return DecodedRun(split, samples=samples, problem=problem)
     sentences = tuple(tokenizer.decode_lines(rows[int(index)].tolist()) for index in indices)
+    if are_poems:
+        sentences = tuple(map(set_line, sentences))
     lengths = tuple(rows.lengths[indices].tolist())
     latents = []
     try:

@@ -90,3 +90,61 @@ def test_documents_are_written_as_lines(tmp_path, documents, capsys):
     for document in capsys.readouterr().out.removesuffix("\n\n").split("\n\n"):
         names = [line.split()[0] for line in document.splitlines()]
         assert names == ["from", "to", "to"] * (len(names) // 3)
+    # As JSON a document is a list, as a corpus of documents has it.
+    capsys.readouterr()
+    assert main(["sample", str(run), "--size", "4", "--format", "jsonl"]) == 0
+    written = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(written) == 4
+    assert all(isinstance(each["text"], list) for each in written)
+    assert all(len(each["log_prob"]) == len(each["text"]) for each in written)
+    given = f"{WORDS[0]} | {WORDS[1]}"
+    json_lines = ["--format", "jsonl"]
+    assert main(["reconstruct", str(run), "--text", given, *json_lines]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["input"] == [*WORDS[:2]]
+    assert len(again["text"]) == 2
+    ends = ["--start", WORDS[0], "--end", "\n".join(WORDS), "--steps", "5"]
+    assert main(["interpolate", str(run), *ends, *json_lines]) == 0
+    steps = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    # The number of sentences goes from that of one end to that of the other.
+    assert [len(step["text"]) for step in steps] == [1, 1, 2, 3, 3]
+    assert steps[0]["end"] == [*WORDS]
+    assert main(["interpolate", str(run), "--end", WORDS[0], "--steps", "2"]) == 0
+    assert capsys.readouterr().out.endswith(f"to, 1 sentence\n{WORDS[0]}\n")
+    assert main(["complete", str(run), given, "--prompt", "--size", "3", *json_lines]) == 0
+    going_on = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["text"][:2] for each in going_on] == [[*WORDS[:2]]] * 3
+    assert all(len(each["text"]) == 3 for each in going_on)
+    for bad, message in (
+        (["reconstruct", "--text", "a | b | c | d"], "has 4 sentences, and the model writes 3"),
+        (["reconstruct", "--text", " | "], "is empty: give at least one sentence"),
+        (["complete", given], "give --prompt and the first sentences"),
+        (["complete", given, "--prompt", "--likeliest"], "likeliest is not for"),
+        (["complete", " | ".join(WORDS), "--prompt"], "leave one to be written"),
+        (["reconstruct", "--summary"], "DocumentVAE has no summary_latent"),
+    ):
+        assert main([bad[0], str(run), *bad[1:]]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert message in error
+
+
+def test_a_summary_of_a_group_is_one_text(tmp_path, documents, capsys):
+    run = tmp_path / "run"
+    programs = ["--model", "review_group_vae", "--guide", "document", "--out", str(run)]
+    options = ["--options", '{"ordered": false}']
+    assert main(["train", "--data", str(documents), *programs, *options, *SMALL]) == 0
+    capsys.readouterr()
+    group = "\n".join(WORDS[:2])
+    assert main(["reconstruct", str(run), "--summary", "--text", group]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [f"from     {WORDS[0]}", f"from     {WORDS[1]}"]
+    assert lines[2].startswith("summary")
+    assert len(lines) == 4
+    assert main(["reconstruct", str(run), "--summary", "--size", "2", "--format", "jsonl"]) == 0
+    for line in capsys.readouterr().out.splitlines():
+        record = json.loads(line)
+        assert isinstance(record["input"], list)
+        assert isinstance(record["text"], str)
+    assert main(["reconstruct", str(run), "--summary", "--num-latents", "2"]) == 2
+    assert "is one latent" in capsys.readouterr().err

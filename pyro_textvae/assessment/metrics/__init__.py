@@ -18,6 +18,7 @@ from pyro_textvae.assessment.metrics.reconstruction_overlap import Reconstructio
 from pyro_textvae.assessment.metrics.repetition import Repetition
 from pyro_textvae.assessment.metrics.self_bleu import SelfBleu
 from pyro_textvae.assessment.metrics.text_distance import TextDistance
+from pyro_textvae.assessment.metrics.verse import Verse
 
 __all__ = [
     "Copying",
@@ -36,4 +37,5 @@ __all__ = [
     "Repetition",
     "SelfBleu",
     "TextDistance",
+    "Verse",
 ]
