@@ -20,7 +20,7 @@ from tests.quadrature import LOG_PX_1D, SENTENCES, TinyTextModel, log_px_by_quad
 
 
 def test_estimates_agree_with_quadrature_and_their_errors_are_right(pair, tokens):
-    """Every sentence within 4.5 of its own standard errors of a 161 x 161 grid."""
+    """Every sentence within 4.5 of its own standard errors of a 101 x 101 grid."""
     model, guide = pair
     exact = log_px_by_quadrature(model.decoder, tokens, 2)
     result = log_likelihood(model, guide, [{"tokens": tokens}], num_samples=5000)
