@@ -12,6 +12,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -113,8 +114,13 @@ def names(kind: str) -> list[str]:
     """
     if kind not in FOLDERS:
         raise UserError(f"unknown kind {kind!r}: one of {', '.join(FOLDERS)}")
-    folder = Path(__file__).parent.joinpath(*FOLDERS[kind].split(".")[1:])
-    return sorted(module.name for module in pkgutil.iter_modules([str(folder.resolve())]))
+    folder = Path(__file__).parent.joinpath(*FOLDERS[kind].split(".")[1:]).resolve()
+    return list(_names_in(str(folder), folder.stat().st_mtime_ns))
+
+
+@cache
+def _names_in(folder: str, changed: int) -> tuple[str, ...]:
+    return tuple(sorted(module.name for module in pkgutil.iter_modules([folder])))
 
 
 def is_member(kind: str, spec: str) -> bool:
