@@ -96,3 +96,10 @@ def test_importing_the_package_does_not_import_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout
     assert printed == "False\n"
+
+
+def test_version_is_the_same_wherever_a_release_says_it():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = (ROOT / "CITATION.cff").read_text().splitlines()
+    assert project["version"] == pyro_textvae.__version__
+    assert f"version: {pyro_textvae.__version__}" in citation
