@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-_BLOCK = 2**20
+_BLOCK = 2**16
 
 
 class ArrayWriter:

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import tokenizers
+from tokenizers.models import WordLevel
 
 from pyro_textvae.special_tokens import SPECIAL_TOKENS, UNK
 
@@ -30,21 +32,20 @@ def splits_at_whitespace(backend: tokenizers.Tokenizer) -> bool:
     True
     False
     """
-    parts = json.loads(backend.to_str())
-    normalizers = _in_sequence(parts["normalizer"], "normalizers")
+    normalizers = _steps(backend.normalizer, "normalizers")
     if normalizers and normalizers[0]["type"] in _FORMS:
         normalizers = normalizers[1:]
     reserved = [
         {"type": "Replace", "pattern": {"Regex": RESERVED_WORD}, "content": SPECIAL_TOKENS[UNK]}
     ]
-    splitters = _in_sequence(parts["pre_tokenizer"], "pretokenizers")
+    splitters = [step["type"] for step in _steps(backend.pre_tokenizer, "pretokenizers")]
     return (
         normalizers == reserved
-        and [splitter["type"] for splitter in splitters] == ["WhitespaceSplit"]
-        and parts["model"]["type"] == "WordLevel"
-        and parts["model"]["unk_token"] == SPECIAL_TOKENS[UNK]
-        and not any(parts[name] for name in ("truncation", "padding", "added_tokens"))
-        and parts["post_processor"] is None
+        and splitters == ["WhitespaceSplit"]
+        and isinstance(backend.model, WordLevel)
+        and backend.model.unk_token == SPECIAL_TOKENS[UNK]
+        and backend.truncation is backend.padding is backend.post_processor is None
+        and not backend.get_added_tokens_decoder()
     )
 
 
@@ -59,8 +60,10 @@ def words_of(text: str) -> list[str]:
     return [word for word in _WHITESPACE.split(text) if word]
 
 
-def _in_sequence(part: dict | None, name: str) -> list[dict]:
-    """The steps of a part of a pipeline."""
+def _steps(part: Any, name: str) -> list[dict[str, Any]]:
+    """The steps of a part of a pipeline, without the vocabulary that all of it would hold."""
     if part is None:
         return []
-    return part[name] if part["type"] == "Sequence" else [part]
+    content: dict[str, Any] = json.loads(part.__getstate__())
+    steps: list[dict[str, Any]] = content[name] if content["type"] == "Sequence" else [content]
+    return steps
