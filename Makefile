@@ -22,9 +22,11 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	touch $@ $(VENV)/.core
 
 $(VENV)/.viz: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[viz]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[viz]'
 	touch $@ $(VENV)/.core
 
+# What the demo imports is compiled when it is imported: a tenth of what pip would compile.
+demo: export PYTHONDONTWRITEBYTECODE =
 demo: $(VENV)/.viz
 	@echo "== train"
 	$(BIN)/pyro-textvae train --config benchmarks/demo.yaml --out $(DEMO) --overwrite

@@ -17,6 +17,7 @@ from pyro_textvae.models.labelled_vae import LabelledVAE
 from pyro_textvae.models.language_model import LanguageModel
 from pyro_textvae.models.noisy_channel import NoisyChannel
 from pyro_textvae.models.paraphrase_vae import ParaphraseVAE
+from pyro_textvae.models.poem_vae import PoemVAE
 from pyro_textvae.models.review_group_vae import ReviewGroupVAE
 from pyro_textvae.models.sentence_vae import SentenceVAE
 from pyro_textvae.models.topic_model import TopicModel
@@ -33,6 +34,7 @@ __all__ = [
     "LanguageModel",
     "NoisyChannel",
     "ParaphraseVAE",
+    "PoemVAE",
     "ReviewGroupVAE",
     "SentenceVAE",
     "TopicModel",

@@ -7,16 +7,20 @@ from __future__ import annotations
 from typing import Any
 
 import pyro
+import torch
 from pyro import poutine
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from pyro_textvae.distributions import scorable_rows
-from pyro_textvae.nn import Decoder
+from pyro_textvae.errors import UserError
+from pyro_textvae.nn import Decoder, GRUEncoder
 from pyro_textvae.nn.checks import check_sizes
 from pyro_textvae.nn.number_of_sentences import sentences_there
+from pyro_textvae.nn.sentence_before import SentenceBefore
 from pyro_textvae.nn.sentence_plan import SentencePlan
 from pyro_textvae.priors import StandardNormal
+from pyro_textvae.special_tokens import PAD
 
 
 class DocumentVAE(PyroModule):
@@ -42,7 +46,10 @@ class DocumentVAE(PyroModule):
     is scored as the words are. Its guide is ``document``.
 
     With ``plan=False`` v_s is a function of z_s alone, and nothing goes from sentence to sentence:
-    a VAE of single sentences, to which a gain is measured.
+    a VAE of single sentences, to which a gain is measured. With ``sentence_before=True`` a sentence
+    is given the one before it too, p(x_s | v_s, x_{s-1}): the decoder's latent is v_s beside what a
+    recurrence reads of x_{s-1}. Without its text it then generates sentence by sentence, at the
+    sites ``x_0``, ``x_1``, ..., each given the one before.
 
     >>> from pyro_textvae.nn import GRUDecoder
     >>> decoder = GRUDecoder(
@@ -62,6 +69,11 @@ class DocumentVAE(PyroModule):
     :param max_sentences: the most sentences of a document.
     :param plan_dim: size of the vector of a sentence.
     :param plan: whether there is one.
+    :param sentence_before: whether a sentence is given the one before it.
+    :param vocab_size: with ``sentence_before``, the types that it is of.
+    :param embedding_dim: likewise, the width of the vectors that it is read by.
+    :param hidden_dim: likewise, the width of what reads it.
+    :raises UserError: for ``sentence_before`` without these three.
     """
 
     def __init__(
@@ -72,6 +84,10 @@ class DocumentVAE(PyroModule):
         max_sentences: int,
         plan_dim: int = 64,
         plan: bool = True,
+        sentence_before: bool = False,
+        vocab_size: int | None = None,
+        embedding_dim: int | None = None,
+        hidden_dim: int | None = None,
     ) -> None:
         check_sizes(latent_dim=latent_dim, max_sentences=max_sentences, plan_dim=plan_dim)
         super().__init__("model")
@@ -83,11 +99,23 @@ class DocumentVAE(PyroModule):
         self.has_plan = plan
         one = SentencePlan(latent_dim, plan_dim) if plan else nn.Linear(latent_dim, plan_dim)
         self.plan: Any = one
+        self.before: SentenceBefore | None = None
+        if sentence_before:
+            if vocab_size is None or embedding_dim is None or hidden_dim is None:
+                raise UserError(
+                    "sentence_before=True reads the sentence before, so it needs vocab_size, "
+                    "embedding_dim and hidden_dim: give all three"
+                )
+            reader = GRUEncoder(vocab_size, embedding_dim, hidden_dim)
+            self.before = SentenceBefore(reader, plan_dim)
 
     @staticmethod
-    def decoder_latent_dim(plan_dim: int = 64) -> int:
-        """What a run's decoder is built with as ``latent_dim``: the size of a sentence's vector."""
-        return plan_dim
+    def decoder_latent_dim(plan_dim: int = 64, sentence_before: bool = False) -> int:
+        """What a run's decoder is built with as ``latent_dim``.
+
+        The size of a sentence's vector, and as much again for the sentence before.
+        """
+        return 2 * plan_dim if sentence_before else plan_dim
 
     def start(self, tokens: Tensor) -> dict[str, Tensor]:
         """Draw d, and score the number of sentences; see :mod:`pyro_textvae.infer.steps`."""
@@ -104,16 +132,46 @@ class DocumentVAE(PyroModule):
             v = self.plan.step(state["v"], state["d"], z)
         else:
             v = self.plan(z)
-        pyro.sample("x", self.decoder(v), obs=scorable_rows(tokens)[0][:, t : t + 1])
+        rows = scorable_rows(tokens)[0]
+        pyro.sample("x", self.decoder(self._beside(v, rows, t)), obs=rows[:, t : t + 1])
         return {"d": state["d"], "v": v}
 
     def forward(self, tokens: Tensor | None = None, *, size: int | None = None) -> Tensor:
         """Score ``tokens`` ``(N, S, T)``, or generate ``size`` documents."""
         rows, given = (None, None) if tokens is None else scorable_rows(tokens)
-        with pyro.plate("data", size if tokens is None else len(tokens), dim=-2):
+        data = pyro.plate("data", size if tokens is None else len(tokens), dim=-2)
+        with data:
             d = pyro.sample("z_whole", self.prior())
             there: Any = sentences_there(self.number(d), given)
-            with pyro.plate("sentences", there.shape[-1], dim=-1), poutine.mask(mask=there):
+            sentences = pyro.plate("sentences", there.shape[-1], dim=-1)
+            with sentences, poutine.mask(mask=there):
                 z = pyro.sample("z", self.sentence_prior())
-                v = self.plan(d, z) if self.has_plan else self.plan(z)
-                return pyro.sample("x", self.decoder(v), obs=rows)
+                v = self.sentence_vectors(d, z)
+                if self.before is None:
+                    return pyro.sample("x", self.decoder(v), obs=rows)
+                if rows is not None:
+                    before = self.before.of_each(rows)
+                    return pyro.sample("x", self.decoder(self.before.beside(v, before)), obs=rows)
+        said: list[Tensor] = []
+        before = self.before.of_none()
+        for s in range(there.shape[-1]):
+            is_there: Any = there[..., s : s + 1]
+            with data, poutine.mask(mask=is_there):
+                text = self.decoder(self.before.beside(v[..., s : s + 1, :], before))
+                said.append(pyro.sample(f"x_{s}", text))
+            before = self.before.of(said[-1])
+        drawn = torch.cat(said, -2).where(there.unsqueeze(-1), PAD)
+        with data, sentences:
+            return pyro.deterministic("x", drawn, event_dim=1)
+
+    def sentence_vectors(self, d: Tensor, z: Tensor) -> Tensor:
+        """v_s of each sentence, ``(*B, N, S, plan_dim)``."""
+        v: Tensor = self.plan(d, z) if self.has_plan else self.plan(z)
+        return v
+
+    def _beside(self, v: Tensor, rows: Tensor, t: int) -> Tensor:
+        """What sentence t is written from, ``(*B, N, 1, ...)``."""
+        if self.before is None:
+            return v
+        before = self.before.of(rows[:, t - 1 : t]) if t else self.before.of_none()
+        return self.before.beside(v, before)

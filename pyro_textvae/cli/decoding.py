@@ -15,6 +15,8 @@ from pyro_textvae.data import Tokenizer
 from pyro_textvae.data.known_words import known_ids
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import Constraints, DecodingMethod, Generated, build_method
+from pyro_textvae.nn.form_masks import FormMasks
+from pyro_textvae.runs.sign_classes import sign_classes_of_run
 from pyro_textvae.special_tokens import EOS, SPECIAL_TOKENS
 
 
@@ -44,20 +46,43 @@ def constraints_of(options: DecodingOptions, tokenizer: Tokenizer) -> Constraint
         forced_eos_token_id=_token("forced_eos_token", tokenizer, options.forced_eos_token),
         prefix=[] if options.prefix is None else _ids("prefix", tokenizer, options.prefix),
         unknown=options.unknown,
+        keep_form=form_masks(options.run, tokenizer) if options.keep_form else None,
     )
 
 
+def form_masks(run: str, tokenizer: Tokenizer) -> FormMasks:
+    """Masks by which the poems of a run keep to their form."""
+    return FormMasks(tokenizer, sign_classes_of_run(run, tokenizer))
+
+
 def print_json(
-    tokenizer: Tokenizer, generated: Generated, row: int, **further: str | float | None
+    tokenizer: Tokenizer,
+    generated: Generated,
+    row: int,
+    *,
+    as_document: bool = False,
+    **further: Any,
 ) -> None:
-    """One sentence as an object in a line of its own, written at once."""
+    """One text as an object in a line of its own, written at once.
+
+    :param as_document: whether it is a document: then its sentences are a list, as a corpus of
+        documents has them, and so are the numbers of each.
+    """
     record: dict[str, Any] = {name: value for name, value in further.items() if value is not None}
-    record["text"] = decode_row(tokenizer, generated.tokens[row].tolist())
+    ids = generated.tokens[row].tolist()
+    record["text"] = sentences_of(tokenizer, ids) if as_document else decode_row(tokenizer, ids)
     for name in ("log_prob", "score"):
         value = getattr(generated, name)[row].tolist()
+        if as_document:
+            value = value[: len(record["text"])]
         record[name] = _without_nan(value)
     print(json.dumps(record, ensure_ascii=False))
     sys.stdout.flush()
+
+
+def sentences_of(tokenizer: Tokenizer, document: list) -> list[str]:
+    """The sentences of the rows of ids of a document."""
+    return [decode_row(tokenizer, ids) for ids in document if any(ids)]
 
 
 def _without_nan(value: Any) -> Any:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -12,16 +13,21 @@ from torch import Tensor, nn
 
 from pyro_textvae.cli.labels import read_labels, repeated_labels
 from pyro_textvae.cli.sentences import (
+    encode_text,
     fields_beside_text,
     read_sources,
     read_texts,
     repeated_sources,
+    writes_documents,
 )
 from pyro_textvae.contract import LABELS, TOKENS
 from pyro_textvae.data import Tokenizer, pad
 from pyro_textvae.data.known_words import known_ids
 from pyro_textvae.errors import UserError
 from pyro_textvae.special_tokens import EOS
+
+# As decode_row writes them in one line, and as files and worlds do.
+_BETWEEN_SENTENCES = re.compile(r"\n| \| ")
 
 
 class OptionsBesideTexts(Protocol):
@@ -111,6 +117,52 @@ def fields_beside(
             "--source"
         )
     return fields
+
+
+def rows_of_given(
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    source: Sequence[int] | None = None,
+) -> Tensor:
+    """Texts of the user's own as rows of ids; where the model writes documents, as documents.
+
+    :param source: ids of what each is given, as :func:`encode_text` takes them.
+    :returns: ``(N, T)``, or ``(N, S, T)``.
+    :raises UserError: for text without a word, and a document of more sentences than the model
+        writes.
+    """
+    if not writes_documents(model):
+        return pad([encode_text(tokenizer, text, source) for text in texts])
+    return pad_documents([document_of(model, tokenizer, text) for text in texts])
+
+
+def document_of(model: nn.Module, tokenizer: Tokenizer, text: str) -> list[list[int]]:
+    """The sentences of a text, which a line end or a bar between spaces sets apart.
+
+    :raises UserError: as :func:`rows_of_given`.
+    """
+    sentences = [part for part in _BETWEEN_SENTENCES.split(text) if part.strip()]
+    if not sentences:
+        raise UserError(f"the document {text!r} is empty: give at least one sentence")
+    most = model.max_sentences
+    if len(sentences) > most:  # type: ignore[operator]
+        raise UserError(
+            f"the document {text[:60]!r} has {len(sentences)} sentences, and the model writes "
+            f"{most} at the most: give fewer"
+        )
+    return [encode_text(tokenizer, sentence) for sentence in sentences]
+
+
+def pad_documents(documents: Sequence[Sequence[Sequence[int]]]) -> Tensor:
+    """Rows of rows of ids as ``(N, S, T)``, padded on the right to most sentences and the longest.
+
+    >>> pad_documents([[[4, 2]], [[4, 5, 2], [6, 2]]]).tolist()
+    [[[4, 2, 0], [0, 0, 0]], [[4, 5, 2], [6, 2, 0]]]
+    """
+    most = max(len(document) for document in documents)
+    rows = [[*document, *[[]] * (most - len(document))] for document in documents]
+    return pad([row for document in rows for row in document]).unflatten(0, (-1, most))
 
 
 def rows_of(fields: dict[str, Tensor], start: int, stop: int) -> dict[str, Tensor]:

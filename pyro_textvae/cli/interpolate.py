@@ -46,8 +46,16 @@ def main(arguments: Sequence[str]) -> None:
     """Print the sentences along the line."""
     options = parse_with_run(InterpolateOptions, "interpolate", arguments)
     from pyro_textvae import generation, runs
-    from pyro_textvae.cli.decoding import constraints_of, method_of, one_latent, print_json
+    from pyro_textvae.cli.decoding import (
+        constraints_of,
+        method_of,
+        one_latent,
+        print_json,
+        sentences_of,
+    )
+    from pyro_textvae.cli.given_texts import document_of, pad_documents
     from pyro_textvae.cli.sentences import (
+        decode_document,
         decode_row,
         encode_text,
         is_conditional,
@@ -55,6 +63,7 @@ def main(arguments: Sequence[str]) -> None:
         read_sources,
         repeated_sources,
         without_padding,
+        writes_documents,
     )
     from pyro_textvae.data import pad
 
@@ -87,7 +96,19 @@ def main(arguments: Sequence[str]) -> None:
                 "give --start and --end"
             )
     of_steps = repeated_sources(tokenizer, sources, 1)[SOURCE] if sources else None
-    if given != [None, None]:
+    documents = writes_documents(model)
+    if given != [None, None] and documents:
+        ends = {
+            TOKENS: pad_documents(
+                [
+                    [without_padding(row) for row in ends[TOKENS][place] if row.any()]
+                    if text is None
+                    else document_of(model, tokenizer, text)
+                    for place, text in enumerate(given)
+                ]
+            )
+        }
+    elif given != [None, None]:
         rows = [
             without_padding(ends[TOKENS][place])
             if text is None
@@ -100,7 +121,10 @@ def main(arguments: Sequence[str]) -> None:
     condition = None
     if of_steps is not None:
         ends = {TOKENS: ends[TOKENS], SOURCE: of_steps[[0, -1]]}
-        condition = {TOKENS: ends[TOKENS][:1].expand(len(of_steps), -1), SOURCE: of_steps}
+        condition = {
+            TOKENS: ends[TOKENS][:1].expand(len(of_steps), *ends[TOKENS].shape[1:]),
+            SOURCE: of_steps,
+        }
     walk = generation.generate_interpolation(
         model,
         guide,
@@ -112,7 +136,12 @@ def main(arguments: Sequence[str]) -> None:
         constraints=constraints,
         aggregate=_moments(guide, options) if options.path == "aggregate" else None,
     )
-    start, end = (decode_row(tokenizer, row) for row in ends[TOKENS].tolist())
+    start, end = (
+        sentences_of(tokenizer, row)
+        if documents and options.format == "jsonl"
+        else decode_row(tokenizer, row)
+        for row in ends[TOKENS].tolist()
+    )
     source = None
     if conditional and SOURCE in ends:
         source = decode_row(tokenizer, ends[SOURCE][0].tolist())
@@ -124,7 +153,22 @@ def main(arguments: Sequence[str]) -> None:
     if options.format == "jsonl":
         for row in places:
             share = round(row // each / (options.steps - 1), 12)
-            print_json(tokenizer, walk, row, source=of_row[row], start=start, end=end, share=share)
+            print_json(
+                tokenizer,
+                walk,
+                row,
+                as_document=documents,
+                source=of_row[row],
+                start=start,
+                end=end,
+                share=share,
+            )
+        return
+    if documents:
+        print(f"from, {decode_document(tokenizer, ends[TOKENS][0].tolist())}\n")
+        for row in places:
+            print(f"step {row + 1}, {decode_document(tokenizer, walk.tokens[row].tolist())}\n")
+        print(f"to, {decode_document(tokenizer, ends[TOKENS][1].tolist())}")
         return
     walked = options.source_file is not None
     if source is not None and not walked:

@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyro_textvae.cli.run_options import DecodingOptions, parse_with_run
 from pyro_textvae.config.checks import at_least, setting
@@ -16,7 +16,10 @@ from pyro_textvae.contract import LABELS, NOT_GIVEN, SOURCE, TOKENS
 from pyro_textvae.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from pyro_textvae.data import Tokenizer
+    from pyro_textvae.generation import Constraints, DecodingMethod
 
 
 @dataclass
@@ -30,6 +33,8 @@ class ReconstructOptions(DecodingOptions):
         label: decode with this label in the place of the sentence's own, from the same latents.
         split: train, valid or test.
         size: number of sentences of the split.
+        summary: of groups, such as the reviews of a product, one text for each: what its parts have
+            in common.
 
     """
 
@@ -39,17 +44,24 @@ class ReconstructOptions(DecodingOptions):
     label: str | None = None
     split: Split = "test"
     size: int = setting(5, at_least(1))
+    summary: bool = False
 
 
 def main(arguments: Sequence[str]) -> None:
     """Print each sentence and its reconstruction."""
     options = parse_with_run(ReconstructOptions, "reconstruct", arguments)
     from pyro_textvae import generation, runs
-    from pyro_textvae.cli.decoding import constraints_of, method_of, print_json
+    from pyro_textvae.cli.decoding import (
+        constraints_of,
+        method_of,
+        one_latent,
+        print_json,
+        sentences_of,
+    )
+    from pyro_textvae.cli.given_texts import rows_of_given
     from pyro_textvae.cli.labels import names_of_labels, read_labels, repeated_labels
     from pyro_textvae.cli.sentences import (
         decode_row,
-        encode_text,
         is_conditional,
         pick_sentences,
         read_sources,
@@ -57,7 +69,6 @@ def main(arguments: Sequence[str]) -> None:
         repeated_sources,
         writes_documents,
     )
-    from pyro_textvae.data import pad
 
     model, guide, tokenizer = runs.load_run(
         options.run, device=options.device, trust_code=options.trust_code
@@ -89,9 +100,13 @@ def main(arguments: Sequence[str]) -> None:
     else:
         batch = repeated_sources(tokenizer, sources, len(texts)) if sources else {}
         beside = batch[SOURCE][0].tolist() if sources else None
-        batch[TOKENS] = pad([encode_text(tokenizer, text, beside) for text in texts])
+        batch[TOKENS] = rows_of_given(model, tokenizer, texts, beside)
     labels = read_labels(model, options.run, options.label)
     changed = repeated_labels(options.run, labels, len(batch[TOKENS])) if labels else None
+    if options.summary:
+        one_latent(options, "what the parts of a group have in common")
+        _print_summaries(model, guide, tokenizer, batch, method, constraints, options)
+        return
     decoded = generation.generate_reconstructions(
         model,
         guide,
@@ -103,8 +118,9 @@ def main(arguments: Sequence[str]) -> None:
         num_latents=options.num_latents,
     )
     each = options.num_latents * method.num_return_sequences
+    documents = writes_documents(model)
     for index, ids in enumerate(batch[TOKENS].tolist()):
-        given = decode_row(tokenizer, ids)
+        given: Any = decode_row(tokenizer, ids)
         source = None
         if conditional and SOURCE in batch:
             source = decode_row(tokenizer, batch[SOURCE][index].tolist())
@@ -115,14 +131,22 @@ def main(arguments: Sequence[str]) -> None:
             label = names_of_labels(options.run)[own] if own >= 0 else "not given"
         if options.format == "jsonl":
             to = labels[0] if labels else None
+            given = sentences_of(tokenizer, ids) if documents else given
             for row in rows:
                 print_json(
-                    tokenizer, decoded, row, source=source, input=given, label=label, to_label=to
+                    tokenizer,
+                    decoded,
+                    row,
+                    as_document=documents,
+                    source=source,
+                    input=given,
+                    label=label,
+                    to_label=to,
                 )
             continue
         if source is not None:
             print(f"with  {source}")
-        if writes_documents(model):
+        if documents:
             print(_side_by_side(tokenizer, ids, [decoded.tokens[row].tolist() for row in rows]))
             sys.stdout.flush()
             continue
@@ -131,6 +155,39 @@ def main(arguments: Sequence[str]) -> None:
             print(f"label {label} -> {labels[0]}")
         for row in rows:
             print(f"to    {decode_row(tokenizer, decoded.tokens[row].tolist())}")
+        print()
+        sys.stdout.flush()
+
+
+def _print_summaries(
+    model: nn.Module,
+    guide: nn.Module,
+    tokenizer: Tokenizer,
+    batch: Mapping[str, Tensor],
+    method: DecodingMethod,
+    constraints: Constraints,
+    options: ReconstructOptions,
+) -> None:
+    """Each group, and the text at what its parts have in common."""
+    from pyro_textvae import generation
+    from pyro_textvae.cli.decoding import print_json, sentences_of
+    from pyro_textvae.cli.sentences import decode_row
+
+    written = generation.generate_summaries(
+        model, guide, batch, method=method, seed=options.seed, constraints=constraints
+    )
+    each = method.num_return_sequences
+    for index, ids in enumerate(batch[TOKENS].tolist()):
+        given = sentences_of(tokenizer, ids)
+        rows = range(index * each, (index + 1) * each)
+        if options.format == "jsonl":
+            for row in rows:
+                print_json(tokenizer, written, row, input=given)
+            continue
+        for sentence in given:
+            print(f"from     {sentence}")
+        for row in rows:
+            print(f"summary  {decode_row(tokenizer, written.tokens[row].tolist())}")
         print()
         sys.stdout.flush()
 

@@ -89,6 +89,7 @@ class DecodingOptions(MethodOptions, RunOptions):
         forced_bos_token: the first token after the prefix.
         forced_eos_token: the token at the last place of a sentence of max_length.
         unknown: whether <unk> may be generated; false reads better, but is not the model.
+        keep_form: of poems, choose among the signs that their form allows at each place.
         format: text, or jsonl, an object a line with the log-probability of each sentence.
 
     """
@@ -105,6 +106,7 @@ class DecodingOptions(MethodOptions, RunOptions):
     forced_bos_token: str | None = None
     forced_eos_token: str | None = None
     unknown: bool = True
+    keep_form: bool = False
     format: Literal["text", "jsonl"] = "text"
 
 

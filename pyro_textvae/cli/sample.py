@@ -63,12 +63,14 @@ def main(arguments: Sequence[str]) -> None:
     from pyro_textvae.cli.labels import read_labels, repeated_labels
     from pyro_textvae.cli.sentences import (
         decode_document,
+        decode_poem,
         decode_row,
         first_sentences,
         is_conditional,
         read_sources,
         repeated_sources,
         writes_documents,
+        writes_poems,
     )
     from pyro_textvae.contract import SOURCE
 
@@ -78,6 +80,7 @@ def main(arguments: Sequence[str]) -> None:
     method = method_of(options, tokenizer)
     constraints = constraints_of(options, tokenizer)
     copies = options.num_latents * method.num_draws
+    documents = writes_documents(model)
     condition: Condition = options.size
     sources: Iterator = itertools.repeat(None)
     labels = read_labels(model, options.run, options.label, options.labels_from)
@@ -118,7 +121,7 @@ def main(arguments: Sequence[str]) -> None:
             for row in range(len(part.tokens)):
                 label = labels[number // of_label]
                 if options.format == "jsonl":
-                    print_json(tokenizer, part, row, label=label)
+                    print_json(tokenizer, part, row, as_document=documents, label=label)
                 else:
                     if len(labels) > 1 and number % of_label == 0:
                         print(f"label   {label}")
@@ -128,19 +131,26 @@ def main(arguments: Sequence[str]) -> None:
         return
     sources = itertools.chain.from_iterable(itertools.repeat(source, each) for source in sources)
     above: list[int] | None = None
-    place = 0
+    place, poems = 0, writes_poems(model)
     for part in parts:
         # Rows come first: what zip looks at last it takes from no further than it needs.
         for row, source in zip(range(len(part.tokens)), sources, strict=False):
             if options.format == "jsonl":
                 of_row = None if source is None else decode_row(tokenizer, source)
-                print_json(tokenizer, part, row, source=of_row)
+                print_json(tokenizer, part, row, as_document=documents, source=of_row)
                 continue
-            if source is None and writes_documents(model):
+            if source is None and documents:
                 place += 1
                 print(
                     f"document {place}, {decode_document(tokenizer, part.tokens[row].tolist())}\n"
                 )
+                sys.stdout.flush()
+                continue
+            if poems:
+                if source != above:
+                    print(f"form  {decode_row(tokenizer, source)}\n")
+                above = source
+                print(f"{decode_poem(tokenizer, part.tokens[row].tolist())}\n")
                 sys.stdout.flush()
                 continue
             text = decode_row(tokenizer, part.tokens[row].tolist())

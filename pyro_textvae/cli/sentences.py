@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from pyro_textvae.contract import SOURCE, TOKENS
 from pyro_textvae.data import Tokenizer, pad
+from pyro_textvae.data.languages.verse_form import set_line
 from pyro_textvae.data.text_lines import lines
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.simulate import fields_beside_text, required_fields
+from pyro_textvae.nn.form_reader import FormReader
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.load import load_run_corpus
 from pyro_textvae.special_tokens import EOS, PAD, UNK
@@ -60,6 +62,16 @@ def decode_document(tokenizer: Tokenizer, row: list) -> str:
         return decode_row(tokenizer, row)
     lines = [decode_row(tokenizer, ids) for ids in row if any(ids)]
     return "\n".join([f"{len(lines)} sentences" if lines[1:] else "1 sentence", *lines])
+
+
+def decode_poem(tokenizer: Tokenizer, row: list) -> str:
+    """The rows of ids of a poem as lines; Chinese signs with nothing between them."""
+    return "\n".join(set_line(decode_row(tokenizer, ids)) for ids in row if any(ids))
+
+
+def writes_poems(model: nn.Module) -> bool:
+    """Whether what a model writes are poems: it reads their forms."""
+    return isinstance(getattr(model, "forms", None), FormReader)
 
 
 def writes_documents(model: nn.Module) -> bool:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +37,24 @@ class TrainOptions(TrainConfig):
 
 def main(arguments: Sequence[str]) -> None:
     """Train, or go on with, a run."""
-    options, given = parse(TrainOptions, "train", arguments)
-    from pyro_textvae.cli.one_process import refuse_several
+    if os.environ.get("WORLD_SIZE") in (None, "", "1"):
+        _train(*parse(TrainOptions, "train", arguments))
+        return
+    from pyro_textvae.processes import joined_processes, one_error_line, together
 
-    refuse_several("train")
+    with joined_processes(), one_error_line():
+        with together():
+            parsed = parse(TrainOptions, "train", arguments)
+        _train(*parsed)
+
+
+def _train(options: TrainOptions, given: set[str]) -> None:
     from pyro_textvae import runs
+    from pyro_textvae.processes import rank_and_size
+    from pyro_textvae.runs.several_processes import (
+        goes_on_after_restart,
+        was_left_without_settings,
+    )
     from pyro_textvae.training.logger import callbacks_of
 
     callbacks = callbacks_of(options.log)
@@ -66,7 +80,15 @@ def main(arguments: Sequence[str]) -> None:
         del values["resume"], values["log"]
         if values.pop("trust_code"):
             raise UserError("--trust-code is for --resume of somebody else's run: leave it out")
-        progress = runs.train(TrainConfig(**values), out, overwrite=overwrite, callbacks=callbacks)
+        if goes_on_after_restart(out):
+            progress = runs.resume(out, callbacks=callbacks, trust_code=True)
+        else:
+            overwrite = overwrite or was_left_without_settings(out)
+            config = TrainConfig(**values)
+            progress = runs.train(config, out, overwrite=overwrite, callbacks=callbacks)
+    rank, _ = rank_and_size()
+    if rank > 0:
+        return
     print(
         f"{out}: {progress.epoch} epochs, best validation bound {progress.best_elbo:.3f} nats per "
         f"sentence; next: pyro-textvae evaluate {out}"

@@ -34,6 +34,8 @@ class TrainingConfig(ShownSettings):
         epochs: passes over the training split, at most.
         batch_size: sentences in a batch.
         batch_tokens: tokens in a batch, padding counted, instead of batch_size.
+        accumulate: parts that a batch is computed in, one after another, with the same step: for
+            batches that do not fit into memory.
         accumulate_batches: batches whose gradients one step of the optimiser takes together.
         optimizer: adam, adamw or sgd.
         weight_decay: of adamw; 0.01 where it is not given.
@@ -57,6 +59,7 @@ class TrainingConfig(ShownSettings):
     epochs: int = setting(40, at_least(1))
     batch_size: int = setting(32, at_least(1))
     batch_tokens: int | None = setting(None, at_least(1))
+    accumulate: int = setting(1, at_least(1))
     accumulate_batches: int = setting(1, at_least(1))
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     weight_decay: float | None = setting(None, at_least(0), FINITE)

@@ -15,7 +15,8 @@ from pyro_textvae import zoo
 from pyro_textvae.contract import SOURCE
 from pyro_textvae.data.cache import open_or_build
 from pyro_textvae.data.corpus import Corpus
-from pyro_textvae.data.encoding import EncodingOptions, encode_source
+from pyro_textvae.data.encoding import encode_source
+from pyro_textvae.data.encoding_options import EncodingOptions
 from pyro_textvae.data.records import SPLITS, SplitName, content_digest
 from pyro_textvae.data.source import Source, open_source
 from pyro_textvae.data.sources.text_files import EmptyPairs

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Categorical
 
 from pyro_textvae.distributions.shape import Shape
+from pyro_textvae.shared_batch import drawn_for_all_at_once
 
 
 class Mixture(TorchDistribution):
@@ -72,7 +73,8 @@ class Mixture(TorchDistribution):
     def sample(self, sample_shape: Shape = ()) -> Tensor:
         """Draws, ``(*sample_shape, *batch_shape, *event_shape)``."""
         shape = torch.Size(sample_shape) + self.batch_shape
-        component = Categorical(logits=self.log_weights, validate_args=False).sample(shape)
+        with drawn_for_all_at_once():
+            component = Categorical(logits=self.log_weights, validate_args=False).sample(shape)
         component = component.reshape(shape + (1,) * (1 + len(self.event_shape)))
         drawn = self.components.sample(shape)
         return drawn.take_along_dim(component, len(shape)).squeeze(len(shape))

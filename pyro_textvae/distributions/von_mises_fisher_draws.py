@@ -15,6 +15,7 @@ from torch.distributions import Gamma
 from pyro_textvae.distributions.quadrature import gauss_legendre
 from pyro_textvae.distributions.tracked_function import TrackedFunction
 from pyro_textvae.distributions.von_mises_fisher_functions import mean_distance
+from pyro_textvae.shared_batch import drawn_for_whole_batch
 
 # Tails on a sphere of few dimensions are heavier than a normal's: the cut leaves 1e-9 at 12, 2e-5
 # at 8; the nodes leave 5e-9.
@@ -38,7 +39,7 @@ def draw_angle(concentration: Tensor, dim: int) -> Tensor:
     :param concentration: float64, not negative.
     :param dim: dimensions of the space around the sphere.
     """
-    angle = _accepted_angle(concentration.detach(), dim)
+    angle = drawn_for_whole_batch(lambda c: _accepted_angle(c, dim), concentration.detach())
     if not (concentration.requires_grad and torch.is_grad_enabled()):
         return angle
     return _WithGradient.apply(concentration, angle, dim)

@@ -25,6 +25,7 @@ from pyro_textvae.generation.sampling import (
     sample_in_parts,
 )
 from pyro_textvae.generation.stepwise import StepwiseText
+from pyro_textvae.generation.summaries import generate_summaries
 
 # A new method is exported by its line in the folder below.
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "generate_interpolation",
     "generate_reconstructions",
     "generate_rows",
+    "generate_summaries",
     "interpolate",
     "posterior_point",
     "reconstruct",

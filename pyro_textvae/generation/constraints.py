@@ -10,7 +10,10 @@ from typing import Any
 
 from pyro_textvae.config.checks import POSITIVE, at_least, check_argument
 from pyro_textvae.errors import UserError
+from pyro_textvae.nn.form_masks import FormMasks
 from pyro_textvae.special_tokens import EOS, FIRST_EMITTED
+
+_SAID_BY_FORM = ("min_length", "max_length", "forced_bos_token_id", "forced_eos_token_id", "prefix")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Constraints:
     :param forced_eos_token_id: the token at the last place of a sentence of ``max_length``.
     :param prefix: ids that every sentence begins with.
     :param unknown: whether ``<unk>`` may be generated.
+    :param keep_form: of poems, masks by which they keep to their form; it says how long lines are,
+        and so excludes other lengths, a prefix, and tokens that are forced.
     :raises UserError: for a value out of range, by its name.
     """
 
@@ -46,6 +51,7 @@ class Constraints:
     forced_eos_token_id: int | None = None
     prefix: Sequence[int] = ()
     unknown: bool = True
+    keep_form: FormMasks | None = None
 
     def __post_init__(self) -> None:
         check_argument("min_length", self.min_length, int, at_least(0))
@@ -66,6 +72,12 @@ class Constraints:
         object.__setattr__(self, "bad_words_ids", tuple(map(tuple, self.bad_words_ids)))
         if EOS in self.prefix:
             raise UserError("the prefix must not hold <eos>: a sentence that has ended has no more")
+        for name in _SAID_BY_FORM if self.keep_form is not None else ():
+            if name in self.names:
+                raise UserError(
+                    f"keep_form says what stands at each place of a line and where it ends, so "
+                    f"{name} could only break the form: leave one of them out"
+                )
 
     @property
     def names(self) -> list[str]:

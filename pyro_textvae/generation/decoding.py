@@ -16,7 +16,12 @@ from pyro_textvae.distributions.independent_blocks import IndependentBlocks
 from pyro_textvae.distributions.sphere import great_circle, lies_on_sphere
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation.constraints import Constraints
-from pyro_textvae.generation.documents import said_by_text, with_every_place
+from pyro_textvae.generation.documents import (
+    numbers_between,
+    of_both_ends,
+    said_by_text,
+    with_every_place,
+)
 from pyro_textvae.generation.generated import Generated
 from pyro_textvae.generation.latent_space.aggregate_moments import AggregateMoments
 from pyro_textvae.generation.method import DecodingMethod, build_method
@@ -26,6 +31,7 @@ from pyro_textvae.generation.sampling import generate, generate_rows
 from pyro_textvae.infer.batches import check_batch, check_text
 from pyro_textvae.infer.running import device_of, evaluation_mode
 from pyro_textvae.infer.simulate import size_of
+from pyro_textvae.special_tokens import PAD
 
 
 def encode(
@@ -238,6 +244,7 @@ def generate_interpolation(
         )
     ends = with_every_place(model, ends)
     line = latents_between(guide, ends, steps=steps, seed=seed, aggregate=aggregate)
+    line |= numbers_between(model, ends, torch.linspace(0.0, 1.0, steps, device=device_of(model)))
     repeated = {name: value.expand(steps, *value.shape[1:]) for name, value in condition.items()}
     return generate(
         model, repeated, method=method, seed=seed, constraints=constraints, latents=line
@@ -254,6 +261,8 @@ def latents_between(
 ) -> dict[str, Tensor]:
     """The latents that :func:`generate_interpolation` decodes, by site, global ones too.
 
+    Of a sentence that only one of two documents has the latent is the same at every step.
+
     :param others: as in :func:`generate_interpolation`.
     :raises ValueError: for fewer than two steps, or another number of sentences than two.
     :raises UserError: as :func:`encode`.
@@ -265,28 +274,40 @@ def latents_between(
     share = torch.linspace(0.0, 1.0, steps, device=device_of(guide))
     with evaluation_mode(guide, guide, seed):
         sites, shared = posterior_sites(guide, ends, mean=True)
+        there = _sentences_of(ends).to(share.device)
         return {
-            name: _line(site["fn"], share, data_dim(site))
+            name: _line(site["fn"], share, data_dim(site), there)
             if aggregate is None
-            else _way(name, aggregate, site["fn"], share, data_dim(site))
+            else _way(name, aggregate, site["fn"], share, data_dim(site), there)
             for name, site in sites
         } | shared
 
 
+def _sentences_of(ends: Mapping[str, Tensor]) -> Tensor:
+    """Which sentences each of two texts has, ``(2, S)``; one where they are no documents."""
+    tokens = ends[TOKENS]
+    return (tokens.flatten(2) != PAD).any(-1) if tokens.dim() == 3 else tokens[:, :1] != PAD
+
+
 def _way(
-    name: str, aggregate: Mapping[str, AggregateMoments], fn: Any, share: Tensor, dim: int
+    name: str,
+    aggregate: Mapping[str, AggregateMoments],
+    fn: Any,
+    share: Tensor,
+    dim: int,
+    there: Tensor,
 ) -> Tensor:
     if name not in aggregate:
         raise UserError(f"aggregate has no moments of the latent {name!r}: give those of every one")
-    start, end = posterior_point(fn).unbind(dim)
+    start, end = of_both_ends(posterior_point(fn), there, dim)
     return aggregate[name].way(start, end, share).movedim(0, dim)
 
 
-def _line(fn: Any, share: Tensor, dim: int) -> Tensor:
+def _line(fn: Any, share: Tensor, dim: int, there: Tensor) -> Tensor:
     """Points between two posteriors, with ``len(share)`` of them where ``dim`` had the two."""
     if isinstance(fn, IndependentBlocks):
-        return torch.cat([_line(block, share, dim) for block in fn.blocks], -1)
-    start, end = posterior_point(fn).unbind(dim)
+        return torch.cat([_line(block, share, dim, there) for block in fn.blocks], -1)
+    start, end = of_both_ends(posterior_point(fn), there, dim)
     if lies_on_sphere(fn):
         return great_circle(start, end, share).movedim(0, dim)
     if is_discrete(fn):

@@ -27,7 +27,8 @@ class Generated(Displayed):
         method forbade or preferred. Of a row that was cut off before the model's own
         ``max_length``, the log-probability that a sentence begins so. NaN where the program
         computes its text, so that the text site has no distribution.
-    :param score: what the method ranked by, ``(*B,)``; ``log_prob`` where it did not rank.
+    :param score: what the method ranked by, ``(*B,)``; ``log_prob`` where it did not rank,
+        of poems that keep to their form by masks that among what the masks leave.
     """
 
     tokens: Tensor

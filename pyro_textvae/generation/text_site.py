@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ class DecodingMessenger(Messenger):
         text = unwrapped(message["fn"])
         observed = message["is_observed"]
         if isinstance(text, StepwiseText) and not observed:
-            decoded = self.method.generate(text, self.constraints)
+            decoded = self._decoded(text)
             self.decoded[message["name"]] = decoded
             message["value"] = decoded.tokens[0]
             message["done"] = True
@@ -58,6 +59,15 @@ class DecodingMessenger(Messenger):
                 f"{kind}, not AutoregressiveCategorical: use method='ancestral' "
                 "and unknown=True"
             )
+
+    def _decoded(self, text: Any) -> Generated:
+        masks = self.constraints.keep_form
+        if masks is None:
+            return self.method.generate(text, self.constraints)
+        decoded = self.method.generate(masks(text), self.constraints)
+        # The method scores under the masks; the log-probability is the model's own.
+        with torch.no_grad():
+            return replace(decoded, log_prob=text.log_prob(decoded.tokens))
 
     def _wanted(self) -> str:
         """What needs the probabilities of the next token."""

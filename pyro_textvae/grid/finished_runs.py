@@ -14,12 +14,40 @@ from typing import Any
 
 from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.errors import UserError
-from pyro_textvae.grid.attempt import standing_of
+from pyro_textvae.grid.attempt import gradient_of, standing_of
+from pyro_textvae.grid.comparison import compare_grid
 from pyro_textvae.grid.definition import Grid, GridRun
 from pyro_textvae.run_folder import RunFolder, paths_of_runs
 
 _OF_THE_RUN: dict[str, Any] = {"seed": 0, "device": "auto"}
 """Settings in which runs of one cell may differ."""
+
+
+def compare_over_seeds(
+    paths: Sequence[str | Path],
+    *,
+    reference: str | None = None,
+    num_resamples: int = 10_000,
+    seed: int = 0,
+    sort: str = "nll",
+) -> dict[str, Any]:
+    """The runs in these folders, those that differ by their seed alone in one row.
+
+    :param reference: a cell, or the folder of one of its runs, that all others are compared with.
+    :param seed: of the resamples.
+    :param sort: the number by which rows are sorted, from low to high.
+    :raises UserError: as :func:`grid_of_runs` and
+        :func:`~pyro_textvae.grid.comparison.compare_grid`.
+    """
+    grid = grid_of_runs(paths, reference=reference)
+    return compare_grid(
+        grid,
+        {},
+        {run.name: gradient_of(run) for run in grid.runs},
+        num_resamples=num_resamples,
+        seed=seed,
+        sort=sort,
+    )
 
 
 def grid_of_runs(paths: Sequence[str | Path], *, reference: str | None = None) -> Grid:

@@ -39,6 +39,10 @@ class KLConstraint(ABC):
     needs_gradient_through_draws = False
     """Whether the constraint is trained through the guide's draws, not through their KL alone."""
 
+    is_of_whole_batch = False
+    """Whether it is made of all sentences of a batch, and not of each: where processes share one,
+    each then asks for the others' by :func:`~pyro_textvae.shared_batch.whole_batch`."""
+
     @abstractmethod
     def __call__(self, terms: PerDatumTerms) -> Tensor:
         """What stands in the KL's place, ``(N,)`` nats for each sentence."""

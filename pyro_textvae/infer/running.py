@@ -16,6 +16,7 @@ from pyro_textvae.config.checks import SEED, check_argument
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.batches import Fields, check_batch, text_fields_of
 from pyro_textvae.infer.isolation import isolated
+from pyro_textvae.shared_batch import sharing
 
 
 @contextmanager
@@ -50,7 +51,9 @@ def same_random_state() -> Iterator[None]:
     state = pyro.util.get_rng_state()
     cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
-        yield
+        # What is drawn is thrown away, so that it need not be what other processes draw.
+        with sharing(None):
+            yield
     finally:
         pyro.util.set_rng_state(state)
         if cuda_states:

@@ -18,6 +18,7 @@ from pyro_textvae.nn.source_reader import SourceReader
 from pyro_textvae.nn.tied_token_scores import TiedTokenScores
 from pyro_textvae.nn.token_scores import TokenScores
 from pyro_textvae.nn.word_dropout import WordDropout
+from pyro_textvae.shared_batch import rows_of_mask
 from pyro_textvae.special_tokens import BOS, FIRST_EMITTED, UNK
 
 
@@ -230,7 +231,9 @@ class Decoder(AbstractModule):
             every = self.output_dropout(hidden).flatten(0, -2)
             log_prob = self.token_scores.log_prob(every, tokens.reshape(-1))
             return torch.where(mask, log_prob.view(shape), 0.0)
-        real = self.token_scores.log_prob(self.output_dropout(hidden[mask]), tokens[mask])
+        with rows_of_mask(mask):
+            dropped = self.output_dropout(hidden[mask])
+        real = self.token_scores.log_prob(dropped, tokens[mask])
         return real.new_zeros(shape).masked_scatter(mask, real)
 
     def _log_prob_with_copies(
@@ -253,9 +256,10 @@ class Decoder(AbstractModule):
             parts = (hidden.flatten(0, -2), weights.flatten(0, -2), matches.flatten(0, -2))
             every = self._mixed_log_prob(source, *parts, tokens.reshape(-1))
             return torch.where(mask, every.view(shape), 0.0)
-        real = self._mixed_log_prob(
-            source, hidden[mask], weights[mask], matches[mask], tokens[mask]
-        )
+        with rows_of_mask(mask):
+            real = self._mixed_log_prob(
+                source, hidden[mask], weights[mask], matches[mask], tokens[mask]
+            )
         return real.new_zeros(shape).masked_scatter(mask, real)
 
     def _mixed_log_prob(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pyro_textvae.shared_batch import field_of_whole_batch
 from pyro_textvae.special_tokens import EOS, PAD
 
 
@@ -23,7 +24,8 @@ def words_of_documents(tokens: Tensor) -> Tensor:
     is_word = every > EOS
     first = (~is_word).to(torch.uint8).argsort(dim=-1, stable=True)
     count = is_word.sum(-1, keepdim=True)
-    words = every.gather(-1, first)[:, : int(count.max())]
+    longest = (field_of_whole_batch(tokens).flatten(1) > EOS).sum(-1).max()
+    words = every.gather(-1, first)[:, : int(longest)]
     words = torch.cat([words, torch.full_like(count, PAD)], -1)
     place = torch.arange(words.shape[1], device=words.device)
     return words.where(place < count, PAD).masked_fill(place == count, EOS)

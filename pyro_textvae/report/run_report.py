@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device
@@ -24,6 +25,8 @@ from pyro_textvae.report.sections.latent_space import latent_space
 from pyro_textvae.report.sections.length import length
 from pyro_textvae.report.sections.mining import mining
 from pyro_textvae.report.sections.nll_by_draws import nll_by_draws
+from pyro_textvae.report.sections.over_seeds import over_seeds
+from pyro_textvae.report.sections.plan import plan
 from pyro_textvae.report.sections.proposals import proposals
 from pyro_textvae.report.sections.provenance import provenance
 from pyro_textvae.report.sections.summary import summary
@@ -46,6 +49,7 @@ def write_report(
     num_sentences: int = 1000,
     num_shown: int = 8,
     trust_code: bool = False,
+    comparison_over_seeds: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the page and the pictures of these runs; the path of the page.
 
@@ -58,6 +62,8 @@ def write_report(
     :param num_shown: samples and reconstructions.
     :param trust_code: execute what a run names from outside the catalogue, see
         :func:`pyro_textvae.load_run`.
+    :param comparison_over_seeds: what :func:`~pyro_textvae.grid.comparison.compare_grid` returns
+        of these runs, to be shown in the place of the differences between single runs.
     :raises UserError: when a folder is no run, is given twice or names code that is not trusted,
         ``out`` is a file, or what draws the pictures is not installed.
     """
@@ -70,7 +76,10 @@ def write_report(
     for place in (folder, *folder.parents):
         if place.is_file():
             raise UserError(f"--out {folder}: {place} is a file: give the name of a folder")
-    sections = _sections(runs, seed, device, num_sentences, num_shown, trust_code)
+    compared = (
+        comparison(runs) if comparison_over_seeds is None else over_seeds(comparison_over_seeds)
+    )
+    sections = _sections(runs, compared, seed, device, num_sentences, num_shown, trust_code)
     title = "Report on " + ", ".join(run.name for run in runs)
     folder.mkdir(parents=True, exist_ok=True)
     for picture in _pictures(sections):
@@ -107,6 +116,7 @@ def _default_folder(runs: Sequence[RunRecord]) -> Path:
 
 def _sections(
     runs: Sequence[RunRecord],
+    compared: Section | None,
     seed: int,
     device: str,
     num_sentences: int,
@@ -126,7 +136,7 @@ def _sections(
     }
     sections = [
         summary(runs),
-        comparison(runs),
+        compared,
         training(runs),
         nll_by_draws(runs),
         khat(runs),
@@ -138,6 +148,7 @@ def _sections(
         mining(runs),
         length(runs),
         latent_space(runs, decoded, seed),
+        plan(runs, decoded),
         samples(runs, decoded),
         reconstructions(runs, decoded),
         generation(runs),

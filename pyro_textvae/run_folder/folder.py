@@ -81,6 +81,9 @@ class RunFolder:
         What is not yet what it is to be; of a process that was killed, the next writer removes it.
     """
 
+    is_written: bool = True
+    """Whether this process writes the run, and no other one."""
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(check_argument("the path of a run", path, str))
         try:

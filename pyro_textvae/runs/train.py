@@ -16,8 +16,10 @@ from pyro_textvae.data import Corpus
 from pyro_textvae.data.records import SPLITS
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device, require_gradients
+from pyro_textvae.processes import launch_name, of_the_first, together
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.files import refuse_link
+from pyro_textvae.run_folder.unwritten_folder import folder_of_process
 from pyro_textvae.runs.build import Built, Pair, build, build_pair, sizes_of
 from pyro_textvae.runs.code import remember
 from pyro_textvae.runs.copying import refuse_without_copying, warnings_of_copying
@@ -32,6 +34,7 @@ from pyro_textvae.runs.labels import labels_left_unread
 from pyro_textvae.runs.load import StoredRun, load_corpus_of, load_run_corpus, read_run
 from pyro_textvae.runs.rebuilt import check_rebuilt
 from pyro_textvae.runs.settings_files import read_sources, write_what_rebuilds
+from pyro_textvae.runs.several_processes import LAUNCH, check_same_run
 from pyro_textvae.testing import check_pair
 from pyro_textvae.training import Callback, Progress, Trainer
 
@@ -72,19 +75,26 @@ def train(
         _dry_run(config, built, corpus, sizes)
         tokenizer_kind = tokenizer_kind_of(corpus.tokenizer, corpus)
         sources = read_sources({**built.specs, "tokenizer": tokenizer_kind})
-        folder = RunFolder(out)
+        folder = folder_of_process(out)
         # Before anything is written: a procedure may refuse the pair.
         trainer = _trainer_of(built, corpus, config, folder, report, callbacks)
-        further = {"began_with_given_weights": True} if pair is not None else {}
+        further: dict[str, Any] = {"began_with_given_weights": True} if pair is not None else {}
         if was_given_tokenizer(corpus):
             further["tokenizer_was_given"] = True
+        launch = of_the_first(launch_name())
+        if launch is not None:
+            further[LAUNCH] = launch
 
         def write(into: RunFolder) -> StoredRun:
             return _write_settings(
                 into, config, corpus, built, sizes, sources, tokenizer_kind, further
             )
 
-        folder.check_free(overwrite=overwrite)
+        with together():
+            if folder.is_written:
+                folder.check_free(overwrite=overwrite)
+        if not folder.is_written:
+            return trainer.fit()
         with folder.writing():
             folder.check_free(overwrite=overwrite)
             if not folder.is_run():
@@ -151,12 +161,16 @@ def resume(
         has changed, or another process is writing the run.
     """
     require_gradients()
-    folder = RunFolder.of(path)
+    folder = folder_of_process(path)
+    if not folder.is_written:
+        report, callbacks = _say_nothing, ()
     if not folder.is_run():
         folder.read_config()
     folder.check_files()
     refuse_link(folder.state.parent)
     with folder.writing():
+        # The first process may have to clear up what a killed one left.
+        of_the_first(None)
         return _resume(folder, epochs, device, trust_code, report, callbacks)
 
 
@@ -278,6 +292,9 @@ def _trainer_of(
     report: Callable[[str], None],
     callbacks: Sequence[Callback],
 ) -> Trainer:
+    check_same_run(config, corpus)
+    if not folder.is_written:
+        report, callbacks = _say_nothing, ()
     return Trainer(
         built.model,
         built.guide,
@@ -289,3 +306,7 @@ def _trainer_of(
         report=report,
         callbacks=callbacks,
     )
+
+
+def _say_nothing(line: str) -> None:
+    """The first process reports."""

@@ -19,11 +19,18 @@ class TrainingError(UserError):
 
 
 def broken_step(
-    modules: nn.Module, batch: Mapping[str, Tensor], loss: float, progress: Progress, state: Path
+    modules: nn.Module,
+    batch: Mapping[str, Tensor],
+    loss: float,
+    progress: Progress,
+    state: Path,
+    *,
+    who: str = "",
 ) -> TrainingError:
     """The error of a step, with its batch and the first parameter that is not finite.
 
     :param state: the last checkpoint.
+    :param who: the processes that it is of, where there are several.
     """
     values = {name: p.detach() for name, p in modules.named_parameters()}
     gradients = {
@@ -34,7 +41,7 @@ def broken_step(
     broken = [name for name, v in (values | gradients).items() if not v.isfinite().all()]
     rows = getattr(batch, "indices", torch.empty(0)).tolist()
     return TrainingError(
-        f"loss {loss} at step {progress.step + 1} (epoch {progress.epoch + 1}, batch "
+        f"{who}loss {loss} at step {progress.step + 1} (epoch {progress.epoch + 1}, batch "
         f"{progress.batch + 1}, training sentences {rows}); first parameter that is not "
         f"finite: {(broken or ['none'])[0]}; the last good checkpoint is "
         f"{state}: try a smaller --learning-rate or --clip-norm"

@@ -72,6 +72,19 @@ class MetricsFile:
         os.truncate(self.path, state["size"])
 
 
+class UnwrittenMetrics(MetricsFile):
+    """The lines that another process writes."""
+
+    def append(self, **values: Any) -> None:
+        """Write nothing."""
+
+    def check(self, state: dict[str, Any]) -> None:
+        """Leave it to the process that writes them."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Leave them as they are."""
+
+
 class RunningMean:
     """Means over sentences of named quantities; its state is a plain dict of floats.
 

@@ -27,23 +27,28 @@ class Training(Protocol):
     """What a procedure may read and do of the training that it is part of: a ``Trainer``, say."""
 
     @property
-    def model(self) -> nn.Module: ...
+    def model(self) -> nn.Module:
+        """The generative program."""
 
     @property
-    def guide(self) -> nn.Module: ...
+    def guide(self) -> nn.Module:
+        """The program of its posterior."""
 
     @property
     def objective(self) -> ELBO:
         """The run's own, whatever the present epoch is trained on."""
 
     @property
-    def corpus(self) -> Corpus: ...
+    def corpus(self) -> Corpus:
+        """Whose training split is read."""
 
     @property
-    def config(self) -> TrainingConfig: ...
+    def config(self) -> TrainingConfig:
+        """The settings of training."""
 
     @property
-    def progress(self) -> Progress: ...
+    def progress(self) -> Progress:
+        """The epoch, the step and the best bound so far."""
 
     @property
     def report(self) -> Callable[[str], None]:

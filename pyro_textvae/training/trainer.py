@@ -31,6 +31,7 @@ from pyro_textvae.infer.loss_module import loss_module
 from pyro_textvae.infer.param_statements import check_statements
 from pyro_textvae.infer.running import require_gradients, same_random_state, to_device
 from pyro_textvae.infer.simulate import fields_of
+from pyro_textvae.processes import broadcast_tensors, of_the_first
 from pyro_textvae.progress_bar import progress_bar
 from pyro_textvae.run_folder.folder import RunFolder
 from pyro_textvae.run_folder.saved_weights import check_savable
@@ -42,8 +43,9 @@ from pyro_textvae.training.accumulation import (
 )
 from pyro_textvae.training.breakdown import broken_bound
 from pyro_textvae.training.callback import Callback
+from pyro_textvae.training.check_shared import check_shared
 from pyro_textvae.training.learning_rate import moves, set_learning_rate
-from pyro_textvae.training.metrics import MetricsFile, RunningMean
+from pyro_textvae.training.metrics import MetricsFile, RunningMean, UnwrittenMetrics
 from pyro_textvae.training.prefetch import batches_on
 from pyro_textvae.training.procedure import Procedure
 from pyro_textvae.training.progress import Progress
@@ -145,6 +147,7 @@ class Trainer:
             self.procedure.check(self)
         self._check_rows()
         self._train_on(self.procedure.objective(self))
+        check_shared(self.updates.shared, self.loss_module, corpus, config)
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -193,15 +196,18 @@ class Trainer:
         if self.progress.step == 0:
             with isolated(self.model, self.guide):
                 self.procedure.before_training(self)
-        if not self.folder.state.exists():
+            # Another processor may have computed them to other last digits.
+            broadcast_tensors(self.trained.state_dict().values())
+        if self.folder.is_written and not self.folder.state.exists():
             self.folder.state.parent.mkdir(parents=True, exist_ok=True)
             self.save()
 
     def move_to(self, folder: RunFolder) -> None:
         """Write into another folder from now on, where what was written so far has been moved."""
         self.folder = folder
-        self.metrics = MetricsFile(folder.metrics)
-        self.timing = MetricsFile(folder.timing)
+        kind = MetricsFile if folder.is_written else UnwrittenMetrics
+        self.metrics = kind(folder.metrics)
+        self.timing = kind(folder.timing)
         self.updates.last_checkpoint = folder.state
 
     def update(
@@ -247,8 +253,9 @@ class Trainer:
         :raises TrainingError: as :meth:`check_updates`; nothing is written then.
         """
         self.check_updates()
-        self.folder.save_state(self.state_dict())
-        self.folder.write_progress(self.progress.state_dict())
+        if self.folder.is_written:
+            self.folder.save_state(self.state_dict())
+            self.folder.write_progress(self.progress.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that training changes, in a form that can be saved without pickled code."""
@@ -320,7 +327,7 @@ class Trainer:
     def _train_epochs(self) -> None:
         with pyro.validation_enabled(False):
             while self.progress.epoch < self.config.epochs and not (
-                self.progress.finished or self._stops
+                self.progress.finished or of_the_first(self._stops)
             ):
                 self._train_epoch()
                 self._finish_epoch()
@@ -341,6 +348,7 @@ class Trainer:
                 ahead,
                 initial=first,
                 total=total,
+                shown=self.updates.shared.rank == 0,
                 desc=f"epoch {progress.epoch + 1}",
             ) as bar,
         ):
@@ -403,7 +411,7 @@ class Trainer:
     def _finish_epoch(self) -> None:
         config, progress = self.config, self.progress
         self.procedure.before_validation(self)
-        validation = validate(self.model, self.guide, self.corpus, config.batch_size)
+        validation = of_the_first(validate(self.model, self.guide, self.corpus, config.batch_size))
         if not math.isfinite(validation.elbo):
             raise broken_bound(validation.elbo, progress, self.folder.state)
         improved = validation.elbo < progress.best_elbo

@@ -26,6 +26,7 @@ from pyro_textvae.training.compiled_networks import compiled_networks
 from pyro_textvae.training.optimizer import load_optimizer, new_optimizer
 from pyro_textvae.training.prefetch import without_waiting
 from pyro_textvae.training.progress import Progress
+from pyro_textvae.training.shared_steps import SharedSteps
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Updates:
         self.config = config
         self.last_checkpoint = last_checkpoint
         self.device = device_of(modules)
+        self.shared = SharedSteps(modules, config, self.device)
         self.deferred = self.device.type == "cuda" if deferred is None else deferred
         self.replacements: list[Replacement] = []
         if config.compile:
@@ -112,7 +114,13 @@ class Updates:
         moving = self.parameters if parameters is None else parameters
         before = self._random_state() if self.deferred else []
         loss = self._differentiate(loss_module, batch, parameters, part)
-        norm = nn.utils.get_total_norm([p.grad for p in moving if p.grad is not None])
+        is_last = part is None or part.is_last
+        norm = torch.zeros((), device=self.device)
+        if is_last:
+            self.shared.sum_gradients(moving)
+        if is_last or self.shared.size == 1:
+            # Before the sum over processes each would have another norm.
+            norm = nn.utils.get_total_norm([p.grad for p in moving if p.grad is not None])
         value = self.number(loss)
         if isinstance(value, Tensor):
             self._broken.masked_fill_((value * 0 + norm * 0).isnan(), 1.0)
@@ -121,8 +129,8 @@ class Updates:
                 _Step(loss_module, batch, parameters, replace(progress), value, before)
             )
         elif not (math.isfinite(value) and math.isfinite(norm.item())):
-            raise broken_step(self.modules, batch, value, progress, self.last_checkpoint)
-        if part is not None and not part.is_last:
+            raise self._broken_step(batch, value, progress)
+        if not is_last:
             return value
         nn.utils.clip_grads_with_norm_(moving, self.config.clip_norm, norm)
         self.optimizer.step()
@@ -173,6 +181,11 @@ class Updates:
     ) -> Tensor:
         if part is None or part.is_first:
             self.optimizer.zero_grad(set_to_none=True)
+        if self.shared.is_needed:
+            weight = 1.0 if part is None else len(batch[TOKENS]) / part.num_sentences
+            with replaced_methods(self.replacements):
+                fields = without_waiting(batch, self.device)
+                return self.shared.differentiate(loss_module, fields, weight, parameters)
         with replaced_methods(self.replacements):
             loss = loss_module(**without_waiting(batch, self.device)) / len(batch[TOKENS])
         share = loss if part is None else loss * (len(batch[TOKENS]) / part.num_sentences)
@@ -185,8 +198,14 @@ class Updates:
         with torch.random.fork_rng(cuda), pyro.validation_enabled(False):
             self._set_random_state(step.random_state)
             self._differentiate(step.loss_module, step.batch, step.parameters)
-        loss = step.loss.item()
-        return broken_step(self.modules, step.batch, loss, step.progress, self.last_checkpoint)
+        return self._broken_step(step.batch, step.loss.item(), step.progress)
+
+    def _broken_step(
+        self, batch: Mapping[str, Tensor], loss: float, progress: Progress
+    ) -> TrainingError:
+        return broken_step(
+            self.modules, batch, loss, progress, self.last_checkpoint, who=self.shared.blame()
+        )
 
     def _random_state(self) -> list[Tensor]:
         of_device = [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else []

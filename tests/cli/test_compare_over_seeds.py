@@ -1,6 +1,6 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
-"""Runs in folders of their own, taken together as rows over seeds."""
+"""Runs in folders of their own, taken together as rows over seeds, printed and in a report."""
 
 import json
 import shutil
@@ -54,6 +54,16 @@ def test_table_and_figure_of_folders(trained, tmp_path, succeeds, cli):
     assert beside == f"drawn in {figure}\n"
 
 
+def test_report_shows_rows_over_seeds_with_their_figure(trained, tmp_path, succeeds):
+    runs = sorted(trained.iterdir())
+    succeeds("report", *runs, "--over-seeds", "--reference", "lm", "--out", tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "Configurations over their seeds" in page
+    assert "nll less that of lm" in page
+    assert "Paired differences between runs" not in page
+    assert (tmp_path / "information.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_what_is_refused(trained, tmp_path, check_refused):
     lm, vae = trained / "lm-seed0", trained / "vae-seed0"
     check_refused("--sort is for rows over seeds", "compare", lm, vae, "--sort", "kl")
@@ -61,6 +71,7 @@ def test_what_is_refused(trained, tmp_path, check_refused):
     check_refused(
         "'x' is no cell of the grid", "compare", lm, vae, "--over-seeds", "--reference", "x"
     )
+    check_refused("give --over-seeds with it", "report", lm, vae, "--reference", "lm")
     copy = tmp_path / "again"
     shutil.copytree(vae, copy)
     check_refused("with one seed, 0: leave one", "compare", vae, copy, "--over-seeds")

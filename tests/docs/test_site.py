@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documentation site: its pages, links and tutorials, without building it."""
 
+import ast
 import importlib
 import importlib.util
 import inspect
-import pkgutil
 import re
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import pyro_textvae
-from pyro_textvae import zoo
+from pyro_textvae import TextVAE, zoo
 from pyro_textvae.config.train import TrainConfig
 
 ROOT = Path(__file__).parent.parent.parent
@@ -30,14 +30,6 @@ def extension(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def public_packages():
-    """Those that say in ``__all__`` what they offer."""
-    names = [
-        m.name for m in pkgutil.walk_packages(pyro_textvae.__path__, "pyro_textvae.") if m.ispkg
-    ]
-    return [n for n in names if getattr(importlib.import_module(n), "__all__", None)]
 
 
 def cells(page):
@@ -61,7 +53,8 @@ def test_links_to_files_that_are_no_pages_lead_to_the_repository():
         f"[a]({links.REPOSITORY}/blob/main/docs/programs/pair.py#L3), "
         f"[b]({links.REPOSITORY}/tree/main/docs/programs)"
     )
-    for kept in ("[a](labels.md)", "[a](#traps)", "[a](https://pyro.ai)", "[a](no/such/file.py)"):
+    pages = ("[a](labels.md)", "[a](#traps)", "[a](https://pyro.ai)", "[a](no/such/file.py)")
+    for kept in (*pages, "![a](explore.png)", "![a](likelihood.svg)"):
         assert links.with_repository_links(kept, page, DOCS) == kept
 
 
@@ -72,42 +65,97 @@ def test_links_lead_somewhere(page):
         assert (path.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("path", [ROOT / "README.zh.md", *DOCS.glob("zh/*.md")], ids=str)
+def test_chinese_lines_are_whole(path):
+    """A line break between two characters is shown as a space."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S)
+    character = "[\u3001-\u303f\u4e00-\u9fff\uff00-\uffef]"
+    assert re.findall(rf".*{character}\n{character}.*", text) == []
+
+
 def test_every_kind_of_the_catalogue_has_a_title():
     source = (DOCS / "_extensions" / "catalogue.py").read_text()
     titles = re.findall(r'^    "(\w+)": "', source, re.M)
     assert titles == list(zoo.FOLDERS)
 
 
+def without_docstring(package):
+    """The names of a package, and of its classes' own, that do not say what they are."""
+    module = importlib.import_module(package)
+    if not module.__doc__:
+        yield package
+    for name in module.__all__:
+        value = getattr(module, name)
+        if not (inspect.isclass(value) or inspect.isroutine(value)):
+            continue
+        if not inspect.getdoc(value):
+            yield f"{package}.{name}"
+        if inspect.isclass(value) and value.__module__.startswith("pyro_textvae"):
+            for attribute, member in vars(value).items():
+                of_class = isinstance(member, (staticmethod, classmethod, property))
+                if attribute.startswith("_") or not (of_class or inspect.isroutine(member)):
+                    continue
+                if not inspect.getdoc(getattr(value, attribute)):
+                    yield f"{package}.{name}.{attribute}"
+
+
 def test_every_public_name_is_documented():
-    """Every package that offers names says what it is, and so does each name."""
-    for package in public_packages():
-        module = importlib.import_module(package)
-        assert module.__doc__, package
-        for name in module.__all__:
-            value = getattr(module, name)
-            if inspect.isclass(value) or inspect.isroutine(value):
-                assert inspect.getdoc(value), f"{package}.{name}"
+    """Every package that offers names says what it is, and so does each name and method."""
+    packages = [*extension("catalogue").public_packages(), *zoo.FOLDERS.values()]
+    assert len(packages) > 30
+    assert [name for package in packages for name in without_docstring(package)] == []
 
 
-@pytest.mark.parametrize(
-    "text",
-    re.findall(r"```yaml\n(.*?)```", (DOCS / "tutorials/from-the-literature.md").read_text(), re.S),
+def test_names_without_docstring_are_seen(monkeypatch):
+    class Bare(TextVAE):
+        def bare(self):
+            pass
+
+    Bare.__module__ = "pyro_textvae"
+    monkeypatch.setattr(pyro_textvae, "TextVAE", Bare, raising=False)
+    assert list(without_docstring("pyro_textvae")) == ["pyro_textvae.TextVAE.bare"]
+
+
+RECIPES = re.findall(
+    r"```yaml\n(.*?)```", (DOCS / "tutorials/from-the-literature.md").read_text(), re.S
 )
+
+
+@pytest.mark.parametrize("text", RECIPES)
 def test_recipes_are_settings_that_there_are(text):
     recipe = yaml.safe_load(text)
-    for settings in recipe["axes"]["recipe"].values() if "axes" in recipe else [recipe]:
-        TrainConfig(**settings)
+    cells = recipe["axes"]["recipe"].values() if "axes" in recipe else [recipe]
+    for settings in cells:
+        config = TrainConfig(**settings)
+        assert settings
+        assert {name: getattr(config, name) for name in settings} == settings
+
+
+def shown(cell, names):
+    """What a notebook shows of a cell: its last expression, none where a semicolon hides it."""
+    *body, last = ast.parse(cell).body
+    if not isinstance(last, ast.Expr) or cell.rstrip().endswith(";"):
+        body, last = [*body, last], None
+    exec(compile(ast.Module(body, []), "cell", "exec"), names)
+    if last is None:
+        return []
+    value = eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+    return [] if value is None else [repr(value)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", TUTORIALS)
-def test_tutorial_runs(page, monkeypatch):
-    """As it stands, but smaller: less text, one epoch, few draws."""
+def test_tutorial_shows_what_it_speaks_of(page, monkeypatch, capsys):
+    """As it stands, but smaller: less text, one epoch, few draws; every number is one."""
     pytest.importorskip("pandas")
     monkeypatch.setenv("MPLBACKEND", "agg")
     names = {"__name__": "__main__"}
+    results = []
     for cell in cells(page):
         small = re.sub(r"num_sentences=\d+", "num_sentences=300", cell)
         small = re.sub(r"epochs=\d+", "epochs=1", small)
         small = re.sub(r"num_samples=\d+", "num_samples=20", small)
-        exec(compile(small, page, "exec"), names)
+        results += shown(small, names)
+    results += capsys.readouterr().out.splitlines()
+    assert results or not cells(page)
+    assert not [text for text in results if re.search(r"\b(nan|inf)\b", text, re.IGNORECASE)]

@@ -4,8 +4,16 @@
 
 from pyro_textvae.data.sources.grammar import GrammarSentences
 from pyro_textvae.data.sources.nltk import NLTKCorpus
+from pyro_textvae.data.sources.poems import PoemFiles
 from pyro_textvae.data.sources.stdlib import StdlibDocstrings
 from pyro_textvae.data.sources.text_files import TextFiles
 from pyro_textvae.data.sources.world import WorldTexts
 
-__all__ = ["GrammarSentences", "NLTKCorpus", "StdlibDocstrings", "TextFiles", "WorldTexts"]
+__all__ = [
+    "GrammarSentences",
+    "NLTKCorpus",
+    "PoemFiles",
+    "StdlibDocstrings",
+    "TextFiles",
+    "WorldTexts",
+]

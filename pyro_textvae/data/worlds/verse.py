@@ -10,6 +10,7 @@ from itertools import product
 
 import numpy as np
 
+from pyro_textvae.data.languages.sign_classes import SignClasses
 from pyro_textvae.data.languages.verse_form import LEVEL, OBLIQUE, Form
 from pyro_textvae.data.records import SplitName
 from pyro_textvae.data.world import Example, World
@@ -73,6 +74,15 @@ class VerseWorld(World):
         """The rhyme of every level sign that has one of :attr:`rhymes`."""
         self._kept_allowed: dict[Form, list[np.ndarray]] = {}
         self._kept_messages: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+
+    @cached_property
+    def sign_classes(self) -> SignClasses:
+        """The tone of every sign, and the rhyme of those that have one of :attr:`rhymes`."""
+        tones = {
+            s: LEVEL if level else OBLIQUE
+            for s, level in zip(self.signs, self.is_level, strict=True)
+        }
+        return SignClasses(tones, self.rhyme_of)
 
     @cached_property
     def forms(self) -> list[Form]:

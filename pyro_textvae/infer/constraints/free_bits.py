@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pyro_textvae.infer.constraint import KLConstraint, checked_amount
 from pyro_textvae.infer.terms import PerDatumTerms
+from pyro_textvae.shared_batch import whole_batch
 
 Group = Literal["site", "dimension"]
 Mean = Literal["sentence", "batch_mean"]
@@ -61,6 +62,7 @@ class FreeBits(KLConstraint):
                 )
         self.per = per
         self.over = over
+        self.is_of_whole_batch = over == "batch_mean"
 
     def __call__(self, terms: PerDatumTerms) -> Tensor:
         """What stands in the KL's place, ``(N,)`` nats."""
@@ -73,6 +75,7 @@ class FreeBits(KLConstraint):
         """Of the KL of groups, ``(K, N, G)``, over the particles and, if asked, over the batch."""
         if self.over == "sentence":
             return kl.mean(0)
+        kl = whole_batch(kl, 1)
         # Sums in the order of earlier versions, whose runs resume with the same rounding.
         return kl.mean(0).mean(0) if self.per == "dimension" else kl.mean().unsqueeze(0)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from pyro_textvae.infer.constraint import KLConstraint, checked_amount
 from pyro_textvae.infer.latent_site import LatentSite
 from pyro_textvae.infer.terms import PerDatumTerms
+from pyro_textvae.shared_batch import size_of_batch, whole_batch
 
 Kernel = Literal["inverse_multiquadratic", "gaussian"]
 
@@ -66,6 +67,7 @@ class MaximumMeanDiscrepancy(KLConstraint):
     """
 
     needs_gradient_through_draws = True
+    is_of_whole_batch = True
 
     def __init__(
         self,
@@ -92,15 +94,15 @@ class MaximumMeanDiscrepancy(KLConstraint):
         count = terms.log_likelihood.shape[1]
         discrepancy = torch.zeros_like(terms.log_likelihood[0, 0])
         for sites in terms.passes:
-            for site in sites if count > 1 else ():
+            for site in sites if size_of_batch(count) > 1 else ():
                 discrepancy = discrepancy + self._discrepancy(site, count) / len(terms.passes)
         kl = terms.total_kl.mean(0)
         return (1 - self.alpha) * kl + (self.alpha + self.weight - 1) * discrepancy
 
     def _discrepancy(self, site: LatentSite, count: int) -> Tensor:
         size = site.posterior.event_shape.numel()
-        draws = site.draw.reshape(-1, count, size)
-        of_prior = site.prior.sample().reshape(-1, count, size).expand_as(draws)
+        draws = whole_batch(site.draw.reshape(-1, count, size), 1)
+        of_prior = whole_batch(site.prior.sample().reshape(-1, count, size), 1).expand_as(draws)
         return squared_discrepancy(draws, of_prior, self.kernel, self.bandwidth).mean()
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyro_textvae.infer.constraint import KLConstraint, checked_amount
 from pyro_textvae.infer.terms import PerDatumTerms
+from pyro_textvae.shared_batch import whole_batch
 
 
 class MinimumDesiredRate(KLConstraint):
@@ -55,6 +56,8 @@ class MinimumDesiredRate(KLConstraint):
     :raises ValueError: for a negative number, or one that is not finite.
     """
 
+    is_of_whole_batch = True
+
     def __init__(self, nats: float, learning_rate: float = 0.01, damping: float = 1.0) -> None:
         self.nats = checked_amount("nats", nats)
         self.learning_rate = checked_amount("learning_rate", learning_rate)
@@ -64,7 +67,7 @@ class MinimumDesiredRate(KLConstraint):
     def __call__(self, terms: PerDatumTerms) -> Tensor:
         """What stands in the KL's place, ``(N,)`` nats."""
         kl = terms.total_kl.mean(0)
-        lacking = self.nats - kl.mean()
+        lacking = self.nats - whole_batch(kl).mean()
         if self.damping == 0:
             return kl + self.multiplier * lacking
         price = (self.multiplier + self.damping * lacking).clamp(min=0)

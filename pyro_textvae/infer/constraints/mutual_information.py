@@ -14,6 +14,7 @@ from torch.distributions import Independent, Normal
 from pyro_textvae.infer.constraint import KLConstraint, checked_amount
 from pyro_textvae.infer.latent_site import LatentSite, by_datum
 from pyro_textvae.infer.terms import PerDatumTerms
+from pyro_textvae.shared_batch import first_of_own_rows, whole_batch
 
 
 class MutualInformation(KLConstraint):
@@ -64,6 +65,7 @@ class MutualInformation(KLConstraint):
     """
 
     needs_gradient_through_draws = True
+    is_of_whole_batch = True
 
     def __init__(self, weight: float, memory: int = 10_000) -> None:
         self.weight = checked_amount("weight", weight)
@@ -81,7 +83,7 @@ class MutualInformation(KLConstraint):
         information = torch.cat([self._of_draws(site, count) for site in sites]).mean(0)
         if torch.is_grad_enabled():
             self._latest = _parameters(sites[0], count)
-            self._information = information.detach().mean()
+            self._information = whole_batch(information.detach()).mean()
         return terms.total_kl.mean(0) - self.weight * information
 
     def advance(self, terms: PerDatumTerms) -> None:
@@ -119,7 +121,7 @@ class MutualInformation(KLConstraint):
             scale = torch.cat([scale, self._remembered[1].to(scale)])
         draws = site.draw.reshape(-1, loc.shape[-1]).double()
         pairs = _log_prob_of_pairs(draws, loc, scale).reshape(-1, count, len(loc))
-        of_own_posterior = pairs.diagonal(dim1=1, dim2=2)
+        of_own_posterior = pairs.diagonal(first_of_own_rows(), dim1=1, dim2=2)[:, :count]
         information = (of_own_posterior - pairs.logsumexp(-1) + math.log(len(loc))).to(site.draw)
         return by_datum(site.name, site.node, information.reshape(site.posterior.batch_shape))
 
@@ -149,11 +151,11 @@ def _only_site(sites: tuple[LatentSite, ...]) -> LatentSite:
 
 
 def _parameters(site: LatentSite, count: int) -> tuple[Tensor, Tensor]:
-    """loc and scale of each sentence, ``(N, D)``, without gradients."""
+    """loc and scale of each sentence of the batch, ``(N, D)``, without gradients."""
     base = site.posterior.base_dist
     size = site.posterior.event_shape.numel()
     loc, scale = (value.detach().reshape(-1, count, size)[0] for value in (base.loc, base.scale))
-    return loc, scale
+    return whole_batch(loc), whole_batch(scale)
 
 
 def _log_prob_of_pairs(draws: Tensor, loc: Tensor, scale: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pyro_textvae.infer.constraint import KLConstraint, checked_amount
 from pyro_textvae.infer.terms import PerDatumTerms
+from pyro_textvae.shared_batch import whole_batch
 
 
 class TargetKL(KLConstraint):
@@ -38,11 +39,13 @@ class TargetKL(KLConstraint):
     :raises ValueError: for a negative number, or one that is not finite.
     """
 
+    is_of_whole_batch = True
+
     def __init__(self, nats: float, weight: float = 1.0) -> None:
         self.nats = checked_amount("nats", nats)
         self.weight = checked_amount("weight", weight)
 
     def __call__(self, terms: PerDatumTerms) -> Tensor:
         """What stands in the KL's place, ``(N,)`` nats."""
-        distance = (terms.total_kl.mean() - self.nats).abs()
+        distance = (whole_batch(terms.total_kl, 1).mean() - self.nats).abs()
         return (self.weight * distance).expand(terms.log_likelihood.shape[1])

@@ -1,0 +1,218 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Where the sentences of a batch lie in a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from math import prod
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pyro_textvae.contract import TEXT_FIELDS
+from pyro_textvae.shared_batch.share import Share, present_share
+from pyro_textvae.special_tokens import PAD
+
+
+@dataclass(frozen=True)
+class Place:
+    """The places of a share in one dimension: ``outer`` blocks, of each a part.
+
+    >>> Place(dim=0, outer=2, first=1, size=2, whole=4).narrow(torch.arange(8)).tolist()
+    [1, 2, 5, 6]
+
+    :param dim: the dimension.
+    :param outer: how many blocks it has, such as one for each particle.
+    :param first: where the share begins in a block of the whole batch.
+    :param size: how long the share is in a block.
+    :param whole: how long a block of the whole batch is.
+    """
+
+    dim: int
+    outer: int
+    first: int
+    size: int
+    whole: int
+
+    def whole_shape(self, shape: Sequence[int]) -> list[int]:
+        """The shape that the tensor of the whole batch has."""
+        return [*shape[: self.dim], self.outer * self.whole, *shape[self.dim + 1 :]]
+
+    def narrow(self, whole: Tensor) -> Tensor:
+        """The share of a tensor of the whole batch."""
+        blocks = whole.unflatten(self.dim, (self.outer, self.whole))
+        part = blocks.narrow(self.dim + 1, self.first, self.size)
+        return part.flatten(self.dim, self.dim + 1)
+
+    def spread(self, share: Tensor, fill: float) -> Tensor:
+        """A tensor of the whole batch with ``share`` in its places and ``fill`` elsewhere."""
+        whole = share.new_full(self.whole_shape(share.shape), fill)
+        blocks = whole.unflatten(self.dim, (self.outer, self.whole))
+        blocks.narrow(self.dim + 1, self.first, self.size).copy_(
+            share.unflatten(self.dim, (self.outer, self.size))
+        )
+        return whole
+
+
+class Layout(Protocol):
+    """What is known of the tensors of a part of a pass."""
+
+    def find(self, shape: Sequence[int], share: Share) -> Place | None:
+        """Where the sentences lie in a tensor of this shape; None where it has none.
+
+        :raises ValueError: where that cannot be told.
+        """
+
+
+@dataclass(frozen=True)
+class OfNetwork:
+    """Tensors of a network: the sentences come first, or right after the particles."""
+
+    def find(self, shape: Sequence[int], share: Share) -> Place | None:
+        """See :class:`Layout`."""
+        if not shape:
+            return None
+        size, particles, inner = share.size, share.num_particles, share.num_inner
+        if particles > 1 and list(shape[:2]) == [particles, size]:
+            return _dense(1, share)
+        if shape[0] == size:
+            return _dense(0, share)
+        for outer, each in ((1, inner), (particles, 1), (particles, inner)):
+            if shape[0] == outer * size * each:
+                return _dense(0, share, outer, each)
+        # To the left of the particles are values of enumerated sites.
+        for dim, length in enumerate(shape):
+            if length == size:
+                return _dense(dim, share)
+        raise ValueError(
+            f"random numbers of shape {tuple(shape)} cannot be told apart by the {size} sentences "
+            f"that a process has of {share.total}: draw them with the sentences first, or in a "
+            "sample statement; or train in one process, without accumulate"
+        )
+
+
+@dataclass(frozen=True)
+class OfSite:
+    """Draws of a sample statement, whose plates say where the sentences are.
+
+    :param batch_shape: of its distribution.
+    :param data_dim: where the plate ``"data"`` is in it; None for a statement outside the plate.
+    """
+
+    batch_shape: tuple[int, ...]
+    data_dim: int | None
+
+    def find(self, shape: Sequence[int], share: Share) -> Place | None:
+        """See :class:`Layout`."""
+        if self.data_dim is None:
+            return None
+        rows, at = list(self.batch_shape), self.data_dim
+        for first in range(len(shape) - len(rows) + 1):
+            if list(shape[first : first + len(rows)]) == rows:
+                return _dense(first + at, share)
+        for dim, length in enumerate(shape):
+            if length == prod(rows):
+                return _dense(dim, share, prod(rows[:at]), prod(rows[at + 1 :]))
+        return OfNetwork().find(shape, share)
+
+
+@dataclass(frozen=True)
+class OfMask:
+    """Places that a mask ``(*outer, N, *inner, T)`` picks, one after another, come first."""
+
+    outer: int
+    first: int
+    size: int
+    whole: int
+
+    def find(self, shape: Sequence[int], share: Share) -> Place | None:
+        """See :class:`Layout`."""
+        if shape and shape[0] == self.outer * self.size:
+            return Place(0, self.outer, self.first, self.size, self.whole)
+        return OfNetwork().find(shape, share)
+
+
+def _dense(dim: int, share: Share, outer: int = 1, each: int = 1) -> Place:
+    return Place(dim, outer, share.start * each, share.size * each, share.total * each)
+
+
+_LAYOUT: ContextVar[Layout | None] = ContextVar("layout", default=None)
+_AT_ONCE: ContextVar[bool] = ContextVar("drawn_for_all_at_once", default=False)
+
+
+def present_layout() -> Layout:
+    """What is known of tensors at present."""
+    return _LAYOUT.get() or OfNetwork()
+
+
+@contextmanager
+def laid_out(layout: Layout) -> Iterator[None]:
+    """Let tensors within the block be laid out so."""
+    before = _LAYOUT.set(layout)
+    try:
+        yield
+    finally:
+        _LAYOUT.reset(before)
+
+
+@contextmanager
+def drawn_for_all_at_once() -> Iterator[None]:
+    """Within the block one row of weights has a draw for each sentence, as its components have."""
+    before = _AT_ONCE.set(True)
+    try:
+        yield
+    finally:
+        _AT_ONCE.reset(before)
+
+
+def is_drawn_for_all_at_once() -> bool:
+    """Whether that is so at present."""
+    return _AT_ONCE.get()
+
+
+@contextmanager
+def rows_of_mask(mask: Tensor) -> Iterator[None]:
+    """Within the block the first dimension has the places where ``mask`` is true.
+
+    >>> with rows_of_mask(torch.tensor([[True, False]])):
+    ...     present_share() is None
+    True
+
+    :param mask: of the words of a field of text, ``(*outer, N, *inner, T)``.
+    """
+    share = present_share()
+    if share is None:
+        yield
+        return
+    with laid_out(_of_mask(mask, share)):
+        yield
+
+
+def _of_mask(mask: Tensor, share: Share) -> OfMask:
+    for name in TEXT_FIELDS:
+        text = share.fields.get(name)
+        if text is None or text.is_floating_point() or mask.dim() < text.dim():
+            continue
+        outer = mask.shape[: mask.dim() - text.dim()]
+        own = mask.flatten(0, len(outer)).unflatten(0, (-1, mask.shape[len(outer)]))[0]
+        counts = _num_scored(text)
+        mine = counts[share.start : share.stop]
+        if len(own) == share.size and torch.equal(own.flatten(1).sum(1), mine):
+            before = int(counts[: share.start].sum())
+            return OfMask(prod(outer), before, int(mine.sum()), int(counts.sum()))
+    raise ValueError(
+        f"a mask of shape {tuple(mask.shape)} is that of no field of text of the batch, so it is "
+        "not known how many places the other sentences have: train in one process, without "
+        "accumulate"
+    )
+
+
+def _num_scored(text: Tensor) -> Tensor:
+    """How many words each datum has to be scored, a row of padding alone counted as ``<eos>``."""
+    each = (text != PAD).sum(-1).clamp(min=1)
+    return each.reshape(len(text), -1).sum(1)
