@@ -15,7 +15,9 @@ from pyro_textvae.data.data_file import DataFile
 from pyro_textvae.data.sources.text_files import TextFiles
 from pyro_textvae.errors import UserError
 
-ROWS = [{"text": f'he said "{i}", then\nleft', "label": "ab"[i % 2], "n": str(i)} for i in range(30)]
+ROWS = [
+    {"text": f'he said "{i}", then\nleft', "label": "ab"[i % 2], "n": str(i)} for i in range(30)
+]
 PLAIN = "".join(f"sentence number {i} of many\n" for i in range(400)).encode()
 
 
