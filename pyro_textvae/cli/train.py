@@ -41,6 +41,7 @@ def main(arguments: Sequence[str]) -> None:
 
     refuse_several("train")
     from pyro_textvae import runs
+    from pyro_textvae.data.standard_input import STANDARD_INPUT, kept_standard_input
     from pyro_textvae.training.logger import callbacks_of
 
     callbacks = callbacks_of(options.log)
@@ -60,6 +61,9 @@ def main(arguments: Sequence[str]) -> None:
         )
         out = options.resume
     else:
+        if options.data == STANDARD_INPUT:
+            # A run names its text by a file, to be read again when it is evaluated.
+            options.data = kept_standard_input()
         values = as_mapping(options)
         out = values.pop("out") or _default_folder(options)
         overwrite = values.pop("overwrite")

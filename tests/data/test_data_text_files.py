@@ -169,7 +169,7 @@ def check_refused(match, source, **options):
         ({"num_sentences": 5}, "num_sentences=5 applies to grammar, stdlib and world:NAME, not"),
         (
             {"text_column": "text"},
-            "text_column='text' applies to files with columns, such as .tsv and .jsonl",
+            "text_column='text' applies to files with columns",
         ),
         ({"max_length": 3}, "max_length=3 drops all 6 sentences of the train split"),
     ],

@@ -17,19 +17,20 @@ from pyro_textvae.errors import UserError
 
 PAGES = Path(__file__).parent / "pages"
 
-WIKI = """ 
- = Cats = 
- 
- A well @-@ fed cat weighs 3 @.@ 5 kg , or 3 @,@ 500 g . " It purrs . " The U.S. has many ! 
- 
- = = Food = = 
- 
- Cats eat fish . 
- 
- = Dogs = 
- 
- Dogs bark . Cats eat fish . 
-"""
+WIKI = "\n".join(
+    [
+        " ",
+        " = Cats = ",
+        " ",
+        ' A well @-@ fed cat weighs 3 @.@ 5 kg , or 3 @,@ 500 g . " It purrs . " It is ! ',
+        " ",
+        " = = Food = = ",
+        " ",
+        " The U.S. has cats . ",
+        " = Dogs = ",
+        " Dogs bark . The U.S. has cats . ",
+    ]
+)
 
 
 def write_splits(folder, text, name="{}.txt"):
@@ -48,12 +49,12 @@ def test_wikitext(tmp_path):
     assert [
         (r["document"], r["sentence"], r["text"]) for r in rows(tmp_path / "out/train.jsonl")
     ] == [
-        (0, 0, "A well-fed cat weighs 3.5 kg , or 3,500 g ."),
-        (0, 1, '" It purrs . "'),
-        (0, 2, "The U.S. has many !"),
-        (0, 3, "Cats eat fish ."),
-        (1, 0, "Dogs bark ."),
-        (1, 1, "Cats eat fish ."),
+        ("A well-fed cat weighs 3.5 kg , or 3,500 g .", 0, 0),
+        ('" It purrs . "', 0, 1),
+        ("It is !", 0, 2),
+        ("The U.S. has cats .", 0, 3),
+        ("Dogs bark .", 1, 0),
+        ("The U.S. has cats .", 1, 1),
     ]
     counts = prepared.to_dict()["train"]
     assert counts == json.loads((tmp_path / "out/counts.json").read_text())["train"]

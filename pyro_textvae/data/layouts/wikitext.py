@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from pyro_textvae.data.layout import Layout, Sentence
 
-_HEADING = re.compile(r"=(?P<more>( =)*) .* =( =)*$")
+_HEADING = re.compile(r"=(?P<more>( =)*) (?!=).* =( =)*$")
 # A hyphen, comma or full stop within a word or number, which WikiText sets apart.
 _WITHIN = re.compile(r" @([-,.])@ ")
 _ENDS = frozenset(".!?")
@@ -40,14 +40,22 @@ class WikiText(Layout):
                 self.headings += 1
                 document += not heading["more"]
                 continue
-            words: list[str] = []
-            for word in _WITHIN.sub(r"\1", text).split():
-                if words and words[-1] in _ENDS and word not in _CLOSING and word not in _ENDS:
-                    yield Sentence(max(document, 0), " ".join(words))
-                    words = []
-                elif len(words) > 1 and words[-1] in _CLOSING and words[-2] in _ENDS:
-                    yield Sentence(max(document, 0), " ".join(words))
-                    words = []
-                words.append(word)
-            if words:
-                yield Sentence(max(document, 0), " ".join(words))
+            for sentence in _sentences(_WITHIN.sub(r"\1", text).split()):
+                yield Sentence(max(document, 0), " ".join(sentence))
+
+
+def _sentences(tokens: Iterable[str]) -> Iterator[list[str]]:
+    words: list[str] = []
+    for token in tokens:
+        closes = token in _CLOSING or (token == '"' and words.count('"') % 2 == 1)
+        if words and _has_ended(words) and not closes and token not in _ENDS:
+            yield words
+            words = []
+        words.append(token)
+    if words:
+        yield words
+
+
+def _has_ended(words: list[str]) -> bool:
+    closing = (*_CLOSING, '"')
+    return words[-1] in _ENDS or (len(words) > 1 and words[-1] in closing and words[-2] in _ENDS)

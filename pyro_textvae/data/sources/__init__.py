@@ -3,9 +3,17 @@
 """Where sentences come from, one source a file, found by its name (``--data nltk:brown``)."""
 
 from pyro_textvae.data.sources.grammar import GrammarSentences
+from pyro_textvae.data.sources.hf import HuggingFaceDataset
 from pyro_textvae.data.sources.nltk import NLTKCorpus
 from pyro_textvae.data.sources.stdlib import StdlibDocstrings
 from pyro_textvae.data.sources.text_files import TextFiles
 from pyro_textvae.data.sources.world import WorldTexts
 
-__all__ = ["GrammarSentences", "NLTKCorpus", "StdlibDocstrings", "TextFiles", "WorldTexts"]
+__all__ = [
+    "GrammarSentences",
+    "HuggingFaceDataset",
+    "NLTKCorpus",
+    "StdlibDocstrings",
+    "TextFiles",
+    "WorldTexts",
+]
