@@ -13,7 +13,7 @@ _HEADING = re.compile(r"=(?P<more>( =)*) (?!=).* =( =)*$")
 # A hyphen, comma or full stop within a word or number, which WikiText sets apart.
 _WITHIN = re.compile(r" @([-,.])@ ")
 _ENDS = frozenset(".!?")
-_CLOSING = frozenset(['"', "'", "''", ")", "]"])
+_CLOSING = frozenset(["'", "''", ")", "]"])
 
 
 class WikiText(Layout):
