@@ -33,6 +33,7 @@ TITLES = {
     "loggers": "Loggers",
     "sources": "Sources of text",
     "formats": "Formats of files",
+    "layouts": "Layouts of documents",
     "tokenizers": "Tokenizers",
     "worlds": "Worlds",
     "methods": "Decoding methods",

@@ -361,7 +361,7 @@ def test_sources_without_columns(source, setting):
 
 
 def test_plain_text_has_no_columns(folder):
-    with pytest.raises(UserError, match="label_column='x' applies to files with columns, such as .tsv"):
+    with pytest.raises(UserError, match="label_column='x' applies to files with columns"):
         load_corpus(folder, label_column="x")
 
 

@@ -3,6 +3,7 @@
 """Formats and compressions: the same rows, whichever they come in, and none of a damaged file."""
 
 import gzip
+import io
 import json
 import lzma
 import os
@@ -15,7 +16,9 @@ from pyro_textvae.data.data_file import DataFile
 from pyro_textvae.data.sources.text_files import TextFiles
 from pyro_textvae.errors import UserError
 
-ROWS = [{"text": f'he said "{i}", then\nleft', "label": "ab"[i % 2], "n": str(i)} for i in range(30)]
+ROWS = [
+    {"text": f'he said "{i}", then\nleft', "label": "ab"[i % 2], "n": str(i)} for i in range(30)
+]
 PLAIN = "".join(f"sentence number {i} of many\n" for i in range(400)).encode()
 
 
@@ -130,3 +133,60 @@ def test_changes_are_seen_by_time_and_by_size(tmp_path):
     os.utime(path, ns=(1, 1))
     with pytest.raises(UserError, match="changed while it was read"):
         file.refuse_change()
+
+
+def test_standard_input_is_kept(tmp_path, own_cache, monkeypatch):
+    (tmp_path / "many.txt").write_bytes(PLAIN)
+    fingerprint = load_corpus(tmp_path / "many.txt").fingerprint
+    for _ in range(2):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(PLAIN)))
+        corpus = load_corpus("-")
+        assert corpus.fingerprint == fingerprint
+    assert load_corpus(corpus.settings["data"]).fingerprint == fingerprint
+    assert len(list((own_cache / "texts").iterdir())) == 1
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    with pytest.raises(UserError, match="standard input holds no text"):
+        load_corpus("-")
+    assert len(list((own_cache / "texts").iterdir())) == 1
+
+
+def test_texts_of_a_program(tmp_path):
+    (tmp_path / "many.txt").write_bytes(PLAIN)
+    texts = PLAIN.decode().splitlines()
+    whole = load_corpus(tmp_path / "many.txt").fingerprint
+    assert load_corpus(texts).fingerprint == whole
+    with pytest.raises(UserError, match=r"texts\[1\] is 3, not a string"):
+        load_corpus(["a", 3])
+
+
+@pytest.mark.parametrize("package", ["pandas", "polars"])
+def test_columns_of_data_frames(tmp_path, package):
+    frames = pytest.importorskip(package)
+    texts = PLAIN.decode().splitlines()
+    frame = frames.DataFrame({"text": texts})
+    assert load_corpus(frame["text"]).fingerprint == load_corpus(texts).fingerprint
+    assert load_corpus(frame).fingerprint == load_corpus(texts).fingerprint
+
+
+def test_data_sets_of_hugging_face(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    datasets = pytest.importorskip("datasets")
+    label = datasets.ClassLabel(names=["bad", "good"])
+    features = datasets.Features({"text": datasets.Value("string"), "label": label})
+    texts = PLAIN.decode().splitlines()
+    table = {"text": texts, "label": [i % 2 for i in range(len(texts))]}
+    data = datasets.Dataset.from_dict(table, features=features)
+    data.save_to_disk(str(tmp_path / "one"))
+    assert load_corpus(f"hf:{tmp_path}/one").fingerprint == load_corpus(texts).fingerprint
+    assert load_corpus(data).fingerprint == load_corpus(texts).fingerprint
+    splits = {"train": data, "validation": data.select(range(9)), "test": data.select(range(5))}
+    datasets.DatasetDict(splits).save_to_disk(str(tmp_path / "three"))
+    corpus = load_corpus(f"hf:{tmp_path}/three", label_column="label")
+    assert (len(corpus.train), len(corpus.valid), len(corpus.test)) == (400, 9, 5)
+    assert corpus.label_names == ("bad", "good")
+    assert corpus.train.labels[:4].tolist() == [0, 1, 0, 1]
+    with pytest.raises(UserError, match="has no column 'body'; it has text, label"):
+        load_corpus(f"hf:{tmp_path}/one", text_column="body")
+    with pytest.raises(UserError, match="datasets cannot load 'no/such'"):
+        load_corpus("hf:no/such")

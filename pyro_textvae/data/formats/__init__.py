@@ -6,7 +6,16 @@ from pyro_textvae.data.formats.arrow import Arrow
 from pyro_textvae.data.formats.csv import CommaSeparated
 from pyro_textvae.data.formats.jsonl import JSONLines
 from pyro_textvae.data.formats.parquet import Parquet
+from pyro_textvae.data.formats.tokens import TokenisedText
 from pyro_textvae.data.formats.tsv import TabSeparated
 from pyro_textvae.data.formats.txt import PlainText
 
-__all__ = ["Arrow", "CommaSeparated", "JSONLines", "Parquet", "PlainText", "TabSeparated"]
+__all__ = [
+    "Arrow",
+    "CommaSeparated",
+    "JSONLines",
+    "Parquet",
+    "PlainText",
+    "TabSeparated",
+    "TokenisedText",
+]
