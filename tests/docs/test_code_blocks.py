@@ -9,6 +9,7 @@ import ast
 import re
 import shlex
 import textwrap
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs").glob("[tz]*/*.md")),
 ]
-COMMAND = re.compile(r"^(?:\$ )?(?:pyro-textvae|torchrun .* -m pyro_textvae\.cli\.main) ([^#<|>]*)")
+COMMAND = re.compile(r"^(?:\$ )?(?:pyro-textvae|torchrun .* -m pyro_textvae\.cli\.main) (.*)")
 
 
 def blocks(page, languages):
@@ -37,7 +38,8 @@ def commands_of(page):
         for line in re.sub(r"\\\n\s*", " ", block).splitlines():
             command = COMMAND.match(line)
             if command and "$" not in command[1]:
-                yield shlex.split(command[1])
+                words = shlex.split(command[1], comments=True)
+                yield list(takewhile(lambda word: word not in ("<", "|", ">"), words))
 
 
 COMMANDS_SHOWN = [
