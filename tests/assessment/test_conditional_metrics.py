@@ -59,7 +59,7 @@ def test_act_of_a_reply_elsewhere_is_judged_by_a_reader_of_another_split():
     labels = ["yes", "yes", "no", "no", "yes", "no"]
     run = material(
         (),
-        ("oh yes", "not at all yes", "what"),
+        ("oh yes", "no no", "what"),
         sources=("a", "b", "c"),
         label_names=("no", "yes"),
         batch={"labels": torch.tensor([1, 0, -1])},
@@ -67,10 +67,10 @@ def test_act_of_a_reply_elsewhere_is_judged_by_a_reader_of_another_split():
         labelled_elsewhere=(texts, labels),
     )
     found = by_name(Dialogue(), run)["act_accuracy"]
-    # Both of the first, one of the second, and the third has no act; its reference is not "no".
+    # Both of the first, one of the second, and the third has no act.
     assert found.value == pytest.approx((1 + 0.5) / 2)
     assert found.num_sentences == 2
-    assert found.real == pytest.approx(0.5)
+    assert found.real == 1
     assert "of 6 replies" in found.note
     run.labelled_elsewhere = (texts[:2], labels[:2])
     assert "act_accuracy" not in by_name(Dialogue(), run)

@@ -79,12 +79,18 @@ def test_a_walk_whose_source_is_walked_too(conditional_run, cli, check_refused, 
         [line for line in each.splitlines() if line[:4] != "with"] for each in (printed, fixed)
     ]
     assert texts[0] == texts[1]
-    sources = [SENTENCE, "the car", "the garden"]
+    sources = [SENTENCE, "the car", SENTENCE]
     file.write_text("\n".join(sources))
-    asked = [*ends, "--source-file", file, "--format", "jsonl"]
-    status, printed, _ = cli("interpolate", conditional_run, *asked)
-    assert status == 0
-    assert [json.loads(line)["source"] for line in printed.splitlines()] == sources
+    lines = {}
+    for name, value in (("source", SENTENCE), ("source-file", file)):
+        asked = [*ends, f"--{name}", value, "--format", "jsonl"]
+        status, printed, _ = cli("interpolate", conditional_run, *asked)
+        assert status == 0
+        lines[name] = [json.loads(line) for line in printed.splitlines()]
+    assert [line["source"] for line in lines["source-file"]] == sources
+    both = zip(*lines.values(), strict=True)
+    same = [a["log_prob"] == pytest.approx(b["log_prob"], abs=1e-5) for a, b in both]
+    assert same == [True, False, True]
     file.write_text("the car\n")
     message = "has 1 sources and the walk 3 steps: give a source for each"
     check_refused(message, "interpolate", conditional_run, *ends, "--source-file", file)
