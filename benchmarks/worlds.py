@@ -11,7 +11,8 @@ paraphrase
     the source, and how many are distinct; both also of eight draws from the world itself.
 dialogue
     I(z; act) given the turns before, a lower bound in nats: the mean of log r(act | z, turns) - log
-    p(act | turns), for z drawn from the guide, which is given no label. p is exact, r a probe whose
+    p(act | turns), for z drawn from the guide, which is given no label, with the act that is drawn
+    beside it where the program has one. p is exact, r a probe whose
     logits are log p and a small network of z added, trained on the valid split alone; act is summed
     over its exact posterior given turns and reply. Beside it H(act | turns), and what the reply
     itself tells of the act, which no z of it can exceed.
@@ -35,6 +36,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from pyro_textvae import zoo
 from pyro_textvae.assessment.bootstrap import Bootstrap, Interval
@@ -156,8 +158,13 @@ def _latents(run: Run) -> Tensor:
     # A guide that is given the act would only say it again.
     batch = {name: value for name, value in run.batch.items() if name != LABELS}
     drawn = encode(run.pair.guide, batch, mean=False, seed=run.seed)
-    real = [value for value in drawn.values() if value.is_floating_point()]
-    return torch.cat([value.reshape(len(value), -1) for value in real], 1).double().cpu()
+    parts = []
+    for value in drawn.values():
+        if not value.is_floating_point():
+            # An act that is drawn is a latent like others.
+            value = one_hot(value, len(run.corpus.label_names))
+        parts.append(value.reshape(len(value), -1).double())
+    return torch.cat(parts, 1).cpu()
 
 
 def _acts(run: Run) -> tuple[Tensor, Tensor]:

@@ -146,7 +146,7 @@ class DocumentVAE(PyroModule):
             sentences = pyro.plate("sentences", there.shape[-1], dim=-1)
             with sentences, poutine.mask(mask=there):
                 z = pyro.sample("z", self.sentence_prior())
-                v = self.plan(d, z) if self.has_plan else self.plan(z)
+                v = self.sentence_vectors(d, z)
                 if self.before is None:
                     return pyro.sample("x", self.decoder(v), obs=rows)
                 if rows is not None:
@@ -163,6 +163,11 @@ class DocumentVAE(PyroModule):
         drawn = torch.cat(said, -2).where(there.unsqueeze(-1), PAD)
         with data, sentences:
             return pyro.deterministic("x", drawn, event_dim=1)
+
+    def sentence_vectors(self, d: Tensor, z: Tensor) -> Tensor:
+        """v_s of each sentence, ``(*B, N, S, plan_dim)``."""
+        v: Tensor = self.plan(d, z) if self.has_plan else self.plan(z)
+        return v
 
     def _beside(self, v: Tensor, rows: Tensor, t: int) -> Tensor:
         """What sentence t is written from, ``(*B, N, 1, ...)``."""

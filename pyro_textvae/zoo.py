@@ -12,6 +12,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,6 +35,7 @@ FOLDERS = {
     "procedures": "pyro_textvae.training.procedures",
     "loggers": "pyro_textvae.training.loggers",
     "sources": "pyro_textvae.data.sources",
+    "formats": "pyro_textvae.data.formats",
     "tokenizers": "pyro_textvae.data.tokenizers",
     "worlds": "pyro_textvae.data.worlds",
     "methods": "pyro_textvae.generation.methods",
@@ -85,6 +87,7 @@ _BASES = {
     "proposals": "pyro_textvae.evaluation.importance.proposal:Proposal",
     "procedures": "pyro_textvae.training:Procedure",
     "loggers": "pyro_textvae.training:Callback",
+    "formats": "pyro_textvae.data.file_format:FileFormat",
     "tokenizers": "pyro_textvae.data.tokenizer_kind:TokenizerKind",
     "worlds": "pyro_textvae.data.world:World",
     "methods": "pyro_textvae.generation:DecodingMethod",
@@ -113,8 +116,13 @@ def names(kind: str) -> list[str]:
     """
     if kind not in FOLDERS:
         raise UserError(f"unknown kind {kind!r}: one of {', '.join(FOLDERS)}")
-    folder = Path(__file__).parent.joinpath(*FOLDERS[kind].split(".")[1:])
-    return sorted(module.name for module in pkgutil.iter_modules([str(folder.resolve())]))
+    folder = Path(__file__).parent.joinpath(*FOLDERS[kind].split(".")[1:]).resolve()
+    return list(_names_in(str(folder), folder.stat().st_mtime_ns))
+
+
+@cache
+def _names_in(folder: str, changed: int) -> tuple[str, ...]:
+    return tuple(sorted(module.name for module in pkgutil.iter_modules([folder])))
 
 
 def is_member(kind: str, spec: str) -> bool:

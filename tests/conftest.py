@@ -1,6 +1,8 @@
 # Copyright Contributors to the pyro-textvae project.
 # SPDX-License-Identifier: Apache-2.0
+import base64
 import copy
+import gc
 
 import pyro
 import pytest
@@ -10,12 +12,40 @@ from pyro_textvae.guides import GaussianGuide
 from pyro_textvae.models import SentenceVAE
 from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
 from pyro_textvae.priors import StandardNormal
+from pyro_textvae.report import canvas
 from tests.pretrained_folders import folder_of
 
 # Distinct sizes for every dimension, so that a transposed one cannot pass.
 VOCAB_SIZE = 7
 MAX_LENGTH = 6
 LATENT_DIM = 2
+
+AS_PNG = canvas.as_png
+DOT = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
+)
+
+
+def pytest_collection_finish():
+    """What collection has made stays to the end: the garbage collector need not visit it again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _dots_for_pictures():
+    """Figures of reports are painted as ever, but a dot stands for what matplotlib draws of them.
+
+    Drawing takes longer than most of what is evaluated in tests; ``drawn_pictures`` has it done.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canvas, "as_png", lambda canvas: DOT)
+        yield
+
+
+@pytest.fixture
+def drawn_pictures(monkeypatch):
+    monkeypatch.setattr(canvas, "as_png", AS_PNG)
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ import pytest
 
 import pyro_textvae
 from pyro_textvae import zoo
+from tests.distributed_files import NOT_IN_SDIST
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pyro_textvae"
@@ -96,3 +97,21 @@ def test_importing_the_package_does_not_import_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout
     assert printed == "False\n"
+
+
+def test_version_is_the_same_wherever_a_release_says_it():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = (ROOT / "CITATION.cff").read_text().splitlines()
+    assert project["version"] == pyro_textvae.__version__
+    assert f"version: {pyro_textvae.__version__}" in citation
+
+
+def test_manifest_names_every_file_beside_the_folders():
+    """What setuptools adds by itself, and what serves the repository alone, need no line."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("no repository")
+    files = {name for name in listed.stdout.splitlines() if "/" not in name}
+    named = set((ROOT / "MANIFEST.in").read_text().split())
+    by_itself = {"README.md", "LICENSE", "pyproject.toml", "MANIFEST.in"}
+    assert files - named - by_itself - NOT_IN_SDIST == set()

@@ -80,6 +80,7 @@ def test_every_shown_flag_exists(capsys):
     for command in COMMANDS:
         with pytest.raises(SystemExit):
             main([command, "--help"])
+    main(["--help"])
     known = capsys.readouterr().out
     pages = README + "".join(
         (ROOT / "docs" / f"{page}.md").read_text()

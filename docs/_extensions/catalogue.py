@@ -32,6 +32,7 @@ TITLES = {
     "procedures": "Training procedures",
     "loggers": "Loggers",
     "sources": "Sources of text",
+    "formats": "Formats of files",
     "tokenizers": "Tokenizers",
     "worlds": "Worlds",
     "methods": "Decoding methods",

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 
 REPOSITORY = "https://github.com/OWNER/pyro-textvae"
+OF_THE_SITE = {".png", ".svg"}
+"""Pictures, which the site has copies of."""
+
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -28,7 +31,7 @@ def with_repository_links(text: str, page: Path, pages: Path) -> str:
     def lead(link: re.Match[str]) -> str:
         file = (page.parent / link[1]).resolve()
         is_page = file.suffix == ".md" and pages in file.parents
-        if is_page or not file.exists() or root not in file.parents or file.suffix == ".svg":
+        if is_page or not file.exists() or root not in file.parents or file.suffix in OF_THE_SITE:
             return link[0]
         kind = "tree" if file.is_dir() else "blob"
         return f"]({REPOSITORY}/{kind}/main/{file.relative_to(root).as_posix()}{link[2] or ''})"

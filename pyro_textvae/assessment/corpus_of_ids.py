@@ -14,7 +14,7 @@ from pyro_textvae.contract import TOKENS
 from pyro_textvae.data import Corpus, Tokenizer
 from pyro_textvae.data.records import SPLITS
 from pyro_textvae.data.store import SplitWriter, id_dtype
-from pyro_textvae.special_tokens import EOS
+from pyro_textvae.special_tokens import EOS, UNK
 
 
 def corpus_of_ids(
@@ -23,13 +23,16 @@ def corpus_of_ids(
     """A corpus whose rows are these; an empty sentence is a sentence, unlike an empty line.
 
     :param folder: where its store is written; it must be there.
-    :param splits: ids by the name of the split, each row without ``<eos>``.
+    :param splits: ids by the name of the split, each row without ``<eos>``; words beyond the
+        vocabulary, copied from sources, are ``<unk>`` there.
     """
     digests = []
     for name in SPLITS:
         writer = SplitWriter(folder, name, id_dtype(len(tokenizer)))
         for ids in splits[name]:
-            writer.append([np.array([*ids, EOS])], None, -1, {})
+            row = np.array([*ids, EOS])
+            row[row >= len(tokenizer)] = UNK
+            writer.append([row], None, -1, {})
         digests.append(writer.close(None))
     counts = {"dropped_too_long": 0, "truncated": 0, "unknown_token_share": 0.0}
     meta: dict[str, Any] = {

@@ -21,12 +21,15 @@ from pyro_textvae.data import Corpus
 from pyro_textvae.data.corpus import Split
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import (
+    Constraints,
     build_method,
     encode,
     fit_ex_post_density,
+    generate_summaries,
     sample,
     sample_in_parts,
 )
+from pyro_textvae.generation.documents import said_by_text, with_every_place
 from pyro_textvae.infer.simulate import fields_of, takes_condition
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.build import Pair
@@ -88,6 +91,11 @@ class Material:
         return self._split.batch(self._indices)
 
     @cached_property
+    def has_documents(self) -> bool:
+        """Whether a datum is a document; as one text it is its sentences one after another."""
+        return self.batch[TOKENS].dim() == 3
+
+    @cached_property
     def is_conditional(self) -> bool:
         """Whether the model takes a field of the text besides its tokens."""
         return takes_condition(self.model, self.batch)
@@ -117,6 +125,17 @@ class Material:
     def validation(self) -> Sentences:
         """The validation text."""
         return self._text("valid", np.arange(len(self.corpus.valid)))
+
+    @cached_property
+    def labelled_elsewhere(self) -> tuple[list[str], list[str]]:
+        """Texts of a split that is neither trained on nor looked at, with their labels."""
+        name = "valid" if self.config.split != "valid" else "test"
+        labels, names = self.corpus.split(name).labels, self.corpus.label_names
+        if labels is None:
+            return [], []
+        places = np.flatnonzero(np.asarray(labels) >= 0)
+        texts = self._text(name, places).texts
+        return list(texts), [names[int(label)] for label in labels[places]]
 
     @cached_property
     def sources(self) -> Sentences:
@@ -167,6 +186,39 @@ class Material:
             name: self._noted(name, self._reconstruct(mean))
             for name, mean in {"mean_reconstructions": True, "drawn_reconstructions": False}.items()
         }
+
+    @cached_property
+    def groups(self) -> list[list[str]]:
+        """The sentences of each document of :attr:`real`."""
+        documents = self.batch[TOKENS].tolist()
+        return [[self.tokenizer.decode(row) for row in rows if any(row)] for rows in documents]
+
+    @cached_property
+    def summaries(self) -> Sentences:
+        """One text for each of :attr:`groups`: what its parts have in common."""
+        config = self.config
+        method = build_method(config.reconstruction_method, config.reconstruction_options)
+        constraints = Constraints(unknown=config.unknown)
+        rows: list[list[int]] = []
+        for first in range(0, self.size, _AT_ONCE):
+            batch = self._split.batch(self._indices[first : first + _AT_ONCE])
+            written = generate_summaries(
+                self.model,
+                self.guide,
+                batch,
+                method=method,
+                seed=config.seed + first,
+                constraints=constraints,
+            )
+            rows += written.tokens.tolist()
+        made = self._made(
+            method=config.reconstruction_method,
+            options=config.reconstruction_options,
+            unknown=config.unknown,
+            latents="what the parts of a group have in common, at its posterior mean",
+            seed=config.seed,
+        )
+        return self._noted("summaries", Sentences.of_rows(rows, self.tokenizer, made))
 
     @cached_property
     def judge(self) -> Judge:
@@ -253,7 +305,8 @@ class Material:
             latents_from=config.latents_from,
             seed=seed,
         )
-        return Sentences.of_rows(_rows_of(parts), self.tokenizer, made)
+        rows = _rows_of(parts, documents=self.has_documents)
+        return Sentences.of_rows(rows, self.tokenizer, made)
 
     @cached_property
     def _density(self) -> Any:
@@ -271,11 +324,13 @@ class Material:
     def _reconstruct(self, mean: bool) -> Sentences:
         config = self.config
         method = build_method(config.reconstruction_method, config.reconstruction_options)
-        rows: list[list[int]] = []
+        rows: list[Any] = []
         for first in range(0, self.size, _AT_ONCE):
             batch = self._split.batch(self._indices[first : first + _AT_ONCE])
             seed = config.seed + first + (0 if mean else _DRAWN_LATENTS)
+            batch = with_every_place(self.model, batch)
             latents = encode(self.guide, batch, mean=mean, seed=seed)
+            latents |= said_by_text(self.model, batch)
             condition = {name: value for name, value in batch.items() if name != TOKENS}
             parts = sample(
                 self.model,
@@ -286,7 +341,7 @@ class Material:
                 latents=latents,
                 guide=self.guide,
             )
-            rows += _rows_of([parts])
+            rows += _rows_of([parts], documents=self.has_documents)
         made = self._made(
             method=config.reconstruction_method,
             options=config.reconstruction_options,
@@ -313,12 +368,12 @@ class Material:
         return sentences
 
 
-def _rows_of(parts: Iterable[Tensor]) -> list[list[int]]:
-    rows: list[list[int]] = []
+def _rows_of(parts: Iterable[Tensor], *, documents: bool) -> list[Any]:
+    rows: list[Any] = []
     for part in parts:
-        if part.dim() != 2 or part.dtype not in (torch.int64, torch.int32):
+        if part.dim() != 2 + documents or part.dtype not in (torch.int64, torch.int32):
             raise UserError(
-                f"assess takes models of one text a datum, and these are of shape "
+                f"assess takes models of one text a datum, or of documents, and these are of shape "
                 f"{tuple(part.shape)}: nothing is counted of several"
             )
         rows += part.tolist()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pyro_textvae.cli.output import check_folder_of, write_or_print
+from pyro_textvae.cli.output import check_apart_from_runs, write_or_print
 from pyro_textvae.cli.run_options import RunOptions, parse_with_run
 from pyro_textvae.config.checks import FINITE, POSITIVE, SHARE, Member, at_least, setting
 from pyro_textvae.config.evaluate import EvaluationConfig
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     out = None if options.out is None else Path(options.out)
     if out is not None:
-        check_folder_of(out)
+        check_apart_from_runs(out, options.run)
     result = augment(
         options.run,
         config,

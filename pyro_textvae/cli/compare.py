@@ -13,7 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from pyro_textvae.cli.output import check_beside_run, print_beside, print_table
+from pyro_textvae.cli.output import check_apart_from_runs, print_beside, print_table
 from pyro_textvae.cli.parsing import parse
 from pyro_textvae.errors import UserError
 
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
 
     out = Path(options.out) if options.out else None
     if out is not None:
-        _check_out(out, options.runs)
+        check_apart_from_runs(out, *options.runs)
     result = compare_runs(options.runs, num_resamples=options.num_resamples, seed=options.seed)
     print_table(comparison_table(result), result, as_json=options.json)
     if out is not None:
@@ -137,15 +137,18 @@ def _check_outputs(options: CompareOptions, runs: Sequence[str]) -> None:
             )
         if Path(options.figure).suffix != ".png":
             raise UserError(f"--figure {options.figure} must end in .png")
-        _check_out(Path(options.figure), runs)
+        check_apart_from_runs(Path(options.figure), *runs)
     if options.out is not None:
-        _check_out(Path(options.out), runs)
+        check_apart_from_runs(Path(options.out), *runs)
 
 
 def _compare_grid(options: CompareOptions, command: str) -> int:
     from pyro_textvae.cli.one_process import refuse_several
 
-    refuse_several("compare with a grid")
+    refuse_several(
+        "compare with a grid",
+        instead=", with --jobs for several runs at a time, or train each run under torchrun",
+    )
     from pyro_textvae.grid.definition import read_grid
     from pyro_textvae.grid.run import run_grid
     from pyro_textvae.run_folder.files import same_place, write_json
@@ -155,11 +158,12 @@ def _compare_grid(options: CompareOptions, command: str) -> int:
     if out is not None:
         if same_place(out, Path(options.grid)):
             raise UserError(f"--out {out} is the grid itself: choose another name")
-    _check_outputs(options, [str(run.folder) for run in read_grid(options.grid).runs])
+    grid = read_grid(options.grid)
+    _check_outputs(options, [str(run.folder) for run in grid.runs])
     if options.over_seeds:
         raise UserError("a grid has rows over seeds by itself: leave out --over-seeds")
     result = run_grid(
-        options.grid,
+        grid,
         jobs=options.jobs,
         overwrite=options.overwrite,
         num_resamples=options.num_resamples,
@@ -176,14 +180,3 @@ def _compare_grid(options: CompareOptions, command: str) -> int:
         write_json(out, result)
         print_beside(f"written to {out}", as_json=options.json)
     return 1 if result["failures"] else 0
-
-
-def _check_out(out: Path, runs: Sequence[str]) -> None:
-    """Refuse to write where the runs keep their own files, or where nothing can be written."""
-    from pyro_textvae.run_folder import RunFolder
-
-    of_runs: list[Path] = []
-    for run in runs:
-        folder = RunFolder(run)
-        of_runs += (*folder.of_training, folder.evaluation, folder.sentences, folder.generation)
-    check_beside_run(out, of_runs)

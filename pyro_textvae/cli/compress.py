@@ -52,7 +52,8 @@ def main(arguments: Sequence[str]) -> None:
     """Write the archive, and say what it costs."""
     options = parse_with_file(CompressOptions, "compress", arguments)
     text = read_file(options.file)
-    path = file_to_write(options.out or f"{options.file}.tvae", overwrite=options.overwrite)
+    out = options.out or f"{options.file}.tvae"
+    path = file_to_write(out, options.run, overwrite=options.overwrite)
     from pyro_textvae.compression import compress
     from pyro_textvae.run_folder.files import write_bytes
 

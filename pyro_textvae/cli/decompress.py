@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> None:
     out = options.out or options.file.removesuffix(".tvae")
     if out == options.file:
         raise UserError(f"{options.file} does not end in .tvae: say with --out where to write to")
-    path = file_to_write(out, overwrite=options.overwrite)
+    path = file_to_write(out, options.run, overwrite=options.overwrite)
     from pyro_textvae.compression import decompress
     from pyro_textvae.run_folder.files import write_bytes
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pyro_textvae.cli.output import check_beside_run
+from pyro_textvae.cli.output import check_apart_from_runs
 from pyro_textvae.cli.run_options import RunOptions, parse_with_run
 from pyro_textvae.config.checks import PORT, at_least, setting
 from pyro_textvae.config.evaluate import EvaluationConfig, Split
@@ -121,9 +121,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _check_export(options: ExploreOptions) -> None:
-    from pyro_textvae.run_folder import RunFolder
-
-    out, folder = Path(str(options.export)), RunFolder(options.run)
+    out = Path(str(options.export))
     if out.suffix not in (".html", ".htm"):
         raise UserError(f"--export {out} must end in .html")
-    check_beside_run(out, (*folder.of_training, folder.evaluation, folder.sentences))
+    check_apart_from_runs(out, options.run)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from pyro_textvae.cli.output import check_folder_of
+from pyro_textvae.cli.output import check_apart_from_runs
 from pyro_textvae.cli.parsing import parse
 from pyro_textvae.errors import UserError
 
@@ -96,15 +96,14 @@ def read_file(path: str) -> bytes:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def file_to_write(out: str, *, overwrite: bool) -> Path:
+def file_to_write(out: str, run: str, *, overwrite: bool) -> Path:
     """Where a command writes.
 
-    :raises UserError: where there is a file already, and where none can be written.
+    :raises UserError: where there is a file already, where the run has one, and where none can be
+        written.
     """
     path = Path(out).expanduser()
-    check_folder_of(path)
-    if path.is_dir():
-        raise UserError(f"--out {out} is a folder: give the name of a file")
+    check_apart_from_runs(path, run)
     if path.exists() and not overwrite:
         raise UserError(f"{out} exists: give another --out, or --overwrite to replace it")
     return path

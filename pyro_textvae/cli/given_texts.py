@@ -119,15 +119,21 @@ def fields_beside(
     return fields
 
 
-def rows_of_given(model: nn.Module, tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
+def rows_of_given(
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    source: Sequence[int] | None = None,
+) -> Tensor:
     """Texts of the user's own as rows of ids; where the model writes documents, as documents.
 
+    :param source: ids of what each is given, as :func:`encode_text` takes them.
     :returns: ``(N, T)``, or ``(N, S, T)``.
     :raises UserError: for text without a word, and a document of more sentences than the model
         writes.
     """
     if not writes_documents(model):
-        return pad([encode_text(tokenizer, text) for text in texts])
+        return pad([encode_text(tokenizer, text, source) for text in texts])
     return pad_documents([document_of(model, tokenizer, text) for text in texts])
 
 

@@ -88,6 +88,8 @@ def main(arguments: Sequence[str]) -> None:
                 f"the test split of {options.run} has one sentence and a line needs two ends: "
                 "give --start and --end"
             )
+    of_both = repeated_sources(tokenizer, sources, 2) if sources else {}
+    beside = of_both[SOURCE][0].tolist() if sources else None
     documents = writes_documents(model)
     if given != [None, None] and documents:
         ends = {
@@ -102,12 +104,14 @@ def main(arguments: Sequence[str]) -> None:
         }
     elif given != [None, None]:
         rows = [
-            without_padding(ends[TOKENS][place]) if text is None else encode_text(tokenizer, text)
+            without_padding(ends[TOKENS][place])
+            if text is None
+            else encode_text(tokenizer, text, beside)
             for place, text in enumerate(given)
         ]
         ends = {TOKENS: pad(rows)}
     if sources:
-        ends = {TOKENS: ends[TOKENS], **repeated_sources(tokenizer, sources, 2)}
+        ends = {TOKENS: ends[TOKENS], **of_both}
     walk = generation.generate_interpolation(
         model,
         guide,

@@ -111,6 +111,11 @@ def _run(given: list[str]) -> int:
 
         print(f"pyro-textvae {__version__}")
         return 0
+    if given[0] == "--print-completion":
+        from pyro_textvae.cli.completion import completion_script
+
+        print(completion_script(given[1] if given[1:] else "", COMMANDS))
+        return 0
     command = given[0]
     if command not in COMMANDS:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
@@ -136,6 +141,7 @@ def _usage() -> str:
             *lines,
             "",
             "pyro-textvae COMMAND --help lists the settings of a command.",
+            "pyro-textvae --print-completion bash (or zsh) prints what completes all of it.",
         ]
     )
 

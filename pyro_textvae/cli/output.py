@@ -39,6 +39,19 @@ def check_beside_run(out: Path, of_run: Iterable[Path], *, is_in_run: bool = Fal
         raise UserError(f"--out {out} is a folder: give the name of a file")
 
 
+def check_apart_from_runs(out: Path, *runs: str) -> None:
+    """Refuse a place where nothing can be written, or where a run has a file of any command.
+
+    :raises UserError: with what is there.
+    """
+    from pyro_textvae.run_folder import RunFolder
+
+    of_runs: list[Path] = []
+    for folder in map(RunFolder, runs):
+        of_runs += (*folder.of_training, folder.evaluation, folder.sentences, folder.generation)
+    check_beside_run(out, of_runs)
+
+
 def print_table(table: str, values: Any, *, as_json: bool) -> None:
     """Print a table, or what it shows as one JSON object, in which no number is NaN."""
     from pyro_textvae.run_folder.files import plain_json

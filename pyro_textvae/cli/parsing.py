@@ -20,7 +20,8 @@ from pyro_textvae.errors import UserError
 
 Settings = TypeVar("Settings")
 
-_PATHS = {"run", "runs", "resume", "grid", "out", "data", "file", "export"}
+PATHS = {"run", "runs", "resume", "grid", "out", "data", "file", "export"}
+"""Settings that name a file or a folder, in every command that has them."""
 
 
 @dataclass
@@ -69,7 +70,7 @@ def parse(cls: type[Settings], command: str, arguments: Sequence[str]) -> tuple[
                 problem = getattr(error, "problem", None) or "it is not YAML"
                 raise UserError(f"{command}: --{name}: {problem}") from error
             read[setting] = {**read.get(setting, {}), key: value}
-    for name in _PATHS & read.keys():
+    for name in PATHS & read.keys():
         read[name] = _without_tilde(f"{command}: --{_hyphen(name)}", read[name])
     changed = {name for name in values if read[name] != defaults[name]}
     settings = cls(**read)

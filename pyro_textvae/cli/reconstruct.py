@@ -98,8 +98,9 @@ def main(arguments: Sequence[str]) -> None:
             "source: give --source, or leave --text out to take sentences of --split"
         )
     else:
-        batch = {TOKENS: rows_of_given(model, tokenizer, texts)}
-        batch |= repeated_sources(tokenizer, sources, len(texts)) if sources else {}
+        batch = repeated_sources(tokenizer, sources, len(texts)) if sources else {}
+        beside = batch[SOURCE][0].tolist() if sources else None
+        batch[TOKENS] = rows_of_given(model, tokenizer, texts, beside)
     labels = read_labels(model, options.run, options.label)
     changed = repeated_labels(options.run, labels, len(batch[TOKENS])) if labels else None
     if options.summary:

@@ -31,12 +31,16 @@ STANDARD_INPUT = "-"
 _LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
-def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
+def encode_text(tokenizer: Tokenizer, text: str, source: Sequence[int] | None = None) -> list[int]:
     """Ids of the user's sentence, ending in ``<eos>``.
 
+    :param source: ids of what it is given, which has words of it that the model may not know.
     :raises UserError: for text without a word.
     """
-    ids = tokenizer.encode(text)
+    if source is None:
+        ids = tokenizer.encode(text)
+    else:
+        ids = tokenizer.encode_given([text], [source])[0].tolist()
     if not ids:
         raise UserError(f"the sentence {text!r} is empty: give at least one word")
     return [*ids, EOS]
@@ -149,11 +153,13 @@ def repeated_sources(tokenizer: Tokenizer, texts: Sequence[str], times: int) -> 
     """A condition with each source so many times; words that are not known are told."""
     rows = []
     for text in texts:
-        ids = encode_text(tokenizer, text)
-        if UNK in ids:
+        encode_text(tokenizer, text)
+        ids = [*tokenizer.encode_sources([text])[0].tolist(), EOS]
+        copied = sum(index >= len(tokenizer) for index in ids)
+        if copied or UNK in ids:
             print(
-                f"{ids.count(UNK)} of {len(ids) - 1} tokens of the source {text!r} are unknown to "
-                "the model",
+                f"{ids.count(UNK) + copied} of {len(ids) - 1} tokens of the source {text!r} are "
+                "unknown to the model" + (", and can be copied" if copied else ""),
                 file=sys.stderr,
             )
         rows += [ids] * times

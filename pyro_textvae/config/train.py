@@ -117,6 +117,8 @@ class ProgramConfig(ShownSettings):
         labelled_seed: of the choice of those that stay; by default the seed.
         unlabelled: keep or drop the sentences of the train split without a label.
         source_turns: take so many of the last turns of a source, those between | or in a JSON list.
+        copy_unknown_words: words of a source outside the vocabulary can be copied, by a decoder
+            that copies; such a word of a text is the one that its source has.
         quotes: in a TSV; csv as pandas writes cells, literal as a character; by default recognised.
         min_count: rarer words become <unk>.
         vocab_size: keep only this many of the most frequent tokens.
@@ -168,6 +170,7 @@ class ProgramConfig(ShownSettings):
     labelled_seed: int | None = setting(None, SEED)
     unlabelled: Literal["keep", "drop"] = "keep"
     source_turns: int | None = setting(None, at_least(1))
+    copy_unknown_words: bool = False
     quotes: Literal["csv", "literal"] | None = None
     min_count: int = setting(1, at_least(1))
     vocab_size: int | None = setting(None, at_least(1))

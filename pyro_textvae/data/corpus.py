@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pyro_textvae.contract import LABELS, NOT_GIVEN, SOURCE, TOKENS
 from pyro_textvae.data.batching import Batch, plan_batches
+from pyro_textvae.data.copied_words import RenamedIds, stored_words
 from pyro_textvae.data.document_batches import num_places, plan_document_batches
 from pyro_textvae.data.document_rows import DocumentRows
 from pyro_textvae.data.fewer_labels import hide_labels
@@ -45,6 +46,7 @@ class Split(Sequence[Tensor]):
     :param fields: the fields that the store has.
     :param column_names: its further columns.
     :param documents: whether it has documents.
+    :param renamed: from the ids that the store has to those of the tokenizer; by default the same.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class Split(Sequence[Tensor]):
         fields: Sequence[str],
         column_names: Sequence[str],
         documents: bool = False,
+        renamed: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.name = name
+        self._renamed = renamed
         self.fields = tuple(fields)
         """Names of the fields of a batch."""
         self._documents = DocumentRows(folder, name) if documents else None
@@ -88,7 +92,11 @@ class Split(Sequence[Tensor]):
         position = range(len(self))[operator.index(index)]
         if self._rows is not None:
             position = int(self._rows[position])
-        return torch.from_numpy(self._text[TOKENS].row(position))
+        return self._with_names(torch.from_numpy(self._text[TOKENS].row(position)))
+
+    def _with_names(self, ids: Tensor) -> Tensor:
+        """The ids of the tokenizer for those of the store."""
+        return ids if self._renamed is None else self._renamed(ids)
 
     def _rows_at(self, places: np.ndarray) -> Split:
         """The sentences at these places."""
@@ -158,7 +166,8 @@ class Split(Sequence[Tensor]):
         """The data at these indices, text padded on the right with 0 to the longest."""
         positions = np.array(indices, dtype=np.int64)
         stored = positions if self._rows is None else self._rows[positions]
-        fields = {name: torch.from_numpy(rows.padded(stored)) for name, rows in self._text.items()}
+        padded = {name: torch.from_numpy(rows.padded(stored)) for name, rows in self._text.items()}
+        fields = {name: self._with_names(ids) for name, ids in padded.items()}
         if self.labels is not None:
             fields[LABELS] = torch.from_numpy(self.labels[positions].astype(np.int64))
         return Batch(fields, torch.from_numpy(positions))
@@ -204,8 +213,12 @@ class Corpus:
         """The labels in the order of their indices."""
         self.has_documents: bool = meta.get("documents", False)
         """Whether a datum is a list of sentences, and ``tokens`` of a batch ``(N, S, T)``."""
+        renamed = None
+        if self.tokenizer.copies_unknown_words:
+            copied = self.tokenizer.copied_words
+            renamed = RenamedIds(stored_words(folder), copied, len(self.tokenizer))
         self.train, self.valid, self.test = (
-            Split(folder, name, self.fields, meta["columns"][name], self.has_documents)
+            Split(folder, name, self.fields, meta["columns"][name], self.has_documents, renamed)
             for name in SPLITS
         )
         self._counts = meta["counts"]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -14,9 +15,10 @@ from pyro_textvae import zoo
 from pyro_textvae.contract import SOURCE
 from pyro_textvae.data.cache import open_or_build
 from pyro_textvae.data.corpus import Corpus
-from pyro_textvae.data.encoding import EncodingOptions, encode_source
+from pyro_textvae.data.encoding import encode_source
+from pyro_textvae.data.encoding_options import EncodingOptions
 from pyro_textvae.data.records import SPLITS, SplitName, content_digest
-from pyro_textvae.data.source import open_source
+from pyro_textvae.data.source import Source, open_source
 from pyro_textvae.data.sources.text_files import EmptyPairs
 from pyro_textvae.data.store import TOKENIZER
 from pyro_textvae.data.tokenizer import Tokenizer, in_form, load_kind
@@ -51,6 +53,7 @@ def load_corpus(
     quotes: Quotes | None = None,
     empty_pairs: EmptyPairs | None = None,
     source_turns: int | None = None,
+    copy_unknown_words: bool = False,
     seed: int = 0,
     num_sentences: int | None = None,
     data_options: Mapping[str, Any] | None = None,
@@ -145,6 +148,9 @@ def load_corpus(
         default; ``drop`` and count it; or ``keep`` a source without a word.
     :param source_turns: how many of the last turns of a source to take, those between ``|``, or in
         .jsonl the strings of a list; by default all.
+    :param copy_unknown_words: keep the words of sources that are outside the vocabulary, with ids
+        beyond it, and take such a word of a text for the one that its source has, for a decoder
+        that copies; other words outside the vocabulary are ``<unk>``. Of a tokenizer of words.
     :param seed: seed of the draws from a grammar or a world; nothing else is random.
     :param num_sentences: how many sentences of "stdlib" (at most), "grammar" or a world (default
         20000).
@@ -184,6 +190,12 @@ def load_corpus(
                 "own; leave it out"
             )
         encoder = in_form(encoder, unicode_form)
+    if copy_unknown_words and not encoder.tokens_are_words:
+        kind = getattr(encoder, "kind", None) or tokenizer
+        raise UserError(
+            f"copy_unknown_words copies whole words, and the tokens of the {kind} tokenizer are "
+            "parts of words, by which any word can be copied: leave it out, or take word"
+        )
     if file_split is not None and file_split not in SPLITS:
         raise UserError(f"file_split={file_split!r} must be one of {', '.join(SPLITS)}")
     if file_split is not None and not isinstance(encoder, Tokenizer):
@@ -223,6 +235,7 @@ def load_corpus(
         None if label_names is None else tuple(label_names),
         max_source_length,
         max_sentences,
+        copy_unknown_words,
     )
     vocabulary = _closed_vocabulary(getattr(opened, "lexicon", None), options)
     versions = [version("tokenizers"), version("nltk")]
@@ -234,6 +247,11 @@ def load_corpus(
     )
     if not isinstance(encoder, Tokenizer):
         encoder = Tokenizer.load(folder / TOKENIZER, encoder)
+    if encoder.copies_unknown_words != copy_unknown_words:
+        encoder = copy.copy(encoder)
+        encoder.copies_unknown_words = copy_unknown_words
+    if copy_unknown_words:
+        _check_copies(opened, meta)
     if max_source_length is not None and SOURCE not in meta["fields"]:
         raise UserError(
             f"max_source_length={max_source_length} would do nothing, for {opened.name} has no "
@@ -268,11 +286,32 @@ def load_corpus(
         settings |= {"labelled_share": labelled_share, "labelled_seed": labelled_seed}
     if unlabelled != "keep":
         settings["unlabelled"] = unlabelled
+    if copy_unknown_words:
+        settings["copy_unknown_words"] = True
     world = getattr(opened, "world", None)
     corpus = Corpus(folder, meta, opened.name, encoder, settings, world)
     if labelled_share is not None or unlabelled != "keep":
         corpus.keep_fewer_labels(labelled_share, labelled_seed, unlabelled=unlabelled)
     return corpus
+
+
+def _check_copies(source: Source, meta: Mapping[str, Any]) -> None:
+    """Refuse a corpus without sources, and other words outside the vocabulary of a world's texts.
+
+    :raises UserError: for either.
+    """
+    if SOURCE not in meta["fields"]:
+        raise UserError(
+            f"copy_unknown_words would do nothing, for {source.name} has no sources: name their "
+            "column by source_column, or leave it out"
+        )
+    shares = [counts["unknown_token_share"] for counts in meta["counts"].values()]
+    if getattr(source, "lexicon", None) is not None and any(shares):
+        raise UserError(
+            f"{100 * max(shares):.1f} % of the words of a split of {source.name} are outside the "
+            "vocabulary and not in their source, and would be lumped, so that its entropy would "
+            "not be that of the language: lower min_count, or leave vocab_size out"
+        )
 
 
 def _check_fewer_labels(share: Any, seed: Any, unlabelled: Any) -> None:
@@ -298,6 +337,9 @@ def _closed_vocabulary(lexicon: list[str] | None, options: EncodingOptions) -> l
     if lexicon is None:
         return None
     texts = None
+    if options.copy_unknown_words:
+        # Of the train split: a word that is copied is the word itself, see _check_copies.
+        return None
     kind, min_count, vocab_size = options.tokenizer, options.min_count, options.vocab_size
     if isinstance(kind, TokenizerKind) and not kind.encodes_any_text:
         # One text with all words, so that the space between words is a character of it too.

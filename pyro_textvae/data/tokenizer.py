@@ -17,8 +17,10 @@ import numpy as np
 import tokenizers
 
 from pyro_textvae import zoo
+from pyro_textvae.data.copied_words import CopiedWords, copied_from, copied_words_of
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
 from pyro_textvae.data.unicode_form import UNICODE_FORMS, UnicodeForm, normalised, with_form
+from pyro_textvae.data.whitespace_words import splits_at_whitespace, words_of
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.special_tokens import BOS, EOS, PAD, SPECIAL_TOKENS, UNK
 
@@ -53,6 +55,8 @@ class Tokenizer:
         """The normal form of Unicode that text is taken into; ``none`` where it stays as it is."""
         self.kind = zoo.name_of("tokenizers", type(self._kind)) or type(self._kind).__name__
         """The kind's name in the catalogue, or the class of one of the user's own."""
+        self.copies_unknown_words = False
+        """Whether a source's words outside the vocabulary have ids of their own, beyond it."""
 
     @property
     def kind_class(self) -> type[TokenizerKind]:
@@ -92,13 +96,99 @@ class Tokenizer:
         """
         if isinstance(texts, str) or not isinstance(texts, Iterable):
             raise UserError(f"encode_batch takes a list of texts, got {texts!r}")
-        encodings = self._backend.encode_batch_fast(
-            [prepared(text, self._kind) for text in texts], add_special_tokens=False
-        )
-        return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+        return [np.array(ids, dtype=np.int64) for ids in self.encode_lists(texts)]
+
+    def encode_lists(self, texts: Iterable[str]) -> list[list[int]]:
+        """The ids of every text as lists, without ``<eos>``.
+
+        :raises UserError: for what is not Unicode text.
+        """
+        texts = [prepared(text, self._kind) for text in texts]
+        if self._id_of_word is None:
+            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+            return [encoding.ids for encoding in encodings]
+        id_of = self._id_of_word.get
+        return [[id_of(word, UNK) for word in words_of(text)] for text in texts]
+
+    @cached_property
+    def splits_at_whitespace(self) -> bool:
+        """Whether a text in its normal form, once prepared, is split at whitespace and no more."""
+        return splits_at_whitespace(self._backend)
+
+    @cached_property
+    def _id_of_word(self) -> dict[str, int] | None:
+        """The id of every word, where a text is only split at whitespace; None elsewhere."""
+        if not self.splits_at_whitespace:
+            return None
+        return self._backend.get_vocab() | dict.fromkeys(SPECIAL_TOKENS, UNK)
+
+    def encode_sources(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """As :meth:`encode_batch`; a word outside the vocabulary has an id beyond it if it is kept.
+
+        >>> from pyro_textvae.data import train_tokenizer
+        >>> tokenizer = train_tokenizer(["a cat sat", "a dog sat"])
+        >>> tokenizer.copies_unknown_words = True
+        >>> source = tokenizer.encode_sources(["a zorblax sat"])
+        >>> source[0].tolist(), tokenizer.decode(source[0])
+        ([4, 8, 5], 'a zorblax sat')
+        >>> [row.tolist() for row in tokenizer.encode_given(["zorblax quibble"], source)]
+        [[8, 3]]
+
+        :raises UserError: as :meth:`encode_batch`.
+        """
+        rows = self.encode_batch(texts)
+        if self.copies_unknown_words:
+            rows = [
+                self._with_copied(ids, text, add=True)
+                for ids, text in zip(rows, texts, strict=False)
+            ]
+        return rows
+
+    def encode_given(
+        self, texts: Sequence[str], sources: Sequence[np.ndarray | Sequence[int]]
+    ) -> list[np.ndarray]:
+        """As :meth:`encode_batch`; a word outside the vocabulary has the id that its source has.
+
+        :param sources: of :meth:`encode_sources`, one for each text.
+        :raises UserError: as :meth:`encode_batch`.
+        """
+        rows = self.encode_batch(texts)
+        if not self.copies_unknown_words:
+            return rows
+        given = zip(rows, texts, sources, strict=True)
+        return [
+            self.copied_from(self._with_copied(ids, text, add=False), source)
+            for ids, text, source in given
+        ]
+
+    def copied_from(self, ids: np.ndarray, source: np.ndarray | Sequence[int]) -> np.ndarray:
+        """The ids with ``<unk>`` for words outside the vocabulary that a source does not have."""
+        return copied_from(ids, np.asarray(source), len(self), UNK)
+
+    def _with_copied(self, ids: np.ndarray, text: str, *, add: bool) -> np.ndarray:
+        if UNK not in ids:
+            return ids
+        text, ids = prepared(text, self._kind), ids.copy()
+        normalizer = self._backend.normalizer
+        offsets = self._backend.encode(text, add_special_tokens=False).offsets
+        for place in np.flatnonzero(ids == UNK):
+            word = text[slice(*offsets[place])]
+            word = word if normalizer is None else normalizer.normalize_str(word)
+            # A literal <unk> is no word that a source says.
+            if word not in SPECIAL_TOKENS:
+                copied = self.copied_words.place(word, add=add)
+                ids[place] = UNK if copied is None else len(self) + copied
+        return ids
+
+    @cached_property
+    def copied_words(self) -> CopiedWords:
+        """Words outside the vocabulary that sources had in this process."""
+        return copied_words_of(self.fingerprint)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the ids up to the first ``<eos>``; ``<pad>`` and ``<bos>`` are left out.
+
+        An id beyond the vocabulary is a word that a source had.
 
         :param ids: one row.
         :raises UserError: for an id outside the vocabulary.
@@ -113,11 +203,23 @@ class Tokenizer:
                 raise UserError(f"decode takes one row of ids, and {value!r} is no id") from None
             if index == EOS:
                 break
-            if not 0 <= index < len(self):
+            if not 0 <= index < len(self) + self._num_copied:
                 raise UserError(f"id {index} is outside the vocabulary of {len(self)} tokens")
             if index not in (PAD, BOS):
                 kept.append(index)
+        if any(index >= len(self) for index in kept):
+            return self._decode_copied(kept)
         return self._backend.decode(kept, skip_special_tokens=False)
+
+    @property
+    def _num_copied(self) -> int:
+        return len(self.copied_words) if self.copies_unknown_words else 0
+
+    def _decode_copied(self, ids: Sequence[int]) -> str:
+        size = len(self)
+        words = [self.vocabulary[i] if i < size else self.copied_words[i - size] for i in ids]
+        decoder = self._backend.decoder
+        return " ".join(words) if decoder is None else decoder.decode(words)
 
     def decode_parts(self, row: Sequence[Any]) -> str:
         """The text of a row; of rows of rows, as a document has, the texts with bars between.

@@ -136,10 +136,8 @@ class AutoregressiveCategorical(TorchDistribution):
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
     def support(self) -> constraints.Constraint:
-        """Rows of ids below ``vocab_size``."""
-        return constraints.independent(
-            constraints.integer_interval(PAD, self.network.vocab_size - 1), 1
-        )
+        """Rows of ids below ``vocab_size``, or of a source that words are copied from."""
+        return constraints.independent(constraints.integer_interval(PAD, self._num_ids() - 1), 1)
 
     def expand(
         self, batch_shape: Shape, _instance: AutoregressiveCategorical | None = None
@@ -243,7 +241,7 @@ class AutoregressiveCategorical(TorchDistribution):
         if value.dtype != torch.long:
             raise ValueError(f"tokens must be int64 ids, got {value.dtype}")
         torch.broadcast_shapes(self.batch_shape, value.shape[:-1])
-        vocab_size = self.network.vocab_size
+        vocab_size = self._num_ids()
         if value.numel() and not 0 <= int(value.min()) <= int(value.max()) < vocab_size:
             raise ValueError(
                 f"token ids must lie in [0, {vocab_size}), "
@@ -254,6 +252,13 @@ class AutoregressiveCategorical(TorchDistribution):
         self._refuse((~mask & (value != PAD)).any(-1), "has tokens other than <pad> after <eos>")
         if value.shape[-1] < self.max_length:
             self._refuse(~(value == EOS).any(-1), "does not end in <eos>")
+
+    def _num_ids(self) -> int:
+        """One more than the largest id; a source to copy from can have words beyond the others."""
+        memory, size = self.context.memory, self.network.vocab_size
+        if memory is None or not getattr(self.network, "copying", False) or not memory.ids.numel():
+            return size
+        return max(size, int(memory.ids.max()) + 1)
 
     @staticmethod
     def _refuse(wrong: Tensor, what: str) -> None:

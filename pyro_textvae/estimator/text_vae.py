@@ -418,9 +418,12 @@ class TextVAE(Parameters):
     def _batch(self, texts: Iterable[str], sources: Iterable[str] | None) -> dict[str, Tensor]:
         """Texts as programs take them."""
         run = self._load()
-        rows = rows_of(run.tokenizer, given.as_texts(texts), "texts", run.max_length)
-        condition = self._condition(len(rows), sources)
-        return {TOKENS: rows, **({} if isinstance(condition, int) else condition)}
+        listed = given.as_texts(texts)
+        condition = self._condition(len(listed), sources)
+        beside = {} if isinstance(condition, int) else condition
+        source = beside.get(SOURCE)
+        rows = rows_of(run.tokenizer, listed, "texts", run.max_length, source)
+        return {TOKENS: rows, **beside}
 
     def _condition(self, size: int, sources: Iterable[str] | None) -> int | dict[str, Tensor]:
         """What so many sentences are generated on."""

@@ -47,7 +47,7 @@ _OF_THE_CORPUS = tuple(
 
 
 def run_grid(
-    source: str | Path | Mapping[str, Any],
+    source: str | Path | Mapping[str, Any] | Grid,
     *,
     jobs: int = 1,
     overwrite: bool = False,
@@ -63,7 +63,8 @@ def run_grid(
     Writes ``table.md``, ``table.csv`` and ``table.json`` into the grid's folder, beside the runs.
     A run that fails is in ``failures`` of the result, and the others go on.
 
-    :param source: a YAML file, or the mapping that it holds; see docs/comparing-runs.md.
+    :param source: a YAML file, or the mapping that it holds, see docs/comparing-runs.md; or what
+        :func:`~pyro_textvae.grid.read_grid` made of them.
     :param jobs: runs side by side, each in a process of its own with its share of the cores; with
         1 they run one after the other in this process.
     :param overwrite: train runs of other settings anew where they are in the way.
@@ -81,7 +82,7 @@ def run_grid(
     jobs = check_argument("jobs", jobs, int, at_least(1))
     num_resamples = check_argument("num_resamples", num_resamples, int, at_least(FEWEST_RESAMPLES))
     seed = check_argument("seed", seed, int, SEED)
-    grid = read_grid(source)
+    grid = source if isinstance(source, Grid) else read_grid(source)
     if reference is not None:
         grid = replace(grid, reference=reference)
     check_sort(sort)

@@ -40,8 +40,8 @@ class KLConstraint(ABC):
     """Whether the constraint is trained through the guide's draws, not through their KL alone."""
 
     is_of_whole_batch = False
-    """Whether it is made of all sentences of a batch, and not of each: where several processes share
-    one, they then ask for the others' by :func:`~pyro_textvae.shared_batch.whole_batch`."""
+    """Whether it is made of all sentences of a batch, and not of each: where processes share one,
+    each then asks for the others' by :func:`~pyro_textvae.shared_batch.whole_batch`."""
 
     @abstractmethod
     def __call__(self, terms: PerDatumTerms) -> Tensor:

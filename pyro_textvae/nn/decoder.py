@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from pyro_textvae.distributions import AutoregressiveCategorical, Context, Memory
 from pyro_textvae.nn.abstract_module import AbstractModule
 from pyro_textvae.nn.checks import check_rates, check_sizes
+from pyro_textvae.nn.in_vocabulary import in_vocabulary
 from pyro_textvae.nn.source_reader import SourceReader
 from pyro_textvae.nn.tied_token_scores import TiedTokenScores
 from pyro_textvae.nn.token_scores import TokenScores
 from pyro_textvae.nn.word_dropout import WordDropout
 from pyro_textvae.shared_batch import rows_of_mask
-from pyro_textvae.special_tokens import BOS, FIRST_EMITTED
+from pyro_textvae.special_tokens import BOS, FIRST_EMITTED, UNK
 
 
 class Scores(Protocol):
@@ -46,7 +47,8 @@ class Decoder(AbstractModule):
 
     With a ``memory_dim`` it attends to a source: it is called with z and a
     :class:`~pyro_textvae.distributions.Memory`, and each state, before the vocabulary, is joined
-    with what it finds there; with ``copying`` words may be taken from the source too. A subclass
+    with what it finds there; with ``copying`` words may be taken from the source too, also those
+    beyond the vocabulary, which have no vector but that of ``<unk>``. A subclass
     has nothing to do for that; it finds the memory in its context where it looks at it earlier.
     Without ``memory_dim`` a memory is refused.
 
@@ -189,16 +191,22 @@ class Decoder(AbstractModule):
 
     def embed(self, words: Tensor) -> Tensor:
         """The network's input for each word before, ``(..., embedding_dim)``."""
+        words = in_vocabulary(words, self.vocab_size)
         return self.embedding_dropout(self.embedding(self.word_dropout(words)))
 
     def embed_mean(self, shares: Tensor) -> Tensor:
         """The mean of :meth:`embed` over words, ``(..., embedding_dim)``, without its dropout.
 
-        :param shares: of each class of :meth:`step`, ``(..., vocab_size - FIRST_EMITTED)``.
+        :param shares: of each class of :meth:`step`, ``(..., vocab_size - FIRST_EMITTED)``; of
+            words beyond the vocabulary too.
         """
         table = self.embedding.weight
         assert isinstance(table, Tensor)
-        return shares @ table[FIRST_EMITTED:]
+        size = self.vocab_size - FIRST_EMITTED
+        mean = shares[..., :size] @ table[FIRST_EMITTED:]
+        if shares.shape[-1] > size:
+            mean = mean + shares[..., size:].sum(-1, keepdim=True) * table[UNK]
+        return mean
 
     def hidden_states(self, tokens: Tensor, context: Context) -> Tensor:
         """The teacher-forced state before each token, ``(*broadcast, T, state_dim)``."""
@@ -257,7 +265,10 @@ class Decoder(AbstractModule):
     def _mixed_log_prob(
         self, source: SourceReader, hidden: Tensor, weights: Tensor, matches: Tensor, words: Tensor
     ) -> Tensor:
-        log_prob = self.token_scores.log_prob(self.output_dropout(hidden), words)
+        of_vocabulary = in_vocabulary(words, self.vocab_size)
+        log_prob = self.token_scores.log_prob(self.output_dropout(hidden), of_vocabulary)
+        # A word beyond the vocabulary comes from the source alone.
+        log_prob = log_prob.masked_fill(words >= self.vocab_size, -torch.inf)
         return source.mixed_log_prob(log_prob, hidden, weights, matches)
 
     @staticmethod

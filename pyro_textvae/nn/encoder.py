@@ -13,6 +13,8 @@ from pyro_textvae.distributions import Memory, sentence_mask
 from pyro_textvae.errors import UserError
 from pyro_textvae.nn.abstract_module import AbstractModule
 from pyro_textvae.nn.checks import check_sizes
+from pyro_textvae.nn.in_vocabulary import in_vocabulary
+from pyro_textvae.nn.unknown_words import tell_unknown_words_apart
 
 
 class Encoder(AbstractModule):
@@ -100,17 +102,24 @@ class EmbeddingEncoder(Encoder):
         :raises UserError: for what are no ids.
         """
         _check_ids(tokens)
-        return self.encode_embeddings(self.embedding(tokens), sentence_mask(tokens))
+        return self.encode_embeddings(self._embedded(tokens), sentence_mask(tokens))
 
     def read(self, source: Tensor) -> tuple[Memory, Tensor]:
         """A memory of what is read, and its features ``(N, output_dim)``; see ``Encoder``.
+
+        Words beyond the vocabulary are told apart by the order in which they first come.
 
         :raises UserError: for what are no ids.
         """
         _check_ids(source)
         mask = sentence_mask(source)
-        states = self.states(self.embedding(source), mask)
+        vectors = tell_unknown_words_apart(self._embedded(source), source, self.vocab_size)
+        states = self.states(vectors, mask)
         return Memory(states, mask, source), self.features(states, mask)
+
+    def _embedded(self, ids: Tensor) -> Tensor:
+        vectors: Tensor = self.embedding(in_vocabulary(ids, self.vocab_size))
+        return vectors
 
     def states(self, embeddings: Tensor, mask: Tensor) -> Tensor:
         """One vector for each place, ``(N, T, memory_dim)``, from what is embedded there.

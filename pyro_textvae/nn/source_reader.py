@@ -22,6 +22,8 @@ class SourceReader(nn.Module):
         \quad g_t = \sigma(u^\top \tilde h_t + b)
 
     A mixture of two distributions over the vocabulary, so it sums to one whatever the source holds.
+    Ids of the source beyond the vocabulary are words of it that can be copied alone: the mixture is
+    over the vocabulary and these.
 
     >>> reader = SourceReader(state_dim=8, memory_dim=6, copying=True)
     >>> ids = torch.tensor([[4, 5, 2], [6, 2, 0]])
@@ -54,7 +56,7 @@ class SourceReader(nn.Module):
     ) -> Tensor:
         """Log-probability of words with those copied, in nats; ``log_prob`` itself without copying.
 
-        :param log_prob: of each word by the vocabulary, ``(*B,)``.
+        :param log_prob: of each word by the vocabulary, ``(*B,)``; -inf for one beyond it.
         :param hidden: joined states, ``(*B, H)``.
         :param weights: of the source's places, ``(*B, S)``.
         :param matches: whether a place holds the word, ``(*B, S)``.
@@ -71,15 +73,26 @@ class SourceReader(nn.Module):
 
         :param scores: of the vocabulary, ``(*B, V)``; class 0 is the first token that is emitted.
         :param ids: of the source, ``(*M, S)``, where M broadcasts to B less its last dimension.
-        :returns: log-probabilities in nats, ``(*B, V)``.
+        :returns: log-probabilities in nats, ``(*B, V)``; of more classes than V where sources hold
+            words beyond the vocabulary, -inf for those that are not of the row's own source.
         """
         if self.gate is None:
             return scores
         gate = self.gate(hidden)
         ids = (ids - FIRST_EMITTED).clamp(min=0)
+        size = scores.shape[-1]
+        beyond = max(0, int(ids.max()) + 1 - size) if ids.numel() else 0
         while ids.dim() < weights.dim():
             ids = ids.unsqueeze(-2)
-        copied = torch.zeros_like(scores).scatter_add(-1, ids.expand(weights.shape), weights)
+        copied = scores.new_zeros(*scores.shape[:-1], size + beyond)
+        copied = copied.scatter_add(-1, ids.expand(weights.shape), weights)
         log_copied = copied.clamp(min=torch.finfo(weights.dtype).tiny).log()
         log_prob = scores.log_softmax(-1)
-        return torch.logaddexp(F.logsigmoid(gate) + log_prob, F.logsigmoid(-gate) + log_copied)
+        if beyond:
+            log_prob = F.pad(log_prob, (0, beyond), value=-torch.inf)
+        mixed = torch.logaddexp(F.logsigmoid(gate) + log_prob, F.logsigmoid(-gate) + log_copied)
+        if beyond:
+            of_others = torch.zeros_like(copied, dtype=torch.bool)
+            of_others[..., size:] = copied[..., size:] == 0
+            mixed = mixed.masked_fill(of_others, -torch.inf)
+        return mixed

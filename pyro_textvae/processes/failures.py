@@ -18,9 +18,9 @@ import torch.distributed
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.processes.agreement import gather
-from pyro_textvae.processes.group import rank_and_size
+from pyro_textvae.processes.group import rank_and_size, store_of_group
 
-_SECONDS = 2.0
+_SECONDS = 5.0
 """How long a process waits for what others say of their end."""
 
 
@@ -40,13 +40,12 @@ def one_error_line() -> Iterator[None]:
     :raises SystemExit: in all others.
     """
     rank, size = rank_and_size()
-    if size == 1:
+    of_group = store_of_group()
+    if size == 1 or of_group is None:
         yield
         return
     processes = gather([(socket.gethostname(), os.getpid())])
-    store = torch.distributed.PrefixStore(
-        "failures", torch.distributed.distributed_c10d._get_default_store()
-    )
+    store = torch.distributed.PrefixStore("failures", of_group)
     try:
         with _terminated_by_signal():
             yield
@@ -108,8 +107,13 @@ def _is_to_say(store: Any, rank: int, size: int, message: str) -> bool:
     _say(store, rank, message)
     end = time.monotonic() + (_SECONDS if rank else 0.5)
     while time.monotonic() < end:
+        try:
+            lower = [str(other) for other in range(rank) if store.check([str(other)])]
+        except RuntimeError:
+            # Without a launcher the store is the first process's, which has ended with its error.
+            return False
         said = [_said(store, other) for other in range(size)]
-        if any(text is not None for text in said[:rank]):
+        if lower:
             return False
         if all(text is not None for text in said):
             break

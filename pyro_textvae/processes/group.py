@@ -12,6 +12,7 @@ from datetime import timedelta
 import torch
 import torch.distributed
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from pyro_textvae.errors import UserError
 
@@ -19,6 +20,7 @@ _STEP_SECONDS = 60
 """How long a sum of a training step waits for a process of which nothing is heard."""
 
 _of_steps: torch.distributed.ProcessGroup | None = None
+_store: torch.distributed.Store | None = None
 
 
 @contextmanager
@@ -30,7 +32,7 @@ def joined_processes() -> Iterator[None]:
     :raises UserError: where the environment names several processes and is not ``torchrun``'s, or
         one of them is not reached.
     """
-    global _of_steps
+    global _of_steps, _store
     if world_size() == 1:
         yield
         return
@@ -39,7 +41,11 @@ def joined_processes() -> Iterator[None]:
     nccl = torch.cuda.is_available() and torch.distributed.is_nccl_available()
     backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
     try:
-        torch.distributed.init_process_group(backend)
+        store, rank, size = next(rendezvous("env://"))
+        # Where a restart takes the same store, what killed processes left in it is not taken up.
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT") or "0"
+        _store = torch.distributed.PrefixStore(f"attempt {attempt}", store)
+        torch.distributed.init_process_group(backend, store=_store, rank=rank, world_size=size)
     except (RuntimeError, ValueError) as error:
         raise UserError(
             f"rank {os.environ['RANK']} did not reach the other processes by "
@@ -50,7 +56,7 @@ def joined_processes() -> Iterator[None]:
     try:
         yield
     finally:
-        _of_steps = None
+        _of_steps, _store = None, None
         torch.distributed.destroy_process_group()
 
 
@@ -81,6 +87,11 @@ def local_device() -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", _local_rank() % torch.cuda.device_count())
+
+
+def store_of_group() -> torch.distributed.Store | None:
+    """Where the processes leave each other words; None outside of :func:`joined_processes`."""
+    return _store
 
 
 def launch_name() -> str | None:

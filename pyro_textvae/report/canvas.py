@@ -15,6 +15,7 @@ from pyro_textvae.report.blocks import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
@@ -109,12 +110,18 @@ def draw(
         figure = Figure(figsize=(width / 100, height / 100), dpi=200, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         paint(figure)
-        stream = io.BytesIO()
-        canvas.print_png(stream)
+        png = as_png(canvas)
     collected = _COLLECTED.get()
     if collected is not None:
         collected.append(figure)
-    return Picture(f"{name}.png", stream.getvalue(), width, height, alt, caption)
+    return Picture(f"{name}.png", png, width, height, alt, caption)
+
+
+def as_png(canvas: FigureCanvasAgg) -> bytes:
+    """The figure of the canvas, drawn."""
+    stream = io.BytesIO()
+    canvas.print_png(stream)
+    return stream.getvalue()
 
 
 def line_style(number: int) -> dict[str, str]:

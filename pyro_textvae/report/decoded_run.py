@@ -4,17 +4,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pyro_textvae.contract import SOURCE
+from pyro_textvae.contract import SOURCE, TOKENS
 from pyro_textvae.data.corpus import Split
 from pyro_textvae.data.languages.verse_form import set_line
 from pyro_textvae.errors import UserError
 from pyro_textvae.generation import encode, reconstruct, sample
+from pyro_textvae.generation.documents import with_every_place
 from pyro_textvae.generation.given_source import draws_source
 from pyro_textvae.infer.simulate import Condition, fields_of, takes_condition
 from pyro_textvae.nn.form_reader import FormReader
@@ -22,6 +24,7 @@ from pyro_textvae.report.run_record import RunRecord
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.code import UntrustedCodeError
 from pyro_textvae.runs.load import load_run, load_run_corpus
+from pyro_textvae.special_tokens import PAD
 
 _BATCH_SIZE = 64
 
@@ -37,6 +40,8 @@ class DecodedRun:
     :param samples: by ancestral sampling: from the prior, and on what the first sentences are
         conditioned on where the model needs it.
     :param sources: what the first sentences are conditioned on, where the run is given a source.
+    :param plans: of each of the sentences that is a document, the vectors of its sentences
+        ``(S, plan_dim)``; nothing for a model without a plan.
     :param problem: why there are no samples, sentences or reconstructions; one line.
     """
 
@@ -47,6 +52,7 @@ class DecodedRun:
     reconstructions: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    plans: tuple[np.ndarray, ...] = ()
     problem: str = ""
 
 
@@ -108,9 +114,13 @@ def decode_run(
         sentences = tuple(map(set_line, sentences))
     lengths = tuple(rows.lengths[indices].tolist())
     latents = []
+    plans: list[np.ndarray] = []
     try:
         for part in np.split(indices, range(_BATCH_SIZE, len(indices), _BATCH_SIZE)):
-            means = encode(guide, rows.batch(part), seed=seed)
+            batch = with_every_place(model, rows.batch(part))
+            means = encode(guide, batch, seed=seed)
+            if are_documents:
+                plans += _plans(model, batch, means)
             latents.append(
                 torch.cat([mean.reshape(len(mean), -1).cpu() for mean in means.values()], 1)
             )
@@ -129,5 +139,19 @@ def decode_run(
         reconstructions=tuple(decode(row) for row in decoded),
         samples=samples,
         sources=sources,
+        plans=tuple(plans),
         problem=problem,
     )
+
+
+@torch.no_grad()
+def _plans(
+    model: nn.Module, batch: Mapping[str, Tensor], means: Mapping[str, Tensor]
+) -> list[np.ndarray]:
+    """The vectors of the sentences that each document has; nothing without a plan."""
+    sentence_vectors = getattr(model, "sentence_vectors", None)
+    if sentence_vectors is None or not model.has_plan:
+        return []
+    vectors = sentence_vectors(means["z_whole"], means["z"]).cpu().double()
+    there = (batch[TOKENS] != PAD).any(-1)
+    return [each[has].numpy() for each, has in zip(vectors, there, strict=True)]

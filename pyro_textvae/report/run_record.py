@@ -55,13 +55,16 @@ class RunRecord:
         """Whether the model has a latent, as far as the evaluation knows."""
         return self.evaluation is None or self.evaluation.get("latent_dim") != 0
 
-    def lacks(self, what: str) -> Note:
-        """Why there is no ``what`` in the evaluation, and the command that fills it in."""
+    def lacks(self, what: str, flags: str = "") -> Note:
+        """Why there is no ``what`` in the evaluation, and the command that fills it in.
+
+        :param flags: without which that command would leave it out.
+        """
         if self.evaluation_note is not None:
             return self.evaluation_note
         if not self.has_latent:
             return Note(f"{self.name} has no latent, so there is no {what}.", "missing")
-        command = evaluate_command(self.path, self.evaluation)
+        command = f"{evaluate_command(self.path, self.evaluation)} {flags}".rstrip()
         return Note(f"The evaluation of {self.name} holds no {what}.", "missing", command)
 
 

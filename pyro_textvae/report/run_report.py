@@ -26,6 +26,7 @@ from pyro_textvae.report.sections.length import length
 from pyro_textvae.report.sections.mining import mining
 from pyro_textvae.report.sections.nll_by_draws import nll_by_draws
 from pyro_textvae.report.sections.over_seeds import over_seeds
+from pyro_textvae.report.sections.plan import plan
 from pyro_textvae.report.sections.proposals import proposals
 from pyro_textvae.report.sections.provenance import provenance
 from pyro_textvae.report.sections.summary import summary
@@ -147,6 +148,7 @@ def _sections(
         mining(runs),
         length(runs),
         latent_space(runs, decoded, seed),
+        plan(runs, decoded),
         samples(runs, decoded),
         reconstructions(runs, decoded),
         generation(runs),

@@ -16,8 +16,8 @@ from torch import Tensor
 from pyro_textvae import zoo
 from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.data import Batch, Corpus, Tokenizer
+from pyro_textvae.data.corpus_files import is_without_splits
 from pyro_textvae.data.records import SPLITS
-from pyro_textvae.data.sources.text_files import SUFFIXES
 from pyro_textvae.displayed import Displayed, as_plain
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation import LogLikelihood, information, log_likelihood
@@ -393,6 +393,7 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
     empty_pairs = config.empty_pairs
     if empty_pairs is None:
         empty_pairs = run.config.empty_pairs if config.source_column else "refuse"
+    has_sources = config.source_column is not None or config.data.startswith("world:")
     settings = replace(
         run.config,
         data=config.data,
@@ -406,6 +407,7 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
         quotes=config.quotes,
         empty_pairs=empty_pairs,
         source_turns=run.config.source_turns if config.source_column else None,
+        copy_unknown_words=run.config.copy_unknown_words and has_sources,
         num_sentences=None,
         data_options={},
         max_length=None,
@@ -414,8 +416,7 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
         truncate=False,
     )
     label_names = run.label_names if config.label_column is not None else None
-    path = Path(config.data).expanduser()
-    file_split = config.split if path.suffix in SUFFIXES and path.is_file() else None
+    file_split = config.split if is_without_splits(config.data) else None
     corpus = load_corpus_of(settings, tokenizer, label_names, file_split)
     if corpus.max_length > run.sizes["max_length"]:
         raise UserError(

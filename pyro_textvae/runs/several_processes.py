@@ -5,15 +5,12 @@
 from __future__ import annotations
 
 import os
-import platform
 
-import torch
-
-from pyro_textvae import __version__
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus
-from pyro_textvae.processes import check_same, launch_name, of_the_first
+from pyro_textvae.processes import check_same, launch_name, of_the_first, rank_and_size
 from pyro_textvae.run_folder import RunFolder
+from pyro_textvae.run_folder.environment import describe_environment
 
 LAUNCH = "launch"
 """In config.json: which launch of ``torchrun`` began the run."""
@@ -24,6 +21,10 @@ def check_same_run(config: TrainConfig, corpus: Corpus) -> None:
 
     :raises UserError: on all of them, with what differs and the rank.
     """
+    if rank_and_size()[1] == 1:
+        return
+    environment = describe_environment()
+    versions = {f"version of {name}": text for name, text in environment["packages"].items()}
     settings = {
         f"setting {name}": repr(value)
         for name, value in config.to_dict().items()
@@ -31,9 +32,9 @@ def check_same_run(config: TrainConfig, corpus: Corpus) -> None:
     }
     check_same(
         {
-            "version of pyro-textvae": __version__,
-            "version of PyTorch": torch.__version__,
-            "version of Python": platform.python_version(),
+            "version of Python": environment["python"],
+            "commit of pyro-textvae": str(environment["commit"]),
+            **versions,
             "fingerprint of the corpus": corpus.fingerprint,
             "number of training sentences": f"{len(corpus.train):,}",
             **settings,

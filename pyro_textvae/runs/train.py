@@ -22,6 +22,7 @@ from pyro_textvae.run_folder.files import refuse_link
 from pyro_textvae.run_folder.unwritten_folder import folder_of_process
 from pyro_textvae.runs.build import Built, Pair, build, build_pair, sizes_of
 from pyro_textvae.runs.code import remember
+from pyro_textvae.runs.copying import refuse_without_copying, warnings_of_copying
 from pyro_textvae.runs.documents import refuse_documents
 from pyro_textvae.runs.given_corpus import (
     check_loads_again,
@@ -32,8 +33,8 @@ from pyro_textvae.runs.given_pair import copy_of, sizes_of_given
 from pyro_textvae.runs.labels import labels_left_unread
 from pyro_textvae.runs.load import StoredRun, load_corpus_of, load_run_corpus, read_run
 from pyro_textvae.runs.rebuilt import check_rebuilt
-from pyro_textvae.runs.several_processes import LAUNCH, check_same_run
 from pyro_textvae.runs.settings_files import read_sources, write_what_rebuilds
+from pyro_textvae.runs.several_processes import LAUNCH, check_same_run
 from pyro_textvae.testing import check_pair
 from pyro_textvae.training import Callback, Progress, Trainer
 
@@ -229,7 +230,7 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
     """What is going to be trained on what, and how many sentences were dropped or cut."""
     splits = [corpus.summary()[name] for name in SPLITS]
     most, most_of_source = config.max_length, config.max_source_length
-    left_out = {
+    counted = {
         "dropped_too_long": f"sentences of more than {most} tokens left out",
         "truncated": f"sentences cut to {most} tokens",
         "dropped_source_too_long": f"sentences with a source of more than {most_of_source} tokens "
@@ -237,16 +238,19 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
         "sources_truncated": f"sources cut to {most_of_source} tokens",
         "empty_pairs_dropped": "rows without text or source left out",
     }
+    counted["copied_unknown_tokens"] = (
+        "words of texts outside the vocabulary that their source has, and can be copied"
+    )
     most_sentences = config.max_sentences
-    left_out["dropped_too_many_sentences"] = (
+    counted["dropped_too_many_sentences"] = (
         f"documents of more than {most_sentences} sentences left out"
     )
-    left_out["documents_cut"] = f"documents cut to {most_sentences} sentences"
+    counted["documents_cut"] = f"documents cut to {most_sentences} sentences"
     if corpus.has_documents:
-        left_out["dropped_too_long"] = f"documents with a sentence of more than {most} tokens left "
-        left_out["dropped_too_long"] += "out"
-        left_out["truncated"] = f"documents with sentences cut to {most} tokens"
-    counts = {name: sum(split.get(name, 0) for split in splits) for name in left_out}
+        counted["dropped_too_long"] = f"documents with a sentence of more than {most} tokens left "
+        counted["dropped_too_long"] += "out"
+        counted["truncated"] = f"documents with sentences cut to {most} tokens"
+    counts = {name: sum(split.get(name, 0) for split in splits) for name in counted}
     what = "documents" if corpus.has_documents else "sentences"
     line = (
         f"{config.data}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "
@@ -255,13 +259,13 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
     )
     shared = {name: corpus.num_in_other_splits(name) for name in SPLITS}
     repeated = ", ".join(f"{count:,} of {name}" for name, count in shared.items())
-    warnings = [*corpus.source_warnings, *_of_copying(pair, corpus)]
+    warnings = [*corpus.source_warnings, *warnings_of_copying(pair.model, corpus)]
     warnings += labels_left_unread(pair.model, pair.guide, config)
     warnings += [text for name in SPLITS for text in corpus.warnings(name)]
     return "".join(
         [
             line,
-            *(f"\n{counts[name]:,} {what}" for name, what in left_out.items() if counts[name]),
+            *(f"\n{counts[name]:,} {what}" for name, what in counted.items() if counts[name]),
             f"\n{what} that stand in another split too: {repeated}" if any(shared.values()) else "",
             *(f"\nwarning: {text}" for text in warnings),
         ]
@@ -271,6 +275,7 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
 def _dry_run(config: TrainConfig, built: Built, corpus: Corpus, sizes: Mapping[str, int]) -> None:
     """Train on, save and load one small batch with every check on, before anything is written."""
     batch = next(iter(corpus.batches("train", batch_size=2, shuffle=False)))
+    refuse_without_copying(built.model, corpus)
     refuse_documents(built.model, batch, config.data)
     check_pair(built.model, built.guide, built.objective, batch, corpus_size=len(corpus.train))
     tokenizer = corpus.tokenizer
@@ -305,15 +310,3 @@ def _trainer_of(
 
 def _say_nothing(line: str) -> None:
     """The first process reports."""
-
-
-def _of_copying(pair: Pair, corpus: Corpus) -> list[str]:
-    """What copying does where a token is not a word."""
-    copies = any(getattr(module, "copying", False) for module in pair.model.modules())
-    if not copies or corpus.tokenizer.tokens_are_words:
-        return []
-    return [
-        f"copying takes tokens of the {corpus.tokenizer.kind} tokenizer, which are parts of words: "
-        "a word that training never had can be copied part by part, and a word cut short too; "
-        "--tokenizer word copies whole words"
-    ]

@@ -161,7 +161,8 @@ def _spread(value: Any, shape: Sequence[int], place: Place) -> Any:
 
 def _empty_like(values: Tensor, place: Place) -> Tensor:
     """One of the whole batch, its dimensions in the same order in memory."""
-    order = sorted(range(values.dim()), key=lambda dim: -values.stride(dim))
+    strides = values.stride()
+    order = sorted(range(values.dim()), key=lambda dim: -strides[dim])
     shape = place.whole_shape(values.shape)
     empty = values.new_empty([shape[dim] for dim in order])
     return empty.permute([order.index(dim) for dim in range(values.dim())])

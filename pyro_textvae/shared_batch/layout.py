@@ -141,13 +141,13 @@ def _dense(dim: int, share: Share, outer: int = 1, each: int = 1) -> Place:
     return Place(dim, outer, share.start * each, share.size * each, share.total * each)
 
 
-_LAYOUT: ContextVar[Layout] = ContextVar("layout", default=OfNetwork())
+_LAYOUT: ContextVar[Layout | None] = ContextVar("layout", default=None)
 _AT_ONCE: ContextVar[bool] = ContextVar("drawn_for_all_at_once", default=False)
 
 
 def present_layout() -> Layout:
     """What is known of tensors at present."""
-    return _LAYOUT.get()
+    return _LAYOUT.get() or OfNetwork()
 
 
 @contextmanager

@@ -37,9 +37,11 @@ def whole_batch(values: Tensor, dim: int = 0) -> Tensor:
 
 
 def field_of_whole_batch(rows: Tensor) -> Tensor:
-    """The field of the whole batch that ``rows`` are the pass's of; ``rows`` where there is none."""
+    """The field of the whole batch of which the pass has ``rows``; ``rows`` where there is none."""
     share = present_share()
-    for whole in () if share is None else share.fields.values():
+    if share is None:
+        return rows
+    for whole in share.fields.values():
         own = whole[share.start : share.stop]
         if own.shape == rows.shape and own.data_ptr() == rows.data_ptr():
             return whole

@@ -38,9 +38,7 @@ def cut_batch(
     :param num_particles: draws of the latents of each sentence. No share has as many sentences,
         where that can be, so that their dimensions can be told apart.
     """
-    cost = sum(
-        (fields[name] != PAD).flatten(1).sum(1) for name in TEXT_FIELDS if name in fields
-    )
+    cost = sum((fields[name] != PAD).flatten(1).sum(1) for name in TEXT_FIELDS if name in fields)
     total = len(fields[TOKENS])
     cost = torch.ones(total) if isinstance(cost, int) else cost.double().cpu()
     avoid = {num_particles} if num_particles > 1 else set()

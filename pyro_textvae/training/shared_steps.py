@@ -11,22 +11,16 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from pyro.infer import ELBO
 from torch import Tensor, nn
 
 from pyro_textvae.config.train import TrainingConfig
-from pyro_textvae.contract import TOKENS
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer import PerDatumELBO
-from pyro_textvae.infer.running import same_random_state
 from pyro_textvae.infer.terms import PerDatumTerms
 from pyro_textvae.processes import rank_and_size, sum_of_all
 from pyro_textvae.shared_batch import Share, SharedDraws, SiteLayouts, sharing
 from pyro_textvae.training.cut_batch import cut_batch
 from pyro_textvae.training.sum_gradients import embedding_tables, sum_gradients
-
-_TOLERANCE = 1e-3
-"""Relative, of a loss in float32 whose sums are taken in another order, with room to spare."""
 
 
 class SharedSteps:
@@ -55,16 +49,20 @@ class SharedSteps:
                 "processes"
             )
         if self.is_needed and config.compile:
-            why = f"{self.size} processes" if self.size > 1 else f"accumulate={self.num_parts}"
             raise UserError(
-                f"compile does not go with {why}: what is compiled draws random numbers of its "
-                "own, which would not be those of the whole batch; leave compile out"
+                f"compile does not go with {self.cause}: what is compiled draws random numbers "
+                "of its own, which would not be those of the whole batch; leave compile out"
             )
 
     @property
     def is_needed(self) -> bool:
         """Whether a batch is shared or cut at all."""
         return self.size > 1 or self.num_parts > 1
+
+    @property
+    def cause(self) -> str:
+        """Why it is, for an error."""
+        return f"{self.size} processes" if self.size > 1 else f"accumulate={self.num_parts}"
 
     def differentiate(
         self,
@@ -96,33 +94,15 @@ class SharedSteps:
         if self.size > 1:
             sum_gradients(parameters, self.tables)
 
-    def check(self, objective: ELBO, loss_module: nn.Module, fields: Mapping[str, Tensor]) -> None:
-        """Compare the loss of a batch with that of one process, which draws the same numbers.
-
-        :raises UserError: where they differ, with the name of the objective.
-        """
-        if not self.is_needed:
-            return
-        before = _said_by(objective)
-        with same_random_state():
-            state, alone = _random_state(self.device), loss_module(**fields).item()
-            shared = torch.zeros((), dtype=torch.float64, device=self.device)
-            for share in self._shares(objective, fields):
-                _set_random_state(self.device, state)
-                value = self._loss(loss_module, share)
-                shared += value.detach().double() if share.is_counted else 0.0
-            together = sum_of_all(shared).item()
-        if isinstance(objective, PerDatumELBO):
-            objective.latest, objective.latest_auxiliaries = before
-        if abs(together - alone) <= _TOLERANCE * max(1.0, abs(alone)):
-            return
-        why = f"{self.size} processes" if self.size > 1 else f"accumulate={self.num_parts}"
-        raise UserError(
-            f"{type(objective).__name__} with these programs does not go with {why}: the loss of "
-            f"{len(fields[TOKENS])} sentences is {together:.6g} there and {alone:.6g} at once, as "
-            "it is no sum over sentences, or draws random numbers that hang on other sentences; "
-            "train in one process, without accumulate"
-        )
+    def total(self, loss_module: nn.Module, fields: Mapping[str, Tensor]) -> float:
+        """The loss of a batch, summed over its sentences, without a step."""
+        state = _random_state(self.device)
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        for share in self._shares(loss_module.elbo, fields):
+            _set_random_state(self.device, state)
+            value = self._loss(loss_module, share).detach()
+            total += value.double() if share.is_counted else 0.0
+        return sum_of_all(total).item()
 
     def blame(self) -> str:
         """The ranks whose loss in the last step was not finite, to begin the error with."""
@@ -206,7 +186,8 @@ def _with(
     left = iter(values)
     first = next(left)
     log_ratio, kl, observed = (
-        {name: next(left) for name in names} for names in (terms.log_ratio, terms.kl, terms.observed)
+        {name: next(left) for name in names}
+        for names in (terms.log_ratio, terms.kl, terms.observed)
     )
     joined = replace(
         terms, log_likelihood=first, log_ratio=log_ratio, kl=kl, observed=observed, enumerated=()

@@ -43,6 +43,7 @@ from pyro_textvae.training.accumulation import (
 )
 from pyro_textvae.training.breakdown import broken_bound
 from pyro_textvae.training.callback import Callback
+from pyro_textvae.training.check_shared import check_shared
 from pyro_textvae.training.learning_rate import moves, set_learning_rate
 from pyro_textvae.training.metrics import MetricsFile, RunningMean, UnwrittenMetrics
 from pyro_textvae.training.prefetch import batches_on
@@ -146,7 +147,7 @@ class Trainer:
             self.procedure.check(self)
         self._check_rows()
         self._train_on(self.procedure.objective(self))
-        self._check_shared()
+        check_shared(self.updates.shared, self.loss_module, corpus, config)
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -323,24 +324,6 @@ class Trainer:
                 "which fits those of the other splits too"
             )
 
-    def _check_shared(self) -> None:
-        """Refuse what several processes, or parts of a batch, would train otherwise than one."""
-        constraint = getattr(self.objective, "constraint", None)
-        if self.config.accumulate > 1 and getattr(constraint, "is_of_whole_batch", False):
-            raise UserError(
-                f"accumulate={self.config.accumulate} does not go with {type(constraint).__name__}, "
-                "which is of all sentences of a batch at once: take accumulate_batches, whose "
-                "batches are taken for themselves, or start several processes with torchrun"
-            )
-        shared = self.updates.shared
-        if not shared.is_needed:
-            return
-        plan = self.corpus.plan("train", seed=self.config.seed, **self.config.batch_limits)
-        batch = self.corpus.train.batch(plan[0][: 8 * shared.size * shared.num_parts])
-        with isolated(self.trained), pyro.validation_enabled(False):
-            self.loss_module.train()
-            shared.check(self.current_objective, self.loss_module, to_device(batch, self.model))
-
     def _train_epochs(self) -> None:
         with pyro.validation_enabled(False):
             while self.progress.epoch < self.config.epochs and not (
@@ -428,9 +411,7 @@ class Trainer:
     def _finish_epoch(self) -> None:
         config, progress = self.config, self.progress
         self.procedure.before_validation(self)
-        validation = of_the_first(
-            validate(self.model, self.guide, self.corpus, config.batch_size)
-        )
+        validation = of_the_first(validate(self.model, self.guide, self.corpus, config.batch_size))
         if not math.isfinite(validation.elbo):
             raise broken_bound(validation.elbo, progress, self.folder.state)
         improved = validation.elbo < progress.best_elbo

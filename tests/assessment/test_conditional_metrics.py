@@ -54,6 +54,28 @@ def test_act_of_a_reply_is_judged_by_the_exact_posterior():
     assert values(Dialogue(), run)["act_accuracy"] == pytest.approx(posterior["no"] / 2)
 
 
+def test_act_of_a_reply_elsewhere_is_judged_by_a_reader_of_another_split():
+    texts = ["yes i do", "oh yes", "no not me", "oh no", "yes and yes", "no no"]
+    labels = ["yes", "yes", "no", "no", "yes", "no"]
+    run = material(
+        (),
+        ("oh yes", "not at all yes", "what"),
+        sources=("a", "b", "c"),
+        label_names=("no", "yes"),
+        batch={"labels": torch.tensor([1, 0, -1])},
+        replies=[sentences("yes", "no", "no"), sentences("yes yes", "yes", "no")],
+        labelled_elsewhere=(texts, labels),
+    )
+    found = by_name(Dialogue(), run)["act_accuracy"]
+    # Both of the first, one of the second, and the third has no act; its reference is not "no".
+    assert found.value == pytest.approx((1 + 0.5) / 2)
+    assert found.num_sentences == 2
+    assert found.real == pytest.approx(0.5)
+    assert "of 6 replies" in found.note
+    run.labelled_elsewhere = (texts[:2], labels[:2])
+    assert "act_accuracy" not in by_name(Dialogue(), run)
+
+
 def test_ibleu_is_of_both_overlaps_and_equivalents_are_true():
     world = open_world("paraphrase", {})
     generator = np.random.default_rng(0)

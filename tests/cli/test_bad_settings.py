@@ -269,17 +269,20 @@ def test_part_that_does_not_fit(check_refused, train, flags, message):
     check_refused(message, *train, *flags)
 
 
-@pytest.mark.parametrize("rank", ["0", "1"])
-def test_training_in_several_processes(check_refused, train, new, tmp_path, monkeypatch, rank):
+def test_grid_in_several_processes(check_refused, tmp_path, monkeypatch):
     """Each of them would write into one folder."""
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", rank)
-    check_refused(
-        "train is not distributed, and WORLD_SIZE=2 .*: start it without torchrun", *train
-    )
     grid = tmp_path / "grid.yaml"
     grid.write_text("base: {data: grammar}\n")
-    check_refused("compare with a grid is not distributed", "compare", grid)
+    check_refused(
+        "compare with a grid is not distributed, .*: start it without torchrun, with --jobs",
+        *("compare", grid, "--jobs", "2"),
+    )
+
+
+def test_training_in_processes_that_nothing_started(check_refused, train, new, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    check_refused("WORLD_SIZE is 2 and RANK is not set: .*start the command with torchrun", *train)
     assert not new.exists()
 
 

@@ -62,6 +62,9 @@ def test_bad_files(check_refused, run, language_model_run, succeeds, text, tmp_p
     assert kept.read_bytes() == b"mine"
     check_refused("there is no folder", "compress", run, text, "--out", tmp_path / "no" / "x")
     check_refused("is a folder", "decompress", run, archive, "--out", tmp_path, "--overwrite")
+    own = ["--out", run / "model.safetensors", "--overwrite"]
+    check_refused("is a file of the run itself", "compress", run, text, *own)
+    check_refused("is a file of the run itself", "decompress", run, archive, *own)
     check_refused("does not end in .tvae", "decompress", run, text)
     check_refused("cannot read .*missing: No such file", "compress", run, tmp_path / "missing")
     check_refused("compress needs a file: pyro-textvae compress RUN FILE", "compress", run)

@@ -163,6 +163,12 @@ def test_what_a_labelled_run_refuses(check_refused, labelled_run, command, flags
     check_refused(message, command, labelled_run, *flags)
 
 
+@pytest.mark.parametrize("command", ["classify", "augment"])
+def test_rows_do_not_replace_a_file_of_the_run(check_refused, labelled_run, command):
+    own = labelled_run / "model.safetensors"
+    check_refused("is a file of the run itself", command, labelled_run, "--out", own)
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [

@@ -3,11 +3,14 @@
 """Topic models and documents by the command line: trained, scored, written out, reported."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from pyro_textvae.cli.main import main
+from pyro_textvae.report.decoded_run import decode_run
 from pyro_textvae.report.run_record import read_runs
+from pyro_textvae.report.sections.plan import plan
 from pyro_textvae.report.sections.topics import topics as topics_of
 
 SMALL = "--epochs 1 --latent-dim 3 --embedding-dim 4 --hidden-dim 5 --batch-size 8".split()
@@ -63,7 +66,7 @@ def test_stop_words_that_leave_nothing_are_one_line(tmp_path, texts, capsys):
     assert "stop_words leave 0 of 13 words to the topics" in error
 
 
-def test_documents_are_written_as_lines(tmp_path, documents, capsys):
+def test_documents_are_written_as_lines(tmp_path, documents, capsys, monkeypatch):
     run = tmp_path / "run"
     programs = ["--model", "document_vae", "--guide", "document", "--out", str(run)]
     assert main(["train", "--data", str(documents), *programs, *SMALL]) == 0
@@ -73,6 +76,12 @@ def test_documents_are_written_as_lines(tmp_path, documents, capsys):
     # The number of sentences is no observation beside the text.
     assert result["nll"] is not None
     assert "nll_joint" not in result
+    by_steps = ["--num-samples", "40", "--proposal", "sequential", "--report", "false"]
+    assert main(["evaluate", str(run), *by_steps]) == 0
+    again = json.loads((run / "evaluation.json").read_text())
+    assert again["proposal"] == "sequential"
+    # An untrained model makes next to nothing of its latents, so both are near the truth.
+    assert again["nll"] == pytest.approx(result["nll"], abs=0.1)
     capsys.readouterr()
     assert main(["sample", str(run), "--size", "40", "--seed", "1"]) == 0
     lines = iter(capsys.readouterr().out.splitlines())
@@ -115,6 +124,18 @@ def test_documents_are_written_as_lines(tmp_path, documents, capsys):
     going_on = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [each["text"][:2] for each in going_on] == [[*WORDS[:2]]] * 3
     assert all(len(each["text"]) == 3 for each in going_on)
+    # One by one, so that documents of other lengths are read together with none.
+    monkeypatch.setattr("pyro_textvae.report.decoded_run._BATCH_SIZE", 1)
+    record = read_runs([run])[0]
+    decoded = decode_run(record, seed=0, device="cpu", num_sentences=24, num_shown=3)
+    lengths = [len(sentences.splitlines()) for sentences in decoded.sentences]
+    assert [len(each) for each in decoded.plans] == lengths
+    section = plan([record], {record.number: decoded})
+    table = section.blocks[-1]
+    longest = [sentences for sentences in decoded.sentences if len(sentences.splitlines()) == 3]
+    assert [row[1] for row in table.rows] == "\n".join(longest[:4]).splitlines()
+    assert table.rows[3][0] == "document 2, sentence 1"
+    assert plan([record], {record.number: replace(decoded, plans=())}) is None
     for bad, message in (
         (["reconstruct", "--text", "a | b | c | d"], "has 4 sentences, and the model writes 3"),
         (["reconstruct", "--text", " | "], "is empty: give at least one sentence"),
@@ -146,5 +167,12 @@ def test_a_summary_of_a_group_is_one_text(tmp_path, documents, capsys):
         record = json.loads(line)
         assert isinstance(record["input"], list)
         assert isinstance(record["text"], str)
+    pytest.importorskip("rouge_score")
+    metrics = ["--metrics", '["summaries", "distinct"]', "--size", "4"]
+    assert main(["assess", str(run), *metrics]) == 0
+    numbers = json.loads((run / "generation.json").read_text())["numbers"]
+    assert 0 <= numbers["summary_rouge_l"]["value"] <= 1
+    assert "distinct_1" in numbers
+    capsys.readouterr()
     assert main(["reconstruct", str(run), "--summary", "--num-latents", "2"]) == 2
     assert "is one latent" in capsys.readouterr().err

@@ -33,7 +33,7 @@ def test_latents_beside_a_bag_of_words(succeeds, check_refused, run_copy, labell
     number = r"-?\d\.\d{3} \[-?\d\.\d{3}, \d\.\d{3}\]"
     assert re.search(rf"trustworthiness of the map, latents +{number}", out)
     assert re.search(
-        r"same label among ten nearest, bag of words +\d\.\d{3}, 0\.478 by chance", out
+        rf"same label among ten nearest, bag of words +{number}, 0\.478 by chance", out
     )
     assert re.search(r"NMI of k-means and labels, other vectors +1\.000 \[1\.000, 1\.000\]", out)
     result = json.loads((run_copy / "evaluation.json").read_text())

@@ -62,6 +62,7 @@ def notes(page):
     return [unescape(text) for text in re.findall(r'<p class="missing">(.*?)</p>', page)]
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_report_of_a_run_is_complete_in_itself(cli, evaluated, corpus, tmp_path):
     status, out, _ = cli("report", evaluated, "--out", tmp_path / "new" / "pages")
     assert status == 0
@@ -124,6 +125,7 @@ def test_damaged_weights_leave_the_rest(cli, run_copy):
     assert "training-curves.png" in page
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_text_of_the_corpus_is_escaped(cli, tmp_path):
     lines = "".join(f"<script>alert({n})</script> & 中文 {n}\n" for n in range(8))
     corpus = write_corpus(tmp_path / "text", train=lines, valid=lines, test=lines)

@@ -194,3 +194,71 @@ def test_decoder_that_takes_no_source_is_told(train, check_refused):
     check_refused("copying needs a source to copy from", *train, *copying)
     width = ["--options", '{"memory_dim": 4}']
     check_refused("LSTMDecoder attends to a source", *train, *width)
+
+
+@pytest.fixture(scope="module")
+def copying_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("copies")
+    names = "anna bert carl dora emil fred gina hans".split()
+    rows = [f"{name} wins\tnews : {name} won the game\n" for name in names]
+    for split in ("train", "valid", "test"):
+        (folder / f"{split}.tsv").write_text("text\tsource\n" + "".join(rows))
+    options = ["--source-column", "source", "--min-count", "3", "--copy-unknown-words"]
+    model = ["--model", "conditional_vae", "--options", '{"copying": true}']
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYRO_TEXTVAE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        given = ["--data", str(folder), *options, *model, *TINY]
+        assert main(["train", *given, "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def test_words_outside_the_vocabulary_are_copied_as_they_are(copying_run, cli, tmp_path):
+    """Of a source of one's own whose words nobody has heard."""
+    source = "news : zorblax won the quibble"
+    status, printed, err = cli("sample", copying_run, "--source", source, "--size", "20")
+    assert status == 0
+    assert "2 of 6 tokens of the source" in err
+    assert "are unknown to the model, and can be copied" in err
+    first, *texts = printed.splitlines()
+    assert first == f"source  {source}"
+    words = {word for text in texts for word in text.removeprefix("text    ").split()}
+    assert {"zorblax", "quibble"} < words
+    assert words <= {*source.split(), "wins", "game", "<unk>"}
+    status, printed, _ = cli(
+        "reconstruct", copying_run, "--text", "zorblax wins anna", "--source", source
+    )
+    assert status == 0
+    assert printed.splitlines()[1] == "from  zorblax wins <unk>"
+    # Those of the corpus, whose tokenizer is loaded another time.
+    status, printed, _ = cli("reconstruct", copying_run, "--size", "8")
+    assert status == 0
+    given = {line for line in printed.splitlines() if line.startswith("from")}
+    assert "from  gina wins" in given
+    assert len(given) == 8
+
+
+def test_other_text_is_scored_with_the_words_of_its_own_sources(copying_run, cli, tmp_path):
+    """A word that its source has is likelier than the same word where the source has another."""
+    lines = {}
+    for name, text in (("copied", "igor"), ("other", "ilse")):
+        file = tmp_path / f"{name}.tsv"
+        row = f"{text} wins\tnews : igor won the game\n"
+        file.write_text("text\tsource\n" + 2 * row)
+        out = tmp_path / f"{name}.json"
+        arguments = ["--data", file, "--source-column", "source", "--report", "false"]
+        status, _, err = cli(
+            "evaluate", copying_run, *arguments, "--num-samples", "10", "--out", out
+        )
+        assert status == 0, err
+        lines[name] = json.loads(out.read_text())
+    assert lines["copied"]["unknown_token_share"] == 0
+    assert lines["other"]["unknown_token_share"] == 0.5
+
+
+def test_copying_of_unknown_words_needs_a_decoder_that_copies(train, check_refused):
+    given = ["--copy-unknown-words", "--min-count", "2"]
+    world = ["--data", "world:headlines", "--num-sentences", "60", "--model", "conditional_vae"]
+    message = "copy_unknown_words is for a decoder that copies"
+    check_refused(message, *train, *world, *given)
+    bpe = ["--tokenizer", "bpe", "--copy-unknown-words"]
+    check_refused("copies whole words", *train, *world, *bpe)

@@ -22,6 +22,7 @@ def read_once():
     with pytest.MonkeyPatch.context() as patch:
         plain = stdlib_module._docstrings
         patch.setattr(stdlib_module, "_docstrings", cache(lambda path: tuple(plain(path))))
+        patch.setattr(stdlib_module, "tokenised", cache(tokenised))
         yield
 
 

@@ -43,7 +43,7 @@ def test_program_of_a_readers_own_with_a_source(tmp_path, monkeypatch, capsys):
 def test_grids_of_the_worlds_are_settings_that_there_are(path):
     runs = read_grid(path).runs
     assert {run.config.data for run in runs} == {f"world:{path.stem}"}
-    assert len(runs) in (3, 4)
+    assert len({run.cell for run in runs}) >= 2, "a row alone is held against nothing"
 
 
 def test_python_of_the_worlds(capsys):

@@ -165,18 +165,12 @@ def call(capsys):
 
 @each_program
 def test_commands(name, text, tmp_path, call):
-    """Trained by four objectives, resumed bit for bit, evaluated, sampled, compared."""
+    """Trained, by an objective of Pyro's too, evaluated, compared; the rest is of every program."""
     runs, train = [], ["train", *settings(name, text)]
-    for number, objective in enumerate(
-        (["beta_elbo"], ["iwae", "--num-particles", 3], ["dreg"], ["pyro.infer:Trace_ELBO"])
-    ):
+    for number, objective in enumerate(("beta_elbo", "pyro.infer:Trace_ELBO")):
         runs.append(tmp_path / f"run{number}")
-        call(*train, "--objective", *objective, "--epochs", 1, "--out", runs[-1])
-    call(*train, "--epochs", 2, "--out", tmp_path / "whole")
-    call("train", "--resume", runs[0], "--epochs", 2)
-    lines = (runs[0] / "metrics.jsonl").read_text()
-    assert lines == (tmp_path / "whole" / "metrics.jsonl").read_text()
-    last = json.loads(lines.splitlines()[-1])
+        call(*train, "--objective", objective, "--epochs", 1, "--out", runs[-1])
+    last = json.loads((runs[0] / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["train_loss"] == pytest.approx(
         last["train_reconstruction"]
         + last["kl_weight"] * (last["train_kl"] + last["train_global_kl"]),
@@ -195,10 +189,7 @@ def test_commands(name, text, tmp_path, call):
     assert not [*runs[0].glob("evaluation.partial*")]
     call("evaluate", runs[1], *options)
     assert "run1" in call("compare", runs[0], runs[1]).out
-    assert len(call("sample", runs[0], "--size", 3).out.splitlines()) == 3
     assert call("sample", runs[0], "--seed", 1).out == call("sample", runs[0], "--seed", 1).out
-    for command in ("reconstruct", "interpolate"):
-        assert call(command, runs[0]).out
     said = call("evaluate", runs[0], *options, "--check", status=2).err
     assert "with the global latent" in said
     assert len(said.splitlines()) == 1

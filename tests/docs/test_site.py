@@ -53,7 +53,8 @@ def test_links_to_files_that_are_no_pages_lead_to_the_repository():
         f"[a]({links.REPOSITORY}/blob/main/docs/programs/pair.py#L3), "
         f"[b]({links.REPOSITORY}/tree/main/docs/programs)"
     )
-    for kept in ("[a](labels.md)", "[a](#traps)", "[a](https://pyro.ai)", "[a](no/such/file.py)"):
+    pages = ("[a](labels.md)", "[a](#traps)", "[a](https://pyro.ai)", "[a](no/such/file.py)")
+    for kept in (*pages, "![a](explore.png)", "![a](likelihood.svg)"):
         assert links.with_repository_links(kept, page, DOCS) == kept
 
 
@@ -62,6 +63,14 @@ def test_links_lead_somewhere(page):
     path = DOCS / f"{page}.md"
     for target in re.findall(r"\]\((?!\w+:)([^)#\s]+)(?:#[^)\s]*)?\)", path.read_text()):
         assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.zh.md", *DOCS.glob("zh/*.md")], ids=str)
+def test_chinese_lines_are_whole(path):
+    """A line break between two characters is shown as a space."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S)
+    character = "[\u3001-\u303f\u4e00-\u9fff\uff00-\uffef]"
+    assert re.findall(rf".*{character}\n{character}.*", text) == []
 
 
 def test_every_kind_of_the_catalogue_has_a_title():

@@ -138,6 +138,15 @@ def test_more_that_is_wrong(vae, tmp_path):
     assert (tmp_path / "notes" / "mine.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", [".", "nothing"])
+def test_what_is_no_run_is_named_as_on_the_command_line(tmp_path, capsys, name):
+    folder = tmp_path / name
+    with pytest.raises(UserError, match=str(folder)) as refused:
+        TextVAE.load(folder)
+    assert main(["sample", str(folder)]) == 2
+    assert capsys.readouterr().err == f"pyro-textvae: error: {refused.value}\n"
+
+
 def test_saved_evaluated_and_reported(vae, tmp_path, capsys):
     vae = TextVAE.load(vae.folder)
     vae.save(tmp_path / "run")

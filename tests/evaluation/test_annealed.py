@@ -198,17 +198,20 @@ def test_numbers_of_a_sentence_do_not_depend_on_its_batch(kind):
     options = {"proposal": BRIEF, "target_standard_error": 1e-3, "most_rounds": 2}
     whole = log_likelihood(model, guide, [{"tokens": tokens}], 4, **options)
     alone = log_likelihood(
-        model, guide, [{"tokens": row[None]} for row in tokens], 4, max_tokens=30, **options
+        model, guide, [{"tokens": row[None]} for row in tokens[1::2]], 4, max_tokens=30, **options
     )
-    assert torch.equal(whole.decoder_evaluations, alone.decoder_evaluations)
+    assert torch.equal(whole.decoder_evaluations[1::2], alone.decoder_evaluations)
     for name in ("log_px", "standard_error", "kl", "reconstruction", "ess"):
         torch.testing.assert_close(
-            getattr(alone, name), getattr(whole, name), rtol=0, atol=1e-8, equal_nan=True
+            getattr(alone, name), getattr(whole, name)[1::2], rtol=0, atol=1e-8, equal_nan=True
         )
-    again = log_likelihood(model, guide, [{"tokens": tokens}], 4, **options)
-    assert torch.equal(whole.log_px, again.log_px)
-    other = log_likelihood(model, guide, [{"tokens": tokens}], 4, seed=1, **options)
-    assert not torch.isclose(whole.log_px, other.log_px).any()
+    once = options | {"most_rounds": 1}
+    first, again, other = (
+        log_likelihood(model, guide, [{"tokens": tokens[:1]}], 4, seed=seed, **once).log_px
+        for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.isclose(first, other).any()
 
 
 def flow():

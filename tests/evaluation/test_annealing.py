@@ -278,7 +278,7 @@ def test_state_of_a_refused_proposal_is_the_old_one():
 
 
 def test_text_agrees_with_quadrature(pair, tokens):
-    """Every sentence within 4.5 of its own standard errors of a 161 x 161 grid."""
+    """Every sentence within 4.5 of its own standard errors of a 101 x 101 grid."""
     model, guide = pair
     exact = log_px_by_quadrature(model.decoder, tokens, 2)
     base = density_path(model, guide, {"tokens": tokens})

@@ -69,9 +69,9 @@ def test_mean_of_the_estimates_is_the_probability(pair, tokens, moments, exact, 
     The sentences that stop at a stage are chosen by draws, and the mean is right all the same.
     """
     guide = guide_of(moments, name)
-    batch = replicates(tokens, 40)
+    batch = replicates(tokens, 20)
     result = log_likelihood(Numbered(pair[0]), guide, [batch], 24, 0, proposal=SMALL)
-    ratios = (result.log_px - exact.repeat(40)).exp()
+    ratios = (result.log_px - exact.repeat(20)).exp()
     assert abs(z_score(ratios, 1.0)) < 4.5
     assert (result.num_draws == 24).all()
     costs = result.decoder_evaluations

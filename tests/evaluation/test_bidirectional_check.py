@@ -72,7 +72,7 @@ def test_bounds_are_close_to_the_truth_from_both_sides(sandwiches):
 
 
 def test_bounds_of_text_hold_the_exact_likelihood_between_them(pair):
-    """Rows that were cut off without an <eos> among them; truth from a 161 x 161 grid."""
+    """Rows that were cut off without an <eos> among them; truth from a 101 x 101 grid."""
     model, guide = pair
     with torch.no_grad():
         model.decoder.token_scores.bias[EOS - FIRST_EMITTED] -= 3.0

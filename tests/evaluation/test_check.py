@@ -31,7 +31,7 @@ def split(tokens):
 
 @pytest.fixture
 def exact(pair, tokens):
-    """log p(x) of the twenty-four, on a 161 x 161 grid."""
+    """log p(x) of the twenty-four, on a 101 x 101 grid."""
     return log_px_by_quadrature(pair[0].decoder, tokens, 2).repeat(6)
 
 

@@ -20,7 +20,7 @@ from tests.quadrature import LOG_PX_1D, SENTENCES, TinyTextModel, log_px_by_quad
 
 
 def test_estimates_agree_with_quadrature_and_their_errors_are_right(pair, tokens):
-    """Every sentence within 4.5 of its own standard errors of a 161 x 161 grid."""
+    """Every sentence within 4.5 of its own standard errors of a 101 x 101 grid."""
     model, guide = pair
     exact = log_px_by_quadrature(model.decoder, tokens, 2)
     result = log_likelihood(model, guide, [{"tokens": tokens}], num_samples=5000)
@@ -56,25 +56,27 @@ class FirstTokenGuide(PyroModule):
             pyro.sample("z", dist.Normal(self.loc[first], self.scale[first]).to_event(1))
 
 
-def test_estimates_of_200_seeds_agree_with_exact_values_and_their_errors_cover():
+@pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.slow)])
+def test_estimates_of_many_seeds_agree_with_exact_values_and_their_errors_cover(count):
     """Per estimate |z| < 4.5 (800 of them: one in 180 runs of a right code would exceed it).
 
-    Coverage of +-1.96 errors: 0.90 to 0.99 by the reference runs of this model.
+    Coverage of +-1.96 errors: 0.90 to 0.99 by the reference runs of this model; of the 240
+    estimates of 60 seeds it is known to 0.014.
     """
     model, guide = tiny_pair(prior_as_guide=True)
     exact = torch.tensor(LOG_PX_1D).double()
     results = [
-        log_likelihood(model, guide, [{"tokens": SENTENCES}], 1000, seed) for seed in range(200)
+        log_likelihood(model, guide, [{"tokens": SENTENCES}], 1000, seed) for seed in range(count)
     ]
     errors = torch.stack([result.log_px for result in results]) - exact
     scores = errors / torch.stack([result.standard_error for result in results])
     assert scores.abs().max() < 4.5
-    coverage = (scores.abs() < 1.96).double().mean(0)
+    coverage = (scores.abs() < 1.96).double().mean(0 if count > 100 else None)
     assert (coverage > 0.90).all()
     assert (coverage < 0.99).all()
-    # All in all too: 200 seeds average the noise to a fourteenth, so a bias would show.
+    # All in all too: the seeds average the noise to an eighth and less, so a bias would show.
     mean_weight = errors.exp().mean(0)
-    noise = errors.exp().std(0) / math.sqrt(200)
+    noise = errors.exp().std(0) / math.sqrt(count)
     assert ((mean_weight - 1) / noise).abs().max() < 4.5
 
 

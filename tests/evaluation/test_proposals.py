@@ -67,7 +67,7 @@ def flow(loc, scale):
 @pytest.mark.parametrize("quasi_random", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_proposal_agrees_with_quadrature(pair, tokens, name, quasi_random):
-    """Each sentence within 4.5 of its own standard errors of a 161 x 161 grid.
+    """Each sentence within 4.5 of its own standard errors of a 101 x 101 grid.
 
     For quasi-random draws they are of the spread of eight blocks: 4.5 of those are an error that
     comes once in 360 sentences, and the seed is fixed.

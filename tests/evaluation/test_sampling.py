@@ -101,7 +101,7 @@ def test_quick_truth_is_the_truth(pair, tokens, exact):
 @pytest.mark.parametrize("name", PROPOSALS)
 @pytest.mark.parametrize(
     ("num_samples", "count"),
-    [(6, 250), (16, 150), pytest.param(6, 5000, marks=pytest.mark.slow)],
+    [(6, 120), (16, 80), pytest.param(6, 5000, marks=pytest.mark.slow)],
 )
 def test_mean_of_the_estimates_is_the_probability(narrow, exact, tokens, name, num_samples, count):
     """E exp(log_px) = p(x) exactly, for any number of draws: all sentences pooled.
@@ -116,13 +116,13 @@ def test_mean_of_the_estimates_is_the_probability(narrow, exact, tokens, name, n
 @pytest.mark.parametrize("num_samples", [6, 16])
 def test_quasi_random_draws_are_unbiased_too(narrow, exact, tokens, name, num_samples):
     options = {"num_samples": num_samples, "proposal": PROPOSALS[name], "quasi_random": True}
-    assert abs(z_score(ratios(narrow, exact, tokens, 100, **options), 1.0)) < 4.5
+    assert abs(z_score(ratios(narrow, exact, tokens, 50, **options), 1.0)) < 4.5
 
 
 @pytest.mark.parametrize("crossed", [True, False])
 def test_fit_to_the_draws_that_it_weights_would_show_as_a_bias(narrow, exact, tokens, crossed):
     """What the tests above can see: the adaptive proposal without the exchange of the halves."""
-    batch = replicates(tokens, 150)
+    batch = replicates(tokens, 80)
     target = Target(narrow[0], batch, max_tokens=10**6)
     posteriors = Posteriors(*narrow, batch, 0)
     own = posteriors.family
@@ -136,13 +136,12 @@ def test_fit_to_the_draws_that_it_weights_would_show_as_a_bias(narrow, exact, to
     sampler = mixture_of(target, posteriors, [(own, 4), (fit, 4)], made=made[0])
     draws = sampler.scored(Block(0, 8, 8, 0, 0))
     log_weights = draws.log_likelihood + draws.log_prior - draws.log_proposal
-    estimates = (log_weights.logsumexp(0) - math.log(8) - exact.repeat(150)).exp()
+    estimates = (log_weights.logsumexp(0) - math.log(8) - exact.repeat(80)).exp()
     score = z_score(estimates, 1.0)
-    assert abs(score) < 4.5 if crossed else score < -15
+    assert abs(score) < 4.5 if crossed else score < -10
 
 
-@pytest.mark.parametrize("name", PROPOSALS)
-@pytest.mark.parametrize("rounds", [1, 3])
+@pytest.mark.parametrize(("name", "rounds"), [("guide", 1), *((name, 3) for name in PROPOSALS)])
 def test_errors_are_as_large_as_they_are_said_to_be(pair, exact, tokens, name, rounds):
     """And unbiased after three rounds for every sentence, where none stops early.
 

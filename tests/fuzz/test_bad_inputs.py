@@ -26,11 +26,11 @@ def run_cases(number, *flags):
 
 
 def test_a_sample():
-    faults, counts = run_cases(40)
+    faults, counts = run_cases(25)
     assert not faults, "\n".join(faults)
-    assert counts["cases"] == 40
-    assert counts["status 2"] > 15
-    assert counts["status 0"] > 5
+    assert counts["cases"] == 25
+    assert counts["status 2"] > 9
+    assert counts["status 0"] > 3
 
 
 @pytest.mark.slow

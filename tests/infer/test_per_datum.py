@@ -74,7 +74,7 @@ def test_log_weights_have_the_exact_bounds_as_means(row, loc, scale, elbo, iwae_
 
 @pytest.mark.parametrize("objective", [Trace_ELBO, TraceMeanField_ELBO, BetaELBO])
 def test_bounds_agree_with_quadrature_over_two_latents(pair, tokens, objective):
-    """300 losses of 20 particles each against the bound on a 161 x 161 grid, within 4.5 errors."""
+    """300 losses of 20 particles each against the bound on a 101 x 101 grid, within 4.5 errors."""
     model, guide = pair
     features = guide.encoder(tokens)
     exact = elbo_by_quadrature(
@@ -88,7 +88,7 @@ def test_bounds_agree_with_quadrature_over_two_latents(pair, tokens, objective):
 
 
 def test_log_likelihood_by_weights_agrees_with_quadrature_over_two_latents(pair, tokens):
-    """One LSTM decoder, 2-D z: log of the mean weight against a 161 x 161 grid."""
+    """One LSTM decoder, 2-D z: log of the mean weight against a 101 x 101 grid."""
     model, guide = pair
     exact = log_px_by_quadrature(model.decoder, tokens, 2)
     with torch.no_grad():

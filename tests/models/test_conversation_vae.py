@@ -10,7 +10,7 @@ from pyro_textvae.evaluation import log_likelihood
 from pyro_textvae.evaluation.proposals import GuideProposal, SequentialProposal
 from pyro_textvae.generation import sample
 from pyro_textvae.guides import DocumentGuide
-from pyro_textvae.models import ConversationVAE, ReviewGroupVAE
+from pyro_textvae.models import ConversationVAE, DocumentVAE, ReviewGroupVAE
 from pyro_textvae.nn import BagOfWordsEncoder, GRUDecoder
 from pyro_textvae.priors import StandardNormal
 from pyro_textvae.testing import check_guide, check_model
@@ -150,3 +150,22 @@ def test_order_of_reviews_says_nothing_to_their_guide():
     features = guide.encoder(talk.flatten(0, 1)).unflatten(0, given.shape)
     states = guide.over_sentences(features).tanh()
     torch.testing.assert_close(guide._of_all(states, given), guide._of_all(states.flip(1), given))
+
+
+@pytest.mark.parametrize("kind", [ConversationVAE, ReviewGroupVAE, DocumentVAE])
+def test_what_has_one_part_alone_is_scored_and_drawn(kind):
+    """A conversation of one speaker who is not answered, a document of one sentence."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 9, "embedding_dim": 4, "hidden_dim": 5}
+    width = {ConversationVAE: 3 + 3 + 4, ReviewGroupVAE: 3, DocumentVAE: 2 * 4}[kind]
+    decoder = GRUDecoder(**sizes, latent_dim=width, max_length=5)
+    parts = (BagOfWordsEncoder(9, 4, 5),) if kind is ConversationVAE else ()
+    options = {} if kind is ReviewGroupVAE else {"plan_dim": 4}
+    if kind is DocumentVAE:
+        options |= {"sentence_before": True, **sizes}
+    model = kind(StandardNormal(3), decoder, *parts, 3, 1, **options)
+    guide = DocumentGuide(BagOfWordsEncoder(9, 4, 5), 3)
+    said = torch.tensor([[[5, 6, 2]], [[8, 2, 0]]])
+    found = log_likelihood(model, guide, [{"tokens": said}], 20, proposal=GuideProposal())
+    assert torch.isfinite(found.log_px).all()
+    assert sample(model, 3).shape == (3, 1, 5)

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of an estimator or a folder are those of the report's page."""
 
+import shlex
+
 import pytest
 from matplotlib.figure import Figure
 
@@ -35,3 +37,16 @@ def test_figures_hold_the_numbers_of_the_run(vae):
     assert isinstance(bars, Figure)
     heights = [bar.get_height() for axes in bars.axes for bar in axes.patches]
     assert sum(heights) == evaluation["num_sentences"] == 6
+
+
+def test_command_that_is_told_makes_what_is_missing(vae):
+    """The proposal of every evaluation that asks for no other has no curve."""
+    vae.evaluate(num_samples=20)
+    with pytest.raises(UserError, match="no curve") as refused:
+        plots.nll_by_draws(vae)
+    command = str(refused.value).partition("Run: pyro-textvae evaluate ")[2]
+    run, *flags = shlex.split(command)
+    assert run == str(vae.folder.path)
+    assert flags == ["--num-samples", "1000", "--proposal", "guide"]
+    vae.evaluate(num_samples=20, proposal=flags[-1])
+    assert isinstance(plots.nll_by_draws(vae), Figure)

@@ -13,6 +13,7 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.infer import BetaELBO
 from pyro_textvae.runs.build import build_pair
 from pyro_textvae.testing import check_pair
+from tests.guides_of_sentences import GUIDES_OF_SENTENCES
 
 # Where z lies; every other member is over vectors of real numbers.
 OF_PRIOR = {"uniform_sphere": "sphere", "product_space": "product"}
@@ -61,15 +62,7 @@ def reason_against(prior, guide):
     return None if one == other else "latent site 'z' has support .* pair a prior and a guide of"
 
 
-OF_OTHER_MODELS = (
-    *("dialogue", "document", "labelled", "noisy_channel", "paraphrase"),
-    *("topic", "topic_sentence"),
-)
-
-
-@pytest.mark.parametrize(
-    "guide", [name for name in zoo.names("guides") if name not in OF_OTHER_MODELS]
-)
+@pytest.mark.parametrize("guide", GUIDES_OF_SENTENCES)
 def test_table(guide):
     for prior in zoo.names("priors"):
         reason = reason_against(prior, guide)

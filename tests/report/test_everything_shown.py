@@ -9,6 +9,7 @@ is shown now beside it, under the name that the failure gives; read the differen
 import dataclasses
 from pathlib import Path
 
+import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
@@ -108,6 +109,7 @@ def everything(record, pictures):
         yield grid_table(result)
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_everything_shown_is_what_was_read(record, monkeypatch, tmp_path):
     pictures = []
     monkeypatch.setattr(

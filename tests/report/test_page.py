@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import matplotlib
 import numpy as np
+import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -113,6 +114,7 @@ def test_longer_sentences_are_lighter(record):
     )
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_panels_of_the_latent_space_are_titled(record, monkeypatch):
     titles = []
     monkeypatch.setattr(
@@ -178,6 +180,7 @@ def test_sources_stand_beside_what_was_made_of_them(record):
     assert "given the source" not in alone.caption
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_picture_has_twice_the_stated_size_and_needs_no_file(record):
     section = training([record()])
     (picture,) = section.blocks
@@ -189,6 +192,7 @@ def test_picture_has_twice_the_stated_size_and_needs_no_file(record):
     assert image["alt"] == picture.alt
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_names_of_runs_are_no_mathematics_and_no_missing_signs(record):
     """Both are warnings of matplotlib, and so errors here; a wrong formula would raise."""
     runs = [record(1, "_$\\frac$ 中文"), record(2, "$a_{")]
@@ -197,6 +201,7 @@ def test_names_of_runs_are_no_mathematics_and_no_missing_signs(record):
     assert drawable("a中$") == "a?$"
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_drawing_leaves_the_settings_of_matplotlib_alone():
     before = dict(matplotlib.rcParams)
     picture = draw("empty", (200, 100), lambda figure: None, alt="", caption="")

@@ -212,7 +212,7 @@ def test_quasi_random_draws_on_the_sphere_are_refused_in_one_line(tmp_path):
 
 
 def test_every_proposal_scores_a_spherical_run(tmp_path):
-    run = spherical(tmp_path / "run", num_sentences=200)
+    run = spherical(tmp_path / "run", num_sentences=80)
     found = {
         name: evaluate(run, EvaluationConfig(num_samples=64, device="cpu", proposal=name)).result
         for name in zoo.names("proposals")
@@ -486,7 +486,7 @@ def test_a_guide_that_collapsed_to_a_point_is_warned_of(trained, tmp_path, capsy
 
 def test_nll_of_text_and_label_has_a_name_of_its_own(tmp_path, capsys, monkeypatch):
     """Once with more values than are summed over, so that the text's alone is not known."""
-    lines = [f"{n % 2}\tthe {'good' if n % 2 else 'bad'} cat {n} sleeps" for n in range(200)]
+    lines = [f"{n % 2}\tthe {'good' if n % 2 else 'bad'} cat {n} sleeps" for n in range(80)]
     text = tmp_path / "labelled.tsv"
     text.write_text("\n".join(["label\ttext", *lines]) + "\n")
     program = Path(__file__).parents[1] / "programs" / "observed_label.py:ObservedLabelVAE"

@@ -27,6 +27,7 @@ from pyro_textvae.priors import StandardNormal, UniformSphere
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.arguments import size_told
 from pyro_textvae.training import Trainer
+from tests.guides_of_sentences import GUIDES_OF_SENTENCES
 
 WIDTHS = {"embedding_dim": 4, "hidden_dim": 6}
 OTHER = {
@@ -302,13 +303,9 @@ def test_conditional_model_needs_its_corpus(tmp_path, corpus):
         tv.save_run(tmp_path / "run", *pair_of(corpus, Reply), corpus.tokenizer)
 
 
-# Not those of other models than one with a vector for a sentence.
-OF_A_CORPUS = (
-    *("dialogue", "document", "labelled", "noisy_channel", "paraphrase"),
-    *("topic", "topic_sentence"),
+TRIPLES = list(
+    zip_longest(GUIDES_OF_SENTENCES, *(zoo.names(kind) for kind in ("decoders", "encoders")))
 )
-GUIDES = [name for name in zoo.names("guides") if name not in OF_A_CORPUS]
-TRIPLES = list(zip_longest(GUIDES, *(zoo.names(kind) for kind in ("decoders", "encoders"))))
 
 
 @pytest.mark.parametrize(("guide_name", "decoder_name", "encoder_name"), TRIPLES)
@@ -320,7 +317,7 @@ def test_members_of_the_catalogue_tell_what_they_were_built_with(
         for name in zoo.names("priors")
         if name not in ("uniform_sphere", "product_space", "vamp_prior")
     ]
-    place = GUIDES.index(guide_name)
+    place = GUIDES_OF_SENTENCES.index(guide_name)
     default = "product_space" if guide_name == "product_space" else priors[place % len(priors)]
     if guide_name == "gaussian":
         default = "vamp_prior"

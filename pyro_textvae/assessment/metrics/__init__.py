@@ -17,6 +17,7 @@ from pyro_textvae.assessment.metrics.reconstruction import Reconstruction
 from pyro_textvae.assessment.metrics.reconstruction_overlap import ReconstructionOverlap
 from pyro_textvae.assessment.metrics.repetition import Repetition
 from pyro_textvae.assessment.metrics.self_bleu import SelfBleu
+from pyro_textvae.assessment.metrics.summaries import Summaries
 from pyro_textvae.assessment.metrics.text_distance import TextDistance
 from pyro_textvae.assessment.metrics.verse import Verse
 
@@ -36,6 +37,7 @@ __all__ = [
     "ReconstructionOverlap",
     "Repetition",
     "SelfBleu",
+    "Summaries",
     "TextDistance",
     "Verse",
 ]

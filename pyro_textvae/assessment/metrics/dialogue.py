@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from pyro_textvae.assessment.conditional import why_no_source, world_name
+from pyro_textvae.assessment.label_judge import LabelJudge
 from pyro_textvae.assessment.material import Material
 from pyro_textvae.assessment.metric import Metric
 from pyro_textvae.assessment.number import SHARE, Number
@@ -26,8 +29,10 @@ class Dialogue(Metric):
     for K replies and the M texts that the split has for the source, from 0 to 100, higher is
     better; recall rises with K. Most sources have one reference, which few of the possible replies
     match: both are low for the truth itself. Distinct replies, a share of K, are right when as many
-    as the truth has. The act is that of the reference, judged by the exact posterior of
-    world:dialogue where the corpus has labels, in [0, 1], higher is better.
+    as the truth has. The act is that of the reference, where the corpus has labels, in [0, 1],
+    higher is better: judged by the exact posterior of world:dialogue, elsewhere by a
+    :class:`~pyro_textvae.assessment.label_judge.LabelJudge` of another split, whose share of right
+    judgements of the references themselves stands beside.
 
     Source: Zhao et al. (2017), section 5.2, https://aclanthology.org/P17-1061/.
     """
@@ -64,29 +69,24 @@ class Dialogue(Metric):
             ("bleu_recall", "BLEU recall", recall, 2, "higher", signature),
             ("distinct_replies", "distinct replies", distinct, 3, "real", ""),
         ]
-        if LABELS in material.batch and world_name(material) == "dialogue":
-            world = material.corpus.world
-            assert world is not None
-            acts = [
-                np.mean([_share_of_act(world, source, text, label) for text in texts])
-                for source, texts, label in zip(
-                    material.sources.texts, replies, _labels(material), strict=True
-                )
-            ]
-            parts.append(("act_accuracy", "act of the reference", acts, 3, "higher", ""))
+        acts, of_references, judge = _acts(material, replies)
+        if acts is not None:
+            parts.append(("act_accuracy", "act of the reference", acts, 3, "higher", judge))
         numbers = []
         for name, label, values, digits, better, note in parts:
-            value, interval = material.bootstrap.mean(np.array(values))
+            known = np.array(values)[~np.isnan(values)]
+            value, interval = material.bootstrap.mean(known)
             numbers.append(
                 Number(
                     name,
                     label,
                     value,
                     interval,
-                    len(replies),
+                    len(known),
                     "replies",
                     digits=digits,
                     better=better,  # type: ignore[arg-type]
+                    real=of_references if name == "act_accuracy" else None,
                     note=note,
                     bounds=(0.0, 100.0) if "bleu" in name else SHARE,
                     column="act" if name == "act_accuracy" else "",
@@ -95,9 +95,38 @@ class Dialogue(Metric):
         return numbers
 
 
-def _labels(material: Material) -> list[str]:
+def _acts(
+    material: Material, replies: list[list[str]]
+) -> tuple[list[float] | None, float | None, str]:
+    """The share of each source's replies with the act of its reference; of the references; by whom.
+
+    NaN where the reference has no act; None where nobody can judge.
+    """
+    if LABELS not in material.batch:
+        return None, None, ""
     names = material.corpus.label_names
-    return [names[int(index)] for index in material.batch[LABELS]]
+    labels = [names[int(i)] if i >= 0 else None for i in material.batch[LABELS]]
+    shares = [math.nan] * len(labels)
+    if world_name(material) == "dialogue":
+        world = material.corpus.world
+        assert world is not None
+        for place, (source, label) in enumerate(zip(material.sources.texts, labels, strict=True)):
+            if label is not None:
+                of_each = [_share_of_act(world, source, text, label) for text in replies[place]]
+                shares[place] = float(np.mean(of_each))
+        return shares, None, ""
+    texts, their_labels = material.labelled_elsewhere
+    places = [place for place, label in enumerate(labels) if label is not None]
+    if len(set(their_labels)) < 2 or not places:
+        return None, None, ""
+    judge = LabelJudge(texts, their_labels)
+    for place in places:
+        agrees = judge.agrees(replies[place], [str(labels[place])] * len(replies[place]))
+        shares[place] = float(agrees.mean())
+    real = [material.real.texts[place] for place in places]
+    of_references = judge.agrees(real, [str(labels[place]) for place in places]).mean()
+    note = f"logistic regression on words and pairs of words of {len(texts)} replies"
+    return shares, float(of_references), note
 
 
 def _share_of_act(world: World, source: str, text: str, label: str) -> float:

@@ -53,7 +53,7 @@ class KnownLanguage(Metric):
         log_p = np.array(
             [
                 world.log_prob(text, **material.given(place))
-                for place, text in enumerate(samples.texts)
+                for place, text in enumerate(samples.lines)
             ]
         )
         inside = np.isfinite(log_p)

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from pyro_textvae.data.information_of_lines import information_of_lines
 from pyro_textvae.data.languages.slot import entropy_of
 from pyro_textvae.data.records import SplitName
 from pyro_textvae.data.world import Estimate, Example, World, mean_and_error
@@ -73,13 +74,7 @@ class ConversationsWorld(World):
 
         The most that a model of conversations can gain over one of turns one by one.
         """
-        generator = np.random.default_rng(seed)
-        values = []
-        for _ in range(num_examples):
-            text = self.draw(generator).text
-            alone = sum(self.turn_log_prob(turn) for turn in text.split("\n"))
-            values.append(self.log_prob(text) + math.log(self.most_turns) - alone)
-        return mean_and_error(values)
+        return information_of_lines(self, self.turn_log_prob, self.most_turns, num_examples, seed)
 
     def topic_posterior(self, text: str) -> np.ndarray:
         """p(topic | conversation), exact, ``(8,)``.

@@ -10,9 +10,10 @@ from itertools import product
 
 import numpy as np
 
+from pyro_textvae.data.information_of_lines import information_of_lines
 from pyro_textvae.data.languages.slot import Slot
 from pyro_textvae.data.records import SplitName
-from pyro_textvae.data.world import Estimate, Example, World, mean_and_error
+from pyro_textvae.data.world import Estimate, Example, World
 from pyro_textvae.errors import UserError
 
 _ASPECTS = ("room", "food", "staff", "view", "price")
@@ -101,13 +102,9 @@ class ReviewsWorld(World):
 
         The most that a model of groups can gain over one of reviews one by one.
         """
-        generator = np.random.default_rng(seed)
-        values = []
-        for _ in range(num_examples):
-            text = self.draw(generator).text
-            alone = sum(self.review_log_prob(review) for review in text.split("\n"))
-            values.append(self.log_prob(text) + math.log(self.most_reviews) - alone)
-        return mean_and_error(values)
+        return information_of_lines(
+            self, self.review_log_prob, self.most_reviews, num_examples, seed
+        )
 
     def quality_posterior(self, text: str) -> dict[str, float]:
         """p(each aspect is good | reviews), exact.

@@ -9,11 +9,12 @@ from functools import cached_property
 
 import numpy as np
 
+from pyro_textvae.data.labelled_world import LabelledWorld
 from pyro_textvae.data.languages.grammar import Grammar
 from pyro_textvae.data.languages.slot import entropy_of
 from pyro_textvae.data.languages.synthetic_language import classes_of_words, shipped_grammar_text
 from pyro_textvae.data.records import SplitName
-from pyro_textvae.data.world import Estimate, Example, World, mean_and_error
+from pyro_textvae.data.world import Estimate, Example, mean_and_error
 from pyro_textvae.errors import UserError
 
 _LABELS = ("negative", "positive")
@@ -28,7 +29,7 @@ _POSITIVE = {
 }
 
 
-class SentimentWorld(World):
+class SentimentWorld(LabelledWorld):
     r"""The shipped grammar, with the weights of adjectives, verbs and adverbs tilted by a class.
 
     A class y is drawn, then a sentence of its grammar, in which words of the class are
@@ -116,20 +117,6 @@ class SentimentWorld(World):
             raise UserError(f"{text!r} is no sentence of world:sentiment")
         of_class = np.exp(joint - np.logaddexp.reduce(joint))
         return {name: float(self._class_given(name) @ of_class) for name in _LABELS}
-
-    def label_entropy(self, num_examples: int = 2000, seed: int = 0) -> Estimate:
-        """H(label | text) in nats, by the mean over draws."""
-        return mean_and_error(
-            [entropy_of(np.array([*p.values()])) for p in self._posteriors(num_examples, seed)]
-        )
-
-    def bayes_accuracy(self, num_examples: int = 2000, seed: int = 0) -> Estimate:
-        """What the best reader gets right: the mean of max p(label | text) over draws."""
-        return mean_and_error([max(p.values()) for p in self._posteriors(num_examples, seed)])
-
-    def _posteriors(self, num_examples: int, seed: int) -> list[dict[str, float]]:
-        generator = np.random.default_rng(seed)
-        return [self.label_posterior(self.draw(generator).text) for _ in range(num_examples)]
 
     def _by_class(self, text: str) -> np.ndarray:
         words = text.split(" ")

@@ -9,9 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
-from pyro_textvae.data.languages.slot import entropy_of
+from pyro_textvae.data.labelled_world import LabelledWorld
 from pyro_textvae.data.records import SplitName
-from pyro_textvae.data.world import Estimate, Example, World, mean_and_error
+from pyro_textvae.data.world import Example
 from pyro_textvae.errors import UserError
 
 # The words of each topic, the first ones most often; neighbours lend each other some.
@@ -42,7 +42,7 @@ _OF_TOPIC, _OF_NEXT = 0.6, 0.15
 _SHARES = (0.5, 0.625, 0.75, 0.875, 1.0)
 
 
-class TopicsWorld(World):
+class TopicsWorld(LabelledWorld):
     r"""A text is a bag of words on a main topic a and another one b.
 
     Topics are drawn uniformly, b other than a, and the share s of the main one from ``shares``: at
@@ -149,20 +149,6 @@ class TopicsWorld(World):
         :raises UserError: for a text that the world never draws.
         """
         return dict(zip(self.topics, self.mixture_posterior(text).sum((1, 2)), strict=True))
-
-    def label_entropy(self, num_examples: int = 2000, seed: int = 0) -> Estimate:
-        """H(main topic | text) in nats, by the mean over draws."""
-        return mean_and_error(
-            [entropy_of(np.array([*p.values()])) for p in self._posteriors(num_examples, seed)]
-        )
-
-    def bayes_accuracy(self, num_examples: int = 2000, seed: int = 0) -> Estimate:
-        """How often the best reader tells the main topic: the mean of max p(topic | text)."""
-        return mean_and_error([max(p.values()) for p in self._posteriors(num_examples, seed)])
-
-    def _posteriors(self, num_examples: int, seed: int) -> list[dict[str, float]]:
-        generator = np.random.default_rng(seed)
-        return [self.label_posterior(self.draw(generator).text) for _ in range(num_examples)]
 
     def _topic(self, label: str) -> int:
         if label not in self.topics:

@@ -67,6 +67,8 @@ class Prefixes:
         ``-inf`` for ``<pad>`` and ``<bos>``.
         """
         log_prob = self.scores.log_softmax(-1).double()
+        # A hole takes words of the vocabulary; those that are copied alone are beyond it.
+        log_prob = log_prob[:, : self.text.network.vocab_size - FIRST_EMITTED]
         impossible = log_prob.new_full((len(log_prob), FIRST_EMITTED), -torch.inf)
         return torch.cat([impossible, log_prob], -1)
 

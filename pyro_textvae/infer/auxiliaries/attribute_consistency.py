@@ -20,6 +20,7 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.infer.auxiliary import AuxiliaryLoss, TrainingPass
 from pyro_textvae.infer.simulate import fields_of, simulate
 from pyro_textvae.nn.decoder import Decoder
+from pyro_textvae.nn.in_vocabulary import in_vocabulary
 from pyro_textvae.special_tokens import BOS, EOS, FIRST_EMITTED
 
 
@@ -77,7 +78,8 @@ class AttributeConsistency(AuxiliaryLoss):
     def of_text(self, tokens: Tensor) -> Tensor:
         """Scores of the labels of sentences, ``(N, num_labels)``."""
         weight = sentence_mask(tokens).to(self.embedding.weight.dtype)
-        return self.classifier(self.embedding(tokens), weight)
+        words = in_vocabulary(tokens, self.embedding.num_embeddings)
+        return self.classifier(self.embedding(words), weight)
 
     def forward(self, training_pass: TrainingPass) -> Tensor:
         """The loss of each sentence, ``(N,)`` nats.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.distributions.autoregressive_categorical import sentence_mask
 from pyro_textvae.infer.auxiliary import AuxiliaryLoss, TrainingPass
+from pyro_textvae.nn.in_vocabulary import in_vocabulary
 from pyro_textvae.nn.token_scores import TokenScores
 from pyro_textvae.special_tokens import EOS, FIRST_EMITTED
 
@@ -56,6 +57,7 @@ class BagOfWords(AuxiliaryLoss):
         words = (sentence_mask(tokens) & (tokens > EOS)).flatten(1)
         log_prob = self.scores(self.latents(training_pass)).log_softmax(-1)
         counts = log_prob.new_zeros(log_prob.shape[1:])
-        classes = tokens.flatten(1).clamp(min=FIRST_EMITTED) - FIRST_EMITTED
+        ids = in_vocabulary(tokens, log_prob.shape[-1] + FIRST_EMITTED)
+        classes = ids.flatten(1).clamp(min=FIRST_EMITTED) - FIRST_EMITTED
         counts.scatter_add_(1, classes, words.to(counts.dtype))
         return -(counts * log_prob).sum(-1).mean(0)

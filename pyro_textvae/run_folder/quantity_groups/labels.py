@@ -35,7 +35,7 @@ def _of(reader: str, words: str) -> tuple[Quantity, ...]:
                 # The line of label_nll is of the group of likelihoods, with the error of the draws.
                 line="" if name == "label_nll" else f"{title}, {words}",
                 line_when="known",
-                text=f"{{{key}}}{of_chance} [{{{key}_low}}, {{{key}_high}}]",
+                text=f"{{{key}}} [{{{key}_low}}, {{{key}_high}}]{of_chance}",
                 unit=unit,
                 needs_latent=False,
             ),

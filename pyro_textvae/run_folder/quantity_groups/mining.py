@@ -32,7 +32,7 @@ def _of(representation: str, words: str) -> tuple[Quantity, ...]:
                 label=f"{title}, {words}",
                 line=f"{title}, {words}",
                 line_when="known",
-                text=f"{{{key}}}{chance} [{{{key}_low}}, {{{key}_high}}]",
+                text=f"{{{key}}} [{{{key}_low}}, {{{key}_high}}]{chance}",
                 needs_latent=False,
             ),
             Quantity(f"{key}_low", "mining", needs_latent=False),

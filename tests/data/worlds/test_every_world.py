@@ -13,7 +13,7 @@ from pyro_textvae.data.world import World, mean_and_error, open_world
 from pyro_textvae.errors import UserError
 
 WORLDS = {name: open_world(name, {}) for name in zoo.names("worlds")}
-NUM_EXAMPLES = 400
+NUM_EXAMPLES = 200
 
 
 @pytest.fixture(params=WORLDS)
@@ -22,7 +22,7 @@ def world(request):
 
 
 def test_entropies_are_the_mean_of_what_is_drawn(world):
-    """Formula and draws agree within 4.5 errors: the mean of 400 is normal."""
+    """Formula and draws agree within 4.5 errors: the mean of 200 is normal."""
     generator = np.random.default_rng(1)
     drawn = [world.draw(generator) for _ in range(NUM_EXAMPLES)]
     given = mean_and_error([-world.log_prob(e.text, source=e.source, label=e.label) for e in drawn])

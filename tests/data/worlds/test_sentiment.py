@@ -30,16 +30,16 @@ def test_posterior_is_bayes_by_hand():
 
 
 def test_labels_are_as_often_right_as_the_best_reader_is():
-    """What is drawn agrees with the exact accuracy within 4.5 errors of 600 draws."""
+    """What is drawn agrees with the exact accuracy within 4.5 errors of 250 draws."""
     generator = np.random.default_rng(1)
-    examples = [NOISY.draw(generator) for _ in range(600)]
+    examples = [NOISY.draw(generator) for _ in range(250)]
     posteriors = [NOISY.label_posterior(example.text) for example in examples]
     right = [max(p, key=p.get) == e.label for p, e in zip(posteriors, examples, strict=True)]
-    accuracy = NOISY.bayes_accuracy(600, seed=2)
+    accuracy = NOISY.bayes_accuracy(250, seed=2)
     error = math.hypot(np.std(right) / len(right) ** 0.5, accuracy.standard_error)
     assert abs(np.mean(right) - accuracy.value) < 4.5 * error
     surprise = [-math.log(p[e.label]) for p, e in zip(posteriors, examples, strict=True)]
-    entropy = NOISY.label_entropy(600, seed=2)
+    entropy = NOISY.label_entropy(250, seed=2)
     error = math.hypot(np.std(surprise) / len(surprise) ** 0.5, entropy.standard_error)
     assert abs(np.mean(surprise) - entropy.value) < 4.5 * error
 
