@@ -50,8 +50,8 @@ def found(monkeypatch):
     run = material((), ("a", "b"), batch={"source": torch.tensor([FORM] * 2), "tokens": REAL})
     run.folder, run.guide, run.tokenizer = "run", None, TOKENIZER
     run.model = SimpleNamespace(forms=FormReader(TOKENIZER, 2, 5))
-    # A line of five has two runs of four; one of them is in the last line of the second poem.
-    run.corpus.train = [rows("月 雪 月 光/月 月 月 月"), rows("雪 月 月 月 月")]
+    # The last has three signs of a line of the first poem, and no four.
+    run.corpus.train = [rows("月 雪 月 光/月 月 月 月"), rows("雪 雪 月 月 月")]
     return by_name(Verse(), run)
 
 
