@@ -80,8 +80,8 @@ def test_documents_are_written_as_lines(tmp_path, documents, capsys, monkeypatch
     assert main(["evaluate", str(run), *by_steps]) == 0
     again = json.loads((run / "evaluation.json").read_text())
     assert again["proposal"] == "sequential"
-    # An untrained model makes next to nothing of its latents, so both are near the truth.
-    assert again["nll"] == pytest.approx(result["nll"], abs=0.1)
+    # By 20 and by 40 draws alone; one sentence more or less would be 5 nats.
+    assert again["nll"] == pytest.approx(result["nll"], abs=1.5)
     capsys.readouterr()
     assert main(["sample", str(run), "--size", "40", "--seed", "1"]) == 0
     lines = iter(capsys.readouterr().out.splitlines())
