@@ -88,18 +88,20 @@ def main() -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     peace, killed = given.out / "peace", given.out / "killed"
     subprocess.run(command(peace, restarts=0), check=True, env=environment, **quiet)
-    launcher = subprocess.Popen(
-        command(killed, restarts=given.moments + 5), env=environment, **quiet
-    )
-    count = kill_at_random(
-        launcher, killed / "state" / "last.pt", given.moments, random.Random(given.seed)
-    )
-    status = launcher.wait()
+    said = given.out / "killed.log"
+    with open(said, "w", encoding="utf-8") as log:
+        launcher = subprocess.Popen(
+            command(killed, restarts=given.moments + 5), env=environment, stdout=log, stderr=log
+        )
+        count = kill_at_random(
+            launcher, killed / "state" / "last.pt", given.moments, random.Random(given.seed)
+        )
+        status = launcher.wait()
     same = {
         name: (peace / name).read_bytes() == (killed / name).read_bytes()
         for name in ("metrics.jsonl", "model.safetensors")
     }
-    print(f"{count} kills; torchrun ended with {status}; the same bytes: {same}")
+    print(f"{count} kills; torchrun ended with {status}; the same bytes: {same}; {said}")
     sys.exit(status or not all(same.values()))
 
 

@@ -76,8 +76,11 @@ def _terminated_by_signal() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except BaseException:
+        # The launcher may end the others at any time now, and there is a line to be said yet.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise
+    signal.signal(signal.SIGTERM, before)
 
 
 def _is_of_the_group(error: BaseException) -> bool:

@@ -201,7 +201,7 @@ PROGRAMS = {
         "procedure": "topic_start",
     },
     "accumulate_batches": {"accumulate_batches": 2},
-    "batches of one sentence": {"batch_size": 2, "num_particles": 2},
+    "batches of one sentence": {"batch_tokens": 16, "num_particles": 2},
     "batch_tokens": {"batch_tokens": 150},
 }
 CASES = {**OBJECTIVES, **CONSTRAINTS, **PROGRAMS}
