@@ -49,7 +49,7 @@ class Memory(threading.Thread):
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.curve: list[tuple[float, float]] = []
-        self._started = time.monotonic()
+        self._since = time.monotonic()
         self._done = threading.Event()
 
     def run(self) -> None:
@@ -61,7 +61,7 @@ class Memory(threading.Thread):
                     total += process.memory_full_info().uss
                 except psutil.Error:
                     continue
-            self.curve.append((time.monotonic() - self._started, total / 2**20))
+            self.curve.append((time.monotonic() - self._since, total / 2**20))
 
     def stop(self) -> None:
         self._done.set()
