@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from pyro_textvae.contract import TOKENS
 from pyro_textvae.data import Corpus, Tokenizer
 from pyro_textvae.data.records import SPLITS
+from pyro_textvae.data.split_counts import RawCounts
 from pyro_textvae.data.store import SplitWriter, id_dtype
 from pyro_textvae.special_tokens import EOS, UNK
 
@@ -40,7 +42,7 @@ def corpus_of_ids(
         "label_names": None,
         "columns": {name: [] for name in SPLITS},
         "counts": dict.fromkeys(SPLITS, counts),
-        "raw_counts": dict.fromkeys(SPLITS, {"words": 0, "characters": 0, "in_other_splits": 0}),
+        "raw_counts": dict.fromkeys(SPLITS, asdict(RawCounts())),
         "warnings": [],
         "digests": digests,
     }

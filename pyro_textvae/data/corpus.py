@@ -443,6 +443,17 @@ class Corpus:
         counts = self._raw_counts[name]
         return 0 if counts is None else counts["in_other_splits"]
 
+    def num_repeated(self, name: str) -> int:
+        """Sentences of a split of which an equal one, with the same source, came before in it.
+
+        0 where sentences were left out for want of a label: of the rest it is not known.
+
+        :raises UserError: for a split that there is not.
+        """
+        self.split(name)
+        counts = self._raw_counts[name]
+        return 0 if counts is None else counts["repeated"]
+
     def warnings(self, name: str) -> list[str]:
         """What to beware of in the text of a split.
 

@@ -257,8 +257,10 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
         f"{what}, {len(corpus.tokenizer):,} types; {pair.specs['model']} with guide "
         f"{pair.specs['guide']}, {pair.num_parameters:,} parameters, {config.objective}"
     )
-    shared = {name: corpus.num_in_other_splits(name) for name in SPLITS}
-    repeated = ", ".join(f"{count:,} of {name}" for name, count in shared.items())
+    repeated = {
+        "stand in another split too": {n: corpus.num_in_other_splits(n) for n in SPLITS},
+        "came before in the same split": {n: corpus.num_repeated(n) for n in SPLITS},
+    }
     warnings = [*corpus.source_warnings, *warnings_of_copying(pair.model, corpus)]
     warnings += labels_left_unread(pair.model, pair.guide, config)
     warnings += [text for name in SPLITS for text in corpus.warnings(name)]
@@ -266,10 +268,18 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
         [
             line,
             *(f"\n{counts[name]:,} {what}" for name, what in counted.items() if counts[name]),
-            f"\n{what} that stand in another split too: {repeated}" if any(shared.values()) else "",
+            *(
+                f"\n{what} that {where}: {_by_split(numbers)}"
+                for where, numbers in repeated.items()
+                if any(numbers.values())
+            ),
             *(f"\nwarning: {text}" for text in warnings),
         ]
     )
+
+
+def _by_split(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} of {name}" for name, count in numbers.items())
 
 
 def _dry_run(config: TrainConfig, built: Built, corpus: Corpus, sizes: Mapping[str, int]) -> None:

@@ -1,0 +1,201 @@
+# Copyright Contributors to the pyro-textvae project.
+# SPDX-License-Identifier: Apache-2.0
+"""Packing: the same corpus in one process or several, killed and gone on with, or no room left."""
+
+import resource
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyro_textvae.data import encoding, load_corpus, train_tokenizer
+from pyro_textvae.data.batching import sizes_within
+from pyro_textvae.data.file_digest import file_digest
+from pyro_textvae.data.process_pool import in_order
+from pyro_textvae.data.repeated_hashes import num_repeated, num_shared
+from pyro_textvae.data.tokenizers import NLTKTokenizer, WordTokenizer
+
+ODD = st.sampled_from(
+    ["a", "b", " ", "\x1c", "\x1f", "\x85", "\xa0", "\u3000", "\u200b", "\u2028", "\t", "\0", "<"]
+    + [" <pad> ", "<eos>", " <unk> ", "e\u0301", "\xe9"]
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.lists(ODD, min_size=1, max_size=12).map("".join), min_size=1, max_size=8))
+def test_words_are_those_of_the_pipeline(texts):
+    for kind in (WordTokenizer(), NLTKTokenizer()):
+        tokenizer = train_tokenizer([*texts, "a b"], kind)
+        assert tokenizer.splits_at_whitespace
+        assert tokenizer.encode_lists(texts) == [tokenizer.encode(text) for text in texts]
+
+
+def test_vocabulary_is_that_of_the_library(monkeypatch):
+    texts = ["b b a <pad> <unk> <pad>", "c\x1fc \xa0 d a", "z y x"]
+    ours = train_tokenizer(texts, WordTokenizer(), vocab_size=9).vocabulary
+    monkeypatch.setattr("pyro_textvae.data.tokenizer_kind.splits_at_whitespace", lambda b: False)
+    assert train_tokenizer(texts, WordTokenizer(), vocab_size=9).vocabulary == ours
+
+
+class Backwards(WordTokenizer):
+    """Splits elsewhere, so that the short way is not its own."""
+
+    def pipeline(self, model):
+        backend = super().pipeline(model)
+        from tokenizers import pre_tokenizers
+
+        backend.pre_tokenizer = pre_tokenizers.Split("-", "removed")
+        return backend
+
+
+def test_a_pipeline_of_another_kind_is_gone_through():
+    tokenizer = train_tokenizer(["a b-c"], Backwards())
+    assert not tokenizer.splits_at_whitespace
+    assert tokenizer.vocabulary[4:] == ["a b", "c"]
+
+
+def many_files(tmp_path, num_files=4):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(num_files):
+        rows = [f"{i % 7} sentence number {i} of {number}\tab\n" for i in range(100)]
+        (folder / f"{number}.tsv").write_text("text\tlabel\n" + "".join(rows))
+    return folder
+
+
+@pytest.mark.slow
+def test_processes_pack_what_one_does(tmp_path, own_cache, monkeypatch):
+    folder = many_files(tmp_path)
+    alone = load_corpus(folder, label_column="label")
+    monkeypatch.setattr(encoding, "_BYTES_FOR_PROCESSES", 1)
+    monkeypatch.setattr(encoding, "num_workers", lambda: 1)
+    monkeypatch.setattr(encoding, "_CHUNK_RECORDS", 30)
+    counted = []
+    monkeypatch.setattr(
+        encoding, "in_order", lambda *a, **k: counted.append(a[2]) or in_order(*a, **k)
+    )
+    together = load_corpus(folder, label_column="label", cache_dir=tmp_path / "other")
+    assert counted == [1, 1]
+    assert together.fingerprint == alone.fingerprint
+    assert together.summary() == alone.summary()
+
+
+@pytest.mark.parametrize("num_read", [1, 3])
+def test_a_killed_packing_goes_on_after_the_files_that_it_read(
+    tmp_path, own_cache, monkeypatch, num_read
+):
+    folder = many_files(tmp_path)
+    whole = load_corpus(folder, label_column="label", cache_dir=tmp_path / "whole")
+    monkeypatch.setattr(encoding, "_SECONDS_BETWEEN_CHECKPOINTS", 0)
+    write, written = encoding._Encoding._write, Counter()
+
+    def stops(self, part, kept, encoded):
+        write(self, part, kept, encoded)
+        written.update(record.place.split()[0] for record in part.records)
+        if len(written) > num_read:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(encoding._Encoding, "_write", stops)
+    with pytest.raises(KeyboardInterrupt):
+        load_corpus(folder, label_column="label")
+    (left,) = own_cache.iterdir()
+    assert left.name.endswith("-unfinished")
+
+    def counts(self, part, kept, encoded):
+        write(self, part, kept, encoded)
+        written.update(record.place.split()[0] for record in part.records)
+
+    written.clear()
+    monkeypatch.setattr(encoding._Encoding, "_write", counts)
+    resumed = load_corpus(folder, label_column="label")
+    assert sorted(written) == [f"{number}.tsv" for number in range(num_read, 4)]
+    assert resumed.fingerprint == whole.fingerprint
+    assert resumed.summary() == whole.summary()
+    assert resumed.raw_counts("train") == whole.raw_counts("train")
+    assert [resumed.num_repeated(s) for s in ("train", "test")] == [
+        whole.num_repeated(s) for s in ("train", "test")
+    ]
+    assert len(list(own_cache.iterdir())) == 1
+
+
+NO_ROOM = """
+import resource, sys
+from pyro_textvae.cli.main import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+sys.exit(main(["train", "--data", sys.argv[1], "--out", sys.argv[2]]))
+"""
+
+
+def test_no_space_left_is_one_line_and_nothing_is_left(tmp_path, own_cache):
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] in (resource.RLIM_INFINITY, 2**63 - 1)
+    command = [sys.executable, "-c", NO_ROOM, str(many_files(tmp_path)), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "cannot encode the corpus" in done.stderr
+    assert not list(own_cache.iterdir())
+    assert not (tmp_path / "run").exists()
+
+
+def test_repeated_sentences_are_counted(folder, own_cache):
+    train = folder / "train.txt"
+    train.write_text(train.read_text() + "the dog sat\nthe dog sat\nthe cat sang\n")
+    corpus = load_corpus(folder)
+    assert corpus.num_repeated("train") == 2
+    assert corpus.num_repeated("valid") == 0
+    assert (corpus.num_in_other_splits("train"), corpus.num_in_other_splits("valid")) == (1, 1)
+
+
+@given(st.lists(st.integers(-3, 9)), st.lists(st.integers(-3, 9)))
+def test_counts_of_hashes(ours, others):
+    arrays = [np.sort(np.array(values, dtype=np.int64)) for values in (ours, others)]
+    assert num_repeated(arrays[0]) == len(ours) - len(set(ours))
+    assert num_shared(arrays[0], arrays[1:]) == sum(value in others for value in ours)
+
+
+def test_blocks_of_hashes_are_counted_across_their_bounds(monkeypatch):
+    monkeypatch.setattr("pyro_textvae.data.repeated_hashes._BLOCK", 2)
+    assert num_repeated(np.array([1, 1, 1, 1, 2, 2, 3])) == 4
+    assert num_shared(np.array([1, 1, 1, 2, 3]), [np.array([1]), np.array([3])]) == 4
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=1, max_size=40),
+    st.integers(1, 90),
+)
+def test_sizes_are_those_of_one_after_another(rows, max_tokens):
+    sizes, count, longest = [], 0, (0, 0)
+    for row in rows:
+        longer = tuple(map(max, longest, row))
+        if count and (count + 1) * sum(longer) > max_tokens:
+            sizes.append(count)
+            count, longer = 0, row
+        count, longest = count + 1, longer
+    assert sizes_within(np.array(rows), max_tokens, lambda m: m.sum(1)).tolist() == [*sizes, count]
+
+
+def test_the_hash_of_a_large_file_is_known_until_it_changes(tmp_path, own_cache, monkeypatch):
+    monkeypatch.setattr("pyro_textvae.data.file_digest.LARGE", 3)
+    path = tmp_path / "large"
+    path.write_text("abcd")
+    first = file_digest(path)
+    assert not own_cache.exists()  # so new that a change might have the same time
+    assert file_digest(path, is_finished=True) == first
+    (kept,) = (own_cache / "digests").iterdir()
+    kept.write_text("0" * 64)
+    assert file_digest(path) == "0" * 64
+    path.write_text("abcde")
+    assert file_digest(path) not in (first, "0" * 64)
+
+
+def test_kinds_with_a_training_of_their_own_are_not_counted():
+    class Own(WordTokenizer):
+        def train(self, texts, min_count, vocab_size):
+            return super().train(texts, min_count, vocab_size)
+
+    assert encoding.counts_at_whitespace(WordTokenizer())
+    assert not encoding.counts_at_whitespace(Own())
