@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_textvae.data import plan_document_batches
+from pyro_textvae.data.document_batches import plan_document_batches
 from pyro_textvae.guides import DocumentGuide
 from pyro_textvae.infer import BetaELBO
 from pyro_textvae.models import DocumentVAE

@@ -205,3 +205,5 @@ def test_grid_shown_is_a_grid(tmp_path):
     assert len(read_grid(ROOT / "benchmarks" / "snli_objectives.yaml").runs) == 14
     assert len(read_grid(ROOT / "benchmarks" / "snli_pairs.yaml").runs) == 33
     assert len(read_grid(ROOT / "benchmarks" / "snli_decoders.yaml").runs) == 25
+    for grid in sorted((ROOT / "benchmarks" / "worlds").glob("*.yaml")):
+        assert read_grid(grid).runs[0].config.data == f"world:{grid.stem}"

@@ -32,6 +32,8 @@ TITLES = {
     "procedures": "Training procedures",
     "loggers": "Loggers",
     "sources": "Sources of text",
+    "formats": "Formats of files",
+    "layouts": "Layouts of documents",
     "tokenizers": "Tokenizers",
     "worlds": "Worlds",
     "methods": "Decoding methods",

@@ -305,8 +305,8 @@ class Material:
             latents_from=config.latents_from,
             seed=seed,
         )
-        rows = _rows_of(parts, documents=self.has_documents)
-        return Sentences.of_rows(rows, self.tokenizer, made)
+        texts = _rows_of(parts, documents=self.has_documents)
+        return Sentences.of_rows(texts, self.tokenizer, made)
 
     @cached_property
     def _density(self) -> Any:
@@ -326,9 +326,9 @@ class Material:
         method = build_method(config.reconstruction_method, config.reconstruction_options)
         rows: list[Any] = []
         for first in range(0, self.size, _AT_ONCE):
-            batch = self._split.batch(self._indices[first : first + _AT_ONCE])
+            given = self._split.batch(self._indices[first : first + _AT_ONCE])
+            batch = with_every_place(self.model, given)
             seed = config.seed + first + (0 if mean else _DRAWN_LATENTS)
-            batch = with_every_place(self.model, batch)
             latents = encode(self.guide, batch, mean=mean, seed=seed)
             latents |= said_by_text(self.model, batch)
             condition = {name: value for name, value in batch.items() if name != TOKENS}

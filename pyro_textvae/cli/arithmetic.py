@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pyro_textvae.cli.run_options import DecodingOptions, parse_with_run_and_texts
 from pyro_textvae.errors import UserError
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str]) -> None:
         )
         for number in range(len(decoded.tokens)):
             if options.format == "jsonl":
-                named = dict(zip("abc", triple, strict=True))
+                named: dict[str, Any] = dict(zip("abc", triple, strict=True))
                 print_json(tokenizer, decoded, number, source=options.source, **named)
                 continue
             text = decode_row(tokenizer, decoded.tokens[number].tolist())

@@ -27,6 +27,7 @@ class InterpolateOptions(DecodingOptions):
         start: the first sentence; by default one of the test split.
         end: the last sentence; by default one of the test split.
         source: what all of them are conditioned on, in a model that takes a source.
+        source_file: a file with a source for each step, a line each; - for standard input.
         steps: sentences to print, both ends counted.
         path: line, on a sphere the shorter arc, or aggregate, which turns about the middle of the
             training split's latents and keeps as far from it as sentences are.
@@ -36,6 +37,7 @@ class InterpolateOptions(DecodingOptions):
     start: str | None = None
     end: str | None = None
     source: str | None = None
+    source_file: str | None = None
     steps: int = setting(7, at_least(2))
     path: Literal["line", "aggregate"] = "line"
 
@@ -73,7 +75,12 @@ def main(arguments: Sequence[str]) -> None:
     one_latent(options, "a step of the walk")
     given = [options.start, options.end]
     conditional = is_conditional(model) or is_conditional(guide)
-    sources = read_sources(model, options.run, options.source, None)
+    sources = read_sources(model, options.run, options.source, options.source_file)
+    if options.source_file is not None and len(sources) != options.steps:
+        raise UserError(
+            f"{options.source_file} has {len(sources)} sources and the walk {options.steps} steps: "
+            "give a source for each, or one of all by source"
+        )
     if conditional and given != [None, None] and not sources:
         raise UserError(
             f"the programs of {options.run} need more of a sentence than --start and --end give, "
@@ -88,8 +95,7 @@ def main(arguments: Sequence[str]) -> None:
                 f"the test split of {options.run} has one sentence and a line needs two ends: "
                 "give --start and --end"
             )
-    of_both = repeated_sources(tokenizer, sources, 2) if sources else {}
-    beside = of_both[SOURCE][0].tolist() if sources else None
+    of_steps = repeated_sources(tokenizer, sources, 1)[SOURCE] if sources else None
     documents = writes_documents(model)
     if given != [None, None] and documents:
         ends = {
@@ -106,16 +112,24 @@ def main(arguments: Sequence[str]) -> None:
         rows = [
             without_padding(ends[TOKENS][place])
             if text is None
-            else encode_text(tokenizer, text, beside)
+            else encode_text(
+                tokenizer, text, None if of_steps is None else of_steps[-1 if place else 0].tolist()
+            )
             for place, text in enumerate(given)
         ]
         ends = {TOKENS: pad(rows)}
-    if sources:
-        ends = {TOKENS: ends[TOKENS], **of_both}
+    condition = None
+    if of_steps is not None:
+        ends = {TOKENS: ends[TOKENS], SOURCE: of_steps[[0, -1]]}
+        condition = {
+            TOKENS: ends[TOKENS][:1].expand(len(of_steps), *ends[TOKENS].shape[1:]),
+            SOURCE: of_steps,
+        }
     walk = generation.generate_interpolation(
         model,
         guide,
         ends,
+        condition=condition,
         steps=options.steps,
         method=method,
         seed=options.seed,
@@ -131,19 +145,23 @@ def main(arguments: Sequence[str]) -> None:
     source = None
     if conditional and SOURCE in ends:
         source = decode_row(tokenizer, ends[SOURCE][0].tolist())
+    each = method.num_return_sequences
+    of_row = [source] * len(walk.tokens)
+    if of_steps is not None and len(of_steps) > 1:
+        of_row = [decode_row(tokenizer, of_steps[n // each].tolist()) for n in range(len(of_row))]
     places = range(len(walk.tokens))
     if options.format == "jsonl":
         for row in places:
-            share = row // method.num_return_sequences / (options.steps - 1)
+            share = round(row // each / (options.steps - 1), 12)
             print_json(
                 tokenizer,
                 walk,
                 row,
                 as_document=documents,
-                source=source,
+                source=of_row[row],
                 start=start,
                 end=end,
-                share=round(share, 12),
+                share=share,
             )
         return
     if documents:
@@ -152,10 +170,13 @@ def main(arguments: Sequence[str]) -> None:
             print(f"step {row + 1}, {decode_document(tokenizer, walk.tokens[row].tolist())}\n")
         print(f"to, {decode_document(tokenizer, ends[TOKENS][1].tolist())}")
         return
-    if source is not None:
+    walked = options.source_file is not None
+    if source is not None and not walked:
         print(f"with  {source}")
     print(f"from  {start}")
     for row in places:
+        if walked and row % each == 0:
+            print(f"with  {of_row[row]}")
         print(f"      {decode_row(tokenizer, walk.tokens[row].tolist())}")
     print(f"to    {end}")
 

@@ -15,6 +15,7 @@ from pyro_textvae.cli.streams import unbroken_streams
 from pyro_textvae.errors import UserError
 
 COMMANDS = {
+    "prepare": "documents to sentences, once, with counts",
     "train": "train a model and guide on a corpus into a run folder",
     "evaluate": "log-likelihood, bound, KL and information of a run on a split",
     "sample": "draw sentences from a run",

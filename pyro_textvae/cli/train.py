@@ -50,6 +50,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _train(options: TrainOptions, given: set[str]) -> None:
     from pyro_textvae import runs
+    from pyro_textvae.data.standard_input import STANDARD_INPUT, kept_standard_input
     from pyro_textvae.processes import rank_and_size
     from pyro_textvae.runs.several_processes import (
         goes_on_after_restart,
@@ -74,6 +75,14 @@ def _train(options: TrainOptions, given: set[str]) -> None:
         )
         out = options.resume
     else:
+        if options.data == STANDARD_INPUT:
+            if rank_and_size()[1] > 1:
+                raise UserError(
+                    "several processes cannot read one standard input: write the text to a file "
+                    "and give --data its name"
+                )
+            # A run names its text by a file, to be read again when it is evaluated.
+            options.data = kept_standard_input()
         values = as_mapping(options)
         out = values.pop("out") or _default_folder(options)
         overwrite = values.pop("overwrite")

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -102,10 +103,19 @@ def plan_batches(
     random = np.random.default_rng([seed, epoch])
     if shuffle:
         noise = random.random((2, len(cost)))
-        order = np.argsort(cost * (1 + COST_NOISE * noise[0]) + noise[1], kind="stable")
+        # In place: of a large corpus, each copy is as large as the lengths.
+        noise[0] *= COST_NOISE
+        noise[0] += 1
+        noise[0] *= cost
+        noise[0] += noise[1]
+        order = np.argsort(noise[0], kind="stable")
+        del noise
     else:
         order = np.argsort(cost, kind="stable")
-    sizes = None if max_tokens is None else _sizes_within(by_field[order], max_tokens)
+    del cost
+    sizes = None
+    if max_tokens is not None:
+        sizes = sizes_within(by_field[order], max_tokens, lambda longest: longest.sum(1))
     return split_order(order, sizes, batch_size, random if shuffle else None)
 
 
@@ -154,18 +164,30 @@ def split_order(
     return batches
 
 
-def _sizes_within(ordered_lengths: np.ndarray, max_tokens: int) -> np.ndarray:
-    """Sentences of each batch, where each field is padded to its own longest row."""
-    sizes: list[int] = []
-    count = width = 0
-    longest = [0] * ordered_lengths.shape[1]
-    for lengths in ordered_lengths.tolist():
-        for field, length in enumerate(lengths):
-            if length > longest[field]:
-                width += length - longest[field]
-                longest[field] = length
-        if count and (count + 1) * width > max_tokens:
-            sizes.append(count)
-            count, longest, width = 0, lengths, sum(lengths)
-        count += 1
-    return np.array([*sizes, count], dtype=np.int64)
+def sizes_within(
+    ordered: np.ndarray, max_tokens: int, places: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """The sizes of batches of neighbours, each as large as keeps its places within a number.
+
+    >>> sizes_within(np.array([[2], [3], [3], [9]]), 6, lambda longest: longest.sum(1)).tolist()
+    [2, 1, 1]
+
+    :param ordered: the sizes of each datum in the order of the data, ``(N, F)``.
+    :param max_tokens: most places of a batch; a larger datum stands alone.
+    :param places: those of one datum of a batch with these longest sizes, ``(n, F)`` to ``(n,)``.
+    """
+    sizes = array("q")
+    alone = places(ordered)
+    counting = np.arange(1, max_tokens // max(1, int(alone.min())) + 2)
+    first = 0
+    while first < len(ordered):
+        # Padding makes no datum smaller, so no more than these can fit.
+        most = max_tokens // max(1, int(alone[first]))
+        count = 1
+        if most > 1:
+            rows = ordered[first : first + most]
+            needed = places(np.maximum.accumulate(rows)) * counting[: len(rows)]
+            count = max(1, int(needed.searchsorted(max_tokens, side="right")))
+        sizes.append(count)
+        first += count
+    return np.frombuffer(sizes, dtype=np.int64).copy()

@@ -3,30 +3,19 @@
 """The cache of encoded corpora: one folder a key, complete or absent, safe under races."""
 
 import atexit
+import fcntl
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pyro_textvae.data.store import read_sealed
+from pyro_textvae.data.cache_dir import default_cache_dir
+from pyro_textvae.data.store import CHECKPOINT, read_sealed
 from pyro_textvae.errors import UserError
-
-
-def default_cache_dir() -> Path:
-    """``$PYRO_TEXTVAE_CACHE``, else the user's cache folder by the XDG rules."""
-    named = os.environ.get("PYRO_TEXTVAE_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME")
-    try:
-        if named:
-            return Path(named).expanduser()
-        return (Path(base) if base else Path("~/.cache").expanduser()) / "pyro-textvae"
-    except RuntimeError as error:
-        raise UserError(
-            f"no folder for encoded corpora: {error}; set PYRO_TEXTVAE_CACHE to a full path"
-        ) from None
 
 
 def open_or_build(
@@ -35,11 +24,12 @@ def open_or_build(
     """The folder and description of an entry, built first where absent or damaged.
 
     Another process sees all of an entry or nothing. Where the cache cannot be written, the entry
-    lives in a temporary folder until the process ends.
+    lives in a temporary folder until the process ends. A build that was killed or interrupted
+    leaves its folder for the next one, which goes on where that has a checkpoint.
 
     :param key: the name of the entry.
     :param cache_dir: where entries are; None for the default.
-    :param build: fills and seals an empty folder, which then takes its name in one step.
+    :param build: fills and seals a folder, which then takes its name in one step.
     :raises UserError: where there is no room, or the entry is removed meanwhile.
     """
     # Its files are opened when they are read, and the working folder may be another one then.
@@ -47,18 +37,20 @@ def open_or_build(
     meta = read_sealed(final, key)
     if meta is not None:
         return final, meta
-    working = _working_folder(final)
-    try:
-        build(working)
-    except OSError as error:
-        _remove(working)
-        raise UserError(
-            f"cannot encode the corpus into {str(working)!r}: {error}; free space or set cache_dir"
-        ) from None
-    except BaseException:
-        _remove(working)
-        raise
-    folder = _publish(working, final, key)
+    with _working_folder(final) as working:
+        try:
+            build(working)
+        except OSError as error:
+            _remove(working)
+            raise UserError(
+                f"cannot encode the corpus into {str(working)!r}: {error}; free space or set "
+                "cache_dir"
+            ) from None
+        except BaseException as error:
+            if isinstance(error, Exception) or not (working / CHECKPOINT).exists():
+                _remove(working)
+            raise
+        folder = _publish(working, final, key)
     meta = read_sealed(folder, key)
     if meta is None:
         raise UserError(
@@ -67,7 +59,39 @@ def open_or_build(
     return folder, meta
 
 
-def _working_folder(final: Path) -> Path:
+@contextmanager
+def _working_folder(final: Path) -> Iterator[Path]:
+    """A folder that no other process writes to: the one that a killed build left, or a new one."""
+    unfinished = final.with_name(f".{final.name}-unfinished")
+    lock = _locked(unfinished)
+    if lock is None:
+        yield _own_folder(final)
+        return
+    try:
+        yield unfinished
+    finally:
+        os.close(lock)
+
+
+def _locked(folder: Path) -> int | None:
+    """The descriptor of a folder that is this process's alone while it is open; None for none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Another process may have finished and renamed it in between.
+        if os.path.samestat(os.fstat(lock), folder.stat()):
+            return lock
+    except OSError:
+        pass
+    os.close(lock)
+    return None
+
+
+def _own_folder(final: Path) -> Path:
     working = final.with_name(f".{final.name}-{secrets.token_hex(6)}")
     try:
         working.mkdir(parents=True)

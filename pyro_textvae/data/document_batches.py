@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pyro_textvae.data.batching import COST_NOISE, check_plan, split_order
+from pyro_textvae.data.batching import COST_NOISE, check_plan, sizes_within, split_order
 
 
 def plan_document_batches(
@@ -55,7 +55,12 @@ def plan_document_batches(
         width = width * (1 + COST_NOISE * noise[1]) + noise[2]
     # Up and down in turn, so that a batch across two numbers of sentences is of like ones too.
     order = np.lexsort((np.where(num_sentences % 2, width, -width), num_sentences))
-    sizes = None if max_tokens is None else _sizes_within(shapes[order], max_tokens)
+    sizes = None
+    if max_tokens is not None:
+        # Padded to most sentences, to the longest one and to the longest source.
+        sizes = sizes_within(
+            shapes[order], max_tokens, lambda most: most[:, 0] * most[:, 1] + most[:, 2]
+        )
     return split_order(order, sizes, batch_size, random if shuffle else None)
 
 
@@ -68,16 +73,3 @@ def num_places(shapes: np.ndarray, plan: Sequence[np.ndarray]) -> int:
     :param shapes: sentences of each document and tokens of its longest one, first, ``(N, F)``.
     """
     return sum(len(rows) * int(shapes[rows, :2].max(0).prod()) for rows in plan)
-
-
-def _sizes_within(ordered_shapes: np.ndarray, max_tokens: int) -> np.ndarray:
-    """Documents of each batch, padded to its most sentences, longest one and longest source."""
-    sizes: list[int] = []
-    count, most = 0, np.zeros(3, dtype=np.int64)
-    for shape in ordered_shapes:
-        most = np.maximum(most, shape)
-        if count and (count + 1) * (most[0] * most[1] + most[2]) > max_tokens:
-            sizes.append(count)
-            count, most = 0, shape
-        count += 1
-    return np.array([*sizes, count], dtype=np.int64)

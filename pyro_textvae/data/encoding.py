@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import copy
-from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import islice
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,140 +17,44 @@ import numpy as np
 
 from pyro_textvae import zoo
 from pyro_textvae.contract import LABELS, SOURCE, TOKENS
+from pyro_textvae.data.array_writer import ArrayWriter
 from pyro_textvae.data.copied_words import CopiedWords
+from pyro_textvae.data.encoded_chunk import Chunk, EncodedSplit, encode_chunk
+from pyro_textvae.data.encoding_options import LONGEST_LINE, EncodingOptions, refuse_long_line
 from pyro_textvae.data.label_names import LabelNames
 from pyro_textvae.data.longest_document import refuse_a_mix, refuse_long_document
 from pyro_textvae.data.longest_text import refuse_long_text
-from pyro_textvae.data.records import SPLITS, Record, content_digest
+from pyro_textvae.data.process_pool import in_order, num_workers
+from pyro_textvae.data.reading_progress import ReadingProgress
+from pyro_textvae.data.records import SPLITS, Record, SplitName, content_digest
+from pyro_textvae.data.repeated_hashes import num_repeated, num_shared
 from pyro_textvae.data.source import Source
-from pyro_textvae.data.store import FORMAT_VERSION, TOKENIZER, SplitWriter, id_dtype, seal
-from pyro_textvae.data.tokenizer import Tokenizer, fewest_tokens
-from pyro_textvae.data.tokenizer_kind import TokenizerKind
-from pyro_textvae.data.unicode_form import normalised
-from pyro_textvae.data.vocabulary import train_tokenizer
+from pyro_textvae.data.split_counts import RawCounts, SplitCounts
+from pyro_textvae.data.store import CHECKPOINT, TOKENIZER, SplitWriter, id_dtype, seal
+from pyro_textvae.data.tokenizer import Tokenizer
+from pyro_textvae.data.vocabulary import (
+    counts_at_whitespace,
+    in_lists,
+    tokenizer_of_counts,
+    train_tokenizer,
+    word_counts,
+)
 from pyro_textvae.errors import UserError
-from pyro_textvae.special_tokens import EOS, UNK
 
-# A longer line is more often a file without line ends than a sentence.
-LONGEST_LINE = 10_000
-_CHUNK_RECORDS, _CHUNK_CHARACTERS = 1000, 200_000
-
-
-@dataclass(frozen=True)
-class EncodingOptions:
-    """How text becomes rows; all of it is part of the cache key.
-
-    :param tokenizer: one to use as it is, or the kind to train, in its normal form of Unicode.
-    :param max_length: longest row of text or source, ``<eos>`` included.
-    :param max_source_length: longest row of source, where it is another.
-    :param max_sentences: most sentences of a document.
-    :param copy_unknown_words: keep the words of sources that are outside the vocabulary.
-    :param truncate: cut longer rows instead of dropping the sentence.
-    :param min_count: least frequency of a token.
-    :param vocab_size: most entries of the vocabulary.
-    :param label_column: where labels stand, for messages; None where the source decides.
-    :param label_names: the labels in the order of their indices; by default those of train, sorted.
-    """
-
-    tokenizer: TokenizerKind | Tokenizer
-    max_length: int | None
-    truncate: bool
-    min_count: int
-    vocab_size: int | None
-    label_column: str | None = None
-    label_names: tuple[str, ...] | None = None
-    max_source_length: int | None = None
-    max_sentences: int | None = None
-    copy_unknown_words: bool = False
-
-    @property
-    def source_limit(self) -> int | None:
-        """Longest row of source, ``<eos>`` included."""
-        return self.max_length if self.max_source_length is None else self.max_source_length
-
-    def key_parts(self) -> list[str]:
-        """What the cache key is made of."""
-        sizes: tuple[Any, ...]
-        sizes = (self.max_length, self.truncate, self.min_count, self.vocab_size)
-        if self.max_source_length is not None:
-            sizes += (self.max_source_length,)
-        if self.max_sentences is not None:
-            sizes += (f"{self.max_sentences} sentences",)
-        if self.copy_unknown_words:
-            sizes += ("unknown words are copied",)
-        labels = (self.label_column, self.label_names)
-        return [str(FORMAT_VERSION), self._tokenizer_key(), repr(sizes), repr(labels)]
-
-    def _tokenizer_key(self) -> str:
-        if isinstance(self.tokenizer, Tokenizer):
-            return self.tokenizer.fingerprint
-        kind = type(self.tokenizer)
-        name = zoo.name_of("tokenizers", kind) or zoo.digest_of(kind)
-        return f"{name}{self.tokenizer.content_digest} {self.tokenizer.unicode_form}"
-
-    def fewest_tokens(self, text: str) -> int:
-        """A number of tokens that a text has at least, at the cost of a look at it."""
-        if isinstance(self.tokenizer, Tokenizer):
-            return self.tokenizer.fewest_tokens(text)
-        return fewest_tokens(text, self.tokenizer)
-
-
-@dataclass
-class RawCounts:
-    """Words, set apart by whitespace, and characters of the raw text of one split's sentences."""
-
-    words: int = 0
-    characters: int = 0
-    in_other_splits: int = 0
-
-    def add(self, texts: Sequence[str]) -> None:
-        """Count one sentence, or those of a document."""
-        self.words += sum(len(text.split()) for text in texts)
-        self.characters += sum(map(len, texts))
-
-
-@dataclass
-class SplitCounts:
-    """What became of the lines of one split; of what is not there, nothing is counted."""
-
-    sentences: int = 0
-    tokens: int = 0
-    dropped_too_long: int = 0
-    truncated: int = 0
-    unknown_tokens: int = 0
-    blank_lines_skipped: int = 0
-    duplicates_removed: int = 0
-    source_tokens: int | None = None
-    unknown_source_tokens: int = 0
-    copied_unknown_tokens: int | None = None
-    dropped_source_too_long: int | None = None
-    sources_truncated: int | None = None
-    empty_pairs_dropped: int | None = None
-    documents: int | None = None
-    dropped_too_many_sentences: int | None = None
-    documents_cut: int | None = None
-    labelled: int | None = None
-
-    def summary(self) -> dict[str, int | float]:
-        """The counts, fit for JSON, with shares of unknown tokens instead of their numbers."""
-        counts: dict[str, int | float] = {k: v for k, v in asdict(self).items() if v is not None}
-        unknown = counts.pop("unknown_source_tokens")
-        counts["unknown_token_share"] = _share(
-            counts.pop("unknown_tokens"), self.tokens - self.sentences
-        )
-        if self.source_tokens is not None:
-            words = self.source_tokens - self.sentences
-            counts["unknown_source_token_share"] = _share(unknown, words)
-        return counts
+_CHUNK_RECORDS, _CHUNK_CHARACTERS = 1000, 60_000
+_BYTES_FOR_PROCESSES = 2**25
+"""Of a source; for less, starting a process takes longer than it saves."""
+_SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
 
 def encode_source(
     source: Source, options: EncodingOptions, vocabulary: list[str] | None, folder: Path, key: str
 ) -> None:
-    """Write tokenizer, ids, labels, columns and counts into an empty folder, and seal it.
+    """Write tokenizer, ids, labels, columns and counts into a folder, and seal it.
 
     Vocabulary and labels are those of the train split as read, before ``max_length`` drops
-    anything.
+    anything. Of a source with several files, a folder that holds some of them already is gone on
+    with.
 
     :param vocabulary: texts to take the vocabulary from instead.
     :param key: of the cache entry.
@@ -157,144 +62,290 @@ def encode_source(
         1,000 sentences without ``max_sentences``, a split left empty, and a label that the train
         split does not have.
     """
-    tokenizer = options.tokenizer
-    if not isinstance(tokenizer, Tokenizer):
-        tokenizer = train_tokenizer(
-            vocabulary if vocabulary is not None else _train_texts(source, options),
-            tokenizer,
-            min_count=options.min_count,
-            vocab_size=options.vocab_size,
-        )
-    tokenizer.save(folder / TOKENIZER)
-    # Of this store alone: what the process encoded before must not change it.
-    tokenizer = copy.copy(tokenizer)
-    tokenizer.copies_unknown_words = options.copy_unknown_words
-    tokenizer.copied_words = CopiedWords()
-    # How many words there are beyond the vocabulary is known in the end.
-    dtype = id_dtype(2**32 if options.copy_unknown_words else len(tokenizer))
-    writers = {split: SplitWriter(folder, split, dtype) for split in SPLITS}
-    counts = {split: SplitCounts() for split in SPLITS}
-    if options.max_source_length is not None:
-        for count in counts.values():
-            count.dropped_source_too_long = count.sources_truncated = 0
-    if options.max_sentences is not None:
-        for count in counts.values():
-            count.dropped_too_many_sentences = count.documents_cut = 0
-    raw_counts = {split: RawCounts() for split in SPLITS}
-    hashes = {split: array("q") for split in SPLITS}
-    labels = LabelNames(options.label_names)
+    state = _read_checkpoint(folder)
+    if state is None:
+        for path in folder.iterdir():
+            path.unlink()
+        tokenizer = _tokenizer_of(source, options, vocabulary)
+        tokenizer.save(folder / TOKENIZER)
+    elif isinstance(options.tokenizer, Tokenizer):
+        tokenizer = options.tokenizer
+    else:
+        tokenizer = Tokenizer.load(folder / TOKENIZER, options.tokenizer)
+    encoding = _Encoding(source, options, tokenizer, folder, state)
     try:
-        for records in _chunks(_records(source, options), counts):
-            if records[0].sentences is not None:
-                for writer in writers.values():
-                    writer.start_documents()
-            _encode_chunk(records, tokenizer, options, writers, counts, raw_counts, hashes, labels)
-        for split in SPLITS:
-            _count(writers[split], counts[split])
-        _refuse_empty_split(source, counts, options)
-        names = labels.names(options.label_column)
+        encoding.read()
+        meta = encoding.finish(key)
     except BaseException:
-        for writer in writers.values():
-            writer.abandon()
+        encoding.abandon()
         raise
-    for split in SPLITS:
-        raw_counts[split].in_other_splits = _num_shared(split, hashes)
-    has_source = any(writer.source is not None for writer in writers.values())
-    if has_source:
-        for writer in writers.values():
-            writer.start_source()
-    order = None if names is None else labels.order(names)
-    digests = [writers[split].close(order) for split in SPLITS]
-    meta: dict[str, Any] = {
-        "key": key,
-        "digests": digests if names is None else [*digests, content_digest(*names)],
-        "fields": [
-            TOKENS,
-            *([SOURCE] if has_source else []),
-            *([LABELS] if names is not None else []),
-        ],
-        "label_names": names,
-        "counts": {split: counts[split].summary() for split in SPLITS},
-        "warnings": list(getattr(source, "warnings", ())),
-        "raw_counts": {split: asdict(raw_counts[split]) for split in SPLITS},
-        "columns": {split: list(writers[split].column_names) for split in SPLITS},
-    }
-    if names is None:
-        for split in SPLITS:
-            meta["counts"][split].pop("labelled")
-    if writers["train"].documents is not None:
-        meta["documents"] = True
-    if options.copy_unknown_words:
-        tokenizer.copied_words.save(folder)
-        meta["digests"] = [*meta["digests"], content_digest(*tokenizer.copied_words)]
     seal(folder, meta)
 
 
-def _encode_chunk(
-    records: Sequence[Record],
-    tokenizer: Tokenizer,
-    options: EncodingOptions,
-    writers: dict[Any, SplitWriter],
-    counts: dict[Any, SplitCounts],
-    raw_counts: dict[Any, RawCounts],
-    hashes: dict[Any, array[int]],
-    labels: LabelNames,
-) -> None:
-    every = [text for record in records for text in record.texts]
-    sources: Sequence[np.ndarray | None] = [None] * len(records)
-    if records[0].source is None:
-        of_all = iter(tokenizer.encode_batch(every))
+def _read_checkpoint(folder: Path) -> dict[str, Any] | None:
+    try:
+        state: dict[str, Any] = json.loads((folder / CHECKPOINT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return state
+
+
+def _tokenizer_of(
+    source: Source, options: EncodingOptions, vocabulary: list[str] | None
+) -> Tokenizer:
+    kind = options.tokenizer
+    if isinstance(kind, Tokenizer):
+        return kind
+    sizes: dict[str, Any] = {"min_count": options.min_count, "vocab_size": options.vocab_size}
+    if vocabulary is not None:
+        return train_tokenizer(vocabulary, kind, **sizes)
+    with ReadingProgress(source, "vocabulary") as progress:
+        texts = _train_texts(progress.over(_records(source, options)))
+        workers = _workers(source, options)
+        if workers and counts_at_whitespace(kind):
+            parts = in_order(partial(word_counts, kind=kind), in_lists(texts), workers)
+            return tokenizer_of_counts((part for _, part in parts), kind, **sizes)
+        return train_tokenizer(texts, kind, **sizes)
+
+
+def _workers(source: Source, options: EncodingOptions) -> int:
+    """Processes beside this one that encode; none where that is not worth their start."""
+    kind = options.tokenizer
+    if isinstance(kind, Tokenizer):
+        in_catalogue = kind.kind in zoo.names("tokenizers") and kind.splits_at_whitespace
     else:
-        rows_of_sources = tokenizer.encode_sources([record.source or "" for record in records])
-        given = zip(records, rows_of_sources, strict=True)
-        beside = [row for record, row in given for _ in record.texts]
-        of_all, sources = iter(tokenizer.encode_given(every, beside)), rows_of_sources
-    texts = [list(islice(of_all, len(record.texts))) for record in records]
-    for record, of_record, source_ids in zip(records, texts, sources, strict=True):
-        count = counts[record.split]
-        rows = _rows(record, of_record, source_ids, options, count)
-        if rows is None:
-            if record.split == "train":
-                labels.index(record)
-            continue
-        tokens, source_tokens = rows
-        if source_tokens is not None and tokenizer.copies_unknown_words:
-            # Of a source that was cut, what is left.
-            tokens = [tokenizer.copied_from(row, source_tokens) for row in tokens]
-            copied = sum(int((row >= len(tokenizer)).sum()) for row in tokens)
-            count.copied_unknown_tokens = (count.copied_unknown_tokens or 0) + copied
-            count.unknown_source_tokens += int((source_tokens >= len(tokenizer)).sum())
-        count.unknown_tokens += sum(int((row == UNK).sum()) for row in tokens)
-        if source_tokens is not None:
-            count.unknown_source_tokens += int((source_tokens == UNK).sum())
-        raw_counts[record.split].add(record.texts)
-        hashes[record.split].append(_hash(record, tokenizer))
-        label = labels.index(record)
-        writers[record.split].append(tokens, source_tokens, label, record.columns)
-
-
-def _hash(record: Record, tokenizer: Tokenizer) -> int:
-    """Equal for sentences that are one to their reader, whatever their code points."""
-    texts = (record.text, record.source or "")
-    return hash(tuple(normalised(text, tokenizer.unicode_form) for text in texts))
-
-
-def _num_shared(split: str, hashes: Mapping[Any, array[int]]) -> int:
-    """Sentences of a split that stand in another one too, with the same source."""
-    if not hashes[split]:
+        in_catalogue = zoo.name_of("tokenizers", type(kind)) is not None
+        in_catalogue = in_catalogue and counts_at_whitespace(kind)
+    if options.copy_unknown_words:
+        # Words beyond the vocabulary are numbered as they come.
         return 0
-    hashes_of_split = np.frombuffer(hashes[split], dtype=np.int64)
-    shared = np.zeros(len(hashes_of_split), dtype=bool)
-    for name in SPLITS:
-        if name == split or not hashes[name]:
-            continue
-        others = np.frombuffer(hashes[name], dtype=np.int64)
-        # In place: a copy of all of them would be as large as the corpus itself.
-        others.sort()
-        places = others.searchsorted(hashes_of_split)
-        places[places == len(others)] = 0
-        shared |= others[places] == hashes_of_split
-    return int(shared.sum())
+    # Hugging Face's own threads serve the other kinds.
+    large = getattr(source, "num_bytes", 0) >= _BYTES_FOR_PROCESSES
+    return num_workers() if large and in_catalogue else 0
+
+
+class _Encoding:
+    """The second pass: ids, labels and columns of all records, into the files of three splits.
+
+    :param state: of an earlier process, to go on from; None to begin.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        options: EncodingOptions,
+        tokenizer: Tokenizer,
+        folder: Path,
+        state: dict[str, Any] | None,
+    ) -> None:
+        self._source, self._options, self._folder = source, options, folder
+        # Of this store alone: what the process encoded before must not change it.
+        self._tokenizer = copy.copy(tokenizer)
+        self._tokenizer.copies_unknown_words = options.copy_unknown_words
+        self._tokenizer.copied_words = CopiedWords(() if state is None else state["copied_words"])
+        self._saved_at = time.monotonic()
+        self.labels = LabelNames(options.label_names)
+        # How many words there are beyond the vocabulary is known in the end.
+        dtype = id_dtype(2**32 if options.copy_unknown_words else len(tokenizer))
+        written = {} if state is None else state["writers"]
+        self.writers: dict[SplitName, SplitWriter] = {
+            split: SplitWriter(folder, split, dtype, written.get(split)) for split in SPLITS
+        }
+        sizes = {} if state is None else state["hashes"]
+        self.hashes = {
+            split: ArrayWriter(folder / f"{split}.hashes.npy", np.dtype("<i8"), sizes.get(split, 0))
+            for split in SPLITS
+        }
+        self.counts = {split: SplitCounts() for split in SPLITS}
+        self.raw_counts = {split: RawCounts() for split in SPLITS}
+        for count in self.counts.values():
+            if options.max_source_length is not None:
+                count.dropped_source_too_long = count.sources_truncated = 0
+            if options.max_sentences is not None:
+                count.dropped_too_many_sentences = count.documents_cut = 0
+        if state is not None:
+            self.labels.restore(state["labels"])
+            self.counts = {split: SplitCounts(**state["counts"][split]) for split in SPLITS}
+            self.raw_counts = {split: RawCounts(**state["raw_counts"][split]) for split in SPLITS}
+            source.go_on(state["source"])  # type: ignore[attr-defined]
+
+    def read(self) -> None:
+        """Encode all records."""
+        options = self._options
+        workers = _workers(self._source, options)
+        encode: Any = partial(encode_chunk, tokenizer=self._tokenizer, options=options)
+        if workers:
+            path = str(self._folder / TOKENIZER)
+            encode = partial(_encode_elsewhere, path=path, options=options)
+        has_documents = None
+        if self.writers["train"].tokens.num_rows:
+            has_documents = self.writers["train"].documents is not None
+        with ReadingProgress(self._source, "packing") as progress:
+            records = progress.over(_records(self._source, options, has_documents))
+            parts = in_order(encode, self._parts(records), workers, sent=_Part.texts)
+            for part, (kept, encoded) in parts:
+                self._write(part, kept, encoded)
+                if part.state is not None:
+                    self._save(part.state)
+
+    def _parts(self, records: Iterator[Record]) -> Iterator[_Part]:
+        """The records in parts, none of which is of two files."""
+        source, part, characters = self._source, _Part(), 0
+        files_read = getattr(source, "files_read", 0)
+        for record in records:
+            if getattr(source, "files_read", 0) != files_read:
+                part.state = source.state()  # type: ignore[attr-defined]
+                yield part
+                part, characters = _Part(), 0
+                files_read = source.files_read  # type: ignore[attr-defined]
+            part.add(record)
+            characters += len(record.text) + len(record.source or "")
+            if len(part.records) == _CHUNK_RECORDS or characters > _CHUNK_CHARACTERS:
+                yield part
+                part, characters = _Part(), 0
+        yield part
+
+    def _write(self, part: _Part, kept: list[bool], encoded: dict[Any, EncodedSplit]) -> None:
+        beside: dict[Any, tuple[list[int], list[dict[str, str]]]]
+        beside = {split: ([], []) for split in SPLITS}
+        if part.records and part.records[0].sentences is not None:
+            for writer in self.writers.values():
+                writer.start_documents()
+        for record, is_kept in zip(part.records, kept, strict=True):
+            if is_kept:
+                labels, columns = beside[record.split]
+                labels.append(self.labels.index(record))
+                columns.append(record.columns)
+            elif record.split == "train":
+                self.labels.index(record)
+        for split, count in part.skipped.items():
+            self.counts[split].add(count)
+        for split in SPLITS:
+            labels, columns = beside[split]
+            encoded[split].write(self.writers[split])
+            self.writers[split].append_beside(labels, columns)
+            self.hashes[split].append(encoded[split].hashes)
+            self.counts[split].add(encoded[split].counts)
+            self.raw_counts[split].add(encoded[split].raw_counts)
+
+    def _save(self, of_source: dict[str, Any]) -> None:
+        """Note how far this is, so that another process goes on from here."""
+        now = time.monotonic()
+        if now - self._saved_at < _SECONDS_BETWEEN_CHECKPOINTS:
+            return
+        self._saved_at = now
+        for hashes in self.hashes.values():
+            hashes.flush()
+        state = {
+            "source": of_source,
+            "writers": {split: writer.state() for split, writer in self.writers.items()},
+            "hashes": {split: hashes.size for split, hashes in self.hashes.items()},
+            "counts": {split: asdict(count) for split, count in self.counts.items()},
+            "raw_counts": {split: asdict(count) for split, count in self.raw_counts.items()},
+            "labels": self.labels.state(),
+            "copied_words": list(self._tokenizer.copied_words),
+        }
+        unfinished = self._folder / f".{CHECKPOINT}"
+        unfinished.write_text(json.dumps(state), encoding="utf-8")
+        unfinished.replace(self._folder / CHECKPOINT)
+
+    def finish(self, key: str) -> dict[str, Any]:
+        """Complete the files; returns the description of the entry."""
+        writers, counts = self.writers, self.counts
+        for split in SPLITS:
+            _count(writers[split], counts[split])
+        _refuse_empty_split(self._source, counts, self._options)
+        names = self.labels.names(self._options.label_column)
+        self._count_repeated()
+        (self._folder / CHECKPOINT).unlink(missing_ok=True)
+        has_source = any(writer.source is not None for writer in writers.values())
+        if has_source:
+            for writer in writers.values():
+                writer.start_source()
+        order = None if names is None else self.labels.order(names)
+        digests = [writers[split].close(order) for split in SPLITS]
+        meta: dict[str, Any] = {
+            "key": key,
+            "digests": digests if names is None else [*digests, content_digest(*names)],
+            "fields": [
+                TOKENS,
+                *([SOURCE] if has_source else []),
+                *([LABELS] if names is not None else []),
+            ],
+            "label_names": names,
+            "counts": {split: counts[split].summary() for split in SPLITS},
+            "warnings": list(getattr(self._source, "warnings", ())),
+            "raw_counts": {split: asdict(self.raw_counts[split]) for split in SPLITS},
+            "columns": {split: list(writers[split].column_names) for split in SPLITS},
+        }
+        if names is None:
+            for split in SPLITS:
+                meta["counts"][split].pop("labelled")
+        if writers["train"].documents is not None:
+            meta["documents"] = True
+        if self._options.copy_unknown_words:
+            words = self._tokenizer.copied_words
+            words.save(self._folder)
+            meta["digests"] = [*meta["digests"], content_digest(*words)]
+        return meta
+
+    def _count_repeated(self) -> None:
+        arrays: dict[SplitName, np.ndarray] = {}
+        for split, writer in self.hashes.items():
+            writer.close()
+            # In its file, as large as it may be, and in place.
+            arrays[split] = np.load(writer.path, mmap_mode="r+" if writer.size else None)
+            arrays[split].sort()
+        for split in SPLITS:
+            others = [arrays[other] for other in SPLITS if other != split]
+            self.raw_counts[split].in_other_splits = num_shared(arrays[split], others)
+            self.raw_counts[split].repeated = num_repeated(arrays[split])
+        for writer in self.hashes.values():
+            writer.path.unlink()
+
+    def abandon(self) -> None:
+        """Close the files as they are."""
+        for split in SPLITS:
+            self.writers[split].abandon()
+            self.hashes[split].abandon()
+
+
+@dataclass
+class _Part:
+    """Some records of one file, the ones that it skipped, and the state of the source after it."""
+
+    records: list[Record] = field(default_factory=list)
+    skipped: dict[SplitName, SplitCounts] = field(default_factory=dict)
+    state: dict[str, Any] | None = None
+
+    def add(self, record: Record) -> None:
+        """Take a record, or count one that the source skipped."""
+        if record.skipped is None:
+            self.records.append(record)
+            return
+        count = self.skipped.setdefault(record.split, SplitCounts())
+        if record.skipped == "blank":
+            count.blank_lines_skipped += 1
+        elif record.skipped == "empty_pair":
+            count.empty_pairs_dropped = (count.empty_pairs_dropped or 0) + 1
+        else:
+            count.duplicates_removed += 1
+
+    def texts(self) -> Chunk:
+        """What is encoded of it."""
+        return Chunk.of(self.records)
+
+
+def _encode_elsewhere(
+    chunk: Chunk, path: str, options: EncodingOptions
+) -> tuple[list[bool], dict[SplitName, EncodedSplit]]:
+    """As :func:`encode_chunk`, in a process that has a tokenizer's file alone."""
+    return encode_chunk(chunk, _tokenizer_in(path), options)
+
+
+@cache
+def _tokenizer_in(path: str) -> Tokenizer:
+    return Tokenizer.load(path)
 
 
 def _count(writer: SplitWriter, counts: SplitCounts) -> None:
@@ -302,15 +353,16 @@ def _count(writer: SplitWriter, counts: SplitCounts) -> None:
     counts.tokens = writer.tokens.num_ids
     counts.source_tokens = None if writer.source is None else writer.source.num_ids
     counts.labelled = writer.num_labelled
-    counts.documents = None if writer.documents is None else len(writer.documents) - 1
+    counts.documents = None if writer.documents is None else writer.documents.size - 1
 
 
-def _records(source: Source, options: EncodingOptions) -> Iterator[Record]:
+def _records(
+    source: Source, options: EncodingOptions, has_documents: bool | None = None
+) -> Iterator[Record]:
     """The records of a source; a line of far too many tokens is refused as it is read.
 
     Counting them by encoding takes minutes and gigabytes.
     """
-    has_documents: bool | None = None
     for record in source.records():
         if record.skipped is None:
             if has_documents is None:
@@ -318,89 +370,21 @@ def _records(source: Source, options: EncodingOptions) -> Iterator[Record]:
             refuse_a_mix(record, has_documents)
             refuse_long_document(record, options.max_sentences)
         refuse_long_text(record)
-        limited = [(text, options.max_length) for text in record.texts]
-        for text, limit in [*limited, (record.source or "", options.source_limit)]:
-            if limit is None and len(text) > LONGEST_LINE:
-                _refuse_long_line(record, options.fewest_tokens(text), options)
+        for text in record.texts:
+            if options.max_length is None and len(text) > LONGEST_LINE:
+                refuse_long_line(record.place, options.fewest_tokens(text), options)
+        text = record.source or ""
+        if options.source_limit is None and len(text) > LONGEST_LINE:
+            refuse_long_line(record.place, options.fewest_tokens(text), options)
         yield record
 
 
-def _refuse_long_line(record: Record, num_tokens: int, options: EncodingOptions) -> None:
-    if num_tokens > LONGEST_LINE:
-        setting = "max_length" if options.max_length is None else "max_source_length"
-        raise UserError(
-            f"{record.place} has {num_tokens:,} tokens, over {LONGEST_LINE:,}; set {setting} to"
-            " drop such lines, and truncate=True to cut them instead"
-        )
-
-
-def _train_texts(source: Source, options: EncodingOptions) -> Iterator[str]:
-    for record in _records(source, options):
+def _train_texts(records: Iterator[Record]) -> Iterator[str]:
+    for record in records:
         if record.split == "train" and record.skipped is None:
             yield from record.texts
             if record.source is not None:
                 yield record.source
-
-
-def _chunks(records: Iterator[Record], counts: dict[Any, SplitCounts]) -> Iterator[list[Record]]:
-    """Group the sentences for encoding at one go, counting those that the source skipped."""
-    chunk: list[Record] = []
-    characters = 0
-    for record in records:
-        if record.skipped is None:
-            chunk.append(record)
-            characters += len(record.text) + len(record.source or "")
-        elif record.skipped == "blank":
-            counts[record.split].blank_lines_skipped += 1
-        elif record.skipped == "empty_pair":
-            count = counts[record.split]
-            count.empty_pairs_dropped = (count.empty_pairs_dropped or 0) + 1
-        else:
-            counts[record.split].duplicates_removed += 1
-        if len(chunk) == _CHUNK_RECORDS or characters > _CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
-
-
-def _rows(
-    record: Record,
-    texts: list[np.ndarray],
-    source_ids: np.ndarray | None,
-    options: EncodingOptions,
-    counts: SplitCounts,
-) -> tuple[list[np.ndarray], np.ndarray | None] | None:
-    """The rows of text and source with their ``<eos>``; None where the datum is dropped."""
-    if options.max_sentences is not None and len(texts) > options.max_sentences:
-        if not options.truncate:
-            counts.dropped_too_many_sentences = (counts.dropped_too_many_sentences or 0) + 1
-            return None
-        counts.documents_cut = (counts.documents_cut or 0) + 1
-        texts = texts[: options.max_sentences]
-    of_text = max(map(len, texts))
-    of_source = 0 if source_ids is None else len(source_ids)
-    # Of a length of its own, a source is counted apart.
-    apart = options.max_source_length is not None
-    longest = of_text if apart else max(of_text, of_source)
-    if options.max_length is None:
-        _refuse_long_line(record, longest, options)
-    elif longest + 1 > options.max_length:
-        if not options.truncate:
-            counts.dropped_too_long += 1
-            return None
-        counts.truncated += 1
-        texts = [ids[: options.max_length - 1] for ids in texts]
-    limit = options.source_limit
-    if source_ids is not None and limit is not None and of_source + 1 > limit:
-        if apart and not options.truncate:
-            counts.dropped_source_too_long = (counts.dropped_source_too_long or 0) + 1
-            return None
-        if apart:
-            counts.sources_truncated = (counts.sources_truncated or 0) + 1
-        source_ids = source_ids[: limit - 1]
-    rows = [np.append(ids, EOS) for ids in texts]
-    return rows, None if source_ids is None else np.append(source_ids, EOS)
 
 
 def _refuse_empty_split(
@@ -436,7 +420,3 @@ def _refuse_empty_split(
             f"the {split} split of {source.name} is empty: {total} {what} are too few to split"
             " 90/5/5; give more, or a folder with train, valid and test files"
         )
-
-
-def _share(part: float, whole: int) -> float:
-    return part / whole if whole else 0.0

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pyro_textvae.data.cache import default_cache_dir
+from pyro_textvae.data.cache_dir import default_cache_dir
 from pyro_textvae.data.records import content_digest
 from pyro_textvae.errors import UserError
 

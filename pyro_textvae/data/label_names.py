@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pyro_textvae.contract import NOT_GIVEN
 from pyro_textvae.data.records import Record
@@ -26,6 +27,22 @@ class LabelNames:
         self._of_train: set[str] = set()
         self._outside: dict[str, str] = {}
         self._has_train = False
+
+    def state(self) -> dict[str, Any]:
+        """What was read so far, fit for JSON."""
+        return {
+            "numbers": self._numbers,
+            "of_train": sorted(self._of_train),
+            "outside": self._outside,
+            "has_train": self._has_train,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` said."""
+        self._numbers = dict(state["numbers"])
+        self._of_train = set(state["of_train"])
+        self._outside = dict(state["outside"])
+        self._has_train = state["has_train"]
 
     def index(self, record: Record) -> int:
         """The number of a record's label, in the order of first appearance; -1 for none.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -15,10 +15,13 @@ from pyro_textvae import zoo
 from pyro_textvae.contract import SOURCE
 from pyro_textvae.data.cache import open_or_build
 from pyro_textvae.data.corpus import Corpus
-from pyro_textvae.data.encoding import EncodingOptions, encode_source
+from pyro_textvae.data.encoding import encode_source
+from pyro_textvae.data.encoding_options import EncodingOptions
+from pyro_textvae.data.given_texts import as_texts, keep_texts
 from pyro_textvae.data.records import SPLITS, SplitName, content_digest
 from pyro_textvae.data.source import Source, open_source
 from pyro_textvae.data.sources.text_files import EmptyPairs
+from pyro_textvae.data.standard_input import STANDARD_INPUT, kept_standard_input
 from pyro_textvae.data.store import TOKENIZER
 from pyro_textvae.data.tokenizer import Tokenizer, in_form, load_kind
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
@@ -30,7 +33,7 @@ from pyro_textvae.special_tokens import SPECIAL_TOKENS
 
 
 def load_corpus(
-    source: str | os.PathLike[str] = "stdlib",
+    source: str | os.PathLike[str] | Iterable[str] = "stdlib",
     *,
     tokenizer: str | Tokenizer = "word",
     max_length: int | None = None,
@@ -102,8 +105,12 @@ def load_corpus(
 
     :param source: "stdlib", English sentences from Python's own docstrings; "grammar", a synthetic
         language of known entropy; "world:NAME", others, some with sources or labels; "nltk:NAME";
-        a folder with train, valid and test as .txt, .tsv or .jsonl; one such file, split 90/5/5 by
-        the hash of the sentence; or "file.py:Class", a source of your own.
+        a folder with train, valid and test as .txt, .tsv, .csv, .jsonl, .parquet or .arrow, also
+        compressed as .gz, .zst or .xz; one such file, a folder without splits, or a pattern of
+        files, split 90/5/5 by the hash of the sentence; "hf:NAME" of Hugging Face's datasets; "-",
+        standard input; "file.py:Class", a source of your own; or texts themselves: a list of
+        strings, a column of a data frame, a data frame or ``datasets.Dataset`` with a column
+        ``text``.
     :param tokenizer: "word" (split at whitespace), "nltk" (NLTK's word tokeniser), "character",
         "bpe" (byte-level), "hf:PATH" (of a pre-trained model), "file.py:Class", or a
         :class:`Tokenizer`, which is used as it is.
@@ -204,6 +211,10 @@ def load_corpus(
     if label_names is not None and label_column is None:
         raise UserError("label_names without label_column would do nothing; give both or neither")
     _check_fewer_labels(labelled_share, labelled_seed, unlabelled)
+    if isinstance(source, str) and source == STANDARD_INPUT:
+        source = kept_standard_input()
+    elif isinstance(source, Iterable) and not isinstance(source, str | bytes | os.PathLike):
+        source = keep_texts(as_texts(source))
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise UserError(f"source {source!r} is not a name or a path; try stdlib")
     if not isinstance(cache_dir, str | os.PathLike | None):

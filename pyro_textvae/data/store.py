@@ -9,17 +9,23 @@ import json
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from pyro_textvae.contract import NOT_GIVEN, SOURCE
+from pyro_textvae.data.array_writer import ArrayWriter, close_unfinished
+from pyro_textvae.data.file_digest import file_digest
 from pyro_textvae.data.records import content_digest
 
 # Part of every cache key: raise it when the files, or the text that a source yields, change.
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 META = "meta.json"
 TOKENIZER = "tokenizer.json"
+CHECKPOINT = "checkpoint.json"
+"""How far the files of a source were encoded, in a folder that is not sealed yet."""
+
+_INT64 = np.dtype("<i8")
 
 
 def id_dtype(vocab_size: int) -> np.dtype[Any]:
@@ -33,51 +39,61 @@ class RowWriter:
     :param folder: where ``STEM.ids.npy`` and ``STEM.offsets.npy`` go.
     :param stem: what they are called.
     :param dtype: of an id in the file.
+    :param state: what :meth:`state` said, to go on from there.
     """
 
-    def __init__(self, folder: Path, stem: str, dtype: np.dtype[Any]) -> None:
-        self._dtype = dtype
-        self._ids = (folder / f"{stem}.ids.npy").open("wb+")
-        self._offsets_path = folder / f"{stem}.offsets.npy"
-        self._offsets = array("q", [0])
-        self._digest = hashlib.sha256()
-        self._write_header()
-
-    def _write_header(self) -> None:
-        header = {
-            "descr": np.lib.format.dtype_to_descr(self._dtype),
-            "fortran_order": False,
-            "shape": (self.num_ids,),
-        }
-        np.lib.format.write_array_header_1_0(self._ids, header)
+    def __init__(
+        self,
+        folder: Path,
+        stem: str,
+        dtype: np.dtype[Any],
+        state: Mapping[str, int] | None = None,
+    ) -> None:
+        ids, rows = (0, 0) if state is None else (state["ids"], state["rows"])
+        self._ids = ArrayWriter(folder / f"{stem}.ids.npy", dtype, ids)
+        self._offsets = ArrayWriter(folder / f"{stem}.offsets.npy", _INT64, rows and rows + 1)
+        if not rows:
+            self._offsets.append([0])
 
     @property
     def num_rows(self) -> int:
         """Rows written so far."""
-        return len(self._offsets) - 1
+        return self._offsets.size - 1
 
     @property
     def num_ids(self) -> int:
         """Ids of all rows together."""
-        return self._offsets[-1]
+        return self._ids.size
 
     def append(self, ids: np.ndarray) -> None:
         """Write one row."""
-        data = ids.astype(self._dtype).tobytes()
-        self._ids.write(data)
-        self._digest.update(data)
-        self._offsets.append(self._offsets[-1] + len(ids))
+        self.extend(ids, np.array([len(ids)]))
+
+    def extend(self, ids: np.ndarray | array[int], lengths: np.ndarray | array[int]) -> None:
+        """Write rows of these lengths, whose ids come end to end."""
+        first = self.num_ids
+        self._ids.append(ids)
+        self._offsets.append(first + np.cumsum(lengths, dtype=np.int64))
+
+    def state(self) -> dict[str, int]:
+        """How much is in the files, to go on from."""
+        self._ids.flush()
+        self._offsets.flush()
+        return {"ids": self.num_ids, "rows": self.num_rows}
 
     def close(self) -> str:
         """Complete the files and return the hash of ids and row boundaries."""
-        self._ids.seek(0)
-        # NumPy leaves room in the header for the first axis to grow, so it can be written twice.
-        self._write_header()
-        self._ids.close()
-        offsets = np.frombuffer(self._offsets, dtype=np.int64).astype("<i8")
-        np.save(self._offsets_path, offsets)
-        self._digest.update(offsets.tobytes())
-        return self._digest.hexdigest()
+        digest = hashlib.sha256()
+        for writer in (self._ids, self._offsets):
+            writer.close()
+            for block in writer.blocks():
+                digest.update(block)
+        return digest.hexdigest()
+
+    def abandon(self) -> None:
+        """Close the files as they are."""
+        self._ids.abandon()
+        self._offsets.abandon()
 
 
 class SplitWriter:
@@ -86,17 +102,34 @@ class SplitWriter:
     :param folder: where the files go.
     :param split: what they are called.
     :param dtype: of an id in the files.
+    :param state: what :meth:`state` said, to go on from there.
     """
 
-    def __init__(self, folder: Path, split: str, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        split: str,
+        dtype: np.dtype[Any],
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
         self._folder, self._split, self._dtype = folder, split, dtype
-        self.tokens = RowWriter(folder, split, dtype)
+        at: Mapping[str, Any] = state or {}
+        self.tokens = RowWriter(folder, split, dtype, at.get("tokens"))
         self.source: RowWriter | None = None
-        self.documents: array[int] | None = None
+        if at.get("source") is not None:
+            self.source = RowWriter(folder, f"{split}.{SOURCE}", dtype, at["source"])
+        self.documents: ArrayWriter | None = None
         """How many rows there are before each document, and in the end."""
-        self._labels = array("q")
-        self._columns = (folder / f"{split}.columns.jsonl").open("w", encoding="utf-8")
-        self.column_names: dict[str, None] = {}
+        if at.get("documents"):
+            self.documents = ArrayWriter(self._path("documents"), _INT64, at["documents"])
+        self._labels = ArrayWriter(self._path("labels"), _INT64, at.get("labels", 0))
+        self._columns = _opened(folder / f"{split}.columns.jsonl", at.get("columns", 0))
+        self.column_names: dict[str, None] = dict.fromkeys(at.get("column_names", ()))
+        self.num_labelled: int = at.get("num_labelled", 0)
+        """Sentences whose label is given."""
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{self._split}.{name}.npy"
 
     def append(
         self,
@@ -112,12 +145,20 @@ class SplitWriter:
         for row in tokens:
             self.tokens.append(row)
         if self.documents is not None:
-            self.documents.append(self.tokens.num_rows)
+            self.documents.append([self.tokens.num_rows])
         if source is not None:
             self.start_source().append(source)
-        self._labels.append(label)
-        self._columns.write(json.dumps(columns) + "\n")
-        self.column_names.update(dict.fromkeys(columns))
+        self.append_beside([label], [columns])
+
+    def append_beside(self, labels: Sequence[int], columns: Sequence[dict[str, str]]) -> None:
+        """Write what stands beside the ids of some data."""
+        self._labels.append(labels)
+        self.num_labelled += sum(label != NOT_GIVEN for label in labels)
+        written = (json.dumps(cells) if cells else "{}" for cells in columns)
+        self._columns.write("".join(f"{line}\n" for line in written).encode())
+        for cells in columns:
+            if cells:
+                self.column_names.update(dict.fromkeys(cells))
 
     def start_source(self) -> RowWriter:
         """The rows of the sources, which are there from now on, if only as none."""
@@ -128,12 +169,24 @@ class SplitWriter:
     def start_documents(self) -> None:
         """From now on a datum is a document."""
         if self.documents is None:
-            self.documents = array("q", [0])
+            self.documents = ArrayWriter(self._path("documents"), _INT64)
+            self.documents.append([0])
 
-    @property
-    def num_labelled(self) -> int:
-        """Sentences whose label is given."""
-        return sum(label != NOT_GIVEN for label in self._labels)
+    def state(self) -> dict[str, Any]:
+        """How much is in the files, to go on from."""
+        for writer in (self.documents, self._labels):
+            if writer is not None:
+                writer.flush()
+        self._columns.flush()
+        return {
+            "tokens": self.tokens.state(),
+            "source": None if self.source is None else self.source.state(),
+            "documents": None if self.documents is None else self.documents.size,
+            "labels": self._labels.size,
+            "columns": self._columns.tell(),
+            "column_names": list(self.column_names),
+            "num_labelled": self.num_labelled,
+        }
 
     def close(self, label_order: Sequence[int] | None) -> str:
         """Complete the files and return the hash of all fields.
@@ -146,25 +199,44 @@ class SplitWriter:
         self._columns.close()
         parts = [self.tokens.close()]
         if self.documents is not None:
-            offsets = np.frombuffer(self.documents, dtype=np.int64).astype("<i8")
-            np.save(self._folder / f"{self._split}.documents.npy", offsets)
-            parts += ["documents", hashlib.sha256(offsets.tobytes()).hexdigest()]
+            parts += ["documents", _closed(self.documents)]
         if self.source is not None:
             parts += ["source", self.source.close()]
-        if label_order is not None:
-            indices = np.array([*label_order, NOT_GIVEN], dtype="<i8")
+        self._labels.close()
+        if label_order is None:
+            self._labels.path.unlink()
+        else:
+            indices = np.array([*label_order, NOT_GIVEN], dtype=_INT64)
             # The last entry is that of a label that is not given, whose index is -1.
-            labels = indices[np.frombuffer(self._labels, dtype=np.int64)]
-            np.save(self._folder / f"{self._split}.labels.npy", labels)
-            parts += ["labels", hashlib.sha256(labels.tobytes()).hexdigest()]
+            self._labels.replace(lambda numbers: indices[numbers])
+            parts += ["labels", _closed(self._labels)]
         return parts[0] if len(parts) == 1 else content_digest(*parts)
 
     def abandon(self) -> None:
         """Close the files as they are."""
-        for writer in (self.tokens, self.source):
+        for writer in (self.tokens, self.source, self.documents, self._labels):
             if writer is not None:
-                writer.close()
-        self._columns.close()
+                writer.abandon()
+        close_unfinished(self._columns)
+
+
+def _closed(writer: ArrayWriter) -> str:
+    """The hash of what is in a file that is complete now."""
+    writer.close()
+    digest = hashlib.sha256()
+    for block in writer.blocks():
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _opened(path: Path, size: int) -> BinaryIO:
+    """A file to write on from this place."""
+    if not size:
+        return path.open("wb")
+    file = path.open("r+b")
+    file.truncate(size)
+    file.seek(size)
+    return file
 
 
 class Rows:
@@ -232,7 +304,7 @@ class Columns(Mapping[str, list[str]]):
 
 def seal(folder: Path, meta: dict[str, Any]) -> None:
     """Write the entry's description with the hash of every file in it."""
-    files = {path.name: _file_hash(path) for path in sorted(folder.iterdir())}
+    files = {p.name: file_digest(p, is_finished=True) for p in sorted(folder.iterdir())}
     (folder / META).write_text(json.dumps({**meta, "files": files}), encoding="utf-8")
 
 
@@ -242,12 +314,7 @@ def read_sealed(folder: Path, key: str) -> dict[str, Any] | None:
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
         if meta["key"] != key:
             return None
-        intact = all(_file_hash(folder / name) == hash_ for name, hash_ in meta["files"].items())
+        intact = all(file_digest(folder / name) == hash_ for name, hash_ in meta["files"].items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return meta if intact else None
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from pyro_textvae.data.data_file import DataFile
 from pyro_textvae.errors import UserError
 
 LONGEST_LINE_BYTES = 2**24
@@ -16,7 +17,7 @@ LONGEST_LINE_BYTES = 2**24
 _BLOCK = 2**16
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
+def lines(path: Path | DataFile) -> Iterator[tuple[int, str]]:
     r"""Number and text of each line of UTF-8, without its end and without a byte order mark.
 
     Lines end at ``\n`` or ``\r\n`` only, unlike those of ``str.splitlines``; in a file without
@@ -24,8 +25,13 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
     :raises UserError: naming file and line, for a line too long and for what is not UTF-8.
     """
-    with path.open("rb") as file:
-        for number, data in enumerate(_pieces(file, path.name), start=1):
+    opened = path if isinstance(path, DataFile) else DataFile(path)
+    # Once to look, for what is compressed cannot be read from its beginning again.
+    with opened.open() as file:
+        ends_with_carriage_returns = _ends_lines_with_carriage_returns(file)
+    with opened.open() as file:
+        pieces = _between_carriage_returns if ends_with_carriage_returns else _between_line_feeds
+        for number, data in enumerate(pieces(file, path.name), start=1):
             if b"\0" in data:
                 raise UserError(f"{path.name} line {number} is binary, not text; give UTF-8 text")
             try:
@@ -38,11 +44,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line.removesuffix("\n").removesuffix("\r")
 
 
-def _pieces(file: BinaryIO, name: str) -> Iterator[bytes]:
-    """The bytes of each line."""
-    if _ends_lines_with_carriage_returns(file):
-        yield from _between_carriage_returns(file, name)
-        return
+def _between_line_feeds(file: BinaryIO, name: str) -> Iterator[bytes]:
     number = 0
     while data := file.readline(LONGEST_LINE_BYTES + 1):
         number += 1
@@ -53,7 +55,7 @@ def _pieces(file: BinaryIO, name: str) -> Iterator[bytes]:
 
 def _ends_lines_with_carriage_returns(file: BinaryIO) -> bool:
     """Whether there are carriage returns and no line feed before the end of the file."""
-    has_carriage_return = False
+    has_carriage_return, size = False, 0
     while block := file.read(_BLOCK):
         if b"\n" in block:
             # One at the end of the file ends no line but the last.
@@ -62,9 +64,9 @@ def _ends_lines_with_carriage_returns(file: BinaryIO) -> bool:
             has_carriage_return &= is_at_end
             break
         has_carriage_return |= b"\r" in block
-        if file.tell() > LONGEST_LINE_BYTES:
+        size += len(block)
+        if size > LONGEST_LINE_BYTES:
             break
-    file.seek(0)
     return has_carriage_return
 
 

@@ -20,6 +20,7 @@ from pyro_textvae import zoo
 from pyro_textvae.data.copied_words import CopiedWords, copied_from, copied_words_of
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
 from pyro_textvae.data.unicode_form import UNICODE_FORMS, UnicodeForm, normalised, with_form
+from pyro_textvae.data.whitespace_words import splits_at_whitespace, words_of
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.special_tokens import BOS, EOS, PAD, SPECIAL_TOKENS, UNK
 
@@ -95,10 +96,31 @@ class Tokenizer:
         """
         if isinstance(texts, str) or not isinstance(texts, Iterable):
             raise UserError(f"encode_batch takes a list of texts, got {texts!r}")
-        encodings = self._backend.encode_batch_fast(
-            [prepared(text, self._kind) for text in texts], add_special_tokens=False
-        )
-        return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+        return [np.array(ids, dtype=np.int64) for ids in self.encode_lists(texts)]
+
+    def encode_lists(self, texts: Iterable[str]) -> list[list[int]]:
+        """The ids of every text as lists, without ``<eos>``.
+
+        :raises UserError: for what is not Unicode text.
+        """
+        texts = [prepared(text, self._kind) for text in texts]
+        if self._id_of_word is None:
+            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+            return [encoding.ids for encoding in encodings]
+        id_of = self._id_of_word.get
+        return [[id_of(word, UNK) for word in words_of(text)] for text in texts]
+
+    @cached_property
+    def splits_at_whitespace(self) -> bool:
+        """Whether a text in its normal form, once prepared, is split at whitespace and no more."""
+        return splits_at_whitespace(self._backend)
+
+    @cached_property
+    def _id_of_word(self) -> dict[str, int] | None:
+        """The id of every word, where a text is only split at whitespace; None elsewhere."""
+        if not self.splits_at_whitespace:
+            return None
+        return self._backend.get_vocab() | dict.fromkeys(SPECIAL_TOKENS, UNK)
 
     def encode_sources(self, texts: Sequence[str]) -> list[np.ndarray]:
         """As :meth:`encode_batch`; a word outside the vocabulary has an id beyond it if it is kept.

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import tokenizers
@@ -12,6 +13,7 @@ from tokenizers.models import Model, WordLevel
 from tokenizers.trainers import WordLevelTrainer
 
 from pyro_textvae.data.unicode_form import UnicodeForm
+from pyro_textvae.data.whitespace_words import splits_at_whitespace, words_of
 from pyro_textvae.errors import UserError
 from pyro_textvae.special_tokens import SPECIAL_TOKENS, UNK
 
@@ -95,15 +97,36 @@ class TokenizerKind:
         :raises UserError: where no token is frequent enough.
         """
         counter = self.pipeline(self.empty_model())
+        if splits_at_whitespace(counter):
+            counts: Counter[str] = Counter()
+            for listed in texts:
+                counts.update(word for text in listed for word in words_of(text))
+            return self.from_counts(counts, min_count, vocab_size)
         trainer = WordLevelTrainer(
             vocab_size=_UNBOUNDED, min_frequency=min_count, special_tokens=[], show_progress=False
         )
         counter.train_from_iterator(texts, trainer)
         ids = counter.get_vocab()
-        # The trainer would give a special that also occurs in the text a second, later id.
-        tokens = [
-            token for token in sorted(ids, key=ids.__getitem__) if token not in SPECIAL_TOKENS
-        ]
+        return self._with(sorted(ids, key=ids.__getitem__), min_count, vocab_size)
+
+    def from_counts(
+        self, counts: Mapping[str, int], min_count: int, vocab_size: int | None
+    ) -> tokenizers.Tokenizer:
+        """As :meth:`train`, of words between whitespace that were counted already.
+
+        :raises UserError: where no token is frequent enough.
+        """
+        frequent = [word for word, count in counts.items() if count >= min_count]
+        return self._with(
+            sorted(frequent, key=lambda word: (-counts[word], word)), min_count, vocab_size
+        )
+
+    def _with(
+        self, tokens: Sequence[str], min_count: int, vocab_size: int | None
+    ) -> tokenizers.Tokenizer:
+        """The pipeline with the specials and then these, as many as there may be."""
+        # A special that also occurs in the text would have a second, later id.
+        tokens = [token for token in tokens if token not in SPECIAL_TOKENS]
         tokens = [*SPECIAL_TOKENS, *tokens][:vocab_size]
         if len(tokens) == len(SPECIAL_TOKENS) and min_count > 1:
             raise UserError(

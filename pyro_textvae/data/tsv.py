@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from pyro_textvae.data.data_file import DataFile
 from pyro_textvae.data.text_lines import LONGEST_LINE_BYTES, lines
 from pyro_textvae.errors import UserError
 
@@ -33,7 +34,7 @@ class Row(NamedTuple):
     num_quoted: int = 0
 
 
-def rows(path: Path, quotes: Quotes) -> Iterator[Row]:
+def rows(path: Path | DataFile, quotes: Quotes) -> Iterator[Row]:
     """The rows of a file.
 
     :param quotes: ``literal`` where a quote is a character like others, as in the files of GLUE;
@@ -44,7 +45,7 @@ def rows(path: Path, quotes: Quotes) -> Iterator[Row]:
     return _quoted_rows(path) if quotes == "csv" else _literal_rows(path)
 
 
-def first_quoted_line(path: Path) -> int | None:
+def first_quoted_line(path: Path | DataFile) -> int | None:
     r"""The first line with a cell in quotes, of a file written as pandas does; None for another.
 
     In such a file every quote is that of a cell in quotes, each row has as many cells, and quotes
@@ -82,12 +83,12 @@ class _MalformedQuotesError(UserError):
     """A row whose quotes are not those of cells in quotes."""
 
 
-def _literal_rows(path: Path) -> Iterator[Row]:
+def _literal_rows(path: Path | DataFile) -> Iterator[Row]:
     for number, line in lines(path):
         yield Row(number, line.split("\t") if line.strip() else [])
 
 
-def _quoted_rows(path: Path) -> Iterator[Row]:
+def _quoted_rows(path: Path | DataFile) -> Iterator[Row]:
     parts: list[str] = []
     first = size = 0
     for number, line in lines(path):
@@ -106,7 +107,7 @@ def _quoted_rows(path: Path) -> Iterator[Row]:
         yield _row(path, first, "\n".join(parts))
 
 
-def _row(path: Path, number: int, text: str) -> Row:
+def _row(path: Path | DataFile, number: int, text: str) -> Row:
     if '"' not in text:
         return Row(number, text.split("\t"))
     cells, num_quoted, place, tab = [], 0, 0, "\t"

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 from pyro_textvae.data.tokenizer import Tokenizer, in_form, load_kind, prepared
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
 from pyro_textvae.data.unicode_form import UnicodeForm, with_form
+from pyro_textvae.data.whitespace_words import splits_at_whitespace, words_of
 from pyro_textvae.errors import UserError, in_one_line
 
 
@@ -36,7 +38,7 @@ def train_tokenizer(
     """
     kind = load_kind(kind) if isinstance(kind, str) else kind
     kind = kind if unicode_form is None else in_form(kind, unicode_form)
-    stream = _batched(prepared(text, kind) for text in texts)
+    stream = in_lists(prepared(text, kind) for text in texts)
     try:
         backend = kind.train(stream, min_count, vocab_size)
     except UserError:
@@ -48,7 +50,42 @@ def train_tokenizer(
     return Tokenizer(with_form(backend, kind.unicode_form), kind)
 
 
-def _batched(texts: Iterable[str], size: int = 1000) -> Iterator[list[str]]:
+def counts_at_whitespace(kind: TokenizerKind) -> bool:
+    """Whether a kind makes its vocabulary by counting words between whitespace."""
+    trains = type(kind).train is TokenizerKind.train
+    return trains and splits_at_whitespace(kind.pipeline(kind.empty_model()))
+
+
+def word_counts(texts: Iterable[str], kind: TokenizerKind) -> Counter[str]:
+    """How often each word stands in the texts, as the kind prepares them.
+
+    >>> from pyro_textvae.data.tokenizers import WordTokenizer
+    >>> word_counts(["a b", "a"], WordTokenizer())["a"]
+    2
+    """
+    return Counter(word for text in texts for word in words_of(prepared(text, kind)))
+
+
+def tokenizer_of_counts(
+    counts: Iterable[Mapping[str, int]],
+    kind: TokenizerKind,
+    *,
+    min_count: int = 1,
+    vocab_size: int | None = None,
+) -> Tokenizer:
+    """As :func:`train_tokenizer`, of words that were counted already, part by part.
+
+    :raises UserError: where no word is that frequent.
+    """
+    total: Counter[str] = Counter()
+    for part in counts:
+        total.update(part)
+    backend = kind.from_counts(total, min_count, vocab_size)
+    return Tokenizer(with_form(backend, kind.unicode_form), kind)
+
+
+def in_lists(texts: Iterable[str], size: int = 1000) -> Iterator[list[str]]:
+    """The texts, so many at once."""
     batch: list[str] = []
     for text in texts:
         batch.append(text)

@@ -55,7 +55,7 @@ class MetreDecoder(nn.Module):
         self.vocab_size = decoder.vocab_size
         self.num_places = num_places
         width, state_dim = decoder.embedding_dim, decoder.state_dim + num_places
-        if decoder.tied_embeddings:
+        if decoder.tied_embeddings and isinstance(decoder.embedding, nn.Embedding):
             decoder.token_scores = TiedTokenScores(state_dim, decoder.embedding)
         else:
             decoder.token_scores = TokenScores(state_dim, decoder.vocab_size)

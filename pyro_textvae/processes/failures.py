@@ -60,7 +60,8 @@ def one_error_line() -> Iterator[None]:
         if isinstance(error, RuntimeError) and not _is_of_the_group(error):
             _say(store, rank, f"{type(error).__name__}: {error}")
             raise
-        raise _of_lost_processes(store, rank, processes) from error
+        was_stopped = isinstance(error, _Terminated)
+        raise _of_lost_processes(store, rank, processes, was_stopped=was_stopped) from error
 
 
 @contextmanager
@@ -122,11 +123,12 @@ def _is_to_say(store: Any, rank: int, size: int, message: str) -> bool:
 
 
 def _of_lost_processes(
-    store: Any, rank: int, processes: list[tuple[str, int]]
+    store: Any, rank: int, processes: list[tuple[str, int]], *, was_stopped: bool
 ) -> UserError | SystemExit:
     """The error of a broken exchange: of the one that knows why, or of those that are gone."""
     here = socket.gethostname()
-    end = time.monotonic() + _SECONDS
+    lost: list[int] = []
+    end = time.monotonic() + (1.0 if was_stopped else _SECONDS)
     while time.monotonic() < end:
         if any(_said(store, other) is not None for other in range(len(processes))):
             return SystemExit(2)
@@ -138,6 +140,8 @@ def _of_lost_processes(
         if lost:
             break
         time.sleep(0.05)
+    if was_stopped and not lost:
+        return SystemExit(128 + signal.SIGTERM)
     left = [r for r, (host, _) in enumerate(processes) if host == here and r not in lost]
     if rank != min(left, default=rank):
         return SystemExit(1)

@@ -16,8 +16,8 @@ from torch import Tensor
 from pyro_textvae import zoo
 from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.data import Batch, Corpus, Tokenizer
+from pyro_textvae.data.corpus_files import is_without_splits
 from pyro_textvae.data.records import SPLITS
-from pyro_textvae.data.sources.text_files import SUFFIXES
 from pyro_textvae.displayed import Displayed, as_plain
 from pyro_textvae.errors import UserError, in_one_line
 from pyro_textvae.evaluation import LogLikelihood, information, log_likelihood
@@ -416,8 +416,7 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
         truncate=False,
     )
     label_names = run.label_names if config.label_column is not None else None
-    path = Path(config.data).expanduser()
-    file_split = config.split if path.suffix in SUFFIXES and path.is_file() else None
+    file_split = config.split if is_without_splits(config.data) else None
     corpus = load_corpus_of(settings, tokenizer, label_names, file_split)
     if corpus.max_length > run.sizes["max_length"]:
         raise UserError(

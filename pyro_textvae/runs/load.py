@@ -14,6 +14,8 @@ from torch import nn
 from pyro_textvae import zoo
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus, Tokenizer, load_corpus
+from pyro_textvae.data.corpus_files import matching
+from pyro_textvae.data.data_file import format_of
 from pyro_textvae.data.records import SplitName
 from pyro_textvae.data.source import is_relative_path
 from pyro_textvae.data.sources.text_files import TextFiles
@@ -195,7 +197,7 @@ def _reads_tsv(data: str) -> bool:
     if data.partition(":")[0] in zoo.names("sources"):
         return False
     try:
-        return any(file.suffix == ".tsv" for file in TextFiles(data).files)
+        return any(format_of(file) == ".tsv" for file in TextFiles(data).files)
     except UserError:
         return False
 
@@ -342,7 +344,7 @@ def _check_still_there(run: StoredRun) -> None:
     :raises UserError: with the folder that it was looked for in.
     """
     data = run.config.data
-    if is_relative_path(data) and not Path(data).exists():
+    if is_relative_path(data) and not (Path(data).exists() or matching(data)):
         raise UserError(
             f"{run.folder.path} was trained on {data}, a path relative to the folder that train "
             f"was started in, and there is none in {Path.cwd()}: start the command in that folder"

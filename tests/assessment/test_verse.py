@@ -50,7 +50,8 @@ def found(monkeypatch):
     run = material((), ("a", "b"), batch={"source": torch.tensor([FORM] * 2), "tokens": REAL})
     run.folder, run.guide, run.tokenizer = "run", None, TOKENIZER
     run.model = SimpleNamespace(forms=FormReader(TOKENIZER, 2, 5))
-    run.corpus.train = [rows("月 雪 月 光/月 月 月 月")]
+    # A line of five has two runs of four; one of them is in the last line of the second poem.
+    run.corpus.train = [rows("月 雪 月 光/月 月 月 月"), rows("雪 月 月 月 月")]
     return by_name(Verse(), run)
 
 
@@ -69,6 +70,11 @@ def test_copied_is_the_share_of_lines_and_of_runs_of_four(found):
     assert found["copied_runs"].value == pytest.approx((0 + 1) / 2)
     assert found["copied_lines"].real == pytest.approx((1 / 2 + 0) / 2)
     assert found["copied_lines_masked"].value == pytest.approx(0.25)
+
+
+def test_an_unknown_sign_is_one_sign():
+    row = pad([[*TOKENIZER.encode("月 x 光"), EOS]])
+    assert module._lines(TOKENIZER.vocabulary, row) == [("月", "<unk>", "光")]
 
 
 def test_a_model_that_writes_to_no_form_is_told_so():

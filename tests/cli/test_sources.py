@@ -67,6 +67,29 @@ def test_sentences_of_ones_own_with_their_source(conditional_run, cli):
     assert printed.startswith(f"with  {SENTENCE}\nfrom  the nurse\n")
 
 
+def test_a_walk_whose_source_is_walked_too(conditional_run, cli, check_refused, tmp_path):
+    """A source for each step; with one and the same in all, the walk with that source."""
+    ends = ["--start", "the nurse", "--end", "the car", "--steps", "3"]
+    file = tmp_path / "sources.txt"
+    file.write_text(f"{SENTENCE}\n" * 3)
+    status, printed, _ = cli("interpolate", conditional_run, *ends, "--source-file", file)
+    assert status == 0
+    status, fixed, _ = cli("interpolate", conditional_run, *ends, "--source", SENTENCE)
+    texts = [
+        [line for line in each.splitlines() if line[:4] != "with"] for each in (printed, fixed)
+    ]
+    assert texts[0] == texts[1]
+    sources = [SENTENCE, "the car", "the garden"]
+    file.write_text("\n".join(sources))
+    asked = [*ends, "--source-file", file, "--format", "jsonl"]
+    status, printed, _ = cli("interpolate", conditional_run, *asked)
+    assert status == 0
+    assert [json.loads(line)["source"] for line in printed.splitlines()] == sources
+    file.write_text("the car\n")
+    message = "has 1 sources and the walk 3 steps: give a source for each"
+    check_refused(message, "interpolate", conditional_run, *ends, "--source-file", file)
+
+
 def test_what_cannot_be_is_one_line(conditional_run, run, check_refused, tmp_path):
     sample = ["sample", conditional_run]
     check_refused("source and split both say", *sample, "--source", "a", "--split", "test")

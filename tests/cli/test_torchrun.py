@@ -17,12 +17,24 @@ from pyro_textvae.cli.main import main
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = [
-    *("train", "--data", "grammar", "--num-sentences", "300", "--device", "cpu"),
-    *("--embedding-dim", "8", "--hidden-dim", "9", "--latent-dim", "3", "--epochs", "2"),
-    *("--log-every", "2", "--checkpoint-every", "3"),
-]
+SETTINGS = {
+    "--data": "grammar",
+    "--num-sentences": 300,
+    "--device": "cpu",
+    "--embedding-dim": 8,
+    "--hidden-dim": 9,
+    "--latent-dim": 3,
+    "--epochs": 2,
+    "--log-every": 2,
+    "--checkpoint-every": 3,
+}
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def train(out, *flags, **changes):
+    named = {f"--{name.replace('_', '-')}": value for name, value in changes.items()}
+    settings = [text for pair in (SETTINGS | named).items() for text in map(str, pair)]
+    return ["train", *settings, *flags, "--out", str(out)]
 
 
 def launch(*arguments, size=2, restarts=0):
@@ -68,8 +80,8 @@ def assert_same_steps(rows, others):
 
 def test_run_of_two_goes_on_in_one_and_in_three(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    assert main([*SETTINGS, "--out", str(one), "--epochs", "4"]) == 0
-    status, out, errors = finish(launch(*SETTINGS, "--out", two))
+    assert main(train(one, epochs=4)) == 0
+    status, out, errors = finish(launch(*train(two)))
     assert (status, errors) == (0, [])
     assert out.count("epoch   1") == 1
     assert main(["train", "--resume", str(two), "--epochs", "3"]) == 0
@@ -81,9 +93,8 @@ def test_run_of_two_goes_on_in_one_and_in_three(tmp_path):
 
 def test_killed_rank_is_named_and_the_run_goes_on_after_a_restart(tmp_path):
     peace, named, killed = (tmp_path / name for name in ("peace", "named", "killed"))
-    long = [*SETTINGS, "--epochs", "30", "--out"]
-    assert finish(launch(*long, peace))[0] == 0
-    process = launch(*long, named)
+    assert finish(launch(*train(peace, epochs=30)))[0] == 0
+    process = launch(*train(named, epochs=30))
     wait_for(named / "state" / "last.pt")
     os.kill(ranks_of(process.pid)[1], signal.SIGKILL)
     started = time.monotonic()
@@ -93,7 +104,7 @@ def test_killed_rank_is_named_and_the_run_goes_on_after_a_restart(tmp_path):
     (error,) = errors
     assert "rank 1 of 2 was killed or crashed" in error
     for rank in (0, 1):
-        process = launch(*long, killed, "--overwrite", restarts=2)
+        process = launch(*train(killed, "--overwrite", epochs=30), restarts=2)
         wait_for(killed / "state" / "progress.json")
         os.kill(ranks_of(process.pid)[rank], signal.SIGKILL)
         assert finish(process)[0] == 0
@@ -102,8 +113,8 @@ def test_killed_rank_is_named_and_the_run_goes_on_after_a_restart(tmp_path):
 
 
 def test_loss_that_is_not_finite_ends_all_with_one_line(tmp_path):
-    flags = ["--learning-rate", "1e30", "--clip-norm", "1e30", "--out", tmp_path / "run"]
-    status, _, errors = finish(launch(*SETTINGS, *flags))
+    command = train(tmp_path / "run", learning_rate="1e30", clip_norm="1e30")
+    status, _, errors = finish(launch(*command))
     assert status != 0
     (error,) = errors
     assert "error: rank 0, 1 of 2: loss nan at step 2" in error
@@ -111,7 +122,7 @@ def test_loss_that_is_not_finite_ends_all_with_one_line(tmp_path):
 
 
 def test_batch_smaller_than_the_processes(tmp_path):
-    status, _, errors = finish(launch(*SETTINGS, "--batch-size", "1", "--out", tmp_path / "run"))
+    status, _, errors = finish(launch(*train(tmp_path / "run", batch_size=1)))
     assert status != 0
     (error,) = errors
     assert "batch_size=1 sentences are fewer than 2 processes" in error
@@ -119,20 +130,20 @@ def test_batch_smaller_than_the_processes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("changes", "message"),
     [
-        (("--batch-size", "20"), "rank 1 has another setting batch_size than rank 0, 20 in the"),
-        (("--data-options", '{"zzz": 1}'), "rank 1 of 2: "),
-        (("--num-sentences", "200"), "rank 1 has another fingerprint of the corpus than rank 0"),
+        ({"batch_size": 20}, "rank 1 has another setting batch_size than rank 0, 20 in the"),
+        ({"data_options": '{"zzz": 1}'}, "rank 1 of 2: "),
+        ({"num_sentences": 200}, "rank 1 has another fingerprint of the corpus than rank 0"),
     ],
 )
-def test_processes_that_differ_are_refused_in_one_line(tmp_path, flags, message):
+def test_processes_that_differ_are_refused_in_one_line(tmp_path, changes, message):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     processes = []
     for rank in range(2):
-        arguments = [*SETTINGS, *(flags if rank else ()), "--out", str(tmp_path / "run")]
+        arguments = train(tmp_path / "run", **(changes if rank else {}))
         of_rank = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
         processes.append(
             subprocess.Popen(

@@ -11,12 +11,15 @@ import pytest
 
 from pyro_textvae.cli.assess import AssessOptions
 from pyro_textvae.cli.compare import CompareOptions
+from pyro_textvae.cli.compress import CompressOptions
+from pyro_textvae.cli.decompress import DecompressOptions
 from pyro_textvae.cli.evaluate import EvaluateOptions
 from pyro_textvae.cli.explore import ExploreOptions
 from pyro_textvae.cli.interpolate import InterpolateOptions
 from pyro_textvae.cli.main import main
 from pyro_textvae.cli.parsing import parse
 from pyro_textvae.cli.reconstruct import ReconstructOptions
+from pyro_textvae.cli.refit import RefitOptions
 from pyro_textvae.cli.report import ReportOptions
 from pyro_textvae.cli.sample import SampleOptions
 from pyro_textvae.cli.train import TrainOptions
@@ -32,6 +35,9 @@ COMMANDS = {
     "explore": ExploreOptions,
     "compare": CompareOptions,
     "report": ReportOptions,
+    "refit": RefitOptions,
+    "compress": CompressOptions,
+    "decompress": DecompressOptions,
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyro_textvae import load_corpus
-from pyro_textvae.data.cache import default_cache_dir
+from pyro_textvae.data.cache_dir import default_cache_dir
 from pyro_textvae.errors import UserError
 
 TEXT = "".join(f"the cat number {i} sat\n" for i in range(40))

@@ -167,7 +167,10 @@ def check_refused(match, source, **options):
         ({"seed": -1}, "seed=-1 must be"),
         ({"truncate": True}, "truncate=True needs a max_length"),
         ({"num_sentences": 5}, "num_sentences=5 applies to grammar, stdlib and world:NAME, not"),
-        ({"text_column": "text"}, "text_column='text' applies to .tsv and .jsonl"),
+        (
+            {"text_column": "text"},
+            "text_column='text' applies to files with columns",
+        ),
         ({"max_length": 3}, "max_length=3 drops all 6 sentences of the train split"),
     ],
 )
@@ -181,7 +184,10 @@ def test_bad_paths_and_folders(folder, tmp_path):
     check_refused("source 3 is not a name or a path", 3)
     check_refused("cannot read 'aaa.*too long", "a" * 5000)
     (tmp_path / "text.doc").write_text("words")
-    check_refused("text.doc' is not a .txt, .tsv or .jsonl file", tmp_path / "text.doc")
+    check_refused(
+        "text.doc' is not a .arrow, .csv, .jsonl, .parquet, .tokens, .tsv or .txt file",
+        tmp_path / "text.doc",
+    )
     (folder / "dev.tsv").write_text("words\n")
     check_refused("two files for valid: dev.tsv and valid.txt", folder)
     (folder / "dev.tsv").unlink()

@@ -63,7 +63,7 @@ def test_a_far_too_long_text_is_refused_whatever_the_settings(
     folder, monkeypatch, kind, options, piece
 ):
     monkeypatch.setattr("pyro_textvae.data.longest_text.LONGEST_TEXT", 1000)
-    monkeypatch.setattr("pyro_textvae.data.vocabulary._batched", lambda texts: 1 / len([*texts]))
+    monkeypatch.setattr("pyro_textvae.data.vocabulary.in_lists", lambda texts: 1 / len([*texts]))
     (folder / "train.txt").write_text("a cat\n" + piece * 600, encoding="utf-8")
     monkeypatch.setattr("pyro_textvae.data.tokenizer.Tokenizer.encode_batch", lambda *_: 1 / 0)
     match = "train.txt line 2 has 1,(199|200) characters, over 1,000"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.manifold import trustworthiness
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation import log_likelihood
@@ -112,6 +113,11 @@ def test_umap_keeps_neighbours(collection):
     plane = collection.plane("umap")
     assert plane.positions.shape == (len(collection), 2)
     assert plane.title == "UMAP, 15 neighbours"
+    shuffled = np.random.default_rng(0).permutation(plane.positions)
+    kept, by_chance = (
+        trustworthiness(collection.vectors, positions) for positions in (plane.positions, shuffled)
+    )
+    assert by_chance < 0.65 < 0.8 < kept
 
 
 def test_clusters_are_the_largest_first_and_cover_all(collection):

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import get_type_hints
 
 from pyro_textvae.cli.compare import CompareOptions
+from pyro_textvae.cli.compress import CompressOptions
+from pyro_textvae.cli.decompress import DecompressOptions
 from pyro_textvae.cli.evaluate import EvaluateOptions
+from pyro_textvae.cli.explore import ExploreOptions
 from pyro_textvae.cli.interpolate import InterpolateOptions
 from pyro_textvae.cli.main import COMMANDS
 from pyro_textvae.cli.reconstruct import ReconstructOptions
+from pyro_textvae.cli.refit import RefitOptions
 from pyro_textvae.cli.report import ReportOptions
 from pyro_textvae.cli.sample import SampleOptions
 from pyro_textvae.cli.train import TrainOptions
@@ -27,10 +31,14 @@ OPTIONS: dict[str, type] = {
     "interpolate": InterpolateOptions,
     "compare": CompareOptions,
     "report": ReportOptions,
+    "refit": RefitOptions,
+    "compress": CompressOptions,
+    "decompress": DecompressOptions,
+    "explore": ExploreOptions,
 }
 AMOUNTS = {
     *("epochs", "num_samples", "size", "steps", "num_resamples", "num_particles", "most_rounds"),
-    *("num_components", "num_sentences", "kl_cycles"),
+    *("num_components", "num_sentences", "kl_cycles", "alternate", "num_train_sentences"),
 }
 """Settings that take time in proportion: any large value of them is right."""
 EXPECTS = {
@@ -41,19 +49,27 @@ EXPECTS = {
     "interpolate": "(?m)^from ",
     "compare": "nll",
     "report": "written to",
+    "refit": "what moved",
+    "compress": "written to",
+    "decompress": "written to",
+    "explore": "written to",
 }
 MAY_WRITE = {
     "train": ("new", "new/*"),
     "evaluate": ("run/evaluation*", "run/report", "run/report/*"),
     "report": ("run/report", "run/report/*"),
+    "refit": ("new", "new/*"),
+    "compress": ("mine.txt.tvae",),
+    "decompress": ("mine.txt",),
+    "explore": ("map.html",),
 }
 
 
 def make(scene: Scene) -> Case:
     """One command with one or two flags that are wrong."""
     random = scene.random
-    # A report that succeeds takes seconds.
-    command = random.choices([*OPTIONS], weights=[8, 4, 4, 3, 3, 3, 1])[0]
+    # A report that succeeds takes seconds, and so do a prior and a map.
+    command = random.choices([*OPTIONS], weights=[8, 4, 4, 3, 3, 3, 1, 1, 2, 2, 1])[0]
     positional, values = base(scene, command)
     change = random.choices([*CHANGES], weights=[12, 2, 1, 1, 2, 1])[0]
     words, tail = change(scene, command, positional, values)
@@ -84,12 +100,26 @@ def base(scene: Scene, command: str) -> tuple[list[str], dict[str, str]]:
         run.append("other")
     if command in ("evaluate", "reconstruct"):
         scene.copy("toy")
+    if command == "compress":
+        scene.write("mine.txt", (scene.templates / "toy" / "test.txt").read_bytes())
+        run.append("mine.txt")
+    if command == "decompress":
+        scene.write("mine.txt.tvae", (scene.templates / "mine.txt.tvae").read_bytes())
+        run.append("mine.txt.tvae")
     small = {
         "evaluate": {"num_samples": "10", "report": "false"},
         "sample": {"size": "2"},
         "reconstruct": {"size": "2"},
         "interpolate": {"steps": "2"},
         "compare": {"num_resamples": "1000"},
+        "refit": {
+            "out": "new",
+            "options": '{"num_components": 1}',
+            "num_sentences": "8",
+            "num_samples": "10",
+        },
+        # Without a file to write it serves a page for ever.
+        "explore": {"export": "map.html", "num_samples": "2", "clusters": "2"},
     }
     return run, small.get(command, {})
 
@@ -99,8 +129,10 @@ def may_write(command: str, values: dict[str, str]) -> tuple[str, ...]:
     patterns = MAY_WRITE.get(command, ())
     # "~" is the user's home, which each case has its own of.
     out = values.get("out", "new")
-    if command == "train":
+    if command in ("train", "refit"):
         return (*patterns, "runs", "runs/*", escape(out), f"{escape(out.rstrip('/'))}/*")
+    if command == "explore":
+        return (*patterns, escape(values.get("export", "map.html")))
     if "out" in values and out:
         stem = escape(str(Path(out).with_suffix("")) if Path(out).name else out)
         return (*patterns, f"{stem}*")
@@ -121,7 +153,8 @@ Made = tuple[str, list[str]]
 def _odd_values(scene: Scene, command: str, positional: list[str], values: dict[str, str]) -> Made:
     random, types = scene.random, get_type_hints(OPTIONS[command])
     names = [field.name for field in fields(OPTIONS[command])]
-    names.remove("compile") if "compile" in names else None
+    for name in {"compile", "export"} & set(names):
+        names.remove(name)
     words = []
     for name in random.sample(names, random.choice([1, 1, 1, 2])):
         value = odd_text(random)
@@ -131,8 +164,8 @@ def _odd_values(scene: Scene, command: str, positional: list[str], values: dict[
             value = _odd_options(scene)
         if name == "check" and value in ("true", "yes", "1"):
             value = "2"  # Annealing takes long.
-        if name in ("run", "runs", "grid") and positional:
-            positional.clear()
+        if name in ("run", "runs", "grid", "file") and positional:
+            del positional[name == "file" :]
         values[name] = value
         words.append(f"--{name} {value[:60]!a}")
     return " ".join(words), []

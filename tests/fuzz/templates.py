@@ -35,14 +35,15 @@ def call_command(arguments: Sequence[str]) -> int:
 
 
 def write_templates(folder: Path, writable: Path) -> None:
-    """Write the corpus ``toy`` and the runs, trained and evaluated."""
+    """Write the corpus ``toy``, the runs, trained and evaluated, and an archive of one of them."""
+
+    def call(*arguments: str) -> None:
+        done = run_in_fork(lambda: call_command(arguments), folder, [writable], writable)
+        assert done.status == 0, done.err
+
     folder.mkdir()
     write_toy(folder / "toy")
     for name, flags in RUNS.items():
-        train = ["train", "--data", str(folder / "toy"), *SIZES, *flags, "--out", name]
-        evaluate = ["evaluate", name, "--num-samples", "10", "--report", "false"]
-        for arguments in (train, evaluate):
-            done = run_in_fork(
-                lambda arguments=arguments: call_command(arguments), folder, [writable], writable
-            )
-            assert done.status == 0, done.err
+        call("train", "--data", str(folder / "toy"), *SIZES, *flags, "--out", name)
+        call("evaluate", name, "--num-samples", "10", "--report", "false")
+    call("compress", "run", str(folder / "toy" / "test.txt"), "--out", "mine.txt.tvae")

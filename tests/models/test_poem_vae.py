@@ -97,21 +97,22 @@ def test_programs_keep_the_contract(lines_before):
     assert there.tolist() == [[True, True], [True, False], [True, True]]
 
 
-def test_a_line_is_given_the_places_of_its_own_line_from_where_it_stands_on():
+def test_a_place_is_told_what_it_asks_for_and_what_all_after_it_do():
     model, _ = pair_of(lines_before=False)
-    model.double().eval()
-    rows = torch.tensor([ids("月 光")])
-    mask = torch.ones_like(rows, dtype=torch.bool)
-
-    def log_p(places):
-        text = model.text(torch.zeros(1, 2).double(), torch.tensor([places]))
-        return text.network.token_log_prob(rows, mask, text.context)[0]
-
-    first = log_p([1, 1, 0, 0])
-    # What a later place asks for is known before; what an earlier one asked for is not told again,
-    # but in the state.
-    assert (log_p([1, 2, 0, 0]) != first).tolist() == [True, True, True]
-    assert (log_p([2, 1, 0, 0]) != first)[0]
+    v = torch.zeros(1, 2)
+    first = model.text(v, torch.tensor([[1, 1, 1, 0]])).context.memory
+    for changed in range(4):
+        places = torch.tensor([[1, 1, 1, 0]])
+        places[0, changed] = 2
+        told = model.text(v, places).context.memory
+        differs = (told.states != first.states).any(-1)[0]
+        assert differs.tolist() == [place <= changed for place in range(4)]
+    rows, mask = torch.tensor([ids("月 光")]), torch.ones(1, 3, dtype=torch.bool)
+    by_places = [
+        model.text.token_log_prob(rows, mask, model.text(v, torch.tensor([places])).context)
+        for places in ([1, 1, 0, 0], [1, 2, 0, 0])
+    ]
+    assert (by_places[0] != by_places[1]).all()
 
 
 def test_a_poem_of_another_number_of_lines_than_its_form_is_named():

@@ -486,7 +486,7 @@ def test_a_guide_that_collapsed_to_a_point_is_warned_of(trained, tmp_path, capsy
 
 def test_nll_of_text_and_label_has_a_name_of_its_own(tmp_path, capsys, monkeypatch):
     """Once with more values than are summed over, so that the text's alone is not known."""
-    lines = [f"{n % 2}\tthe {'good' if n % 2 else 'bad'} cat {n} sleeps" for n in range(80)]
+    lines = [f"{n % 2}\tthe {'good' if n % 2 else 'bad'} cat {n} sleeps" for n in range(200)]
     text = tmp_path / "labelled.tsv"
     text.write_text("\n".join(["label\ttext", *lines]) + "\n")
     program = Path(__file__).parents[1] / "programs" / "observed_label.py:ObservedLabelVAE"

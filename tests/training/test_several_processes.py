@@ -5,12 +5,23 @@
 import multiprocessing
 
 import pytest
+import torch
 from torch.multiprocessing import start_processes
 
+from pyro_textvae import zoo
 from pyro_textvae.errors import UserError
 
 from . import shared_cases
-from .shared_cases import CASES, CONSTRAINTS, largest_difference, rows_of, train_case
+from .shared_cases import (
+    CASES,
+    CONSTRAINTS,
+    OBJECTIVES,
+    PROGRAMS,
+    SETTINGS,
+    largest_difference,
+    rows_of,
+    train_case,
+)
 
 SOME = (
     "mutual_information",
@@ -40,16 +51,32 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
         assert len({row["loss"] for row in alone if row["kind"] == "step"}) > 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [2, 3])
-def test_processes_take_the_steps_of_one_in_every_case(tmp_path, size):
-    """Float64, 40 steps and more of each."""
-    options = {"epochs": 8}
-    found = train_in_processes(size, list(CASES), tmp_path, **options)
-    worst = {
+def test_every_objective_constraint_and_procedure_has_a_case():
+    for kind in ("objective", "constraint", "procedure"):
+        members = {case.get(kind, SETTINGS.get(kind)) for case in CASES.values()}
+        assert {*zoo.names(f"{kind}s")} - {"beta_elbo"} <= members, kind
+
+
+def worst_of(names, size, tmp_path, **options):
+    found = train_in_processes(size, list(names), tmp_path, **options)
+    return {
         name: largest_difference(train_case(name, tmp_path / "alone" / name, **options), rows)
         for name, rows in found.items()
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 1e-4), (torch.float64, 1e-10)])
+def test_two_hundred_steps_of_every_objective_and_constraint(tmp_path, dtype, most):
+    options = {"epochs": 8, "num_sentences": 400, "dtype": dtype}
+    worst = worst_of({**OBJECTIVES, **CONSTRAINTS}, 2, tmp_path, **options)
+    assert {name for name, value in worst.items() if not value < most} == set(), worst
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 3])
+def test_processes_take_the_steps_of_one_with_every_program(tmp_path, size):
+    worst = worst_of(PROGRAMS, size, tmp_path, epochs=4)
     assert {name for name, value in worst.items() if not value < 1e-10} == set(), worst
 
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -22,6 +21,9 @@ from pyro_textvae.generation import Constraints, Generated, build_method, genera
 from pyro_textvae.nn.form_masks import FormMasks
 from pyro_textvae.nn.form_reader import FormReader
 from pyro_textvae.runs.sign_classes import sign_classes_of_run
+from pyro_textvae.special_tokens import EOS
+
+Line = tuple[str, ...]
 
 _RUN = 4
 """Signs of a run that is looked up in the training text."""
@@ -60,6 +62,7 @@ class Verse(Metric):
         """Of poems as the model writes, and of poems with masks."""
         tokenizer, config = material.tokenizer, material.config
         source = material.batch[SOURCE]
+        vocabulary = tokenizer.vocabulary
         classes = sign_classes_of_run(material.folder, tokenizer)
         forms = [Form.checked(tokenizer.decode(row)) for row in source.tolist()]
 
@@ -79,7 +82,7 @@ class Verse(Metric):
             "masked_poems": kept.tokens,
             "real": material.batch[TOKENS],
         }
-        signs = {name: [_lines(tokenizer, row) for row in rows] for name, rows in texts.items()}
+        signs = {name: [_lines(vocabulary, row) for row in rows] for name, rows in texts.items()}
         found = {
             name: [classes.accuracy(poem, form) for poem, form in zip(poems, forms, strict=True)]
             for name, poems in signs.items()
@@ -119,8 +122,14 @@ class Verse(Metric):
         return numbers
 
 
-def _lines(tokenizer: Any, poem: Tensor) -> list[str]:
-    return ["".join(tokenizer.decode(row).split()) for row in poem.tolist() if any(row)]
+def _lines(vocabulary: Sequence[str], poem: Tensor) -> list[tuple[str, ...]]:
+    """The signs of each line, ``<unk>`` one of them."""
+    lines = []
+    for row in poem.tolist():
+        end = row.index(EOS) if EOS in row else len(row)
+        if any(row):
+            lines.append(tuple(vocabulary[index] for index in row[:end]))
+    return lines
 
 
 def _shares(
@@ -154,12 +163,12 @@ def _share(
 
 def _copied(
     material: Material,
-    training: tuple[set[str], set[str]],
+    training: tuple[set[Line], set[Line]],
     name: str,
     suffix: str,
     label: str,
-    poems: Sequence[Sequence[str]],
-    real: Sequence[Sequence[str]],
+    poems: Sequence[Sequence[Line]],
+    real: Sequence[Sequence[Line]],
 ) -> list[Number]:
     lines, runs = training
     numbers = []
@@ -196,13 +205,14 @@ def _copied(
     return numbers
 
 
-def _known(material: Material) -> tuple[set[str], set[str]]:
+def _known(material: Material) -> tuple[set[Line], set[Line]]:
     """Lines of the training text, and runs of four signs."""
-    lines: set[str] = set()
+    lines: set[Line] = set()
+    vocabulary = material.tokenizer.vocabulary
     for index in range(len(material.corpus.train)):
-        lines.update(_lines(material.tokenizer, material.corpus.train[index]))
+        lines.update(_lines(vocabulary, material.corpus.train[index]))
     return lines, {run for line in lines for run in _runs(line)}
 
 
-def _runs(line: str) -> list[str]:
+def _runs(line: Line) -> list[Line]:
     return [line[start : start + _RUN] for start in range(len(line) - _RUN + 1)]

@@ -99,7 +99,7 @@ class SignClasses:
         marked = (line[:-1] + RHYMING if n in rhyming else line for n, line in enumerate(tones))
         return Form(str(rhyme), tuple(marked))
 
-    def faults(self, lines: Sequence[str], form: Form) -> list[str]:
+    def faults(self, lines: Sequence[Sequence[str]], form: Form) -> list[str]:
         """What in a poem does not keep to a form, one fault a line; none for a good poem."""
         if len(lines) != len(form.tones):
             return [f"{len(lines)} lines, not {len(form.tones)}"]
@@ -121,8 +121,8 @@ class SignClasses:
             return f"is {tone}, not {wanted}"
         return f"rhymes in {self.rhymes.get(sign, 'no known rhyme')}, not in {place}"
 
-    def accuracy(self, lines: Sequence[str], form: Form) -> Accuracy:
-        """How much of a poem keeps to a form; what is missing of it does not."""
+    def accuracy(self, lines: Sequence[Sequence[str]], form: Form) -> Accuracy:
+        """How much of a poem keeps to a form; what is missing, or is no known sign, does not."""
         places = [(n, at, p) for n, line in enumerate(form.places) for at, p in enumerate(line)]
         signs = {(n, at): sign for n, line in enumerate(lines) for at, sign in enumerate(line)}
         right_tones = [

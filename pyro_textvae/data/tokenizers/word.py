@@ -12,8 +12,7 @@ from tokenizers.models import Model
 
 from pyro_textvae.data.tokenizer_kind import TokenizerKind
 from pyro_textvae.data.unicode_form import UnicodeForm
-
-_RESERVED_WORD = r"(?<!\S)<(?:pad|bos|eos)>(?!\S)"
+from pyro_textvae.data.whitespace_words import RESERVED_WORD
 
 
 class WordTokenizer(TokenizerKind):
@@ -39,6 +38,6 @@ class WordTokenizer(TokenizerKind):
     def pipeline(self, model: Model) -> tokenizers.Tokenizer:
         """Literal ``<pad>``, ``<bos>`` and ``<eos>`` become ``<unk>``; then split at whitespace."""
         backend = tokenizers.Tokenizer(model)
-        backend.normalizer = normalizers.Replace(Regex(_RESERVED_WORD), "<unk>")
+        backend.normalizer = normalizers.Replace(Regex(RESERVED_WORD), "<unk>")
         backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         return backend

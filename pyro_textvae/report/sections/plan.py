@@ -52,7 +52,8 @@ def _blocks(run: RunRecord, text: DecodedRun, runs: Sequence[RunRecord]) -> list
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.scatter(*plane.positions.T, color=PALE, s=9, linewidths=0)
+        x, y = plane.positions.T
+        axes.scatter(x, y, color=PALE, s=9, linewidths=0)
         for number, (place, colour) in enumerate(zip(longest, _COLOURS, strict=False), 1):
             way = ways[place]
             axes.plot(*way.T, color=colour, marker="o", label=f"document {number}")
