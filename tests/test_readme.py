@@ -167,7 +167,7 @@ def test_first_model_takes_six_lines(tmp_path, monkeypatch, capsys):
     source = block("python", "import TextVAE")
     assert block("python", "import TextVAE\n\nwords", FROM_PYTHON) == source
     assert len([line for line in source.splitlines() if line.strip()]) <= 6
-    exec(source.replace("epochs=5", "epochs=1, embedding_dim=4, hidden_dim=5"), {})
+    exec(source.replace("epochs=15", "epochs=1, embedding_dim=4, hidden_dim=5"), {})
     printed = capsys.readouterr().out
     assert "epoch   1" in printed
     assert "LogLikelihood\n  nll" in printed

@@ -57,7 +57,8 @@ def test_figures_callbacks_and_a_pipeline(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PYRO_TEXTVAE_CACHE", str(tmp_path))
     small = "latent_dim=3, epochs=1, embedding_dim=4, hidden_dim=5"
     names = {}
-    exec(block("python", "import TextVAE\n\nwords").replace("latent_dim=8, epochs=5", small), names)
+    first = block("python", "import TextVAE\n\nwords")
+    exec(first.replace("latent_dim=8, epochs=15", small), names)
     shown = block("python", "import plots")
     names["figures"] = []
     exec(re.sub(r"^(plots\..*?)(  #.*)?$", r"figures += [\1]", shown, flags=re.M), names)
