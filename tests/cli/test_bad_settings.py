@@ -10,8 +10,8 @@ import torch
     ("arguments", "message"),
     [
         (["trian"], r"no command 'trian'; did you mean train\?"),
-        (["zzz"], r"no command 'zzz' \(one of train, evaluate, .*report\)"),
-        (["--overwrite"], r"no command '--overwrite' \(one of train"),
+        (["zzz"], r"no command 'zzz' \(one of prepare, train, evaluate, .*report\)"),
+        (["--overwrite"], r"no command '--overwrite' \(one of prepare, train"),
         (["train", "--hiden-dim", "4"], r"no setting --hiden-dim; did you mean --hidden-dim\?"),
         (["train", "--hiden_dim=4"], r"no setting --hiden-dim; did you mean --hidden-dim\?"),
         (["train", "--zzz", "4"], r"train has no setting --zzz \(see --help\)"),
