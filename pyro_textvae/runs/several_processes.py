@@ -44,7 +44,9 @@ def check_same_run(config: TrainConfig, corpus: Corpus) -> None:
 
 def goes_on_after_restart(path: str) -> bool:
     """Whether this launch of ``torchrun`` began the run before it restarted its processes."""
-    return of_the_first(_was_begun_by(launch_name(), RunFolder(path)))
+    rank, _ = rank_and_size()
+    # The others would keep the first one from the folder while they look.
+    return of_the_first(rank == 0 and _was_begun_by(launch_name(), RunFolder(path)))
 
 
 def _was_begun_by(launch: str | None, folder: RunFolder) -> bool:
