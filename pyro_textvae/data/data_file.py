@@ -13,9 +13,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 from pyro_textvae.errors import UserError
+
+Row = TypeVar("Row")
 
 COMPRESSIONS = (".gz", ".zst", ".xz")
 """Endings of compressed files, after that of the format."""
@@ -82,6 +84,15 @@ class DataFile:
                 f"{self.name} is cut short or damaged ({str(error).rstrip('.')}); bring a whole "
                 "copy of it"
             ) from None
+
+    @contextmanager
+    def reading(self, rows: Iterator[Row]) -> Iterator[Iterator[Row]]:
+        """Rows of the file, which is closed when they are left."""
+        try:
+            yield rows
+        finally:
+            if self._raw is not None:
+                self._raw.close()
 
     @contextmanager
     def plain(self) -> Iterator[Path]:

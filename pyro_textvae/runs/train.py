@@ -13,7 +13,7 @@ import pyro
 
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus
-from pyro_textvae.data.records import SPLITS
+from pyro_textvae.data.records import SPLITS, SplitName
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device, require_gradients
 from pyro_textvae.processes import launch_name, of_the_first, together
@@ -278,7 +278,7 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
     )
 
 
-def _by_split(numbers: Mapping[str, int]) -> str:
+def _by_split(numbers: Mapping[SplitName, int]) -> str:
     return ", ".join(f"{count:,} of {name}" for name, count in numbers.items())
 
 

@@ -79,7 +79,7 @@ def check_counts(name: str, source: str | os.PathLike[str]) -> CheckedCounts:
         raise UserError(f"check={name!r} must be one of {', '.join(PUBLISHED)}")
     convention, published = PUBLISHED[name]
     files = corpus_files(Path(source).expanduser(), None, "the folder of a corpus")
-    counted = dict.fromkeys(SPLITS, 0)
+    counted: dict[str, int] = dict.fromkeys(SPLITS, 0)
     for path, split in files.items():
         if split is None:
             raise UserError(f"{str(source)!r} has no splits: give the folder of train, valid, test")

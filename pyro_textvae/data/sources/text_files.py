@@ -175,12 +175,14 @@ class TextFiles:
         for path, split in list(self.files.items())[self.files_read :]:
             file = self._opened[path]
             in_file = rows = 0
-            for row in self._documents(self._formats[path].rows(file), path):
-                rows += 1
-                has_label_column |= row.has_label_column
-                record = self._record(row, split, f"{path.name} line {row.number}")
-                in_file += record.skipped is None
-                yield record
+            # Closed at once where a row is refused, and not whenever its error is forgotten.
+            with file.reading(self._documents(self._formats[path].rows(file), path)) as read_rows:
+                for row in read_rows:
+                    rows += 1
+                    has_label_column |= row.has_label_column
+                    record = self._record(row, split, f"{path.name} line {row.number}")
+                    in_file += record.skipped is None
+                    yield record
             file.refuse_change()
             if not in_file:
                 what = "only blank lines" if rows else "an empty file"
