@@ -138,8 +138,8 @@ def scored_right(model, guide, batch):
     """
     exact, exact_error = log_px(model, guide, batch)
     has_globals = bool(exact_error.any())
-    count = 64 if has_globals else 256
-    found = log_likelihood(model, guide, [dict(batch)], count, proposal=ANNEALED)
+    count, more = (64, {"num_global_draws": 8}) if has_globals else (256, {})
+    found = log_likelihood(model, guide, [dict(batch)], count, proposal=ANNEALED, **more)
     # The sum over a grid is of the labels that are given, too.
     sums = found.summed_out
     estimate = found.log_px if sums is None else sums.log_given
