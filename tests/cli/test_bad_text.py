@@ -49,7 +49,10 @@ def test_bad_file(check_refused, train, tmp_path, content, message):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("nowhere.txt", r"no such corpus: 'nowhere\.txt'; give grammar, hf:NAME, nltk:NAME, poems:PATH, stdlib"),
+        (
+            "nowhere.txt",
+            r"no such corpus: 'nowhere\.txt'; give grammar, hf:NAME, nltk:NAME, poems",
+        ),
         ("stdlibb", r"no such corpus: 'stdlibb'; did you mean 'stdlib'"),
         ("", r"source '' is not a name or a path; try stdlib"),
         ("nltk:nope", r"NLTK has no corpus reader named 'nope'; try brown, treebank"),
