@@ -356,7 +356,8 @@ def test_bad_rows_of_jsonl(tmp_path, row, options, message):
 @pytest.mark.parametrize("setting", ["source_column", "label_column"])
 @pytest.mark.parametrize("source", ["grammar", "stdlib"])
 def test_sources_without_columns(source, setting):
-    with pytest.raises(UserError, match=f"{setting}='x' applies to hf:NAME and a folder or file of text"):
+    applies = f"{setting}='x' applies to hf:NAME and a folder or file of text"
+    with pytest.raises(UserError, match=applies):
         load_corpus(source, **{setting: "x"})
 
 
