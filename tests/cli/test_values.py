@@ -18,6 +18,7 @@ from pyro_textvae.cli.explore import ExploreOptions
 from pyro_textvae.cli.interpolate import InterpolateOptions
 from pyro_textvae.cli.main import main
 from pyro_textvae.cli.parsing import parse
+from pyro_textvae.cli.prepare import PrepareOptions
 from pyro_textvae.cli.reconstruct import ReconstructOptions
 from pyro_textvae.cli.refit import RefitOptions
 from pyro_textvae.cli.report import ReportOptions
@@ -26,6 +27,7 @@ from pyro_textvae.cli.train import TrainOptions
 from pyro_textvae.errors import UserError
 
 COMMANDS = {
+    "prepare": PrepareOptions,
     "train": TrainOptions,
     "evaluate": EvaluateOptions,
     "sample": SampleOptions,

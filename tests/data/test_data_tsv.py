@@ -108,7 +108,7 @@ def test_quotes_that_are_not_around_cells_are_refused_with_the_line(tsv_folder, 
 def test_settings_that_would_do_nothing_are_refused(tsv_folder, folder):
     with pytest.raises(UserError, match="quotes='csv' applies to .tsv, and 'toy' has none"):
         load_corpus(folder, quotes="csv")
-    with pytest.raises(UserError, match="quotes='csv' applies to a folder or file"):
+    with pytest.raises(UserError, match="quotes='csv' applies to a folder, a file"):
         load_corpus("grammar", quotes="csv")
     with pytest.raises(UserError, match="quotes='CSV' must be one of csv, literal"):
         load_corpus(tsv_folder(GLUE), quotes="CSV")

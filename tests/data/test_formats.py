@@ -168,6 +168,7 @@ def test_columns_of_data_frames(tmp_path, package):
     assert load_corpus(frame).fingerprint == load_corpus(texts).fingerprint
 
 
+@pytest.mark.slow
 def test_data_sets_of_hugging_face(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))

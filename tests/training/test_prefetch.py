@@ -105,6 +105,7 @@ def test_run_that_is_fed_ahead_is_the_plain_one(tmp_path, monkeypatch):
 def test_trainer_that_stops_in_an_epoch_leaves_no_thread(tmp_path, monkeypatch):
     def shown(items, **options):
         """As at a terminal, where the bar does not close what it counts."""
+        del options["shown"]
         return tqdm(items, **options | {"disable": False, "file": io.StringIO()})
 
     monkeypatch.setattr(trainer_module, "batches_on", ahead_on_the_cpu)

@@ -52,7 +52,7 @@ class TextFiles:
     :raises UserError: naming file and line, for what cannot be read.
     """
 
-    spelling: ClassVar[str] = "a folder or file of text (.txt, .tsv, .jsonl)"
+    spelling: ClassVar[str] = "a folder, a file or a pattern of files of text"
 
     def __init__(
         self,
