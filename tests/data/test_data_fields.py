@@ -356,9 +356,7 @@ def test_bad_rows_of_jsonl(tmp_path, row, options, message):
 @pytest.mark.parametrize("setting", ["source_column", "label_column"])
 @pytest.mark.parametrize("source", ["grammar", "stdlib"])
 def test_sources_without_columns(source, setting):
-    with pytest.raises(
-        UserError, match=f"{setting}='x' applies to .*a folder, a file or"
-    ):
+    with pytest.raises(UserError, match=f"{setting}='x' applies to .*a folder, a file or"):
         load_corpus(source, **{setting: "x"})
 
 

@@ -74,9 +74,7 @@ def test_own_source_yields_all_fields(source):
 
 def test_own_source_is_given_the_settings_that_it_names(source):
     assert len(load_corpus(source, num_sentences=20).train) == 10
-    with pytest.raises(
-        UserError, match="text_column='x' applies to .*a folder, a file or"
-    ):
+    with pytest.raises(UserError, match="text_column='x' applies to .*a folder, a file or"):
         load_corpus(source, text_column="x")
 
 
