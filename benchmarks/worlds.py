@@ -11,11 +11,11 @@ paraphrase
     the source, and how many are distinct; both also of eight draws from the world itself.
 dialogue
     I(z; act) given the turns before, a lower bound in nats: the mean of log r(act | z, turns) - log
-    p(act | turns), for z drawn from the guide, which is given no label, with the act that is drawn
-    beside it where the program has one. p is exact, r a probe whose
-    logits are log p and a small network of z added, trained on the valid split alone; act is summed
-    over its exact posterior given turns and reply. Beside it H(act | turns), and what the reply
-    itself tells of the act, which no z of it can exceed.
+    p(act | turns), for z drawn from the guide, which is given no label, and, where the program has
+    an act, one drawn by Bayes' rule from its p(act | turns, reply) beside it. p is exact, r a probe
+    whose logits are log p and a small network of z added, trained on the valid split alone; act is
+    summed over its exact posterior given turns and reply. Beside it H(act | turns), and what the
+    reply itself tells of the act, which no z of it can exceed.
 headlines
     Of headlines by each method: the share that are possible for their article; and of those whose
     act and thing are those of people whom training never had, the share that name one of them.
@@ -43,6 +43,8 @@ from pyro_textvae.assessment.bootstrap import Bootstrap, Interval
 from pyro_textvae.contract import LABELS, SOURCE
 from pyro_textvae.data import Corpus
 from pyro_textvae.errors import UserError
+from pyro_textvae.evaluation import log_likelihood
+from pyro_textvae.evaluation.label_probabilities import LabelProbabilities
 from pyro_textvae.generation import build_method, encode, generate
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.build import Pair
@@ -51,6 +53,7 @@ from pyro_textvae.runs.load import load_pair, load_run_corpus, read_run
 Line = tuple[str, float, Interval | None]
 
 DRAWS = 8
+ACT_SAMPLES = 32
 METHODS: dict[str, dict[str, Any]] = {
     "ancestral": {},
     "greedy": {},
@@ -158,13 +161,26 @@ def _latents(run: Run) -> Tensor:
     # A guide that is given the act would only say it again.
     batch = {name: value for name, value in run.batch.items() if name != LABELS}
     drawn = encode(run.pair.guide, batch, mean=False, seed=run.seed)
-    parts = []
-    for value in drawn.values():
-        if not value.is_floating_point():
-            # An act that is drawn is a latent like others.
-            value = one_hot(value, len(run.corpus.label_names))
-        parts.append(value.reshape(len(value), -1).double())
-    return torch.cat(parts, 1).cpu()
+    parts = [value.reshape(len(value), -1).double() for value in drawn.values()]
+    return torch.cat([*parts, *_drawn_act(run, batch)], 1).cpu()
+
+
+def _drawn_act(run: Run, batch: dict[str, Tensor]) -> list[Tensor]:
+    """The act of a program that has one, a latent like others: drawn by Bayes' rule."""
+    names = tuple(run.corpus.label_names or ())
+    if not names:
+        return []
+    rows = [
+        {name: value[first : first + 100] for name, value in batch.items()}
+        for first in range(0, len(batch[SOURCE]), 100)
+    ]
+    likelihood = log_likelihood(run.pair.model, run.pair.guide, rows, ACT_SAMPLES, run.seed)
+    probabilities = LabelProbabilities.of(likelihood, names)
+    if probabilities is None:
+        return []
+    generator = torch.Generator().manual_seed(run.seed)
+    act = torch.multinomial(probabilities.by_bayes.exp().cpu(), 1, generator=generator)
+    return [one_hot(act.squeeze(1), len(names)).double()]
 
 
 def _acts(run: Run) -> tuple[Tensor, Tensor]:

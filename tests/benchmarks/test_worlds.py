@@ -5,10 +5,12 @@
 import functools
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import one_hot
 
 from pyro_textvae.data import load_corpus
 from pyro_textvae.errors import UserError
@@ -71,6 +73,24 @@ def test_what_z_tells_of_acts_is_all_that_the_reply_tells_and_of_noise_nothing(m
     noise = torch.Generator().manual_seed(0)
     numbers = told(lambda run: torch.randn(len(run.texts), 4, generator=noise).double())
     assert abs(numbers["I(z; act | turns), at least, nats"][0]) < 0.05
+
+
+def test_an_act_is_drawn_as_the_model_tells_it_and_stands_beside_z(monkeypatch):
+    run = Fake("dialogue", size=20)
+    run.pair = SimpleNamespace(model=None, guide=None)
+    names = run.corpus.label_names = ("a", "b", "c")
+    told = torch.arange(20) % 3
+    posterior = SimpleNamespace(by_bayes=one_hot(told, 3).double().log())
+    z = torch.randn(20, 2)
+    monkeypatch.setattr(worlds, "encode", lambda guide, batch, **options: {"z": z})
+    monkeypatch.setattr(worlds, "log_likelihood", lambda *arguments: None)
+    monkeypatch.setattr(worlds.LabelProbabilities, "of", lambda likelihood, given: posterior)
+    latents = worlds._latents(run)
+    assert torch.equal(latents[:, :2], z.double())
+    assert torch.equal(latents[:, 2:].argmax(1), told)
+    assert latents.shape == (20, 2 + len(names))
+    run.corpus.label_names = None
+    assert worlds._latents(run).shape == (20, 2)
 
 
 def test_headlines_of_the_world_are_right_and_those_with_the_first_name_are_not():
