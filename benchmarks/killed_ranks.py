@@ -5,7 +5,7 @@
 ``torchrun --max-restarts`` goes on from the last checkpoint each time. The lines of metrics and the
 weights must be those of the run that nobody killed, to the byte. Linux only::
 
-    python benchmarks/killed_ranks.py --moments 20 --out /tmp/killed
+    python benchmarks/killed_ranks.py --moments 20 --out runs/killed
 """
 
 from __future__ import annotations

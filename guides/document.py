@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from pyro_textvae.distributions import scorable_rows
 from pyro_textvae.nn import Encoder
 from pyro_textvae.nn.checks import check_sizes
+from pyro_textvae.nn.features_of_sentences import features_of_sentences
 
 
 class DocumentGuide(PyroModule):
@@ -74,7 +75,7 @@ class DocumentGuide(PyroModule):
     def start(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Draw d; it and what is read of each sentence; see :mod:`pyro_textvae.infer.steps`."""
         rows, given = scorable_rows(tokens)
-        features = self.encoder(rows.flatten(0, 1)).unflatten(0, given.shape)
+        features = features_of_sentences(self.encoder, rows)
         states = self.over_sentences(features)
         states = states[0] if self.ordered else states.tanh()
         d = pyro.sample("z_whole", _gaussian(self.document(self._of_all(states, given))))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pyro_textvae.distributions import AutoregressiveCategorical, scorable_rows
 from pyro_textvae.nn import Decoder, Encoder
 from pyro_textvae.nn.checks import check_sizes
+from pyro_textvae.nn.features_of_sentences import features_of_sentences
 from pyro_textvae.nn.number_of_sentences import sentences_there
 from pyro_textvae.nn.said_before import SaidBefore
 from pyro_textvae.priors import StandardNormal
@@ -105,7 +106,7 @@ class ConversationVAE(PyroModule):
             with utterances, poutine.mask(mask=there):
                 z = pyro.sample("z", self.new())
                 if rows is not None:
-                    features = self.encoder(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
+                    features = features_of_sentences(self.encoder, rows)
                     h = self.before(features, d)
                     return pyro.sample("x", self.text(z, h, d), obs=rows)
         said: list[Tensor] = []
@@ -125,7 +126,7 @@ class ConversationVAE(PyroModule):
         rows, given = scorable_rows(tokens)
         d = pyro.sample("z_whole", self.prior())
         sentences_there(self.number(d), given)
-        features = self.encoder(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
+        features = features_of_sentences(self.encoder, rows)
         return {"d": d, "h": self.before.first(d), "features": features}
 
     def step(self, state: dict[str, Tensor], t: int, tokens: Tensor) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from pyro_textvae.distributions import AutoregressiveCategorical, scorable_rows
 from pyro_textvae.errors import UserError
 from pyro_textvae.nn import Decoder, Encoder
 from pyro_textvae.nn.checks import check_sizes
+from pyro_textvae.nn.features_of_sentences import features_of_sentences
 from pyro_textvae.nn.form_reader import END, NUM_PLACES, FormReader
 from pyro_textvae.nn.metre_decoder import MetreDecoder
 from pyro_textvae.nn.said_before import SaidBefore
@@ -143,7 +144,7 @@ class PoemVAE(PyroModule):
         if self.before is None:
             return state
         rows = scorable_rows(tokens)[0]
-        features = self.encoder(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
+        features = features_of_sentences(self.encoder, rows)
         return state | {"h": self.before.first(d), "features": features}
 
     def step(self, state: dict[str, Any], t: int, tokens: Tensor) -> dict[str, Any]:
@@ -178,7 +179,7 @@ class PoemVAE(PyroModule):
         """h of each line, ``(*B, L, plan_dim)``; None without ``lines_before``."""
         if self.before is None:
             return None
-        features = self.encoder(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
+        features = features_of_sentences(self.encoder, rows)
         return self.before(features, d)
 
     def line(

@@ -51,9 +51,8 @@ def main(arguments: Sequence[str]) -> None:
     if flags:
         given[:flags] = ["--runs", json.dumps(given[:flags])]
     options, _ = parse(ReportOptions, "report", given)
-    from pyro_textvae.report.run_report import check_drawable, write_report
+    from pyro_textvae.report.run_report import write_report
 
-    check_drawable()
     page = write_report(
         options.runs,
         options.out,
@@ -70,5 +69,8 @@ def _over_seeds(options: ReportOptions) -> dict[str, Any] | None:
     if not options.over_seeds:
         return None
     from pyro_textvae.grid.finished_runs import compare_over_seeds
+    from pyro_textvae.report.run_report import check_drawable
 
+    # Before the comparison, which takes its time.
+    check_drawable()
     return compare_over_seeds(options.runs, reference=options.reference)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pyro_textvae.nn.checks import check_sizes
 from pyro_textvae.nn.encoder import Encoder
+from pyro_textvae.nn.features_of_sentences import features_of_sentences
 
 
 class SentenceBefore(nn.Module):
@@ -37,7 +38,7 @@ class SentenceBefore(nn.Module):
 
     def of(self, rows: Tensor) -> Tensor:
         """The vector after each sentence of ``rows`` ``(N, S, T)``."""
-        features = self.encoder(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
+        features = features_of_sentences(self.encoder, rows)
         after: Tensor = self.vector(features).tanh()
         return after
 
