@@ -54,12 +54,14 @@ Line = tuple[str, float, Interval | None]
 
 DRAWS = 8
 ACT_SAMPLES = 32
-METHODS: dict[str, dict[str, Any]] = {
-    "ancestral": {},
-    "greedy": {},
-    "beam": {"num_beams": 5},
-    "minimum_bayes_risk": {"num_samples": 16},
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ancestral": ("ancestral", {}),
+    "greedy": ("greedy", {}),
+    "beam": ("beam", {"num_beams": 5}),
+    "most like all": ("minimum_bayes_risk", {"num_samples": 16}),
+    "drawn most often": ("minimum_bayes_risk", {"num_samples": 16, "utility": "exact"}),
 }
+"""Methods of decoding and their options, by the name that is printed."""
 
 
 class Run:
@@ -86,7 +88,8 @@ class Run:
 
         :raises UserError: for a method that the model cannot be decoded by.
         """
-        made = build_method(method, METHODS[method], tokenizer=self.corpus.tokenizer)
+        name, options = METHODS[method]
+        made = build_method(name, options, tokenizer=self.corpus.tokenizer)
         condition = {SOURCE: self.batch[SOURCE]}
         drawn = generate(
             self.pair.model,

@@ -49,7 +49,7 @@ class MethodOptions:
     num_beam_groups: int | None = None
     diversity_penalty: float | None = None
     num_samples: int | None = setting(None, at_least(1))
-    utility: Literal["chrf", "bleu"] | None = None
+    utility: Literal["chrf", "bleu", "exact"] | None = None
 
     def given_options(self) -> dict[str, Any]:
         """Those that are given, by name."""

@@ -31,13 +31,15 @@ def utilities(name, texts):
     """u(h, r) of all pairs, by sacrebleu's own functions."""
     if name == "chrf":
         scores = [[metrics.CHRF().sentence_score(h, [r]).score for r in texts] for h in texts]
+    elif name == "exact":
+        scores = [[100.0 * (h == r) for r in texts] for h in texts]
     else:
         bleu = metrics.BLEU(effective_order=True)
         scores = [[bleu.sentence_score(h, [r]).score for r in texts] for h in texts]
     return torch.tensor(scores).double()
 
 
-@pytest.mark.parametrize("utility", ["chrf", "bleu"])
+@pytest.mark.parametrize("utility", ["chrf", "bleu", "exact"])
 def test_best_of_given_draws(utility):
     rows = torch.tensor([[4, 5, 2], [4, 6, 2], [5, 2, 0], [4, 5, 2], [6, 6, 6]])
     texts = [TOKENIZER.decode(row.tolist()) for row in rows]
@@ -49,7 +51,7 @@ def test_best_of_given_draws(utility):
     assert best.tokens.tolist() == [rows[place].tolist()] * 2
     torch.testing.assert_close(best.score.double(), expected.max().expand(2), rtol=1e-6, atol=0)
     assert best.log_prob[0] == log_prob[0, place]
-    assert len(set(expected.tolist())) > 3
+    assert len(set(expected.tolist())) > (1 if utility == "exact" else 3)
 
 
 def test_many_draws_find_the_best_by_enumeration():
@@ -108,7 +110,7 @@ def test_bad_use_is_refused():
         build_method("minimum_bayes_risk")
     with pytest.raises(UserError, match="num_samples must be at least 2, got 1"):
         method_of(1)
-    with pytest.raises(UserError, match="utility must be one of chrf, bleu, got 'rouge'"):
+    with pytest.raises(UserError, match="utility must be one of chrf, bleu, exact, got 'rouge'"):
         method_of(4, utility="rouge")
     with pytest.raises(UserError, match="MinimumBayesRisk chooses tokens one by one"):
         generate(Numbers(), 2, method=method_of(4, temperature=0.5))
