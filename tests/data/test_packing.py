@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packing: the same corpus in one process or several, killed and gone on with, or no room left."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -120,6 +121,73 @@ def test_a_killed_packing_goes_on_after_the_files_that_it_read(
         whole.num_repeated(s) for s in ("train", "test")
     ]
     assert len(list(own_cache.iterdir())) == 1
+
+
+def files_of_pairs(folder):
+    """Of the first file alone are a label and a further column, and in it a doubtful cell."""
+    for number in range(3):
+        header = "text\tsource" + "\tlabel\tnumber" * (number == 0) + "\n"
+        beside = "\ta\t{i}" * (number == 0)
+        rows = [f"answer {i} of {number}\tasked {i}{beside.format(i=i)}\n" for i in range(40)]
+        rows[0] = rows[0].replace("asked 0", '"asked, ""0"""')
+        (folder / f"{number}.tsv").write_text(header + "".join(rows))
+    return {"source_column": "source", "max_length": 9}
+
+
+def files_of_labelled_rows(folder):
+    """Of the first file alone are a label and a further column."""
+    for number in range(3):
+        beside = {"label": "a", "number": number} if number == 0 else {}
+        rows = [{"text": f"text {i} of {number}", **beside} for i in range(40)]
+        (folder / f"{number}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {"label_column": "label"}
+
+
+def files_of_documents(folder):
+    for number in range(3):
+        rows = [{"text": [f"sentence {i} of {number}", "another one"]} for i in range(40)]
+        (folder / f"{number}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {}
+
+
+def all_of(corpus):
+    """Everything that a corpus has."""
+    splits = [corpus.split(name) for name in ("train", "valid", "test")]
+    batches = [split.batch(np.arange(len(split))) for split in splits]
+    return (
+        corpus.fingerprint,
+        corpus.summary(),
+        corpus.source_warnings,
+        [{name: field.tolist() for name, field in batch.items()} for batch in batches],
+        [{name: split.columns[name] for name in split.columns} for split in splits],
+        [None if split.num_sentences is None else split.num_sentences.tolist() for split in splits],
+    )
+
+
+@pytest.mark.parametrize("write", [files_of_pairs, files_of_labelled_rows, files_of_documents])
+def test_a_killed_packing_goes_on_with_all_that_it_has(tmp_path, own_cache, monkeypatch, write):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    options = write(folder)
+    whole = all_of(load_corpus(folder, cache_dir=tmp_path / "whole", **options))
+    monkeypatch.setattr(encoding, "_SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(encoding, "_CHUNK_RECORDS", 15)
+    encode, encoded = encoding.encode_chunk, Counter()
+
+    def stops(chunk, **given):
+        encoded.update({place.split(".")[0] for place in chunk.places})
+        if encoded["1"] == 2:
+            # Some of the second file is written by then, and no part of it is in the checkpoint.
+            raise KeyboardInterrupt
+        return encode(chunk, **given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding, "encode_chunk", stops)
+        for _ in range(2):
+            encoded.clear()
+            with pytest.raises(KeyboardInterrupt):
+                load_corpus(folder, **options)
+    assert all_of(load_corpus(folder, **options)) == whole
 
 
 NO_ROOM = """
