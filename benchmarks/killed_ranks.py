@@ -22,7 +22,7 @@ from pathlib import Path
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 SETTINGS = [
-    *("--data", "grammar", "--num-sentences", "300", "--device", "cpu", "--epochs", "12"),
+    *("--data", "grammar", "--num-sentences", "300", "--device", "cpu", "--epochs", "24"),
     *("--embedding-dim", "8", "--hidden-dim", "9", "--latent-dim", "3", "--batch-size", "16"),
     *("--constraint", "mutual_information", "--log-every", "5", "--checkpoint-every", "4"),
     *("--options", '{"weight": 0.5}'),

@@ -44,17 +44,18 @@ def write_text(path: Path, num_tokens: int) -> None:
 
 
 class Memory(threading.Thread):
-    """The memory of this process and its children, every half second."""
+    """The memory of this process and its children, at intervals of so many seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval: float = 0.5) -> None:
         super().__init__(daemon=True)
+        self._interval = interval
         self.curve: list[tuple[float, float]] = []
         self._since = time.monotonic()
         self._done = threading.Event()
 
     def run(self) -> None:
         ours = psutil.Process()
-        while not self._done.wait(0.5):
+        while not self._done.wait(self._interval):
             total = 0
             for process in [ours, *ours.children(recursive=True)]:
                 try:
@@ -103,13 +104,18 @@ def main() -> None:
         next(iter(corpus.batches("test", batch_size=32, shuffle=False)))
     lengths = np.random.default_rng(0).geometric(0.05, (5_000_000, 1)) + 1
     for limit in ({"batch_size": 32}, {"max_tokens": 4096}):
-        before = psutil.Process().memory_info().rss
+        before = psutil.Process().memory_full_info().uss / 2**20
+        memory = Memory(interval=0.02)
+        memory.start()
         started = time.monotonic()
         plan = plan_batches(lengths, **limit)
         seconds = time.monotonic() - started
-        held = (psutil.Process().memory_info().rss - before) / 2**20
+        memory.stop()
+        peak = max((size for _, size in memory.curve), default=before) - before
+        held = psutil.Process().memory_full_info().uss / 2**20 - before
         print(f"planning 5 million sentences, {limit}: {len(plan):,} batches, {seconds:.1f} s")
-        print(f"  {held:.0f} MiB held by the plan")
+        print(f"  {peak:.0f} MiB at most beside the lengths, {held:.0f} MiB held by the plan")
+        del plan
 
 
 if __name__ == "__main__":

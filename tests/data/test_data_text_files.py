@@ -7,6 +7,7 @@ import json
 import pytest
 
 from pyro_textvae.data import UNK, Tokenizer, load_corpus
+from pyro_textvae.data.records import split_by_hash
 from pyro_textvae.errors import UserError
 
 
@@ -136,6 +137,13 @@ def test_split_by_hash_keeps_duplicates_together_and_is_near_90_5_5(tmp_path):
     assert set(texts["train"]).isdisjoint(texts["test"])
     # 2000 draws at 0.9: standard deviation 13.4, so 4.5 of them allow 60.
     assert abs(len(texts["train"]) / 3 - 1800) < 60
+
+
+def test_split_of_a_sentence_is_what_it_always_was():
+    """A run from before is evaluated on the sentences that it was not trained on."""
+    splits = [split_by_hash(f"sentence {i}") for i in range(100)]
+    assert [i for i, split in enumerate(splits) if split == "valid"] == [1, 19, 54, 71, 84, 96]
+    assert [i for i, split in enumerate(splits) if split == "test"] == [64, 72, 92]
 
 
 def test_a_given_tokenizer_is_used_as_it_is(folder, one_file):

@@ -130,9 +130,38 @@ def test_changes_are_seen_by_time_and_by_size(tmp_path):
     path.write_text("abc")
     file = DataFile(path)
     file.refuse_change()
+    before = path.stat().st_mtime_ns
     os.utime(path, ns=(1, 1))
     with pytest.raises(UserError, match="changed while it was read"):
         file.refuse_change()
+    path.write_text("abcd")
+    os.utime(path, ns=(before, before))
+    with pytest.raises(UserError, match="changed while it was read"):
+        file.refuse_change()
+
+
+def test_digest_is_of_content_splits_and_formats(tmp_path):
+    names = {
+        "splits": ("train.txt", "valid.txt", "test.txt"),
+        "none": ("1.txt", "2.txt", "3.txt"),
+        "tables": ("1.csv", "2.csv", "3.csv"),
+    }
+    for folder, files in names.items():
+        (tmp_path / folder).mkdir()
+        for name, text in zip(files, ("a b\n", "c d\n", "e f\n"), strict=True):
+            (tmp_path / folder / name).write_text(text)
+    digests = [TextFiles(str(tmp_path / folder)).digest() for folder in names]
+    assert len(set(digests)) == 3
+
+
+def test_bytes_read_grow_to_all_of_them(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_bytes(PLAIN)
+    source = TextFiles(str(tmp_path))
+    seen = [source.bytes_read for _ in source.records()]
+    assert seen == sorted(seen)
+    assert 0 < seen[0] < seen[200] < len(PLAIN) < seen[600] < source.num_bytes == 2 * len(PLAIN)
+    assert source.bytes_read == source.num_bytes
 
 
 def test_standard_input_is_kept(tmp_path, own_cache, monkeypatch):

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packing: the same corpus in one process or several, killed and gone on with, or no room left."""
 
+import json
 import resource
 import subprocess
 import sys
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,7 +20,9 @@ from pyro_textvae.data.batching import sizes_within
 from pyro_textvae.data.file_digest import file_digest
 from pyro_textvae.data.process_pool import in_order
 from pyro_textvae.data.repeated_hashes import num_repeated, num_shared
+from pyro_textvae.data.store import read_sealed, seal
 from pyro_textvae.data.tokenizers import NLTKTokenizer, WordTokenizer
+from pyro_textvae.errors import UserError
 
 ODD = st.sampled_from(
     ["a", "b", " ", "\x1c", "\x1f", "\x85", "\xa0", "\u3000", "\u200b", "\u2028", "\t", "\0", "<"]
@@ -122,6 +127,93 @@ def test_a_killed_packing_goes_on_after_the_files_that_it_read(
     assert len(list(own_cache.iterdir())) == 1
 
 
+def files_of_pairs(folder):
+    """Of the first file alone are a label and a further column, and in it a doubtful cell."""
+    for number in range(3):
+        header = "text\tsource" + "\tlabel\tnumber" * (number == 0) + "\n"
+        beside = "\ta\t{i}" * (number == 0)
+        rows = [f"answer {i} of {number}\tasked {i}{beside.format(i=i)}\n" for i in range(40)]
+        rows[0] = rows[0].replace("asked 0", '"asked, ""0"""')
+        rows[1] = rows[1].replace("answer", "answer " * 9)
+        rows[2] = rows[2].replace(f" of {number}", "")
+        (folder / f"{number}.tsv").write_text(header + "".join(rows))
+    return {"source_column": "source", "max_length": 9}
+
+
+def files_of_labelled_rows(folder):
+    """Of the first file alone are a label and a further column."""
+    for number in range(3):
+        rows = [{"text": f"text {i} of {number}"} for i in range(40)]
+        if number == 0:
+            rows = [{**row, "label": "ba"[i % 2], "number": i} for i, row in enumerate(rows)]
+        (folder / f"{number}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {"label_column": "label"}
+
+
+def files_of_documents(folder):
+    for number in range(3):
+        rows = [{"text": [f"sentence {i} of {number}", "another one"]} for i in range(40)]
+        (folder / f"{number}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {}
+
+
+def all_of(corpus):
+    """Everything that a corpus has."""
+    splits = [corpus.split(name) for name in ("train", "valid", "test")]
+    batches = [split.batch(np.arange(len(split))) for split in splits]
+    return (
+        corpus.fingerprint,
+        corpus.summary(),
+        corpus.source_warnings,
+        [{name: field.tolist() for name, field in batch.items()} for batch in batches],
+        [{name: split.columns[name] for name in split.columns} for split in splits],
+        [None if split.num_sentences is None else split.num_sentences.tolist() for split in splits],
+        [(corpus.num_repeated(s.name), corpus.num_in_other_splits(s.name)) for s in splits],
+    )
+
+
+@pytest.mark.parametrize("write", [files_of_pairs, files_of_labelled_rows, files_of_documents])
+def test_a_killed_packing_goes_on_with_all_that_it_has(tmp_path, own_cache, monkeypatch, write):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    options = write(folder)
+    whole = all_of(load_corpus(folder, cache_dir=tmp_path / "whole", **options))
+    monkeypatch.setattr(encoding, "_SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(encoding, "_CHUNK_RECORDS", 15)
+    encode, encoded = encoding.encode_chunk, Counter()
+
+    def stops(chunk, **given):
+        encoded.update({place.split(".")[0] for place in chunk.places})
+        if encoded["1"] == 2:
+            # Some of the second file is written by then, and no part of it is in the checkpoint.
+            raise KeyboardInterrupt
+        return encode(chunk, **given)
+
+    save = encoding._Encoding._save
+
+    def saves(self, of_source):
+        """A process that is killed without a word leaves what it has handed over alone."""
+        save(self, of_source)
+        state = json.loads((self._folder / "checkpoint.json").read_text())
+        for split, hashes in self.hashes.items():
+            written = state["writers"][split]
+            for name, size in (("hashes", hashes.size), ("labels", written["labels"])):
+                file = self._folder / f"{split}.{name}.npy"
+                assert file.stat().st_size >= 8 * size + 64
+            assert (self._folder / f"{split}.columns.jsonl").stat().st_size == written["columns"]
+            ids = self._folder / f"{split}.ids.npy"
+            assert ids.stat().st_size >= 2 * written["tokens"]["ids"] + 64
+
+    monkeypatch.setattr(encoding._Encoding, "_save", saves)
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding, "encode_chunk", stops)
+        for _ in range(2):
+            encoded.clear()
+            with pytest.raises(KeyboardInterrupt):
+                load_corpus(folder, **options)
+    assert all_of(load_corpus(folder, **options)) == whole
+
+
 NO_ROOM = """
 import resource, sys
 from pyro_textvae.cli.main import main
@@ -139,6 +231,22 @@ def test_no_space_left_is_one_line_and_nothing_is_left(tmp_path, own_cache):
     assert "cannot encode the corpus" in done.stderr
     assert not list(own_cache.iterdir())
     assert not (tmp_path / "run").exists()
+
+
+def test_sentences_with_another_source_are_no_repetition(tmp_path, own_cache):
+    rows = ["yes\tare you", "yes\twere you", "yes\tare you", "no\twas she"]
+    for split, lines in (("train", rows), ("valid", ["yes\tare you"]), ("test", ["no\twas he"])):
+        (tmp_path / f"{split}.tsv").write_text("text\tsource\n" + "".join(f"{r}\n" for r in lines))
+    corpus = load_corpus(tmp_path, source_column="source")
+    assert [corpus.num_repeated(s) for s in ("train", "valid", "test")] == [1, 0, 0]
+    assert [corpus.num_in_other_splits(s) for s in ("train", "valid", "test")] == [2, 1, 0]
+
+
+def test_sentences_of_either_other_split_are_counted(tmp_path, own_cache):
+    for split, text in (("train", "a b\nc\nd\n"), ("valid", "a b\nf\n"), ("test", "c\nf\nf\n")):
+        (tmp_path / f"{split}.txt").write_text(text)
+    corpus = load_corpus(tmp_path)
+    assert [corpus.num_in_other_splits(s) for s in ("train", "valid", "test")] == [2, 2, 3]
 
 
 def test_repeated_sentences_are_counted(folder, own_cache):
@@ -188,8 +296,48 @@ def test_the_hash_of_a_large_file_is_known_until_it_changes(tmp_path, own_cache,
     (kept,) = (own_cache / "digests").iterdir()
     kept.write_text("0" * 64)
     assert file_digest(path) == "0" * 64
-    path.write_text("abcde")
-    assert file_digest(path) not in (first, "0" * 64)
+    for text in ("abce", "abcde"):
+        path.write_text(text)
+        assert file_digest(path) not in (first, "0" * 64)
+
+
+class Threads(ThreadPoolExecutor):
+    """In the place of processes, whose start takes seconds."""
+
+    def shutdown(self, wait=True, kill_workers=False):
+        super().shutdown(wait)
+
+
+def test_results_come_in_the_order_of_the_items_few_at_once(monkeypatch):
+    monkeypatch.setattr("joblib.externals.loky.ProcessPoolExecutor", Threads)
+    given_out = []
+
+    def slower_at_first(item):
+        time.sleep(0.002 * (5 - item % 5))
+        return -item
+
+    for item, result in in_order(slower_at_first, (given_out.append(i) or i for i in range(20)), 3):
+        assert result == -item
+        assert len(given_out) <= item + 11
+    assert given_out == list(range(20))
+
+
+def test_a_worker_that_is_ended_from_outside_is_one_line(monkeypatch):
+    monkeypatch.setattr("joblib.externals.loky.ProcessPoolExecutor", Threads)
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    def ended(item):
+        raise TerminatedWorkerError("exit codes: SIGKILL(-9)")
+
+    with pytest.raises(UserError, match="read a part of the text was ended from outside"):
+        list(in_order(ended, [1, 2], 1))
+
+
+def test_an_entry_of_another_key_is_none(tmp_path):
+    (tmp_path / "file").write_text("a")
+    seal(tmp_path, {"key": "one"})
+    assert read_sealed(tmp_path, "one") is not None
+    assert read_sealed(tmp_path, "another") is None
 
 
 def test_kinds_with_a_training_of_their_own_are_not_counted():

@@ -101,6 +101,7 @@ class TextFiles:
         self.files_read = 0
         """How many files were read to their end, when the sentences were last read."""
         self._read: dict[str, Any] = {}
+        self._read_before: dict[str, Any] = {}
         if self._columns and not any(each.has_columns for each in self._formats.values()):
             setting, column = next(iter(self._columns.items()))
             raise UserError(
@@ -156,11 +157,11 @@ class TextFiles:
 
     def state(self) -> dict[str, Any]:
         """How far the sentences were read, in whole files; fit for JSON."""
-        return {**self._read, "files_read": self.files_read, "warnings": list(self.warnings)}
+        return {**self._read, "files_read": self.files_read}
 
     def go_on(self, state: Mapping[str, Any]) -> None:
         """Begin the next :meth:`records` after the files that :meth:`state` says were read."""
-        self._read = dict(state)
+        self._read_before = dict(state)
 
     def records(self) -> Iterator[Record]:
         """The sentences, file by file in the order of their lines.
@@ -168,7 +169,8 @@ class TextFiles:
         :raises UserError: naming file and line, for what cannot be read; and for a file that was
             written to meanwhile.
         """
-        read, self._read = self._read, {}
+        read, self._read_before = self._read_before, {}
+        self._read = read
         self.files_read = read.get("files_read", 0)
         self.warnings[:] = read.get("warnings", [])
         total, has_label_column = read.get("total", 0), read.get("has_label_column", False)
@@ -191,8 +193,9 @@ class TextFiles:
                 raise UserError(f"{path.name} holds no sentence ({what}); put one sentence a line")
             total += in_file
             self.files_read += 1
-            self._read = {"total": total, "has_label_column": has_label_column}
-        self._read = {}
+            # What the next file has to be warned of is said when that one is read again.
+            of_all = {"total": total, "has_label_column": has_label_column}
+            self._read = {**of_all, "warnings": list(self.warnings)}
         if total == 1 and self.file_split is None:
             raise UserError(
                 f"{self.name} holds one single sentence, which cannot be split into train, valid"
