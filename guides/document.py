@@ -74,8 +74,8 @@ class DocumentGuide(PyroModule):
 
     def start(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Draw d; it and what is read of each sentence; see :mod:`pyro_textvae.infer.steps`."""
-        rows, given = scorable_rows(tokens)
-        features = features_of_sentences(self.encoder, rows)
+        given = scorable_rows(tokens)[1]
+        features = features_of_sentences(self.encoder, tokens)
         states = self.over_sentences(features)
         states = states[0] if self.ordered else states.tanh()
         d = pyro.sample("z_whole", _gaussian(self.document(self._of_all(states, given))))

@@ -105,10 +105,10 @@ class ConversationVAE(PyroModule):
             utterances = pyro.plate("sentences", there.shape[-1], dim=-1)
             with utterances, poutine.mask(mask=there):
                 z = pyro.sample("z", self.new())
-                if rows is not None:
-                    features = features_of_sentences(self.encoder, rows)
+                if tokens is not None:
+                    features = features_of_sentences(self.encoder, tokens)
                     h = self.before(features, d)
-                    return pyro.sample("x", self.text(z, h, d), obs=rows)
+                    return pyro.sample("x", self.text(z, h, d).mask(there), obs=rows)
         said: list[Tensor] = []
         h = self.before.first(d)
         for u in range(there.shape[-1]):
@@ -123,10 +123,9 @@ class ConversationVAE(PyroModule):
 
     def start(self, tokens: Tensor) -> dict[str, Tensor]:
         """Draw d, and score the number of utterances; see :mod:`pyro_textvae.infer.steps`."""
-        rows, given = scorable_rows(tokens)
         d = pyro.sample("z_whole", self.prior())
-        sentences_there(self.number(d), given)
-        features = features_of_sentences(self.encoder, rows)
+        sentences_there(self.number(d), scorable_rows(tokens)[1])
+        features = features_of_sentences(self.encoder, tokens)
         return {"d": d, "h": self.before.first(d), "features": features}
 
     def step(self, state: dict[str, Tensor], t: int, tokens: Tensor) -> dict[str, Tensor]:

@@ -148,10 +148,10 @@ class DocumentVAE(PyroModule):
                 z = pyro.sample("z", self.sentence_prior())
                 v = self.sentence_vectors(d, z)
                 if self.before is None:
-                    return pyro.sample("x", self.decoder(v), obs=rows)
-                if rows is not None:
-                    before = self.before.of_each(rows)
-                    return pyro.sample("x", self.decoder(self.before.beside(v, before)), obs=rows)
+                    return pyro.sample("x", self.decoder(v).mask(there), obs=rows)
+                if tokens is not None:
+                    v = self.before.beside(v, self.before.of_each(tokens))
+                    return pyro.sample("x", self.decoder(v).mask(there), obs=rows)
         said: list[Tensor] = []
         before = self.before.of_none()
         for s in range(there.shape[-1]):

@@ -121,9 +121,9 @@ class PoemVAE(PyroModule):
             lines = pyro.plate("sentences", there.shape[-1], dim=-1)
             with lines, poutine.mask(mask=there):
                 z = pyro.sample("z", self.line_prior())
-                if self.before is None or rows is not None:
-                    h = None if rows is None else self.states_before(rows, d)
-                    return pyro.sample("x", self.line(d, z, h, places), obs=rows)
+                if self.before is None or tokens is not None:
+                    h = None if tokens is None else self.states_before(tokens, d)
+                    return pyro.sample("x", self.line(d, z, h, places).mask(there), obs=rows)
         written: list[Tensor] = []
         h = self.before.first(d)
         for number in range(there.shape[-1]):
@@ -143,8 +143,7 @@ class PoemVAE(PyroModule):
         state = {"d": d, "places": self.places(source, tokens)}
         if self.before is None:
             return state
-        rows = scorable_rows(tokens)[0]
-        features = features_of_sentences(self.encoder, rows)
+        features = features_of_sentences(self.encoder, tokens)
         return state | {"h": self.before.first(d), "features": features}
 
     def step(self, state: dict[str, Any], t: int, tokens: Tensor) -> dict[str, Any]:
@@ -175,11 +174,11 @@ class PoemVAE(PyroModule):
         further = max(0, tokens.shape[1] - places.shape[1])
         return pad(places, (0, 0, 0, further), value=END)[:, : tokens.shape[1]]
 
-    def states_before(self, rows: Tensor, d: Tensor) -> Tensor | None:
+    def states_before(self, tokens: Tensor, d: Tensor) -> Tensor | None:
         """h of each line, ``(*B, L, plan_dim)``; None without ``lines_before``."""
         if self.before is None:
             return None
-        features = features_of_sentences(self.encoder, rows)
+        features = features_of_sentences(self.encoder, tokens)
         return self.before(features, d)
 
     def line(
@@ -189,4 +188,4 @@ class PoemVAE(PyroModule):
         parts = [d, z] if h is None else [d, z, h]
         shape = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
         v = torch.cat([part.expand(*shape, -1) for part in parts], -1)
-        return self.text(v, places)
+        return self.text(v, places, places[..., 0] != END)

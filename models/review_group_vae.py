@@ -76,7 +76,7 @@ class ReviewGroupVAE(PyroModule):
             there: Any = sentences_there(self.number(c), given)
             with pyro.plate("sentences", there.shape[-1], dim=-1), poutine.mask(mask=there):
                 z = pyro.sample("z", self.review_prior(c))
-                return pyro.sample("x", self.decoder(z), obs=rows)
+                return pyro.sample("x", self.decoder(z).mask(there), obs=rows)
 
     def start(self, tokens: Tensor) -> Tensor:
         """Draw c, and score the number of reviews; see :mod:`pyro_textvae.infer.steps`."""

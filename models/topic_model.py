@@ -117,7 +117,7 @@ class TopicModel(PyroModule):
             theta = self.theta()
             there: Any = sentences_there(self.number_scores, given)
             with pyro.plate("sentences", there.shape[-1], dim=-1), poutine.mask(mask=there):
-                return pyro.sample("x", self.words(theta), obs=rows)
+                return pyro.sample("x", self.words(theta).mask(there), obs=rows)
 
     def theta(self) -> Tensor:
         """Draw what the words of a text are drawn given."""

@@ -53,7 +53,7 @@ class DocumentVAE(PyroModule):
             z = pyro.sample("z", dist.Normal(zeros, 1.0).to_event(1))
             with pyro.plate("sentences", there.shape[1], dim=-1), poutine.mask(mask=there):
                 z_s = pyro.sample("z_s", dist.Normal(self.mean(z), 1.0).to_event(1))
-                return pyro.sample("x", self.decoder(z_s), obs=words)
+                return pyro.sample("x", self.decoder(z_s).mask(there), obs=words)
 
 
 class DocumentGuide(PyroModule):

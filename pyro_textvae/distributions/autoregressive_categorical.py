@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_textvae.distributions.context import Context, as_context
+from pyro_textvae.distributions.masked_texts import MaskedTexts
 from pyro_textvae.distributions.samples_of_network import draw_samples, samples_in_place
 from pyro_textvae.distributions.shape import Shape
 from pyro_textvae.special_tokens import BOS, EOS, FIRST_EMITTED, PAD
@@ -143,28 +144,46 @@ class AutoregressiveCategorical(TorchDistribution):
         self, batch_shape: Shape, _instance: AutoregressiveCategorical | None = None
     ) -> AutoregressiveCategorical:
         """The same distribution over more rows; stays of this class, as ``pyro.plate`` needs."""
-        new = self._get_checked_instance(AutoregressiveCategorical, _instance)
         batch_shape = torch.Size(batch_shape)
+        return self._with(self.context.expand(batch_shape), _instance)
+
+    def mask(self, mask: bool | Tensor) -> MaskedTexts:
+        """The same with a score of 0 where ``mask`` is false, which is then not computed."""
+        return MaskedTexts(self, mask)
+
+    def at(self, places: tuple[Tensor, ...]) -> AutoregressiveCategorical:
+        """The texts at some places alone, ``(*batch_shape without the last, M)``.
+
+        >>> from pyro_textvae.nn import GRUDecoder
+        >>> decoder = GRUDecoder(
+        ...     vocab_size=9, embedding_dim=4, hidden_dim=5, latent_dim=3, max_length=7
+        ... )
+        >>> there = torch.tensor([[True, True], [True, False]])
+        >>> decoder(torch.zeros(10, 2, 2, 3)).at(there.nonzero(as_tuple=True)).batch_shape
+        torch.Size([10, 3])
+
+        :param places: of the last dimensions of ``batch_shape``, int64 ``(M,)`` each.
+        """
+        return self._with(self.context.at(places), None)
+
+    def _with(
+        self, context: Context, instance: AutoregressiveCategorical | None
+    ) -> AutoregressiveCategorical:
+        new = self._get_checked_instance(AutoregressiveCategorical, instance)
         new.network = self.network
         new._samples = self._samples
         new.max_length = self.max_length
-        new.context = self.context.expand(batch_shape)
+        new.context = context
         new._rows = None
         super(AutoregressiveCategorical, new).__init__(
-            batch_shape, self.event_shape, validate_args=False
+            context.batch_shape, self.event_shape, validate_args=False
         )
         new._validate_args = self._validate_args
         return new
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability of each row, nats; shape ``broadcast(batch_shape, value.shape[:-1])``."""
-        if value.shape[-1] > self.max_length:
-            raise ValueError(
-                f"value has {value.shape[-1]} positions but max_length is {self.max_length}: "
-                "build the decoder with a larger max_length"
-            )
-        if self._validate_args:
-            self._validate_sample(value)
+        self.check_value(value)
         mask = sentence_mask(value)
         emitted = value.clamp(min=FIRST_EMITTED)
         with samples_in_place(self._samples):
@@ -173,6 +192,19 @@ class AutoregressiveCategorical(TorchDistribution):
         impossible = (mask & (value < FIRST_EMITTED)).any(-1)
         total = token_log_prob.sum(-1).masked_fill(impossible, -torch.inf)
         return total.expand(torch.broadcast_shapes(self.batch_shape, value.shape[:-1]))
+
+    def check_value(self, value: Tensor) -> None:
+        """Refuse what cannot be scored.
+
+        :raises ValueError: as the class says.
+        """
+        if value.shape[-1] > self.max_length:
+            raise ValueError(
+                f"value has {value.shape[-1]} positions but max_length is {self.max_length}: "
+                "build the decoder with a larger max_length"
+            )
+        if self._validate_args:
+            self._validate_sample(value)
 
     def sample(self, sample_shape: Shape = ()) -> Tensor:
         """Ancestral samples, ``(*sample_shape, *batch_shape, max_length)``."""

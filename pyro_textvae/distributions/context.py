@@ -7,11 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pyro_textvae.distributions.shape import Shape
+
+_ALL = (slice(None), slice(None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,21 @@ class Memory:
     def index_select(self, rows: Tensor) -> Memory:
         """The given rows of a memory with one batch dimension; ``rows`` is int64 ``(M,)``."""
         return self._of_each(lambda part, _: part.index_select(0, rows))
+
+    def at(self, places: tuple[Tensor, ...]) -> Memory:
+        """The rows at some places of the last batch dimensions; those of expanded dims are shared.
+
+        :param places: int64 ``(M,)`` for each of these dimensions.
+        """
+        left = self.batch_shape[: -len(places)]
+        distinct = self.distinct()
+        shape = self.batch_shape[len(left) :]
+        distinct = distinct.expand(torch.broadcast_shapes(distinct.batch_shape, shape))
+        return distinct._pick(places).expand((*left, len(places[0])))
+
+    def _pick(self, places: tuple[Tensor, ...]) -> Memory:
+        index: Any = (..., *places)
+        return self._of_each(lambda part, batch_dim: part[(*index, *_ALL[batch_dim:])])
 
     def distinct(self) -> Memory:
         """The memory before it was expanded; its batch shape broadcasts to the present one.
@@ -172,6 +190,10 @@ class SharedMemory(Memory):
         """The given rows of a memory with one batch dimension, which share what these share."""
         return SharedMemory(self.sources, self.rows.index_select(0, rows))
 
+    def _pick(self, places: tuple[Tensor, ...]) -> Memory:
+        index: Any = (..., *places)
+        return SharedMemory(self.sources, self.rows[index])
+
     def map(self, function: Callable[[Tensor], Tensor]) -> Memory:
         """The memory with ``function`` applied to each tensor of the sources."""
         return SharedMemory(self.sources.map(function), self.rows)
@@ -243,6 +265,20 @@ class Context:
         z = None if self.z is None else self.z.index_select(0, rows)
         memory = None if self.memory is None else self.memory.index_select(rows)
         return Context(z, memory, rows.shape)
+
+    def at(self, places: tuple[Tensor, ...]) -> Context:
+        """The rows at some places of the last batch dimensions, ``(*left, M)``.
+
+        >>> there = torch.tensor([[True, True], [True, False]])
+        >>> Context(torch.randn(10, 2, 2, 3)).at(there.nonzero(as_tuple=True)).batch_shape
+        torch.Size([10, 3])
+
+        :param places: int64 ``(M,)`` for each of these dimensions.
+        """
+        index: Any = (..., *places, slice(None))
+        z = None if self.z is None else self.z[index]
+        memory = None if self.memory is None else self.memory.at(places)
+        return Context(z, memory, (*self.batch_shape[: -len(places)], len(places[0])))
 
     def distinct(self) -> Context:
         """The context without the rows that are repetitions, where there is no z.

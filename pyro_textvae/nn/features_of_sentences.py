@@ -7,10 +7,14 @@ from __future__ import annotations
 from torch import Tensor
 
 from pyro_textvae.nn.encoder import Encoder
+from pyro_textvae.nn.rows_there import of_rows_there
+from pyro_textvae.special_tokens import PAD
 
 
-def features_of_sentences(encoder: Encoder, rows: Tensor) -> Tensor:
-    """The features of each row by itself, ``(N, S, encoder.output_dim)``.
+def features_of_sentences(encoder: Encoder, tokens: Tensor) -> Tensor:
+    """The features of each sentence by itself, ``(N, S, encoder.output_dim)``.
+
+    Where a document has no further sentence they are zero, and nothing is read.
 
     >>> import torch
     >>> from pyro_textvae.nn import GRUEncoder
@@ -18,7 +22,6 @@ def features_of_sentences(encoder: Encoder, rows: Tensor) -> Tensor:
     >>> features_of_sentences(encoder, torch.tensor([[[4, 5, 2], [6, 2, 0]]])).shape
     torch.Size([1, 2, 8])
 
-    :param rows: ``(N, S, T)``.
+    :param tokens: ``(N, S, T)``, of padding alone where there is no sentence.
     """
-    features: Tensor = encoder(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
-    return features
+    return of_rows_there(encoder, tokens, (tokens != PAD).any(-1))

@@ -13,6 +13,7 @@ from torch.nn.functional import one_hot
 from pyro_textvae.distributions import AutoregressiveCategorical, Context, Memory
 from pyro_textvae.nn.checks import check_sizes
 from pyro_textvae.nn.decoder import Decoder
+from pyro_textvae.nn.rows_there import of_rows_there
 from pyro_textvae.nn.tied_token_scores import TiedTokenScores
 from pyro_textvae.nn.token_scores import TokenScores
 from pyro_textvae.special_tokens import BOS
@@ -62,13 +63,16 @@ class MetreDecoder(nn.Module):
         self.place = nn.Embedding(num_places, width)
         self.ahead = nn.GRU(width, width, batch_first=True)
 
-    def forward(self, v: Tensor, places: Tensor) -> AutoregressiveCategorical:
+    def forward(
+        self, v: Tensor, places: Tensor, there: Tensor | None = None
+    ) -> AutoregressiveCategorical:
         """The distribution of lines given ``v`` ``(..., D)`` and their places.
 
         :param places: ``(*B, max_length)`` int64, where ``B`` broadcasts against that of ``v``.
+        :param there: which lines there are, ``B``: of the others nothing is read; by default all.
         """
-        backwards = self.place(places.flatten(0, -2)).flip(1)
-        ahead = self.ahead(backwards)[0].flip(1).unflatten(0, places.shape[:-1])
+        there = torch.ones_like(places[..., 0], dtype=torch.bool) if there is None else there
+        ahead = of_rows_there(self._ahead, places, there)
         memory = Memory(ahead, torch.ones_like(places, dtype=torch.bool), places)
         return AutoregressiveCategorical(self, Context(v, memory), self.decoder.max_length)
 
@@ -106,6 +110,11 @@ class MetreDecoder(nn.Module):
         scores = self.decoder.token_scores(self._with_place(hidden, context.memory.ids[at]))
         last = context.memory.ids.shape[-1] - 1
         return scores, (inner, (place + 1).clamp(max=last))
+
+    def _ahead(self, places: Tensor) -> Tensor:
+        """a_t of each place of the lines ``(M, T)``."""
+        ahead: Tensor = self.ahead(self.place(places).flip(1))[0].flip(1)
+        return ahead
 
     def _with_place(self, hidden: Tensor, places: Tensor) -> Tensor:
         kinds = one_hot(places, self.num_places).to(hidden.dtype)

@@ -31,14 +31,14 @@ class SentenceBefore(nn.Module):
         self.vector = nn.Linear(encoder.output_dim, output_dim)
         self.none = nn.Parameter(torch.zeros(output_dim))
 
-    def of_each(self, rows: Tensor) -> Tensor:
-        """The vector before each sentence of ``rows`` ``(N, S, T)``; ``(N, S, output_dim)``."""
-        first = self.of_none().expand(len(rows), 1, -1)
-        return torch.cat([first, self.of(rows[:, :-1])], -2) if rows.shape[1] > 1 else first
+    def of_each(self, tokens: Tensor) -> Tensor:
+        """The vector before each sentence of ``tokens`` ``(N, S, T)``; ``(N, S, output_dim)``."""
+        first = self.of_none().expand(len(tokens), 1, -1)
+        return torch.cat([first, self.of(tokens[:, :-1])], -2) if tokens.shape[1] > 1 else first
 
-    def of(self, rows: Tensor) -> Tensor:
-        """The vector after each sentence of ``rows`` ``(N, S, T)``."""
-        features = features_of_sentences(self.encoder, rows)
+    def of(self, tokens: Tensor) -> Tensor:
+        """The vector after each sentence of ``tokens`` ``(N, S, T)``."""
+        features = features_of_sentences(self.encoder, tokens)
         after: Tensor = self.vector(features).tanh()
         return after
 

@@ -3,7 +3,12 @@
 """One batch whose sentences several processes share, or one process takes in parts."""
 
 from pyro_textvae.shared_batch.draws import SharedDraws
-from pyro_textvae.shared_batch.layout import drawn_for_all_at_once, rows_of_mask
+from pyro_textvae.shared_batch.layout import (
+    can_be_picked,
+    drawn_for_all_at_once,
+    of_sentences,
+    rows_of_mask,
+)
 from pyro_textvae.shared_batch.share import Share, present_share, sharing
 from pyro_textvae.shared_batch.sites import SiteLayouts
 from pyro_textvae.shared_batch.whole_batch import (
@@ -18,10 +23,12 @@ __all__ = [
     "Share",
     "SharedDraws",
     "SiteLayouts",
+    "can_be_picked",
     "drawn_for_all_at_once",
     "drawn_for_whole_batch",
     "field_of_whole_batch",
     "first_of_own_rows",
+    "of_sentences",
     "present_share",
     "rows_of_mask",
     "sharing",

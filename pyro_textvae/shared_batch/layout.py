@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Protocol
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pyro_textvae.contract import TEXT_FIELDS
-from pyro_textvae.shared_batch.share import Share, present_share
+from pyro_textvae.shared_batch.share import Share, present_share, sharing
 from pyro_textvae.special_tokens import PAD
 
 
@@ -191,6 +191,59 @@ def rows_of_mask(mask: Tensor) -> Iterator[None]:
         return
     with laid_out(_of_mask(mask, share)):
         yield
+
+
+def can_be_picked(there: Tensor) -> bool:
+    """Whether the sentences that ``there`` tells are best computed alone.
+
+    Not where all are there, or none. In a share of a batch it does not hang on that: others may
+    have fewer, and random numbers are drawn for as many in a share as in the batch.
+
+    >>> [can_be_picked(torch.tensor([[True, last]])) for last in (True, False)]
+    [False, True]
+
+    :param there: which sentences the documents have, ``(N, S)``.
+    """
+    share = present_share()
+    if share is None:
+        return 0 < int(there.sum()) < there.numel()
+    return _share_of_sentences(share, there) is not None
+
+
+@contextmanager
+def of_sentences(there: Tensor) -> Iterator[None]:
+    """Within the block a datum is one of the sentences that ``there`` tells, and no document.
+
+    >>> with of_sentences(torch.tensor([[True, False]])):
+    ...     present_share() is None
+    True
+
+    :param there: which sentences the documents have, ``(N, S)``.
+    """
+    share = present_share()
+    with sharing(None if share is None else _share_of_sentences(share, there)):
+        yield
+
+
+def _share_of_sentences(share: Share, there: Tensor) -> Share | None:
+    for name in TEXT_FIELDS:
+        text = share.fields.get(name)
+        if text is None or text.is_floating_point() or text.dim() != there.dim() + 1:
+            continue
+        every = (text != PAD).any(-1)
+        own = every[share.start : share.stop].to(there.device)
+        # Padded to the width of the batch, a part may have places that none of it fills.
+        width = there.shape[-1]
+        if torch.equal(own[..., :width], there) and not own[..., width:].any():
+            start = int(every[: share.start].sum())
+            return replace(
+                share,
+                start=start,
+                stop=start + int(own.sum()),
+                total=int(every.sum()),
+                fields={name: text[every]},
+            )
+    return None
 
 
 def _of_mask(mask: Tensor, share: Share) -> OfMask:

@@ -12,7 +12,15 @@ from pyro import poutine
 from pyro_textvae.distributions import AutoregressiveCategorical
 from pyro_textvae.distributions.mixture import Mixture
 from pyro_textvae.nn import TransformerDecoder
-from pyro_textvae.shared_batch import Share, SharedDraws, SiteLayouts, rows_of_mask, sharing
+from pyro_textvae.shared_batch import (
+    Share,
+    SharedDraws,
+    SiteLayouts,
+    can_be_picked,
+    of_sentences,
+    rows_of_mask,
+    sharing,
+)
 
 N, K, T = 7, 3, 5
 TOKENS = torch.tensor([[4, 5, 6, 7, 2]] * 3 + [[4, 2, 0, 0, 0]] * 3 + [[2, 0, 0, 0, 0]])
@@ -164,3 +172,39 @@ def test_scores_of_a_decoder_in_training():
             torch.manual_seed(5)
             part = draw(slice(share.start, share.stop))
         torch.testing.assert_close(part, whole[:, share.start : share.stop])
+
+
+@pytest.mark.parametrize("there", ["of the batch", "of no batch"])
+def test_sentences_that_a_mask_picks(there):
+    """Of documents of three, one and two sentences; a share of full documents picks them too."""
+    documents = torch.zeros(3, 3, 2, dtype=torch.long)
+    every = torch.tensor([[True, True, True], [True, False, False], [True, True, False]])
+    documents[every] = torch.tensor([4, 2])
+    fields = {"tokens": documents}
+    ends = [Share(first, first + 1, 3, fields, num_particles=K) for first in range(3)]
+    if there == "of no batch":
+        with sharing(ends[1]):
+            assert can_be_picked(every[1:2])
+            assert not can_be_picked(~every[1:2])
+        return
+
+    def draw(rows):
+        mask = every[rows]
+        assert can_be_picked(mask)
+        with of_sentences(mask):
+            parts = torch.rand(int(mask.sum()), 2), torch.rand(K, int(mask.sum()), 2)
+            words = (documents[rows][mask] != 0).expand(K, -1, -1)
+            with rows_of_mask(words):
+                parts += (F.dropout(torch.ones(int(words.sum()), 2), 0.5).view(K, -1, 2),)
+        return parts
+
+    whole, state = state_after(lambda: draw(slice(0, 3)))
+    found = []
+    for share in ends:
+        with sharing(share), SharedDraws():
+            part, of_share = state_after(lambda share=share: draw(slice(share.start, share.stop)))
+        assert torch.equal(of_share, state)
+        found.append(part)
+    for number, of_whole in enumerate(whole):
+        joined = torch.cat([part[number] for part in found], dim=0 if number == 0 else 1)
+        assert torch.equal(joined, of_whole)

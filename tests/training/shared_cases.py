@@ -172,6 +172,12 @@ PROGRAMS = {
         "model": "conversation_vae",
         "guide": "document",
     },
+    "poem_vae": {
+        "data": "world:verse",
+        "num_sentences": 90,
+        "model": "poem_vae",
+        "guide": "document",
+    },
     "review_group_vae": {
         "data": "world:reviews",
         "num_sentences": 90,
