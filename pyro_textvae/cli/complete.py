@@ -185,11 +185,12 @@ def _continue_poems(
     """Print poems that begin as each of the texts."""
     from pyro_textvae.cli.decoding import form_masks
     from pyro_textvae.cli.given_texts import rows_of_given
-    from pyro_textvae.cli.sentences import decode_poem, encode_text
+    from pyro_textvae.cli.sentences import check_form, decode_poem, encode_text
     from pyro_textvae.data import pad
     from pyro_textvae.data.languages.verse_form import Form
     from pyro_textvae.generation import Constraints
     from pyro_textvae.generation.completion import continue_poem
+    from pyro_textvae.runs.sign_classes import sign_classes_of_run
 
     for name in ("label", "labels_from"):
         if getattr(options, name) is not None:
@@ -199,6 +200,7 @@ def _continue_poems(
             f"{options.run} writes poems, which are gone on with line by line: give --prompt, the "
             "first lines with / between them, and their form by --source, without --likeliest"
         )
+    check_form(model, options.source)
     form = Form.checked(options.source)
     masks = form_masks(options.run, tokenizer) if options.keep_form else None
     for text in texts:
@@ -209,6 +211,15 @@ def _continue_poems(
                 f"{text!r} has {given} lines and its form {len(form.tones)}: leave one to be "
                 "written"
             )
+        if masks is not None:
+            lines = [line.replace(" ", "") for line in _as_lines(tokenizer, text).split("\n")]
+            classes = sign_classes_of_run(options.run, tokenizer, "".join(lines))
+            faults = classes.faults(lines, form.beginning(given))
+            if faults:
+                raise UserError(
+                    f"{text!r} does not keep to its form: {faults[0]}; mend it, or leave keep_form "
+                    "out"
+                )
         sources = [
             pad([encode_text(tokenizer, each.source)]) for each in (form, form.beginning(given))
         ]

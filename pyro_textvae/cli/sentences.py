@@ -102,7 +102,8 @@ def read_sources(
     """The sources that a user gives, of ``source`` or of the lines of ``source_file``.
 
     :raises UserError: for both, for a split beside them, for a model that takes no source or more
-        than that, and for a file that cannot be read or has no line.
+        than that, for a source that is no form where it must be one, and for a file that cannot be
+        read or has no line.
     """
     given = {"source": source, "source_file": source_file, "split": split}
     named = [name for name in ("source", "source_file") if given[name] is not None]
@@ -122,9 +123,24 @@ def read_sources(
             f"the model of {run} takes {missing} beside the source: leave {named[0]} out to take "
             "sentences of --split"
         )
-    if source is not None:
-        return [source]
-    return read_texts(str(source_file), "source")
+    sources = [source] if source is not None else read_texts(str(source_file), "source")
+    for number, text in enumerate(sources, 1):
+        check_form(model, text, "" if source is not None else f"source {number}: ")
+    return sources
+
+
+def check_form(model: nn.Module, source: str, place: str = "") -> None:
+    """Refuse a source that is no form, where the model writes poems.
+
+    :param place: what a message begins with.
+    :raises UserError: for a rhyme or a line that there is not.
+    """
+    forms = getattr(model, "forms", None)
+    if isinstance(forms, FormReader):
+        try:
+            forms.check(source)
+        except UserError as error:
+            raise UserError(f"{place}{error}") from error
 
 
 def read_texts(file: str, kind: str) -> list[str]:

@@ -19,8 +19,9 @@ def refuse_long_document(record: Record, max_sentences: int | None) -> None:
     """
     if max_sentences is None and len(record.texts) > LONGEST_DOCUMENT:
         raise UserError(
-            f"{record.place} has {len(record.texts):,} sentences, over {LONGEST_DOCUMENT:,}; set "
-            "max_sentences to drop such documents, and truncate=True to cut them instead"
+            f"{record.place} has {len(record.texts):,} sentences, over {LONGEST_DOCUMENT:,}; leave "
+            "it out, or set max_sentences in training to drop such documents, and truncate=True to "
+            "cut them instead"
         )
 
 

@@ -69,6 +69,20 @@ class FormReader:
         forms = [self._places(tuple(row), number) for number, row in enumerate(source.tolist(), 1)]
         return torch.stack(forms).to(source.device)
 
+    def check(self, source: str) -> None:
+        """Refuse what is no form, as a person wrote it, before its signs become ids.
+
+        :raises UserError: as :meth:`Form.checked`, and for what no form of the training text has.
+        """
+        form = Form.checked(source)
+        signs = form.source.split(" ") if self.between else form.source.replace(" ", "")
+        unknown = next((sign for sign in signs if sign not in self.tokens), None)
+        if unknown is not None:
+            raise UserError(
+                f"the form {form.source!r} has {unknown!r}, which no form of the training text "
+                "has, so the model cannot read it: give one of those forms, or train with this one"
+            )
+
     def _places(self, ids: tuple[int, ...], number: int) -> Tensor:
         if ids not in self._kept:
             try:

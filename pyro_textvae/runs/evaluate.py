@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from pyro_textvae import zoo
 from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.data import Batch, Corpus, Tokenizer
 from pyro_textvae.data.corpus_files import is_without_splits
+from pyro_textvae.data.longest_document import LONGEST_DOCUMENT
 from pyro_textvae.data.records import SPLITS
 from pyro_textvae.displayed import Displayed, as_plain
 from pyro_textvae.errors import UserError, in_one_line
@@ -415,6 +417,9 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
         max_sentences=None,
         truncate=False,
     )
+    if (run.sizes.get("max_sentences") or 0) > LONGEST_DOCUMENT:
+        # What the model was built for is no surprise; longer documents are refused below.
+        settings = replace(settings, max_sentences=sys.maxsize)
     label_names = run.label_names if config.label_column is not None else None
     file_split = config.split if is_without_splits(config.data) else None
     corpus = load_corpus_of(settings, tokenizer, label_names, file_split)

@@ -16,9 +16,12 @@ from pyro_textvae.runs.load import read_run
 _WORLD = "world:verse"
 
 
-def sign_classes_of_run(path: str | Path | RunFolder, tokenizer: Tokenizer) -> SignClasses:
+def sign_classes_of_run(
+    path: str | Path | RunFolder, tokenizer: Tokenizer, further: str = ""
+) -> SignClasses:
     """Those of every sign of the vocabulary of a run.
 
+    :param further: signs beside these.
     :raises UserError: where pypinyin is needed and not installed.
     """
     config = read_run(path).config
@@ -26,4 +29,4 @@ def sign_classes_of_run(path: str | Path | RunFolder, tokenizer: Tokenizer) -> S
         world: Any = open_world(_WORLD.partition(":")[2], config.data_options)
         classes: SignClasses = world.sign_classes
         return classes
-    return mandarin_classes(tokenizer.vocabulary)
+    return mandarin_classes([*tokenizer.vocabulary, *further])

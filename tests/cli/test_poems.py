@@ -46,9 +46,14 @@ def test_lines_of_json_have_the_models_own_log_probability(poem_run, cli):
             "the form has 5 lines, and the model's poems",
         ),
         (
-            ["--source", "ong 平平仄仄平"],
-            "source 1 of the batch: there is no rhyme '<unk>': a form",
+            ["--source", "iang 平平仄仄平"],
+            "there is no rhyme 'iang': a form begins with one of a, o,",
         ),
+        (
+            ["--source", "ong 平平仄仄平"],
+            "the form 'ong 平平仄仄平' has 'ong', which no form of the training text has",
+        ),
+        (["--source", "ang 平平仄x平"], "line 1 of the form is '平平仄x平': write 平 or 仄"),
         (["--source", FORM, *KEPT, "--max-length", "3"], "so max_length could only break the form"),
         (["--source", FORM, *KEPT, "--prefix", "月"], "so prefix could only break the form"),
     ],
@@ -56,7 +61,17 @@ def test_lines_of_json_have_the_models_own_log_probability(poem_run, cli):
 def test_bad_forms_are_told_in_one_line(poem_run, cli, arguments, message):
     status, out, err = cli("sample", poem_run, *arguments)
     assert (status, out) == (2, "")
-    assert message in err.splitlines()[-1]
+    (line,) = err.splitlines()
+    assert message in line
+
+
+def test_row_of_a_file_of_forms_is_named(poem_run, cli, tmp_path):
+    forms = tmp_path / "forms.txt"
+    forms.write_text(f"{FORM}\nai {FORM[4:]}\n")
+    status, _, err = cli("sample", poem_run, "--source-file", str(forms))
+    assert status == 2
+    assert err.startswith("pyro-textvae: error: source 2: ")
+    assert err.count("\n") == 1
 
 
 def test_masks_are_refused_where_there_is_no_form(run, cli):
@@ -89,6 +104,15 @@ def test_a_poem_goes_on_after_its_first_lines(poem_run, cli):
         (["月", "--source", FORM], "give --prompt, the first lines with / between them, and their"),
         (["月/月/月/月", "--prompt", "--source", FORM], "has 4 lines and its form 4: leave one"),
         (["月", "--prompt", "--source", FORM, "--label", "x"], "label is not for poems"),
+        (["月", "--prompt", "--source", "iang 平 平"], "there is no rhyme 'iang': a form begins"),
+        (
+            ["月落影忙光/春花梦", "--prompt", "--source", FORM, *KEPT],
+            "'月落影忙光/春花梦' does not keep to its form: line 2 has 3 signs, not 5; mend it, or",
+        ),
+        (
+            ["月月影忙月", "--prompt", "--source", FORM, *KEPT],
+            "does not keep to its form: line 1: '月' at place 5 is 仄, not 平; mend it, or leave",
+        ),
     ],
 )
 def test_beginnings_that_cannot_be_gone_on_with(poem_run, cli, arguments, message):

@@ -127,7 +127,9 @@ def test_long_documents_are_dropped_or_cut_and_counted(tmp_path):
 
 def test_a_document_of_2000_sentences_is_refused_unless_asked_for(tmp_path):
     folder = write_jsonl(tmp_path / "long", [(["oh ."] * 2000, ""), (["yes ."], "")])
-    message = "train.jsonl line 1 has 2,000 sentences, over 1,000; set max_sentences"
+    message = (
+        "train.jsonl line 1 has 2,000 sentences, over 1,000; leave it out, or set max_sentences"
+    )
     with pytest.raises(UserError, match=message):
         load_corpus(folder)
     assert load_corpus(folder, max_sentences=2000).max_sentences == 2000

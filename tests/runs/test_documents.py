@@ -22,9 +22,9 @@ PROGRAMS = {
 }
 
 
-def write(folder, most, count=80):
+def write(folder, most=3, count=80, lengths=None):
     """Documents of one to three sentences, and every tenth of ``most``."""
-    lengths = [most if n % 10 == 9 else 1 + n % 3 for n in range(count)]
+    lengths = lengths or [most if n % 10 == 9 else 1 + n % 3 for n in range(count)]
     rows = [[f"number {n} .", *["she left ."] * (size - 1)] for n, size in enumerate(lengths)]
     folder.mkdir()
     for split in ("train", "valid", "test"):
@@ -53,3 +53,17 @@ def test_documents_are_trained_on_and_longer_ones_refused(tmp_path):
     settings["data"] = write(tmp_path / "other", 3, count=5)
     scored = evaluate(tmp_path / "run", EvaluationConfig(**settings), trust_code=True)
     assert scored.result["num_sentences"] == 5
+
+
+def test_other_text_may_be_as_long_as_the_model_was_built_for(tmp_path):
+    """Over a thousand sentences, refused where nobody asked for them, and no more than that."""
+    data = write(tmp_path / "long", lengths=[1001])
+    programs = {"model": "document_vae", "guide": "document", "encoder": "bag_of_words"}
+    settings = {**SMALL, **programs, "max_sentences": 1001, "data": data}
+    train(TrainConfig(**settings), tmp_path / "run", report=lambda line: None)
+    scoring = {"num_samples": 2, "proposal": "guide", "data": data}
+    result = evaluate(tmp_path / "run", EvaluationConfig(**scoring)).result
+    assert result["num_sentences"] == 1
+    scoring["data"] = write(tmp_path / "longer", lengths=[1002])
+    with pytest.raises(UserError, match="has a document of 1002 sentences, the model was built"):
+        evaluate(tmp_path / "run", EvaluationConfig(**scoring))
