@@ -73,6 +73,7 @@ def test_a_batch_of_fewer_sentences_than_processes_is_refused(corpus, monkeypatc
     monkeypatch.setattr(shared_steps, "rank_and_size", lambda: (0, size))
     expected = f"batch_size={config.batch_size} sentences are fewer than {size} processes"
     with pytest.raises(UserError, match=expected):
-        SharedSteps(modules, config, "cpu")
+        SharedSteps(modules, [], config, "cpu")
     monkeypatch.setattr(shared_steps, "rank_and_size", lambda: (0, config.batch_size))
-    SharedSteps(modules, config, "cpu")
+    monkeypatch.setattr(shared_steps, "EarlySums", list)
+    SharedSteps(modules, [], config, "cpu")
