@@ -11,15 +11,18 @@ from pyro_textvae.processes.agreement import (
 )
 from pyro_textvae.processes.failures import one_error_line
 from pyro_textvae.processes.group import (
+    begin_sum,
     joined_processes,
     launch_name,
     local_device,
     rank_and_size,
+    second_group,
     sum_of_all,
     sums_of_all,
 )
 
 __all__ = [
+    "begin_sum",
     "broadcast_tensors",
     "check_same",
     "gather",
@@ -29,6 +32,7 @@ __all__ = [
     "of_the_first",
     "one_error_line",
     "rank_and_size",
+    "second_group",
     "sum_of_all",
     "sums_of_all",
     "together",

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed
@@ -122,6 +123,21 @@ def sums_of_all(tensors: Sequence[Tensor], *, maximum: bool = False) -> None:
     ]
     for work in waiting:
         work.wait()
+
+
+def second_group() -> torch.distributed.ProcessGroup | None:
+    """A group of the same processes, whose sums have an order of their own; None for one process.
+
+    All processes ask for it at the same place.
+    """
+    if rank_and_size()[1] == 1:
+        return None
+    return torch.distributed.new_group(timeout=timedelta(seconds=_STEP_SECONDS))
+
+
+def begin_sum(values: Tensor, group: torch.distributed.ProcessGroup | None) -> Any:
+    """Begin to add those of all other processes to ``values``, in place; what comes back waits."""
+    return torch.distributed.all_reduce(values, group=group, async_op=True)
 
 
 def _local_rank() -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,12 @@ from pyro_textvae.infer.terms import PerDatumTerms
 from pyro_textvae.processes import rank_and_size, sum_of_all
 from pyro_textvae.shared_batch import Share, SharedDraws, SiteLayouts, sharing
 from pyro_textvae.training.cut_batch import cut_batch
-from pyro_textvae.training.sum_gradients import embedding_tables, sum_gradients
+from pyro_textvae.training.early_sums import EarlySums
+from pyro_textvae.training.sum_gradients import (
+    embedding_tables,
+    is_dense_and_large,
+    sum_gradients,
+)
 
 
 class SharedSteps:
@@ -31,11 +37,18 @@ class SharedSteps:
     batch in every process.
 
     :param modules: whose parameters are trained.
+    :param parameters: those that may be stepped.
     :param config: its ``accumulate``.
     :raises UserError: for what cannot be shared, with what to leave out.
     """
 
-    def __init__(self, modules: nn.Module, config: TrainingConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        modules: nn.Module,
+        parameters: Sequence[nn.Parameter],
+        config: TrainingConfig,
+        device: torch.device,
+    ) -> None:
         self.rank, self.size = rank_and_size()
         self.num_parts = config.accumulate
         self.device = device
@@ -54,6 +67,10 @@ class SharedSteps:
                 "of its own, which would not be those of the whole batch; leave compile out"
             )
 
+        self.early: EarlySums | None = None
+        if self.size > 1:
+            self.early = EarlySums([p for p in parameters if is_dense_and_large(p, self.tables)])
+
     @property
     def is_needed(self) -> bool:
         """Whether a batch is shared or cut at all."""
@@ -70,20 +87,26 @@ class SharedSteps:
         fields: Mapping[str, Tensor],
         weight: float,
         inputs: list[nn.Parameter] | None,
+        *,
+        sums_follow: bool = False,
     ) -> Tensor:
-        """The loss per sentence of the batch; its gradients here are added, not yet summed.
+        """The loss per sentence of the batch; its gradients here are added.
 
         :param weight: what the gradient is multiplied by.
         :param inputs: the parameters that get one; by default all.
+        :param sums_follow: whether :meth:`sum_gradients` comes next, so that sums may begin.
         """
         objective = getattr(loss_module, "elbo", None)
         state, kept = _random_state(self.device), []
         loss = torch.zeros((), dtype=torch.float64, device=self.device)
-        for share in self._shares(objective, fields):
+        shares = self._shares(objective, fields)
+        for share in shares:
             _set_random_state(self.device, state)
             part = self._loss(loss_module, share) / share.total
             counted = part if share.is_counted else part * 0.0
-            (counted * weight).backward(inputs=inputs)
+            begins = sums_follow and share is shares[-1]
+            with self.early.open(inputs) if self.early and begins else nullcontext():
+                (counted * weight).backward(inputs=inputs)
             loss = loss + counted.detach()
             kept.append((share, *_said_by(objective)))
         dtype = part.dtype
@@ -91,8 +114,8 @@ class SharedSteps:
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Add the gradients of all processes."""
-        if self.size > 1:
-            sum_gradients(parameters, self.tables)
+        if self.early is not None:
+            sum_gradients(parameters, self.tables, self.early)
 
     def total(self, loss_module: nn.Module, fields: Mapping[str, Tensor]) -> float:
         """The loss of a batch, summed over its sentences, without a step."""

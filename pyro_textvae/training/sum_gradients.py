@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from pyro_textvae.processes import sums_of_all
+from pyro_textvae.training.early_sums import EarlySums
 
-_SMALL = 2**15
+SMALL = 2**15
 """Gradients of fewer numbers go together, in one message."""
 
 
@@ -20,15 +21,24 @@ def embedding_tables(modules: nn.Module) -> set[int]:
     return {id(m.weight) for m in modules.modules() if isinstance(m, nn.Embedding)}
 
 
-def sum_gradients(parameters: Sequence[nn.Parameter], tables: Collection[int]) -> None:
+def is_dense_and_large(parameter: nn.Parameter, tables: Collection[int]) -> bool:
+    """Whether all of a gradient is sent, in a message of its own."""
+    is_large = parameter.numel() >= SMALL and parameter.is_contiguous()
+    return is_large and not _is_sparse(parameter, tables)
+
+
+def sum_gradients(
+    parameters: Sequence[nn.Parameter], tables: Collection[int], early: EarlySums
+) -> None:
     """Add the gradients of all processes, in place.
 
     A parameter that has one in any process has one in all afterwards. Of tables on the processor
     only rows that have a gradient somewhere are sent.
 
     :param tables: ids of parameters that are tables, see :func:`embedding_tables`.
+    :param early: of parameters that are summed as their gradients come.
     """
-    sparse = [p for p in parameters if id(p) in tables and p.device.type == "cpu"]
+    sparse = [p for p in parameters if _is_sparse(p, tables)]
     flags = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8)
     used = [_used_rows(parameter) for parameter in sparse]
     seen = torch.cat([flags, *used])
@@ -40,15 +50,22 @@ def sum_gradients(parameters: Sequence[nn.Parameter], tables: Collection[int]) -
             strict=True,
         )
     )
+    with_gradient = [
+        parameter
+        for parameter, has in zip(parameters, seen[: len(flags)].tolist(), strict=True)
+        if has
+    ]
+    for parameter in with_gradient:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    summed = early.begin_rest(with_gradient)
     sent: list[Tensor] = []
     back: list[tuple[Tensor, Tensor | None, Tensor]] = []
     small: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
-    for parameter, has in zip(parameters, seen[: len(flags)].tolist(), strict=True):
-        if not has:
-            continue
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
+    for parameter in with_gradient:
         gradient = parameter.grad
+        if gradient is None or id(parameter) in summed:
+            continue
         if id(parameter) in rows:
             index = rows[id(parameter)].nonzero().squeeze(1)
             if 2 * len(index) < len(gradient):
@@ -56,7 +73,7 @@ def sum_gradients(parameters: Sequence[nn.Parameter], tables: Collection[int]) -
                 sent.append(part)
                 back.append((gradient, index, part))
                 continue
-        if gradient.numel() < _SMALL or not gradient.is_contiguous():
+        if gradient.numel() < SMALL or not gradient.is_contiguous():
             small.setdefault((gradient.dtype, gradient.device), []).append(gradient)
         else:
             sent.append(gradient)
@@ -66,11 +83,16 @@ def sum_gradients(parameters: Sequence[nn.Parameter], tables: Collection[int]) -
         sizes = [gradient.numel() for gradient in gradients]
         back += [(g, None, v) for g, v in zip(gradients, flat.split(sizes), strict=True)]
     sums_of_all(sent)
+    early.wait()
     for gradient, index, total in back:
         if index is None:
             gradient.copy_(total.view_as(gradient))
         else:
             gradient[index] = total
+
+
+def _is_sparse(parameter: nn.Parameter, tables: Collection[int]) -> bool:
+    return id(parameter) in tables and parameter.device.type == "cpu"
 
 
 def _used_rows(parameter: nn.Parameter) -> Tensor:

@@ -70,7 +70,7 @@ class Updates:
         self.config = config
         self.last_checkpoint = last_checkpoint
         self.device = device_of(modules)
-        self.shared = SharedSteps(modules, config, self.device)
+        self.shared = SharedSteps(modules, parameters, config, self.device)
         self.deferred = self.device.type == "cuda" if deferred is None else deferred
         self.replacements: list[Replacement] = []
         if config.compile:
@@ -113,8 +113,8 @@ class Updates:
         """
         moving = self.parameters if parameters is None else parameters
         before = self._random_state() if self.deferred else []
-        loss = self._differentiate(loss_module, batch, parameters, part)
         is_last = part is None or part.is_last
+        loss = self._differentiate(loss_module, batch, parameters, part, sums_follow=is_last)
         norm = torch.zeros((), device=self.device)
         if is_last:
             self.shared.sum_gradients(moving)
@@ -132,7 +132,9 @@ class Updates:
             raise self._broken_step(batch, value, progress)
         if not is_last:
             return value
-        nn.utils.clip_grads_with_norm_(moving, self.config.clip_norm, norm)
+        if self.deferred or norm.item() + 1e-6 > self.config.clip_norm:
+            # Else it would multiply all gradients by one.
+            nn.utils.clip_grads_with_norm_(moving, self.config.clip_norm, norm)
         self.optimizer.step()
         return value
 
@@ -178,6 +180,8 @@ class Updates:
         batch: Mapping[str, Tensor],
         parameters: list[nn.Parameter] | None,
         part: Part | None = None,
+        *,
+        sums_follow: bool = False,
     ) -> Tensor:
         if part is None or part.is_first:
             self.optimizer.zero_grad(set_to_none=True)
@@ -185,7 +189,9 @@ class Updates:
             weight = 1.0 if part is None else len(batch[TOKENS]) / part.num_sentences
             with replaced_methods(self.replacements):
                 fields = without_waiting(batch, self.device)
-                return self.shared.differentiate(loss_module, fields, weight, parameters)
+                return self.shared.differentiate(
+                    loss_module, fields, weight, parameters, sums_follow=sums_follow
+                )
         with replaced_methods(self.replacements):
             loss = loss_module(**without_waiting(batch, self.device)) / len(batch[TOKENS])
         share = loss if part is None else loss * (len(batch[TOKENS]) / part.num_sentences)

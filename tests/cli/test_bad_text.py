@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Text that cannot be trained on or evaluated: refused in one line, and nothing is written."""
 
+import gzip
 import os
 import shutil
 
 import pytest
 
+from pyro_textvae.data.formats import PlainText
 from tests.cli.conftest import TINY, write_corpus
 
 SENTENCES = b"".join(b"sentence number %d of many\n" % i for i in range(100))
@@ -44,6 +46,64 @@ def test_bad_file(check_refused, train, tmp_path, content, message):
     path = tmp_path / "text.txt"
     path.write_bytes(content)
     check_refused(message, *train, "--data", path)
+
+
+def write_parquet(path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.Table.from_pylist([{"body": "a cat", "mood": "b"}]), path)
+
+
+def write_cut_gzip(path):
+    path.write_bytes(gzip.compress(SENTENCES)[:-9])
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("rows.parquet", write_parquet, r"has no column 'text' or 'sentence'; it has body, mood"),
+        ("text.txt.gz", write_cut_gzip, r"text\.txt\.gz is cut short or damaged"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "prepare"])
+def test_file_that_cannot_be_read_leaves_nothing(
+    check_refused, train, new, tmp_path, monkeypatch, name, write, message, command
+):
+    monkeypatch.setenv("PYRO_TEXTVAE_CACHE", str(tmp_path / "cache"))
+    write(tmp_path / name)
+    given = ["prepare", tmp_path / name, "--layout", "ptb", "--out", new]
+    if command == "train":
+        given = [*train, "--data", tmp_path / name]
+    check_refused(message, *given)
+    assert not any((tmp_path / "cache").glob("*"))
+    assert not new.exists()
+
+
+@pytest.mark.parametrize("command", ["train", "prepare"])
+def test_file_that_changes_while_it_is_read_leaves_nothing(
+    cli, train, new, tmp_path, monkeypatch, command
+):
+    monkeypatch.setenv("PYRO_TEXTVAE_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "text.txt"
+    path.write_bytes(SENTENCES)
+    rows = PlainText.rows
+
+    def grows(self, file):
+        yield from rows(self, file)
+        with path.open("ab") as end:
+            end.write(b"one more\n")
+
+    monkeypatch.setattr(PlainText, "rows", grows)
+    given = ["prepare", path, "--layout", "ptb", "--out", new]
+    if command == "train":
+        given = [*train, "--data", path]
+    status, _, err = cli(*given)
+    assert status == 2
+    assert err.splitlines() == [
+        "pyro-textvae: error: text.txt changed while it was read; start again when nothing writes "
+        "to it"
+    ]
+    assert not any((tmp_path / "cache").glob("*"))
+    assert not new.exists()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import zstandard
 
 from pyro_textvae.data import load_corpus
 from pyro_textvae.data.data_file import DataFile
+from pyro_textvae.data.given_texts import keep_texts
 from pyro_textvae.data.sources.text_files import TextFiles
 from pyro_textvae.errors import UserError
 
@@ -186,6 +187,12 @@ def test_texts_of_a_program(tmp_path):
     assert load_corpus(texts).fingerprint == whole
     with pytest.raises(UserError, match=r"texts\[1\] is 3, not a string"):
         load_corpus(["a", 3])
+
+
+def test_texts_to_validate_on_are_halved(own_cache):
+    corpus = load_corpus(keep_texts(["a b", "c d", "e"], valid=["a", "b", "c"]))
+    texts = [[corpus.tokenizer.decode(r) for r in corpus.split(s)] for s in ("valid", "test")]
+    assert texts == [["a", "c"], ["b"]]
 
 
 @pytest.mark.parametrize("package", ["pandas", "polars"])

@@ -22,6 +22,7 @@ from pyro_textvae.data.process_pool import in_order
 from pyro_textvae.data.repeated_hashes import num_repeated, num_shared
 from pyro_textvae.data.store import read_sealed, seal
 from pyro_textvae.data.tokenizers import NLTKTokenizer, WordTokenizer
+from pyro_textvae.data.vocabulary import tokenizer_of_counts
 from pyro_textvae.errors import UserError
 
 ODD = st.sampled_from(
@@ -44,6 +45,12 @@ def test_vocabulary_is_that_of_the_library(monkeypatch):
     ours = train_tokenizer(texts, WordTokenizer(), vocab_size=9).vocabulary
     monkeypatch.setattr("pyro_textvae.data.tokenizer_kind.splits_at_whitespace", lambda b: False)
     assert train_tokenizer(texts, WordTokenizer(), vocab_size=9).vocabulary == ours
+
+
+def test_vocabulary_of_counts_is_of_all_parts():
+    parts = [{"b": 2, "a": 1}, {"a": 2}, {"c": 1}]
+    assert tokenizer_of_counts(parts, WordTokenizer()).vocabulary[4:] == ["a", "b", "c"]
+    assert tokenizer_of_counts(parts, WordTokenizer(), min_count=3).vocabulary[4:] == ["a"]
 
 
 class Backwards(WordTokenizer):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Documents to sentences: the layouts, their counts, and nothing half-written."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from pyro_textvae.cli.main import main
 from pyro_textvae.data import load_corpus
-from pyro_textvae.data.layouts import PlainDocuments, WikiText
+from pyro_textvae.data.array_writer import ArrayWriter
+from pyro_textvae.data.layouts import PennTreebank, PlainDocuments, WikiText
 from pyro_textvae.data.preparation import check_counts, prepare
 from pyro_textvae.data.preparation.published_counts import PUBLISHED
 from pyro_textvae.data.preparation.sentence_splitter import sentence_splitter
@@ -111,16 +113,45 @@ def test_plain_documents():
     ]
 
 
-def test_documents_go_on_from_file_to_file(tmp_path):
+def test_documents_and_counts_go_on_from_file_to_file(tmp_path):
     for name in "ab":
-        (tmp_path / f"{name}.txt").write_text("one line\n\nanother line\n")
-    prepare(tmp_path, tmp_path / "out", layout="ptb")
+        (tmp_path / f"{name}.txt").write_text("one line\n\n\nanother long line\n")
+    prepared = prepare(tmp_path, tmp_path / "out", layout="ptb")
     assert [(r["document"], r["sentence"]) for r in rows(tmp_path / "out/sentences.jsonl")] == [
         (0, 0),
         (1, 0),
         (2, 0),
         (3, 0),
     ]
+    assert prepared.to_dict()["sentences"] == {
+        "documents": 4,
+        "sentences": 4,
+        "words": 10,
+        "characters": 2 * (8 + 17),
+        "longest": 3,
+        "headings": 0,
+        "repeated": 2,
+        "in_other_files": 0,
+    }
+
+
+def test_headings_of_all_files_are_counted(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.tokens").write_text("Before .\n = A = \n After . \n")
+    prepared = prepare(tmp_path, tmp_path / "out", layout="wikitext")
+    assert prepared.counts["sentences"].headings == 2
+    assert [(r["document"], r["text"]) for r in rows(tmp_path / "out/sentences.jsonl")] == [
+        (0, "Before ."),
+        (0, "After ."),
+        (1, "Before ."),
+        (1, "After ."),
+    ]
+
+
+def test_a_long_text_without_the_mark_of_a_licence_is_kept():
+    layout = PlainDocuments(lambda text: [text])
+    lines = [line for number in range(600) for line in (f"line {number}", "")]
+    assert len(list(layout.sentences(lines))) == 600
 
 
 def test_published_counts(tmp_path, monkeypatch, capsys):
@@ -157,6 +188,42 @@ def test_bad_input(tmp_path, capsys, arguments, message):
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
     assert __import__("re").search(message, error)
+
+
+def test_files_without_splits_have_no_published_counts(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text("a\n")
+    with pytest.raises(UserError, match="has no splits: give the folder of train, valid, test"):
+        check_counts("ptb", tmp_path)
+
+
+def no_room(self, numbers):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\n\n", "the files of train hold no sentence; is ptb their layout"),
+        ("a b\n", "cannot write .*out.*: No space left"),
+        ("grows\n", "train.txt changed while it was read"),
+    ],
+)
+def test_nothing_is_left_of_what_cannot_be_prepared(tmp_path, monkeypatch, text, message):
+    write_splits(tmp_path, text)
+    if text == "a b\n":
+        monkeypatch.setattr(ArrayWriter, "append", no_room)
+    if text == "grows\n":
+
+        def grows(self, lines):
+            (tmp_path / "train.txt").write_text("longer\n")
+            yield from ()
+
+        monkeypatch.setattr(PennTreebank, "sentences", grows)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UserError, match=message):
+        prepare(tmp_path, tmp_path / "out", layout="ptb")
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_nothing_is_left_where_a_file_cannot_be_read(tmp_path):

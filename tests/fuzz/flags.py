@@ -15,6 +15,7 @@ from pyro_textvae.cli.evaluate import EvaluateOptions
 from pyro_textvae.cli.explore import ExploreOptions
 from pyro_textvae.cli.interpolate import InterpolateOptions
 from pyro_textvae.cli.main import COMMANDS
+from pyro_textvae.cli.prepare import PrepareOptions
 from pyro_textvae.cli.reconstruct import ReconstructOptions
 from pyro_textvae.cli.refit import RefitOptions
 from pyro_textvae.cli.report import ReportOptions
@@ -35,6 +36,7 @@ OPTIONS: dict[str, type] = {
     "compress": CompressOptions,
     "decompress": DecompressOptions,
     "explore": ExploreOptions,
+    "prepare": PrepareOptions,
 }
 AMOUNTS = {
     *("epochs", "num_samples", "size", "steps", "num_resamples", "num_particles", "most_rounds"),
@@ -53,6 +55,7 @@ EXPECTS = {
     "compress": "written to",
     "decompress": "written to",
     "explore": "written to",
+    "prepare": "documents",
 }
 MAY_WRITE = {
     "train": ("new", "new/*"),
@@ -62,6 +65,7 @@ MAY_WRITE = {
     "compress": ("mine.txt.tvae",),
     "decompress": ("mine.txt",),
     "explore": ("map.html",),
+    "prepare": ("new", "new/*"),
 }
 
 
@@ -69,7 +73,7 @@ def make(scene: Scene) -> Case:
     """One command with one or two flags that are wrong."""
     random = scene.random
     # A report that succeeds takes seconds, and so do a prior and a map.
-    command = random.choices([*OPTIONS], weights=[8, 4, 4, 3, 3, 3, 1, 1, 2, 2, 1])[0]
+    command = random.choices([*OPTIONS], weights=[8, 4, 4, 3, 3, 3, 1, 1, 2, 2, 1, 3])[0]
     positional, values = base(scene, command)
     change = random.choices([*CHANGES], weights=[12, 2, 1, 1, 2, 1])[0]
     words, tail = change(scene, command, positional, values)
@@ -93,6 +97,9 @@ def base(scene: Scene, command: str) -> tuple[list[str], dict[str, str]]:
         pairs = zip(SIZES[::2], SIZES[1::2], strict=True)
         sizes = {name[2:].replace("-", "_"): value for name, value in pairs}
         return [], {"data": "toy", "out": "new", **sizes}
+    if command == "prepare":
+        scene.copy("toy")
+        return [], {"data": "toy", "out": "new", "layout": "ptb"}
     scene.copy("run")
     run = ["run"]
     if command == "compare":
@@ -131,6 +138,8 @@ def may_write(command: str, values: dict[str, str]) -> tuple[str, ...]:
     out = values.get("out", "new")
     if command in ("train", "refit"):
         return (*patterns, "runs", "runs/*", escape(out), f"{escape(out.rstrip('/'))}/*")
+    if command == "prepare":
+        return (*patterns, escape(out), f"{escape(out.rstrip('/'))}/*")
     if command == "explore":
         return (*patterns, escape(values.get("export", "map.html")))
     if "out" in values and out:

@@ -14,7 +14,7 @@ from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.unwritten_folder import folder_of_process
 from pyro_textvae.runs.build import build
 from pyro_textvae.runs.load import load_corpus_of
-from pyro_textvae.training import Trainer
+from pyro_textvae.training import Trainer, sum_gradients
 
 SETTINGS = {
     "data": "grammar",
@@ -206,7 +206,8 @@ PROGRAMS = {
         "word_dropout": 0.0,
         "procedure": "topic_start",
     },
-    "accumulate_batches": {"accumulate_batches": 2},
+    "accumulate": {"accumulate": 3},
+    "accumulate_batches": {"accumulate_batches": 2, "batch_size": 5},
     "batches of one sentence": {"batch_tokens": 16, "num_particles": 2},
     "batch_tokens": {"batch_tokens": 150},
 }
@@ -247,6 +248,8 @@ def rows_of(path):
 def train_in_a_rank(rank, size, meeting, names, path, options):
     """What :func:`torch.multiprocessing.spawn` calls."""
     torch.set_num_threads(1)
+    # So that these small models have parameters of each kind of sum.
+    sum_gradients.SMALL = 50
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{meeting}", rank=rank, world_size=size
     )

@@ -29,6 +29,8 @@ SOME = (
     "von_mises_fisher",
     "aggressive_encoder",
     "batches of one sentence",
+    "accumulate",
+    "accumulate_batches",
 )
 """What is made of a whole batch, draws by rejection, steps within steps, ranks without a row."""
 
