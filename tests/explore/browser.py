@@ -11,7 +11,8 @@ CHROMIUM = next(
 )
 MISSING = not (CHROMIUM and importlib.util.find_spec("playwright"))
 
-_ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+# Without a graphics card WebGL is emulated by the processor, and a canvas is not.
+_ARGUMENTS = ["--no-sandbox", "--enable-unsafe-swiftshader"]
 _PLACE = """(place) => {
   const map = Bokeh.documents[0].get_model_by_name("map");
   const view = Bokeh.index.find_one_by_id(map.id);

@@ -208,29 +208,56 @@ def test_the_exported_map_needs_nothing_else(collection, tmp_path):
         assert window.page.evaluate("window.hacked") is None
 
 
-def test_ten_thousand_points_are_drawn_by_the_graphics_card(tmp_path):
-    """The time of a frame is printed: without a card it is that of the processor."""
+_MOVE = """async (frames) => {
+  const [page] = Bokeh.documents;
+  const map = page.get_model_by_name("map");
+  const view = Bokeh.index.find_one_by_id(map.id);
+  const start = performance.now();
+  for (let n = 0; n < frames; n++) {
+    const count = view._render_count;
+    page.interactive_start(map);  // as the tools do that move the map
+    const { start, end } = map.x_range;
+    map.x_range.setv({ start: start + 0.01, end: end + 0.01 });
+    while (view._render_count === count) await new Promise((done) => requestAnimationFrame(done));
+  }
+  return (performance.now() - start) / frames;
+}"""
+_BY_WEBGL = """() => {
+  const { id } = Bokeh.documents[0].get_model_by_name("map");
+  return Bokeh.index.find_one_by_id(id).canvas_view.webgl != null;
+}"""
+
+
+@pytest.fixture(scope="module")
+def ten_thousand(tmp_path_factory):
+    """The file of a map of so many points."""
     from pyro_textvae.explore.export import map_html
 
     texts = [f"{SENTENCES[number % 36]} {number // 36}" for number in range(10_000)]
-    path = tmp_path / "map.html"
+    path = tmp_path_factory.mktemp("map") / "map.html"
     path.write_text(map_html(make_collection(texts), ["pca"], "pca"))
+    return path.as_uri()
+
+
+def test_ten_thousand_points_are_moved_without_a_graphics_card(ten_thousand):
     with chromium() as window:
-        window.open(path.as_uri())
-        seconds = window.page.evaluate(
-            """async () => {
-              const { x_range } = Bokeh.documents[0].get_model_by_name("map");
-              const frame = () => new Promise((done) => requestAnimationFrame(done));
-              const start = performance.now();
-              for (let n = 0; n < 20; n++) {
-                x_range.setv({ start: x_range.start + 0.01, end: x_range.end + 0.01 });
-                await frame();
-              }
-              return (performance.now() - start) / 20_000;
-            }"""
-        )
-        print(f"{1000 * seconds:.0f} ms a frame")
+        window.open(ten_thousand)
         assert len(window.column("x")) == 10_000
-        backend = """Bokeh.documents[0].get_model_by_name("map").output_backend"""
-        assert window.page.evaluate(backend) == "webgl"
+        assert not window.page.evaluate(_BY_WEBGL)
+        window.page.evaluate(_MOVE, 2)
+        milliseconds = window.page.evaluate(_MOVE, 20)
+        print(f"{milliseconds:.0f} ms a frame")
+        # Three to ten times that where WebGL is emulated, by how busy the processor is.
+        assert milliseconds < 150
         assert window.problems == []
+
+
+def test_a_graphics_card_draws_the_points(ten_thousand):
+    with chromium() as window:
+        window.page.add_init_script(
+            "WebGLRenderingContext.prototype.getParameter = new Proxy("
+            "WebGLRenderingContext.prototype.getParameter, { apply: (asked, context, [name]) => "
+            "name === 0x9246 ? 'ANGLE (a card)' : Reflect.apply(asked, context, [name]) });"
+        )
+        window.open(ten_thousand)
+        assert window.page.evaluate(_BY_WEBGL)
