@@ -66,6 +66,51 @@ def test_stop_words_that_leave_nothing_are_one_line(tmp_path, texts, capsys):
     assert "stop_words leave 0 of 13 words to the topics" in error
 
 
+def test_stop_words_of_a_list_that_leave_nothing_of_documents(tmp_path, documents, capsys):
+    words = json.dumps({"stop_words": " ".join(WORDS).split()})
+    arguments = ["--data", str(documents), "--model", "topic_model", "--options", words]
+    assert main(["train", *arguments, "--out", str(tmp_path / "run"), *SMALL]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "stop_words leave 0 of 13 words to the topics" in error
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ([], "train.jsonl line 2 holds a document without a sentence; leave it out"),
+        (["oven flour", " "], "train.jsonl line 2: sentence 2 is empty; leave it out"),
+        (["oven flour"] * 2000, "train.jsonl line 2 has 2,000 sentences, over 1,000; leave it out"),
+    ],
+    ids=["none", "one that is empty", "2,000"],
+)
+def test_documents_that_cannot_be_are_named_by_their_line(tmp_path, capsys, document, message):
+    rows = [json.dumps({"text": [*text]}) for text in (WORDS[:2], document)]
+    data = in_splits(tmp_path / "bad", ".jsonl", rows)
+    programs = ["--model", "document_vae", "--guide", "document", "--out", str(tmp_path / "run")]
+    assert main(["train", "--data", str(data), *programs, *SMALL]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_conversations_of_one_speaker_who_says_one_thing(tmp_path, capsys):
+    """Who speaks is the first word of an utterance; nobody answers, so one is all there ever is."""
+    rows = [json.dumps({"turns": [f"anna : {WORDS[n % 3]}"]}) for n in range(24)]
+    data, run = in_splits(tmp_path / "one", ".jsonl", rows), tmp_path / "run"
+    programs = ["--model", "conversation_vae", "--guide", "document", "--out", str(run)]
+    assert main(["train", "--data", str(data), *programs, *SMALL]) == 0
+    assert main(["evaluate", str(run), *QUICK]) == 0
+    capsys.readouterr()
+    assert main(["sample", str(run), "--size", "5"]) == 0
+    assert capsys.readouterr().out.count(", 1 sentence\n") == 5
+    assert main(["complete", str(run), "anna : oven", "--prompt"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "leave one to be written" in error
+
+
 def test_documents_are_written_as_lines(tmp_path, documents, capsys, monkeypatch):
     run = tmp_path / "run"
     programs = ["--model", "document_vae", "--guide", "document", "--out", str(run)]
