@@ -3,7 +3,7 @@
 """One batch whose sentences several processes share, or one process takes in parts."""
 
 from pyro_textvae.shared_batch.draws import SharedDraws
-from pyro_textvae.shared_batch.layout import drawn_for_all_at_once, rows_of_mask
+from pyro_textvae.shared_batch.layout import drawn_for_all_at_once, rows_of_mask, text_scored
 from pyro_textvae.shared_batch.share import Share, present_share, sharing
 from pyro_textvae.shared_batch.sites import SiteLayouts
 from pyro_textvae.shared_batch.whole_batch import (
@@ -26,5 +26,6 @@ __all__ = [
     "rows_of_mask",
     "sharing",
     "size_of_batch",
+    "text_scored",
     "whole_batch",
 ]
