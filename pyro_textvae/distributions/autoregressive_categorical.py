@@ -17,6 +17,7 @@ from pyro_textvae.distributions.context import Context, as_context
 from pyro_textvae.distributions.masked_texts import MaskedTexts
 from pyro_textvae.distributions.samples_of_network import draw_samples, samples_in_place
 from pyro_textvae.distributions.shape import Shape
+from pyro_textvae.shared_batch import text_scored
 from pyro_textvae.special_tokens import BOS, EOS, FIRST_EMITTED, PAD
 
 
@@ -186,7 +187,7 @@ class AutoregressiveCategorical(TorchDistribution):
         self.check_value(value)
         mask = sentence_mask(value)
         emitted = value.clamp(min=FIRST_EMITTED)
-        with samples_in_place(self._samples):
+        with samples_in_place(self._samples), text_scored(value):
             token_log_prob = self.network.token_log_prob(emitted, mask, self.context.distinct())
         # A <pad> or <bos> before the end is an impossible outcome, not an error of indexing.
         impossible = (mask & (value < FIRST_EMITTED)).any(-1)

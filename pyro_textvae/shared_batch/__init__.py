@@ -8,6 +8,7 @@ from pyro_textvae.shared_batch.layout import (
     drawn_for_all_at_once,
     of_sentences,
     rows_of_mask,
+    text_scored,
 )
 from pyro_textvae.shared_batch.share import Share, present_share, sharing
 from pyro_textvae.shared_batch.sites import SiteLayouts
@@ -33,5 +34,6 @@ __all__ = [
     "rows_of_mask",
     "sharing",
     "size_of_batch",
+    "text_scored",
     "whole_batch",
 ]

@@ -142,6 +142,7 @@ def _dense(dim: int, share: Share, outer: int = 1, each: int = 1) -> Place:
 
 
 _LAYOUT: ContextVar[Layout | None] = ContextVar("layout", default=None)
+_SCORED: ContextVar[Tensor | None] = ContextVar("scored_text", default=None)
 _AT_ONCE: ContextVar[bool] = ContextVar("drawn_for_all_at_once", default=False)
 
 
@@ -173,6 +174,19 @@ def drawn_for_all_at_once() -> Iterator[None]:
 def is_drawn_for_all_at_once() -> bool:
     """Whether that is so at present."""
     return _AT_ONCE.get()
+
+
+@contextmanager
+def text_scored(value: Tensor) -> Iterator[None]:
+    """Let masks within the block be of the words of ``value``, which may be a field of the batch.
+
+    In the sentences of a share one field of text may be as long as another.
+    """
+    before = _SCORED.set(value)
+    try:
+        yield
+    finally:
+        _SCORED.reset(before)
 
 
 @contextmanager
@@ -247,6 +261,7 @@ def _share_of_sentences(share: Share, there: Tensor) -> Share | None:
 
 
 def _of_mask(mask: Tensor, share: Share) -> OfMask:
+    scored, alike = _SCORED.get(), []
     for name in TEXT_FIELDS:
         text = share.fields.get(name)
         if text is None or text.is_floating_point() or mask.dim() < text.dim():
@@ -255,9 +270,21 @@ def _of_mask(mask: Tensor, share: Share) -> OfMask:
         own = mask.flatten(0, len(outer)).unflatten(0, (-1, mask.shape[len(outer)]))[0]
         counts = _num_scored(text)
         mine = counts[share.start : share.stop]
-        if len(own) == share.size and torch.equal(own.flatten(1).sum(1), mine):
-            before = int(counts[: share.start].sum())
-            return OfMask(prod(outer), before, int(mine.sum()), int(counts.sum()))
+        if len(own) != share.size or not torch.equal(own.flatten(1).sum(1), mine):
+            continue
+        before = int(counts[: share.start].sum())
+        found = OfMask(prod(outer), before, int(mine.sum()), int(counts.sum()))
+        if scored is not None and scored.data_ptr() == text[share.start].data_ptr():
+            return found
+        alike.append(found)
+    if len(set(alike)) > 1:
+        raise ValueError(
+            f"a mask of shape {tuple(mask.shape)} may be that of several fields of text, which are "
+            "as long as each other in the sentences that a process has: let the field itself be "
+            "what a sample statement observes; or train in one process, without accumulate"
+        )
+    if alike:
+        return alike[0]
     raise ValueError(
         f"a mask of shape {tuple(mask.shape)} is that of no field of text of the batch, so it is "
         "not known how many places the other sentences have: train in one process, without "

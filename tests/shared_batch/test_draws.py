@@ -20,6 +20,7 @@ from pyro_textvae.shared_batch import (
     of_sentences,
     rows_of_mask,
     sharing,
+    text_scored,
 )
 
 N, K, T = 7, 3, 5
@@ -132,6 +133,40 @@ def test_words_that_a_mask_picks():
         return torch.zeros(K, size(rows), T, 2).masked_scatter(mask.unsqueeze(-1), picked)
 
     check(draw, 1, num_particles=K)
+
+
+SOURCE = torch.tensor([[4, 5, 6, 7, 2]] * 2 + [[4, 5, 2, 0, 0]] * 5)
+"""As long as the text in the first share, and not in the others."""
+
+
+@pytest.mark.parametrize("field", ["tokens", "source"])
+def test_words_of_a_text_that_is_as_long_as_another(field):
+    fields = {"tokens": TOKENS, "source": SOURCE}
+
+    def draw(rows):
+        text = fields[field][rows]
+        with text_scored(text), rows_of_mask(text != 0):
+            picked = F.dropout(torch.ones(int((text != 0).sum())), 0.5)
+        return torch.zeros(size(rows), T).masked_scatter(text != 0, picked)
+
+    whole, state = state_after(lambda: draw(slice(0, N)))
+    for first, last in ((0, 2), (2, 6), (6, 7)):
+        with sharing(Share(first, last, N, fields)), SharedDraws():
+            part, of_share = state_after(lambda: draw(slice(first, last)))  # noqa: B023
+        assert torch.equal(part, whole[first:last])
+        assert torch.equal(of_share, state)
+
+
+def test_words_of_a_copy_of_texts_that_are_as_long_are_refused():
+    share = Share(0, 2, N, {"tokens": TOKENS, "source": SOURCE})
+    mask = TOKENS[:2] != 0
+    with sharing(share), text_scored(TOKENS[:2].clone()):
+        with pytest.raises(ValueError, match="may be that of several fields of text"):
+            with rows_of_mask(mask):
+                pass
+    # In words that are as many in all of the batch, one is as good as the other.
+    with sharing(Share(0, 2, N, {"tokens": TOKENS, "source": TOKENS.clone()})), rows_of_mask(mask):
+        pass
 
 
 def test_mask_of_no_text_of_the_batch_is_refused():
