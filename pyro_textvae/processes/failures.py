@@ -112,14 +112,14 @@ def _is_to_say(store: Any, rank: int, size: int, message: str) -> bool:
     end = time.monotonic() + (_SECONDS if rank else 0.5)
     while time.monotonic() < end:
         try:
-            lower = [str(other) for other in range(rank) if store.check([str(other)])]
+            # Asked once: a lower rank that spoke between two questions would be passed over.
+            have_said = [store.check([str(other)]) for other in range(size)]
         except RuntimeError:
             # Without a launcher the store is the first process's, which has ended with its error.
             return False
-        said = [_said(store, other) for other in range(size)]
-        if lower:
+        if any(have_said[:rank]):
             return False
-        if all(text is not None for text in said):
+        if all(have_said):
             break
         time.sleep(0.05)
     return True

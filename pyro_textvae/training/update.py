@@ -128,11 +128,14 @@ class Updates:
             self._unread.append(
                 _Step(loss_module, batch, parameters, replace(progress), value, before)
             )
-        elif not (math.isfinite(value) and math.isfinite(norm.item())):
-            raise self._broken_step(batch, value, progress)
+            length = math.inf
+        else:
+            length = norm.item()
+            if not (math.isfinite(value) and math.isfinite(length)):
+                raise self._broken_step(batch, value, progress)
         if not is_last:
             return value
-        if self.deferred or norm.item() + 1e-6 > self.config.clip_norm:
+        if length + 1e-6 > self.config.clip_norm:
             # Else it would multiply all gradients by one.
             nn.utils.clip_grads_with_norm_(moving, self.config.clip_norm, norm)
         self.optimizer.step()

@@ -9,7 +9,7 @@ import pytest
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import load_corpus
 from pyro_textvae.errors import UserError
-from pyro_textvae.processes import agreement
+from pyro_textvae.processes import agreement, failures
 from pyro_textvae.runs import several_processes
 from pyro_textvae.runs.build import build
 from pyro_textvae.training import shared_steps
@@ -77,3 +77,23 @@ def test_a_batch_of_fewer_sentences_than_processes_is_refused(corpus, monkeypatc
     monkeypatch.setattr(shared_steps, "rank_and_size", lambda: (0, config.batch_size))
     monkeypatch.setattr(shared_steps, "EarlySums", list)
     SharedSteps(modules, [], config, "cpu")
+
+
+class LateStore(dict):
+    """What processes say to each other; the first one speaks after it was asked once."""
+
+    asked = 0
+
+    def set(self, name, value):
+        self[name] = value.encode()
+
+    def check(self, names):
+        if names == ["0"]:
+            self.asked += 1
+            if self.asked > 1:
+                self.setdefault("0", b"no")
+        return all(name in self for name in names)
+
+
+def test_a_lower_rank_that_speaks_late_is_the_one_to_say():
+    assert not failures._is_to_say(LateStore(), 1, 2, "no")
