@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,17 +17,21 @@ from pyro_textvae.distributions.mixture import Mixture
 from pyro_textvae.errors import UserError
 from pyro_textvae.priors import GaussianMixture
 
-NUM_COMPONENTS = (1, 2, 5, 10, 20, 50)
+NUM_COMPONENTS = (1, 2, 5, 10, 20, 50, 100, 200, 400)
 """Numbers of Gaussians that the held-out draws choose among, where none is given."""
 RESTARTS = 3
 """Starts of expectation maximisation, of which the best is taken."""
 
+_MANY = 50
+_RESTARTS_OF_MANY = 1
 _FEWEST_DRAWS_OF_A_COMPONENT = 10
 _AT_ONCE = 4096
 _BATCH = 512
 _LEARNING_RATE = 1e-2
 _MOST_EPOCHS = 200
 _PATIENCE = 10
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,23 +68,47 @@ def fit_mixture(
     2
 
     :param draws, held_out: ``(N, D)``.
-    :param num_components: those that the held-out draws choose among.
+    :param num_components: those that the held-out draws choose among; those above 50, which take
+        long and have one start, are tried while each is better than all before it.
     :raises UserError: for fewer than ten draws a component, and where scikit-learn is missing.
     """
-    possible = possible_numbers(num_components, len(draws))
-    fits = {
-        number: fitted_gaussians(draws, number, "diag", restarts=RESTARTS, seed=seed)
-        for number in possible
-    }
     unseen = held_out.double().cpu()
-    scores = {
-        number: float(torch.cat([fit.log_prob(part) for part in unseen.split(_AT_ONCE)]).mean())
-        for number, fit in fits.items()
-    }
-    best = max(scores, key=scores.__getitem__)
+
+    def fit(number: int) -> tuple[float, Mixture]:
+        restarts = _RESTARTS_OF_MANY if number > _MANY else RESTARTS
+        mixture = fitted_gaussians(draws, number, "diag", restarts=restarts, seed=seed)
+        parts = [mixture.log_prob(part) for part in unseen.split(_AT_ONCE)]
+        return float(torch.cat(parts).mean()), mixture
+
+    possible = possible_numbers(num_components, len(draws))
+    best, mixture, scores = best_number(possible, fit)
     prior = GaussianMixture(draws.shape[1], best)
-    set_mixture(prior, fits[best])
+    set_mixture(prior, mixture)
     return FittedPrior(prior, scores[best], scores if len(possible) > 1 else {})
+
+
+def best_number(
+    numbers: Sequence[int], fit: Callable[[int], tuple[float, T]]
+) -> tuple[int, T, dict[int, float]]:
+    """The number of components of the highest score, its fit, and the score of each that is tried.
+
+    Above 50 a number is tried only while the one before it is the best.
+
+    >>> best_number([1, 50, 100, 200, 400], lambda number: (-abs(number - 90), "fit"))
+    (100, 'fit', {1: -89, 50: -40, 100: -10, 200: -110})
+
+    :param fit: takes a number, and returns its score, the more the better, with what was fitted.
+    """
+    scores: dict[int, float] = {}
+    fits: dict[int, T] = {}
+    best = last = 0
+    for number in sorted(numbers):
+        if number > _MANY and last != best:
+            break
+        last = number
+        scores[number], fits[number] = fit(number)
+        best = max(scores, key=scores.__getitem__)
+    return best, fits[best], scores
 
 
 def possible_numbers(num_components: Sequence[int], num_draws: int) -> list[int]:

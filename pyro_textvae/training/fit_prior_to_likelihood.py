@@ -19,6 +19,7 @@ from pyro_textvae.priors import GaussianMixture
 from pyro_textvae.training.fit_prior import (
     NUM_COMPONENTS,
     FittedPrior,
+    best_number,
     fit_by_gradient,
     fit_mixture,
     possible_numbers,
@@ -87,21 +88,20 @@ def fit_mixture_to_likelihood(
     """
     generator = torch.Generator().manual_seed(seed)
     points = draws.resampled(RESAMPLED, generator)
-    results = {}
-    numbers = [start.num_components] if start else possible_numbers(num_components, len(points))
-    for number in numbers:
+
+    def fit(number: int) -> tuple[float, tuple[Mixture, list[float]]]:
         first = start or fit_mixture(points, points, [number], seed=seed).prior
         assert isinstance(first, GaussianMixture)
         mixture, log_px = _by_em(draws, first)
         score = float(held_out.log_px(_log_prob(mixture, held_out.z)).mean())
-        results[number] = (score, mixture, log_px)
-    best = max(results, key=lambda number: results[number][0])
-    score, mixture, log_px = results[best]
+        return score, (mixture, log_px)
+
+    numbers = [start.num_components] if start else possible_numbers(num_components, len(points))
+    best, (mixture, log_px), tried = best_number(numbers, fit)
     prior = GaussianMixture(draws.z.shape[-1], best)
     set_mixture(prior, mixture)
-    tried = {number: result[0] for number, result in results.items()}
     before = float(draws.log_px(draws.log_prior).mean())
-    fitted = FittedPrior(prior, score, tried if len(tried) > 1 else {})
+    fitted = FittedPrior(prior, tried[best], tried if len(tried) > 1 else {})
     return FittedToLikelihood(fitted, (before, *log_px))
 
 

@@ -67,7 +67,10 @@ def test_gain_is_that_of_the_bound(run_copy, new):
     # Posteriors away from the prior, so that there is something to gain.
     weights["guide.loc.bias"] += 1.5
     save_file(weights, run / "model.safetensors")
-    result = refit(run, new, options={"num_components": 1}, num_sentences=8, num_samples=20)
+    result = refit(run, new, options={"num_components": 1}, num_sentences=4, num_samples=20)
+    # Of all sentences of the split, where log p(x) is of four.
+    assert (result.bound_sentences, len(result.before.log_px)) == (8, 4)
+    assert result.information_after.num_sentences == 8
     batch = next(iter(load_run_corpus(run).batches("test", 8, shuffle=False)))
     bounds = []
     for folder in (run, new):
@@ -101,6 +104,8 @@ def test_likelihood_and_alternation(succeeds, run, new):
         r"nll, train +(no difference|the new prior is better)",
         r"guide +trained on, bound of valid -\d+\.\d{3} -> -\d+\.\d{3}",
         r"  mismatch +-?\d+\.\d{3} -> -?\d+\.\d{3}, .*: KL is not information",
+        r"    at least +-?\d+\.\d{3} -> -?\d+\.\d{3}, each draw's own sentence left out",
+        r"nll, by auto .* \(8 sentences\);",
         r"what moved +(the bound|log p|nothing)",
     ):
         assert re.search(line, out), line

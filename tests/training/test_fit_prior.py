@@ -8,7 +8,7 @@ import torch
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.priors import FlowPrior, GaussianMixture, StandardNormal
-from pyro_textvae.training.fit_prior import fit_by_gradient, fit_mixture
+from pyro_textvae.training.fit_prior import best_number, fit_by_gradient, fit_mixture
 
 
 def _truth():
@@ -48,6 +48,16 @@ def test_held_out_draws_choose_the_number():
     fitted = fit_mixture(torch.randn(200, 3), torch.randn(2000, 3), [1, 20])
     assert fitted.prior.num_components == 1
     assert fitted.tried[1] > fitted.tried[20]
+
+
+def test_more_are_tried_while_they_are_better():
+    """Above 50; below, a number may be worse than both beside it."""
+    scores = {1: 0.0, 2: -1.0, 50: 1.0, 100: 2.0, 200: 1.5, 400: 9.0}
+    best, fitted, tried = best_number([400, *scores], lambda number: (scores[number], f"{number}"))
+    assert (best, fitted, list(tried)) == (100, "100", [1, 2, 50, 100, 200])
+    worse = {2: 3.0, 50: 1.0, 100: 9.0}
+    assert best_number(list(worse), lambda number: (worse[number], None))[0] == 2
+    assert best_number([200], lambda number: (0.0, None))[0] == 200
 
 
 def test_flow_by_gradient(draws):

@@ -46,6 +46,7 @@ from pyro_textvae.training.fit_prior import FittedPrior
 from pyro_textvae.training.retrain_guide import retrain_guide
 
 _EPOCHS_OF_GUIDE = 2
+_SENTENCES_OF_BOUND = 2000
 _SENTENCES_AT_ONCE = 64
 
 
@@ -120,7 +121,8 @@ def refit(
     :param alternate: times that the guide is trained on under the new prior, and the prior fitted
         again.
     :param num_train_sentences: of the train split, at random, that the likelihood is fitted on.
-    :param num_sentences: of the split, at random, on which both runs are scored.
+    :param num_sentences: of the split, at random, on which both runs are scored; of up to 2,000
+        are the bound, where the guide stays, and the parts of the KL.
     :param num_samples: draws of the latents for each of them.
     :raises UserError: for a run whose prior cannot be changed, where ``out`` holds a run, and where
         the likelihood of the train sentences falls.
@@ -167,6 +169,7 @@ def refit(
         old,
         step.pair,
         some_sentences(corpus, split, num_sentences, seed),
+        some_sentences(corpus, split, max(num_sentences, _SENTENCES_OF_BOUND), seed),
         scoring,
         same_guide=not alternate,
     )
