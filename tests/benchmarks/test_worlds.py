@@ -98,7 +98,7 @@ def test_headlines_of_the_world_are_right_and_those_with_the_first_name_are_not(
     numbers = numbers_of(run, "headlines")
     assert numbers["greedy: possible for the article"][0] == 1
     right = [value for name, (value, _) in numbers.items() if "copied right" in name]
-    assert right == [1.0] * 8
+    assert right == [1.0] * 2 * len(worlds.METHODS)
     run.write = lambda source, text: " ".join([source.split()[0], *text.split()[1:]])
     numbers = numbers_of(run, "headlines")
     assert numbers["greedy: possible for the article"][0] < 0.9
@@ -108,7 +108,7 @@ def test_headlines_of_the_world_are_right_and_those_with_the_first_name_are_not(
 
 @pytest.mark.slow
 def test_gain_of_the_best_reader_is_one_and_of_doing_nothing_none(monkeypatch):
-    monkeypatch.setattr(worlds, "METHODS", {"greedy": {}})
+    monkeypatch.setattr(worlds, "METHODS", {"greedy": ("greedy", {})})
     run = Fake("typos", size=4)
     # Read once, for it takes its time.
     run.world.word_posteriors = functools.cache(run.world.word_posteriors)
@@ -139,7 +139,7 @@ def test_an_untrained_run_is_reported_on_and_one_of_other_text_refused(
     worlds.main([str(tmp_path / "runs"), "--size", "3"])
     printed = capsys.readouterr().out
     assert "world:headlines, " in printed
-    assert printed.count(": possible for the article") == 4
+    assert printed.count(": possible for the article") == len(worlds.METHODS)
     monkeypatch.setattr(worlds, "OF_WORLDS", {"paraphrase": worlds.paraphrase})
     with pytest.raises(UserError, match="run is on none of the worlds paraphrase"):
         worlds.main([str(tmp_path / "runs")])
