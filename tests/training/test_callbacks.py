@@ -139,6 +139,24 @@ def services(monkeypatch):
     return sent
 
 
+def test_mlflow_that_refuses_its_place_is_one_line(tmp_path, services, monkeypatch, capsys):
+    """As from 3.17 on it refuses a folder of files."""
+
+    class MlflowException(Exception):
+        pass
+
+    def refuse(run_name):
+        raise MlflowException("no folder of files")
+
+    monkeypatch.setattr(sys.modules["mlflow"], "start_run", refuse)
+    monkeypatch.setattr(sys.modules["mlflow"], "MlflowException", MlflowException, raising=False)
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
+    assert main(["train", *flags, f"--out={tmp_path / 'run'}", "--log=mlflow"]) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "mlflow begins no run, and says: no folder of files" in told
+    assert services["mlflow"] == []
+
+
 def test_loggers_send_every_number_once(tmp_path, services, capsys):
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS.items()]
     run = tmp_path / "run"

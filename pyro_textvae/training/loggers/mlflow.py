@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pyro_textvae.errors import UserError
 from pyro_textvae.training.callback import Callback, Trained
 from pyro_textvae.training.logger import library, numbers, settings_of
 
@@ -16,7 +17,8 @@ class MLflowLogger(Callback):
 
     Each training, and each resumption of one, is a run there with the name of its folder.
 
-    :raises UserError: without the package mlflow, of the extra ``mlflow``.
+    :raises UserError: without the package mlflow, of the extra ``mlflow``; in training, where it
+        refuses the place that it would write to.
     """
 
     def __init__(self) -> None:
@@ -25,7 +27,12 @@ class MLflowLogger(Callback):
 
     def on_train_begin(self, trainer: Trained) -> None:
         """Begin a run there."""
-        self._library.start_run(run_name=trainer.path.absolute().name)
+        try:
+            self._library.start_run(run_name=trainer.path.absolute().name)
+        except self._library.MlflowException as error:
+            raise UserError(
+                f"mlflow begins no run, and says: {error}; MLFLOW_TRACKING_URI is where it writes"
+            ) from error
         self._is_open = True
         self._library.log_params(settings_of(trainer))
 
