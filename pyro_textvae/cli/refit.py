@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +15,6 @@ from pyro_textvae.config.evaluate import Split
 from pyro_textvae.errors import UserError
 
 if TYPE_CHECKING:
-    from pyro_textvae.evaluation.information import Information
     from pyro_textvae.runs.refit import Refit
 
 
@@ -130,29 +128,19 @@ def _parts_of_kl(result: Refit) -> dict[str, str]:
     before, after = result.information_before, result.information_after
     if before.mutual_information is None or after.mutual_information is None:
         return {}
-    return {
+    rows = {
         "kl": f"{before.sampled_kl:.3f} -> {after.sampled_kl:.3f}",
         "  information": f"{before.mutual_information:.3f} -> {after.mutual_information:.3f}, what "
         f"z knows of the sentence (at most {before.mutual_information_ceiling:.3f} of so few)",
         "  mismatch": f"{before.aggregate_kl:.3f} -> {after.aggregate_kl:.3f}, of the latents of "
         "all sentences and the prior: KL is not information",
-        **_least_mismatch(before, after),
     }
-
-
-def _least_mismatch(before: Information, after: Information) -> dict[str, str]:
-    """The other bound of the mismatch; nothing where it is not known."""
-    least = [
-        part.sampled_kl - part.mutual_information_upper
-        for part in (before, after)
-        if part.sampled_kl is not None and part.mutual_information_upper is not None
-    ]
-    if len(least) < 2 or not all(map(math.isfinite, least)):
-        return {}
-    return {
-        "    at least": f"{least[0]:.3f} -> {least[1]:.3f}, each draw's own sentence left out: of "
-        "ever more sentences both come to one value"
-    }
+    if before.aggregate_kl_lower is not None and after.aggregate_kl_lower is not None:
+        rows["    at least"] = (
+            f"{before.aggregate_kl_lower:.3f} -> {after.aggregate_kl_lower:.3f}, each draw's own "
+            "sentence left out: of ever more sentences both come to one value"
+        )
+    return rows
 
 
 def _moved(result: Refit) -> str:

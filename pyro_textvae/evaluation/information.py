@@ -131,6 +131,17 @@ class Information(Displayed):
     given_source: InformationGivenSource | None = None
 
     @property
+    def aggregate_kl_lower(self) -> float | None:
+        """What ``mutual_information_upper`` leaves of the KL: a lower bound of the mismatch.
+
+        None where either part is not known, or not finite.
+        """
+        if self.sampled_kl is None or self.mutual_information_upper is None:
+            return None
+        least = self.sampled_kl - self.mutual_information_upper
+        return least if math.isfinite(least) else None
+
+    @property
     def not_finite(self) -> list[str]:
         """Names of the numbers that are there and not finite; of errors, those of one draw are."""
         present = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from pyro_textvae.distributions import scorable_rows
 from pyro_textvae.nn.encoder import Encoder
 from pyro_textvae.nn.rows_there import of_rows_there
-from pyro_textvae.special_tokens import PAD
 
 
 def features_of_sentences(encoder: Encoder, tokens: Tensor) -> Tensor:
@@ -24,4 +24,4 @@ def features_of_sentences(encoder: Encoder, tokens: Tensor) -> Tensor:
 
     :param tokens: ``(N, S, T)``, of padding alone where there is no sentence.
     """
-    return of_rows_there(encoder, tokens, (tokens != PAD).any(-1))
+    return of_rows_there(encoder, tokens, scorable_rows(tokens)[1])

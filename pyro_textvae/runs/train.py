@@ -35,6 +35,7 @@ from pyro_textvae.runs.load import StoredRun, load_corpus_of, load_run_corpus, r
 from pyro_textvae.runs.rebuilt import check_rebuilt
 from pyro_textvae.runs.settings_files import read_sources, write_what_rebuilds
 from pyro_textvae.runs.several_processes import LAUNCH, check_same_run
+from pyro_textvae.runs.sources import sources_left_unread
 from pyro_textvae.testing import check_pair
 from pyro_textvae.training import Callback, Progress, Trainer
 
@@ -262,6 +263,7 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
         "came before in the same split": {n: corpus.num_repeated(n) for n in SPLITS},
     }
     warnings = [*corpus.source_warnings, *warnings_of_copying(pair.model, corpus)]
+    warnings += sources_left_unread(pair.model, pair.guide, config)
     warnings += labels_left_unread(pair.model, pair.guide, config)
     warnings += [text for name in SPLITS for text in corpus.warnings(name)]
     return "".join(

@@ -201,6 +201,7 @@ def test_what_a_pair_file_lacks_is_named_dropped_and_counted(tmp_path, cli, chec
     assert "\n1 sentences with a source of more than 5 tokens left out\n" in printed
     assert "\n1 rows without text or source left out\n" in printed
     assert "copying takes tokens" not in printed
+    assert "takes no source" not in printed
     evaluation = ["evaluate", out[1], "--num-samples", "5", "--proposal", "guide"]
     other = ["--data", data / "train.tsv", "--source-column", "source", "--report", "false"]
     assert cli(*evaluation, *other, "--empty-pairs", "drop")[0] == 0
@@ -216,6 +217,14 @@ def test_what_a_pair_file_lacks_is_named_dropped_and_counted(tmp_path, cli, chec
 def test_model_with_a_source_on_text_without_one(train, check_refused):
     options = ["--model", "conditional_vae"]
     check_refused("ConditionalVAE needs the field 'source'", *train, *options)
+
+
+def test_source_that_no_program_reads_is_told_of(cli, copying_run, tmp_path):
+    model = ["--model", "language_model", *TINY, "--out", tmp_path / "alone"]
+    data = ["--data", copying_run.parent, "--source-column", "source"]
+    status, printed, _ = cli("train", *data, *model)
+    assert status == 0
+    assert "warning: language_model takes no source, so of the column 'source' the words" in printed
 
 
 def test_decoder_that_takes_no_source_is_told(train, check_refused):

@@ -56,6 +56,12 @@ def test_gaussian_channel_has_its_closed_form_between_the_two_estimates():
     assert (included + 4.5 * included.std() / math.sqrt(12)).mean() < truth
     assert (left_out - 4.5 * left_out.std() / math.sqrt(12)).mean() > truth
     assert (left_out > included).all()
+    mismatch = 0.5 * dim * (spread**2 - math.log1p(spread**2))
+    lower = torch.tensor([result.aggregate_kl_lower for result in results])
+    upper = torch.tensor([result.aggregate_kl for result in results])
+    assert (lower - 4.5 * lower.std() / math.sqrt(12)).mean() < mismatch
+    assert (upper + 4.5 * upper.std() / math.sqrt(12)).mean() > mismatch
+    torch.testing.assert_close(upper - lower, left_out - included)
     # Away from the ceiling of ln 300 = 5.7 both close in on the truth.
     assert included.mean() > truth - 0.7
     assert left_out.mean() < truth + 1.5
@@ -298,7 +304,7 @@ def test_plain_values_are_fit_for_a_file():
     text = json.dumps(single, allow_nan=False)
     assert json.loads(text)["num_sentences"] == 1
     once = information(standard_normal(2), table_guide(loc, 0.9), batches_of(1), num_draws=1)
-    assert once.mutual_information_upper is None
+    assert once.mutual_information_upper is once.aggregate_kl_lower is None
     assert math.isnan(once.mutual_information_standard_error)
     assert once.to_dict()["mutual_information_standard_error"] is None
 
@@ -310,6 +316,7 @@ def test_posteriors_that_are_points_have_no_upper_bound():
     assert result.mutual_information == pytest.approx(math.log(3), abs=1e-12)
     assert result.mutual_information_upper == math.inf
     assert result.to_dict()["mutual_information_upper"] is None
+    assert result.aggregate_kl_lower is None
 
 
 @pytest.mark.slow
