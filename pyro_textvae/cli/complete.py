@@ -217,8 +217,8 @@ def _continue_poems(
             faults = classes.faults(lines, form.beginning(given))
             if faults:
                 raise UserError(
-                    f"{text!r} does not keep to its form: {faults[0]}; mend it, or leave keep_form "
-                    "out"
+                    f"{text!r} does not keep to its form: {faults[0]}; correct it, or leave "
+                    "keep_form out"
                 )
         sources = [
             pad([encode_text(tokenizer, each.source)]) for each in (form, form.beginning(given))

@@ -107,11 +107,11 @@ def test_a_poem_goes_on_after_its_first_lines(poem_run, cli):
         (["月", "--prompt", "--source", "iang 平 平"], "there is no rhyme 'iang': a form begins"),
         (
             ["月落影忙光/春花梦", "--prompt", "--source", FORM, *KEPT],
-            "'月落影忙光/春花梦' does not keep to its form: line 2 has 3 signs, not 5; mend it, or",
+            "'月落影忙光/春花梦' does not keep to its form: line 2 has 3 signs, not 5; correct it",
         ),
         (
             ["月月影忙月", "--prompt", "--source", FORM, *KEPT],
-            "does not keep to its form: line 1: '月' at place 5 is 仄, not 平; mend it, or leave",
+            "does not keep to its form: line 1: '月' at place 5 is 仄, not 平; correct it",
         ),
     ],
 )

@@ -50,7 +50,7 @@ def test_lists_of_lines_and_forms_that_are_given(tmp_path):
         (
             {"form": FORM.replace("ang", "an")},
             "line 2 does not keep to its form: line 1: '光' at place 5 rhymes in ang, not in an, "
-            "and 2 more; mend it, or leave source_column out",
+            "and 2 more; correct it, or leave source_column out",
         ),
         ({"form": "ang 平平平仄平"}, "line 2 does not keep to its form: 4 lines, not 1"),
         ({"form": "iang 平平"}, "line 2: there is no rhyme 'iang': a form begins with"),

@@ -125,7 +125,7 @@ def main():
     options = parser.parse_args()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     if options.record and record(["tests"], options.maps[0]) != 0:
-        return "the suite fails without a mutant: mend it first"
+        return "the suite fails without a mutant: correct it first"
     drawn = sample(options.seed, options.size)
     before = {}
     if options.folders:

@@ -71,7 +71,7 @@ class PoemFiles:
         if faults:
             further = f", and {len(faults) - 1} more" if faults[1:] else ""
             raise UserError(
-                f"{record.place} does not keep to its form: {faults[0]}{further}; mend it, or "
+                f"{record.place} does not keep to its form: {faults[0]}{further}; correct it, or "
                 "leave source_column out to read the form off the poem"
             )
         return replace(record, text="\n".join(lines), sentences=tuple(lines), source=form.source)
