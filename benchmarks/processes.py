@@ -6,7 +6,9 @@ The same batches, by turns, several times; the first steps of each are not count
 
     python benchmarks/processes.py path/to/ptb --batch-sizes 32 128 --steps 40 --repeats 3
 
-What a step spends on the exchange is timed too: the sum of gradients by itself, and its bytes.
+What a step spends on the exchange is timed too, the sum of gradients by itself. Beside it stand as
+many processes at once that exchange nothing, each with its share of the batch: more than they reach
+together is not to be had of this machine.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -80,6 +84,43 @@ def worker(data: str, batch_size: int, steps: int) -> None:
         print(json.dumps(measured))
 
 
+ALONE = {"OMP_NUM_THREADS": "1"}
+
+
+def together(size: int, data: str, batch_size: int, steps: int) -> dict[str, float]:
+    """That many processes that torchrun starts, with a batch in common."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(size)]
+    done = subprocess.run(
+        [sys.executable, *launch, *_worker(data, batch_size, steps)],
+        env={**os.environ, **ALONE},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return _printed(done.stdout)
+
+
+def each_alone(count: int, data: str, batch_size: int, steps: int) -> dict[str, float]:
+    """That many processes at once, each with its share of the batch and nothing to exchange."""
+    command = [sys.executable, *_worker(data, batch_size // count, steps)]
+    started = [
+        subprocess.Popen(command, env={**os.environ, **ALONE}, stdout=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
+    printed = [process.communicate()[0] for process in started]
+    speeds = [_printed(text)["tokens_per_second"] for text in printed]
+    return {"tokens_per_second": sum(speeds), "exchange": 0.0}
+
+
+def _worker(data: str, batch_size: int, steps: int) -> list[str]:
+    return [__file__, data, "--steps", str(steps), "--worker", str(batch_size)]
+
+
+def _printed(text: str) -> dict[str, float]:
+    numbers: dict[str, float] = json.loads(text.splitlines()[-1])
+    return numbers
+
+
 def main() -> None:
     """Measure by turns, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -96,25 +137,24 @@ def main() -> None:
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores, torch {torch.__version__}")
     print("| batch | processes | tokens a second, each repeat | ratio | exchange a step |")
     print("|---|---|---|---|---|")
+    apart = f"{given.processes}, no exchange"
     for batch_size in given.batch_sizes:
-        rows: dict[int, list[dict[str, float]]] = {1: [], given.processes: []}
+        ways: dict[str, Callable[[], dict[str, float]]] = {
+            "1": partial(together, 1, given.data, batch_size, given.steps),
+            f"{given.processes}": partial(
+                together, given.processes, given.data, batch_size, given.steps
+            ),
+            apart: partial(each_alone, given.processes, given.data, batch_size, given.steps),
+        }
+        rows: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
         for _ in range(given.repeats):
-            for size, measured in rows.items():
-                launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node"]
-                done = subprocess.run(
-                    [sys.executable, *launch, str(size), __file__, given.data]
-                    + ["--steps", str(given.steps), "--worker", str(batch_size)],
-                    env={**os.environ, "OMP_NUM_THREADS": "1"},
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                )
-                measured.append(json.loads(done.stdout.splitlines()[-1]))
-        base = median(row["tokens_per_second"] for row in rows[1])
-        for size, measured in rows.items():
+            for name, measured_once in ways.items():
+                rows[name].append(measured_once())
+        base = median(row["tokens_per_second"] for row in rows["1"])
+        for name, measured in rows.items():
             each = [row["tokens_per_second"] for row in measured]
             print(
-                f"| {batch_size} | {size} | {', '.join(f'{value:,.0f}' for value in each)} "
+                f"| {batch_size} | {name} | {', '.join(f'{value:,.0f}' for value in each)} "
                 f"| {median(each) / base:.2f} "
                 f"| {1000 * median(row['exchange'] for row in measured):.1f} ms |",
                 flush=True,

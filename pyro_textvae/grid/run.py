@@ -15,8 +15,10 @@ from typing import Any
 import torch
 
 from pyro_textvae.config.checks import SEED, at_least, check_argument
+from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus, load_corpus
+from pyro_textvae.data.corpus_files import is_without_splits
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.comparison import FEWEST_RESAMPLES
 from pyro_textvae.grid.attempt import (
@@ -35,7 +37,7 @@ from pyro_textvae.report import grid_csv, grid_table
 from pyro_textvae.run_folder.files import write_json, write_text
 from pyro_textvae.run_folder.one_writer import one_writer
 from pyro_textvae.runs.build import build
-from pyro_textvae.runs.evaluate import build_proposal
+from pyro_textvae.runs.evaluate import build_proposal, settings_of_other_text
 from pyro_textvae.runs.load import labelled_seed_of, load_corpus_of
 
 # Settings that the text depends on. The seed of a run is not that of its text.
@@ -86,13 +88,16 @@ def run_grid(
     if reference is not None:
         grid = replace(grid, reference=reference)
     check_sort(sort)
-    standings = _check(grid, overwrite)
+    corpora: dict[str, Corpus] = {}
+    standings = _check(grid, overwrite, corpora)
     replaced = {name for name, standing in standings.items() if standing.conflict is not None}
     left = [
         run
         for run in grid.runs
         if not is_finished(run, standings[run.name], grid.evaluation, grid.gradient_draws)
     ]
+    if left:
+        _check_other_text(grid.evaluation, left[0].config, corpora)
     report(
         f"{len(grid.runs)} runs of {len(grid.cells)} cells in {grid.out}, "
         f"{len(grid.runs) - len(left)} of them finished"
@@ -146,7 +151,7 @@ def _report_with_name(report: Report, name: str, text: str) -> None:
         report(f"{name}: {line}")
 
 
-def _check(grid: Grid, overwrite: bool) -> dict[str, Standing]:
+def _check(grid: Grid, overwrite: bool, corpora: dict[str, Corpus]) -> dict[str, Standing]:
     """Refuse what would stop a run at its start, before the first one starts.
 
     :returns: what each folder holds, by the name of the run; one that holds another run is to be
@@ -155,7 +160,6 @@ def _check(grid: Grid, overwrite: bool) -> dict[str, Standing]:
     if grid.out.exists() and not grid.out.is_dir():
         raise UserError(f"{grid.out} is a file: choose another out")
     build_proposal(grid.evaluation)
-    corpora: dict[str, Corpus] = {}
     checked: set[str] = set()
     standings = {}
     for run in grid.runs:
@@ -183,6 +187,22 @@ def _check_settings(config: TrainConfig, corpora: dict[str, Corpus]) -> None:
     corpus = _corpus_of(config, corpora)
     with torch.random.fork_rng():
         build(config, corpus)
+
+
+def _check_other_text(
+    evaluation: EvaluationConfig, trained: TrainConfig, corpora: dict[str, Corpus]
+) -> None:
+    """Refuse text to score that cannot be read, before anything is trained."""
+    if evaluation.data is None:
+        return
+    file_split = evaluation.split if is_without_splits(evaluation.data) else None
+    tokenizer = _corpus_of(trained, corpora).tokenizer
+    try:
+        load_corpus_of(
+            settings_of_other_text(trained, evaluation), tokenizer, file_split=file_split
+        )
+    except UserError as error:
+        raise UserError(f"evaluation: {error}") from error
 
 
 def _other_text(run: GridRun, corpora: dict[str, Corpus]) -> str | None:

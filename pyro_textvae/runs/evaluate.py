@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pyro_textvae import zoo
 from pyro_textvae.config.evaluate import EvaluationConfig
+from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Batch, Corpus, Tokenizer
 from pyro_textvae.data.corpus_files import is_without_splits
 from pyro_textvae.data.longest_document import LONGEST_DOCUMENT
@@ -384,21 +385,17 @@ def _refuse_check_of_globals(pair: Pair, batch: Batch | None) -> None:
         )
 
 
-def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokenizer) -> Corpus:
-    """The run's own corpus, or other text in the run's ids, and its labels by the run's indices.
-
-    Nothing is left out of other text: a likelihood of the short sentences alone would look too
-    good. Of a single file, all is scored.
-    """
-    if config.data is None:
-        return load_run_corpus(run)
+def settings_of_other_text(trained: TrainConfig, config: EvaluationConfig) -> TrainConfig:
+    """How other text than that of training is read: whole, by the columns of the evaluation."""
+    data = config.data
+    assert data is not None
     empty_pairs = config.empty_pairs
     if empty_pairs is None:
-        empty_pairs = run.config.empty_pairs if config.source_column else "refuse"
-    has_sources = config.source_column is not None or config.data.startswith("world:")
-    settings = replace(
-        run.config,
-        data=config.data,
+        empty_pairs = trained.empty_pairs if config.source_column else "refuse"
+    has_sources = config.source_column is not None or data.startswith("world:")
+    return replace(
+        trained,
+        data=data,
         text_column=config.text_column,
         source_column=config.source_column,
         label_column=config.label_column,
@@ -408,8 +405,8 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
         unlabelled="keep",
         quotes=config.quotes,
         empty_pairs=empty_pairs,
-        source_turns=run.config.source_turns if config.source_column else None,
-        copy_unknown_words=run.config.copy_unknown_words and has_sources,
+        source_turns=trained.source_turns if config.source_column else None,
+        copy_unknown_words=trained.copy_unknown_words and has_sources,
         num_sentences=None,
         data_options={},
         max_length=None,
@@ -417,6 +414,17 @@ def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokeniz
         max_sentences=None,
         truncate=False,
     )
+
+
+def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokenizer) -> Corpus:
+    """The run's own corpus, or other text in the run's ids, and its labels by the run's indices.
+
+    Nothing is left out of other text: a likelihood of the short sentences alone would look too
+    good. Of a single file, all is scored.
+    """
+    if config.data is None:
+        return load_run_corpus(run)
+    settings = settings_of_other_text(run.config, config)
     if (run.sizes.get("max_sentences") or 0) > LONGEST_DOCUMENT:
         # What the model was built for is no surprise; longer documents are refused below.
         settings = replace(settings, max_sentences=sys.maxsize)

@@ -51,8 +51,8 @@ EXPECTS = {
     "interpolate": "(?m)^from ",
     "compare": "nll",
     "report": "written to",
-    "refit": "what moved",
-    "compress": "written to",
+    "refit": "what moved|information_before",
+    "compress": 'written to|"archive"',
     "decompress": "written to",
     "explore": "written to",
     "prepare": "documents",
@@ -137,7 +137,10 @@ def may_write(command: str, values: dict[str, str]) -> tuple[str, ...]:
     # "~" is the user's home, which each case has its own of.
     out = values.get("out", "new")
     if command in ("train", "refit"):
-        return (*patterns, "runs", "runs/*", escape(out), f"{escape(out.rstrip('/'))}/*")
+        # "file://x" is the folder x in one that is called "file:".
+        place = Path(out.rstrip("/"))
+        folders = (escape(str(each)) for each in (place, *place.parents))
+        return (*patterns, "runs", "runs/*", escape(out), *folders, f"{escape(str(place))}/*")
     if command == "prepare":
         return (*patterns, escape(out), f"{escape(out.rstrip('/'))}/*")
     if command == "explore":

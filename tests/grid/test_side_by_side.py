@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,11 @@ def test_interrupted_processes_go_on(tmp_path):
     command = [sys.executable, "-m", "pyro_textvae.cli.main", "compare", tmp_path / "grid.yaml"]
     command += ["--jobs", "2", "--num-resamples", "1000"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    # What a shell starts in the background, this suite perhaps, ignores the signal.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=heed
+    )
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("grid/*/model.safetensors")):
         assert time.monotonic() < deadline
