@@ -224,8 +224,12 @@ def test_evaluations_are_counted(pair, split, scored):
 
 
 def test_sentences_that_are_not_closed_are_annealed_again_with_more_chains(pair, split, scored):
-    """From two temperatures some bounds are far apart, and of the others nothing changes."""
-    options = {"num_random": 20, "num_worst": 4, "settings": TINY}
+    """From two temperatures some bounds are far apart, and of the others nothing changes.
+
+    Four times the chains have a quarter of the squared error. Known from 8 chains of each of five
+    sentences, and then from 32, the ratio has a standard error of 0.07.
+    """
+    options = {"num_random": 20, "num_worst": 4, "settings": replace(TINY, num_chains=8)}
     once = check_with_annealing(*pair, split, scored, close=False, **options)
     again = check_with_annealing(*pair, split, scored, **options)
     closed = once.sandwich.is_closed
@@ -233,7 +237,8 @@ def test_sentences_that_are_not_closed_are_annealed_again_with_more_chains(pair,
     assert (once.num_again, again.num_again) == (0, int((~closed).sum()))
     assert torch.equal(again.annealed[closed], once.annealed[closed])
     assert (again.annealed[~closed] != once.annealed[~closed]).all()
-    assert again.annealed_error[~closed].mean() < 0.7 * once.annealed_error[~closed].mean()
+    errors = [each.annealed_error[~closed].square().mean() for each in (once, again)]
+    assert errors[1] < 0.5 * errors[0]
     assert again.evaluations > once.evaluations
 
 
