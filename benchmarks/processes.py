@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -84,40 +85,33 @@ def worker(data: str, batch_size: int, steps: int) -> None:
         print(json.dumps(measured))
 
 
-ALONE = {"OMP_NUM_THREADS": "1"}
-
-
 def together(size: int, data: str, batch_size: int, steps: int) -> dict[str, float]:
     """That many processes that torchrun starts, with a batch in common."""
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(size)]
-    done = subprocess.run(
-        [sys.executable, *launch, *_worker(data, batch_size, steps)],
-        env={**os.environ, **ALONE},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return _printed(done.stdout)
+    return _measured([*launch, *_worker(data, batch_size, steps)])
 
 
 def each_alone(count: int, data: str, batch_size: int, steps: int) -> dict[str, float]:
     """That many processes at once, each with its share of the batch and nothing to exchange."""
-    command = [sys.executable, *_worker(data, batch_size // count, steps)]
-    started = [
-        subprocess.Popen(command, env={**os.environ, **ALONE}, stdout=subprocess.PIPE, text=True)
-        for _ in range(count)
-    ]
-    printed = [process.communicate()[0] for process in started]
-    speeds = [_printed(text)["tokens_per_second"] for text in printed]
-    return {"tokens_per_second": sum(speeds), "exchange": 0.0}
+    command = _worker(data, batch_size // count, steps)
+    with ThreadPoolExecutor(count) as pool:
+        measured = pool.map(_measured, [command] * count)
+    return {"tokens_per_second": sum(row["tokens_per_second"] for row in measured), "exchange": 0.0}
 
 
 def _worker(data: str, batch_size: int, steps: int) -> list[str]:
     return [__file__, data, "--steps", str(steps), "--worker", str(batch_size)]
 
 
-def _printed(text: str) -> dict[str, float]:
-    numbers: dict[str, float] = json.loads(text.splitlines()[-1])
+def _measured(arguments: list[str]) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    numbers: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return numbers
 
 
@@ -141,7 +135,7 @@ def main() -> None:
     for batch_size in given.batch_sizes:
         ways: dict[str, Callable[[], dict[str, float]]] = {
             "1": partial(together, 1, given.data, batch_size, given.steps),
-            f"{given.processes}": partial(
+            str(given.processes): partial(
                 together, given.processes, given.data, batch_size, given.steps
             ),
             apart: partial(each_alone, given.processes, given.data, batch_size, given.steps),

@@ -18,7 +18,6 @@ from pyro_textvae.config.checks import SEED, at_least, check_argument
 from pyro_textvae.config.evaluate import EvaluationConfig
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus, load_corpus
-from pyro_textvae.data.corpus_files import is_without_splits
 from pyro_textvae.errors import UserError
 from pyro_textvae.evaluation.comparison import FEWEST_RESAMPLES
 from pyro_textvae.grid.attempt import (
@@ -36,8 +35,8 @@ from pyro_textvae.infer.running import find_device
 from pyro_textvae.report import grid_csv, grid_table
 from pyro_textvae.run_folder.files import write_json, write_text
 from pyro_textvae.run_folder.one_writer import one_writer
-from pyro_textvae.runs.build import build
-from pyro_textvae.runs.evaluate import build_proposal, settings_of_other_text
+from pyro_textvae.runs.build import build, sizes_of
+from pyro_textvae.runs.evaluate import build_proposal, load_other_text
 from pyro_textvae.runs.load import labelled_seed_of, load_corpus_of
 
 # Settings that the text depends on. The seed of a run is not that of its text.
@@ -96,8 +95,7 @@ def run_grid(
         for run in grid.runs
         if not is_finished(run, standings[run.name], grid.evaluation, grid.gradient_draws)
     ]
-    if left:
-        _check_other_text(grid.evaluation, left[0].config, corpora)
+    _check_other_text(grid.evaluation, left, corpora)
     report(
         f"{len(grid.runs)} runs of {len(grid.cells)} cells in {grid.out}, "
         f"{len(grid.runs) - len(left)} of them finished"
@@ -190,19 +188,19 @@ def _check_settings(config: TrainConfig, corpora: dict[str, Corpus]) -> None:
 
 
 def _check_other_text(
-    evaluation: EvaluationConfig, trained: TrainConfig, corpora: dict[str, Corpus]
+    evaluation: EvaluationConfig, runs: Sequence[GridRun], corpora: dict[str, Corpus]
 ) -> None:
-    """Refuse text to score that cannot be read, before anything is trained."""
+    """Refuse text to score that a run could not be evaluated on, before anything is trained."""
     if evaluation.data is None:
         return
-    file_split = evaluation.split if is_without_splits(evaluation.data) else None
-    tokenizer = _corpus_of(trained, corpora).tokenizer
-    try:
-        load_corpus_of(
-            settings_of_other_text(trained, evaluation), tokenizer, file_split=file_split
-        )
-    except UserError as error:
-        raise UserError(f"evaluation: {error}") from error
+    configs = {id(_corpus_of(run.config, corpora)): run.config for run in runs}
+    for config in configs.values():
+        corpus = _corpus_of(config, corpora)
+        sizes, names = sizes_of(corpus), corpus.label_names
+        try:
+            load_other_text(evaluation, config, sizes, names, corpus.tokenizer)
+        except UserError as error:
+            raise UserError(f"evaluation: {error}") from error
 
 
 def _other_text(run: GridRun, corpora: dict[str, Corpus]) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -385,7 +385,53 @@ def _refuse_check_of_globals(pair: Pair, batch: Batch | None) -> None:
         )
 
 
-def settings_of_other_text(trained: TrainConfig, config: EvaluationConfig) -> TrainConfig:
+def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokenizer) -> Corpus:
+    """The run's own corpus, or other text in the run's ids, and its labels by the run's indices."""
+    if config.data is None:
+        return load_run_corpus(run)
+    return load_other_text(config, run.config, run.sizes, run.label_names, tokenizer)
+
+
+def load_other_text(
+    config: EvaluationConfig,
+    trained: TrainConfig,
+    sizes: Mapping[str, int],
+    label_names: Sequence[str] | None,
+    tokenizer: Tokenizer,
+) -> Corpus:
+    """Text to score that a model was not trained on.
+
+    Nothing is left out of it: a likelihood of the short sentences alone would look too good. Of a
+    single file, all is scored.
+
+    :param sizes: that the model is built for.
+    :param label_names: of the model, in the order of their indices.
+    :raises UserError: when the text cannot be read, or has what the model is not built for.
+    """
+    assert config.data is not None
+    settings = _settings_of_other_text(trained, config)
+    most = sizes.get("max_sentences")
+    if (most or 0) > LONGEST_DOCUMENT:
+        # What the model was built for is no surprise; longer documents are refused below.
+        settings = replace(settings, max_sentences=sys.maxsize)
+    file_split = config.split if is_without_splits(config.data) else None
+    of_labels = label_names if config.label_column is not None else None
+    corpus = load_corpus_of(settings, tokenizer, of_labels, file_split)
+    if corpus.max_length > sizes["max_length"]:
+        raise UserError(
+            f"{config.data} has a sentence of {corpus.max_length} tokens, the model was built for "
+            f"{sizes['max_length']}: train it with a larger max_length, or leave such "
+            "sentences out of the text"
+        )
+    if corpus.max_sentences is not None and most is not None and corpus.max_sentences > most:
+        raise UserError(
+            f"{config.data} has a document of {corpus.max_sentences} sentences, the model was "
+            f"built for {most}: train it with a larger max_sentences, or leave such documents out"
+        )
+    return corpus
+
+
+def _settings_of_other_text(trained: TrainConfig, config: EvaluationConfig) -> TrainConfig:
     """How other text than that of training is read: whole, by the columns of the evaluation."""
     data = config.data
     assert data is not None
@@ -414,36 +460,6 @@ def settings_of_other_text(trained: TrainConfig, config: EvaluationConfig) -> Tr
         max_sentences=None,
         truncate=False,
     )
-
-
-def corpus_to_score(run: StoredRun, config: EvaluationConfig, tokenizer: Tokenizer) -> Corpus:
-    """The run's own corpus, or other text in the run's ids, and its labels by the run's indices.
-
-    Nothing is left out of other text: a likelihood of the short sentences alone would look too
-    good. Of a single file, all is scored.
-    """
-    if config.data is None:
-        return load_run_corpus(run)
-    settings = settings_of_other_text(run.config, config)
-    if (run.sizes.get("max_sentences") or 0) > LONGEST_DOCUMENT:
-        # What the model was built for is no surprise; longer documents are refused below.
-        settings = replace(settings, max_sentences=sys.maxsize)
-    label_names = run.label_names if config.label_column is not None else None
-    file_split = config.split if is_without_splits(config.data) else None
-    corpus = load_corpus_of(settings, tokenizer, label_names, file_split)
-    if corpus.max_length > run.sizes["max_length"]:
-        raise UserError(
-            f"{config.data} has a sentence of {corpus.max_length} tokens, the model was built for "
-            f"{run.sizes['max_length']}: train it with a larger max_length, or leave such "
-            "sentences out of the text"
-        )
-    most = run.sizes.get("max_sentences")
-    if corpus.max_sentences is not None and most is not None and corpus.max_sentences > most:
-        raise UserError(
-            f"{config.data} has a document of {corpus.max_sentences} sentences, the model was "
-            f"built for {most}: train it with a larger max_sentences, or leave such documents out"
-        )
-    return corpus
 
 
 def _of_pairs(
