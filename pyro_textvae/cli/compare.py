@@ -4,12 +4,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +21,8 @@ class CompareOptions:
     """Differences of the nll between runs on the same sentences, each with an interval.
 
     Args:
-        runs: folders made by train and evaluated; they may come first, without the flag.
-        grid: YAML file of runs to train, evaluate and compare; may come first, without the flag.
+        runs: folders made by train and evaluated; need no flag.
+        grid: YAML file of runs to train, evaluate and compare; needs no flag.
         jobs: runs of the grid side by side, each with its share of the cores.
         overwrite: train runs of the grid anew whose folders hold other settings.
         over_seeds: runs that differ by their seed alone are one row, as in a grid.
@@ -65,13 +63,9 @@ class CompareOptions:
 
 def main(arguments: Sequence[str]) -> int:
     """Print what each run has, how the runs differ, and what to beware of; 1 if a run failed."""
-    first = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
-    flags = list(arguments[len(first) :])
-    if len(first) == 1 and Path(first[0]).suffix in (".yaml", ".yml"):
-        flags = [f"--grid={first[0]}", *flags]
-    elif first:
-        flags = [f"--runs={json.dumps(first)}", *flags]
-    options, given = parse(CompareOptions, "compare", flags)
+    options, given = parse(CompareOptions, "compare", arguments)
+    if len(options.runs) == 1 and Path(options.runs[0]).suffix in (".yaml", ".yml"):
+        options = replace(options, grid=options.runs[0], runs=[])
     if options.grid is not None:
         return _compare_grid(options, shlex.join(["pyro-textvae", "compare", *arguments]))
     of_grids = sorted(given & {"jobs", "overwrite"})

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
@@ -42,7 +43,8 @@ def parse(cls: type[Settings], command: str, arguments: Sequence[str]) -> tuple[
     """Read the settings of one command.
 
     Flags may be written with hyphens or underscores; a flag that is either true or false needs no
-    value. ``--config FILE`` reads a YAML file, and flags override it.
+    value. ``--config FILE`` reads a YAML file, and flags override it. What stands without a flag
+    are the ``runs`` of a command that has them.
 
     :returns: the settings, and the names that were given, in the file or as flags.
     :raises UserError: for an unknown name, with the nearest known one, a name that is given twice,
@@ -83,6 +85,8 @@ def parse(cls: type[Settings], command: str, arguments: Sequence[str]) -> tuple[
 def _walk(command: str, arguments: Sequence[str], types: Mapping[str, Any]) -> _Given:
     """Sort the arguments into flags and files."""
     given = _Given()
+    takes_runs = types.get("runs") == list[str]
+    runs: list[str] = []
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
@@ -91,6 +95,9 @@ def _walk(command: str, arguments: Sequence[str], types: Mapping[str, Any]) -> _
             continue
         if argument in ("--print_config", "--print-config"):
             given.wants_settings = True
+            continue
+        if takes_runs and not argument.startswith("-"):
+            runs.append(argument)
             continue
         if not is_flag(argument):
             raise UserError(
@@ -115,6 +122,10 @@ def _walk(command: str, arguments: Sequence[str], types: Mapping[str, Any]) -> _
             )
         else:
             given.flags[name] = value
+    if runs and "runs" in given.flags:
+        raise UserError(f"{command}: {runs[0]} is beside --runs: name all runs there, or none")
+    if runs:
+        given.flags["runs"] = json.dumps(runs)
     return given
 
 
@@ -139,7 +150,10 @@ def is_flag(argument: str) -> bool:
 def _value_after(command: str, name: str, rest: list[str], types: Mapping[str, Any]) -> str:
     """Take the value of a flag from the arguments that follow it."""
     if rest and not is_flag(rest[0]) and rest[0] != "-h":
-        return rest.pop(0)
+        # A run may follow a flag that needs no value.
+        needs_none = "runs" in types and types.get(name) is bool
+        if not needs_none or rest[0].lower() in ("true", "false"):
+            return rest.pop(0)
     if name == "config":
         return ""
     if types.get(name) is bool:

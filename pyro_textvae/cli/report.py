@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,7 @@ class ReportOptions:
     """One HTML page on one run or several, with its pictures as PNGs beside it.
 
     Args:
-        runs: folders made by train; may come first, without the flag.
+        runs: folders made by train; need no flag.
         out: folder to write into; by default report, in the run where there is one alone.
         over_seeds: runs that differ by their seed alone are one row of the comparison, with a
             figure of the nll against the information in the latents.
@@ -46,11 +45,7 @@ class ReportOptions:
 
 def main(arguments: Sequence[str]) -> None:
     """Write the report and say where it is."""
-    given = list(arguments)
-    flags = next((i for i, text in enumerate(given) if text.startswith("-")), len(given))
-    if flags:
-        given[:flags] = ["--runs", json.dumps(given[:flags])]
-    options, _ = parse(ReportOptions, "report", given)
+    options, _ = parse(ReportOptions, "report", arguments)
     from pyro_textvae.report.run_report import write_report
 
     page = write_report(

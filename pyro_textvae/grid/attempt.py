@@ -148,7 +148,8 @@ def evaluate(run: GridRun, config: EvaluationConfig, *, report: Report) -> None:
     result = evaluation.result
     name = "nll" if result["nll"] is not None else "nll_joint"
     error = result[f"{name}_standard_error"]
-    report(f"{name} {result[name]:.3f} +- {error:.3f} nats per sentence")
+    datum = "sentence" if result["num_document_sentences"] is None else "document"
+    report(f"{name} {result[name]:.3f} +- {error:.3f} nats per {datum}")
 
 
 def measure_gradient(run: GridRun, num_draws: int, *, report: Report) -> None:
@@ -161,6 +162,8 @@ def measure_gradient(run: GridRun, num_draws: int, *, report: Report) -> None:
     if _is_measured(run, what):
         return
     state: Any = run.files.load_state()
+    if state is None:
+        run.files.check_untrained()
     config, stored = run.config, read_run(run.files)
     corpus = load_run_corpus(stored)
     built = build(config, corpus, specs=stored.specs, sizes=stored.sizes)

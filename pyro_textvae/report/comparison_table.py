@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyro_textvae.data.corpus import MANY_UNKNOWN
@@ -20,14 +20,30 @@ _LEFT = "<"
 _RIGHT = ">"
 
 
+def scored_text(result: dict[str, Any]) -> str:
+    """How much text was scored, and the unit of its numbers.
+
+    >>> scored_text({"num_sentences": 400, "num_tokens": 2000, "num_document_sentences": 1000})
+    '400 documents of 1,000 sentences, 2,000 tokens, nats per document'
+    """
+    of_documents = result.get("num_document_sentences")
+    documents = "" if of_documents is None else f"documents of {of_documents:,} "
+    return (
+        f"{result['num_sentences']:,} {documents}sentences, {result['num_tokens']:,} tokens, "
+        f"{unit(result)}"
+    )
+
+
+def unit(result: Mapping[str, Any]) -> str:
+    """The unit of the numbers of a comparison."""
+    of_documents = result.get("num_document_sentences") is not None
+    return "nats per document" if of_documents else "nats per sentence"
+
+
 def comparison_table(result: dict[str, Any]) -> str:
     """A row for each run, a row and a verdict for each pair, and what to beware of."""
     runs, pairs = result["runs"], result["pairs"]
-    title = (
-        f"{len(runs)} runs on {runs[0]['data']}, {result['split']} split: "
-        f"{result['num_sentences']:,} sentences, {result['num_tokens']:,} tokens, "
-        "nats per sentence"
-    )
+    title = f"{len(runs)} runs on {runs[0]['data']}, {result['split']} split: {scored_text(result)}"
     lines = [title, *_run_rows(runs, result["best"])]
     if result["best"] is not None:
         lines.append(f"  {_BEST} better than every other run by its interval")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pyro_textvae.evaluation.importance.warnings_of import UNTRUSTED_SHARE
 from pyro_textvae.report.columns import number, padded
-from pyro_textvae.report.comparison_table import FEWEST_SENTENCES, unknown_tokens
+from pyro_textvae.report.comparison_table import FEWEST_SENTENCES, scored_text, unknown_tokens
 from pyro_textvae.run_folder import quantities
 from pyro_textvae.run_folder.quantity import Quantity
 
@@ -76,10 +76,7 @@ def _title(result: dict[str, Any]) -> str:
     cells = f"{len(result['rows'])} cells, seeds {seeds}"
     if result["data"] is None:
         return f"{cells}: no run was finished"
-    return (
-        f"{cells}, on {result['data']}, {result['split']} split: {result['num_sentences']:,} "
-        f"sentences, {result['num_tokens']:,} tokens, nats per sentence"
-    )
+    return f"{cells}, on {result['data']}, {result['split']} split: {scored_text(result)}"
 
 
 def _numbers(result: dict[str, Any]) -> str:

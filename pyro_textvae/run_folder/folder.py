@@ -417,14 +417,19 @@ class RunFolder:
     def read_progress(self) -> dict[str, Any] | None:
         """Where training stood at the checkpoint, without opening that.
 
-        :returns: None where nothing certain is known: there is no checkpoint, progress.json is of
-            another one, is damaged or missing, as in runs of earlier versions.
+        A checkpoint that was taken away, as where the numbers of a run are kept and not its
+        weights, stood where progress.json says.
+
+        :returns: None where nothing certain is known: progress.json is of another checkpoint, is
+            damaged or missing, as in runs of earlier versions.
         """
         try:
             progress = json.loads(self.progress.read_bytes())
-            size = self.state.stat().st_size
         except (OSError, ValueError):
             return None
-        if not isinstance(progress, dict) or progress.pop("checkpoint_bytes", None) != size:
+        if not isinstance(progress, dict):
+            return None
+        size = progress.pop("checkpoint_bytes", None)
+        if size is None or (self.state.is_file() and self.state.stat().st_size != size):
             return None
         return progress

@@ -89,8 +89,13 @@ def _read(folders: Sequence[Path]) -> list[EvaluatedRun]:
 
 
 def what_was_scored(run: EvaluatedRun) -> dict[str, Any]:
-    """What two runs must have in common for their sentences to be compared."""
-    return {name: run.evaluation[name] for name in SAME}
+    """What two runs must have in common for their sentences to be compared.
+
+    Beside it, of documents, how many sentences they have.
+    """
+    of_documents = run.evaluation.get("num_document_sentences")
+    scored = {name: run.evaluation[name] for name in SAME}
+    return scored | {"num_document_sentences": of_documents}
 
 
 def describe_bootstrap(num_resamples: int, seed: int) -> dict[str, Any]:

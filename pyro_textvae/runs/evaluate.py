@@ -195,6 +195,7 @@ def evaluate(
         "split": config.split,
         "units": UNITS,
         "unicode_form": corpus.tokenizer.unicode_form,
+        "num_document_sentences": _num_document_sentences(corpus, config.split),
         "num_given": _num_given(corpus) if config.data else None,
         "num_left_out": summary["dropped_too_long"] + summary.get("dropped_source_too_long", 0),
         "num_cut": summary["truncated"] + summary.get("sources_truncated", 0),
@@ -483,6 +484,12 @@ def _identity(result: dict[str, Any], likelihood: LogLikelihood) -> str:
     digest = hashlib.sha256(json.dumps(result, sort_keys=True, default=str).encode())
     digest.update(likelihood.log_px.numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _num_document_sentences(corpus: Corpus, split: str) -> int | None:
+    """Sentences of all documents of a split; None where a datum is one sentence."""
+    of_documents = corpus.split(split).num_sentences
+    return None if of_documents is None else int(of_documents.sum())
 
 
 def _units_of_text(corpus: Corpus, split: str) -> tuple[int | None, int | None]:

@@ -64,6 +64,33 @@ def test_report_shows_rows_over_seeds_with_their_figure(trained, tmp_path, succe
     assert (tmp_path / "information.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_runs_may_stand_anywhere(trained, tmp_path, succeeds, check_refused):
+    lm, vae = trained / "lm-seed0", trained / "vae-seed0"
+    told = ["--reference", "lm", "--num-resamples", 1000]
+    first = succeeds("compare", lm, vae, "--over-seeds", *told)
+    assert succeeds("compare", "--over-seeds", lm, *told, vae) == first
+    assert succeeds("compare", "--over-seeds", "true", lm, vae, *told) == first
+    succeeds("report", "--over-seeds", lm, vae, "--out", tmp_path)
+    assert "Configurations over their seeds" in (tmp_path / "report.html").read_text()
+    grid = tmp_path / "grid.yaml"
+    check_refused(f"cannot read {grid}", "compare", "--jobs", 2, grid)
+    check_refused("is beside --runs", "compare", lm, "--runs", json.dumps([str(vae)]))
+
+
+def test_numbers_of_runs_whose_weights_are_not_kept(trained, tmp_path, succeeds):
+    runs = sorted(trained.iterdir())
+    numbers = tmp_path / "numbers"
+    for run in runs:
+        shutil.copytree(
+            run, numbers / run.name, ignore=shutil.ignore_patterns("*.safetensors", "*.pt", "tok*")
+        )
+    told = ["--over-seeds", "--reference", "lm", "--num-resamples", 1000]
+    without = sorted(numbers.iterdir())
+    assert succeeds("compare", *without, *told) == succeeds("compare", *runs, *told)
+    succeeds("report", *without, "--over-seeds", "--out", tmp_path)
+    assert "Configurations over their seeds" in (tmp_path / "report.html").read_text()
+
+
 def test_what_is_refused(trained, tmp_path, check_refused):
     lm, vae = trained / "lm-seed0", trained / "vae-seed0"
     check_refused("--sort is for rows over seeds", "compare", lm, vae, "--sort", "kl")

@@ -3,6 +3,8 @@
 """Topic models and documents by the command line: trained, scored, written out, reported."""
 
 import json
+import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -117,7 +119,10 @@ def test_documents_are_written_as_lines(tmp_path, documents, capsys, monkeypatch
     assert main(["train", "--data", str(documents), *programs, *SMALL]) == 0
     capsys.readouterr()
     assert main(["evaluate", str(run), *QUICK]) == 0
+    said = r"\n    each is a document +48 sentences in all; a number per sentence is per document\n"
+    assert re.search(said, capsys.readouterr().out)
     result = json.loads((run / "evaluation.json").read_text())
+    assert (result["num_sentences"], result["num_document_sentences"]) == (24, 48)
     # The number of sentences is no observation beside the text.
     assert result["nll"] is not None
     assert "nll_joint" not in result
@@ -127,7 +132,11 @@ def test_documents_are_written_as_lines(tmp_path, documents, capsys, monkeypatch
     assert again["proposal"] == "sequential"
     # By 20 and by 40 draws alone; one sentence more or less would be 5 nats.
     assert again["nll"] == pytest.approx(result["nll"], abs=1.5)
+    shutil.copytree(run, tmp_path / "copy")
     capsys.readouterr()
+    assert main(["compare", str(run), str(tmp_path / "copy"), "--num-resamples", "1000"]) == 0
+    said = "24 documents of 48 sentences, 240 tokens, nats per document"
+    assert said in capsys.readouterr().out
     assert main(["sample", str(run), "--size", "40", "--seed", "1"]) == 0
     lines = iter(capsys.readouterr().out.splitlines())
     numbers = set()

@@ -5,6 +5,7 @@
 import csv
 import json
 import math
+import re
 import shutil
 
 import pytest
@@ -273,6 +274,23 @@ def test_other_evaluation_or_draws_train_nothing_anew(started):
     )
     assert result["rows"][0]["gradient_signal_model"] > 0
     assert without["rows"][0]["gradient_signal_model"] is None
+
+
+def test_runs_whose_weights_are_not_kept_are_finished(started):
+    folder, grid = started
+    whole, _ = quietly(grid)
+    for pattern in ("*.safetensors", "*.pt", "tokenizer.json"):
+        for path in folder.rglob(pattern):
+            path.unlink()
+    before = times(folder, "run-seed0/**/*")
+    without, lines = quietly(grid)
+    assert without["rows"] == whole["rows"]
+    assert "1 of them finished" in lines[0]
+    assert times(folder, "run-seed0/**/*") == before
+    for further in ({"gradient_draws": 5}, {"evaluation": {"num_samples": 8, "proposal": "guide"}}):
+        result, lines = quietly(grid | further)
+        assert result["rows"][0]["failed"] == ["run-seed0"]
+        assert re.search(r"last\.pt|tokenizer\.json", "".join(lines)), lines
 
 
 def test_run_with_other_settings_is_refused_or_replaced(started):

@@ -35,8 +35,13 @@ def test_progress_comes_back(folder):
     assert folder.read_progress() == PROGRESS | {"best_elbo": None}
 
 
-def test_no_progress_without_its_checkpoint(folder):
+def test_progress_stays_known_where_its_checkpoint_was_taken_away(folder):
     folder.state.unlink()
+    assert folder.read_progress() == PROGRESS
+
+
+def test_no_progress_of_another_version(folder):
+    folder.progress.write_text(json.dumps(PROGRESS))
     assert folder.read_progress() is None
 
 

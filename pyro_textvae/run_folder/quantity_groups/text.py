@@ -16,6 +16,16 @@ QUANTITIES: tuple[Quantity, ...] = (
         needs_latent=False,
     ),
     Quantity(
+        "num_document_sentences",
+        "text",
+        label="of documents, their sentences",
+        line="  each is a document",
+        text="{num_document_sentences} sentences in all; a number per sentence is per document",
+        line_when="known",
+        kind="count",
+        needs_latent=False,
+    ),
+    Quantity(
         "num_given",
         "text",
         line="  of the text given",
