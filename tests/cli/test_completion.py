@@ -59,10 +59,11 @@ def test_completed(script, tmp_path, words, completed):
 def test_shell_that_there_is_none_for(shell, capsys):
     pytest.importorskip("shtab")
     assert main(["--print-completion", *([shell] if shell else [])]) == 2
-    assert capsys.readouterr().err == (
-        "pyro-textvae: error: --print-completion takes bash, zsh, tcsh, fish, powershell, got "
-        f"{shell!r}\n"
-    )
+    error = capsys.readouterr().err
+    # Later versions of shtab have more.
+    assert error.startswith("pyro-textvae: error: --print-completion takes bash, zsh, tcsh, fish")
+    assert error.endswith(f", got {shell!r}\n")
+    assert error.count("\n") == 1
 
 
 def test_without_shtab(monkeypatch, capsys):

@@ -154,8 +154,7 @@ def test_groups_without_a_penalty_are_that_many_small_searches():
 @pytest.mark.parametrize("model", ["gpt2", "llama"])
 def test_beams_of_a_pretrained_model_are_those_of_transformers(pretrained, model, length_penalty):
     """Ids, order and scores, over the tokens that a text of ours can contain."""
-    import transformers
-
+    transformers = pytest.importorskip("transformers", reason="the extra [hf] is not installed")
     folder = pretrained(model)
     tokenizer = train_tokenizer([], f"hf:{folder}")
     options = {"tokenizer": tokenizer, "latent_dim": 0, "max_length": 8}

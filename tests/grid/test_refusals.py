@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a grid refuses before its first run, and what it does about runs that are in its way."""
 
-import os
 
 import pytest
 
@@ -40,7 +39,13 @@ def cut_short(state):
     state.write_bytes(state.read_bytes()[:100])
 
 
-@pytest.mark.parametrize("damage", [cut_short, os.unlink], ids=["cut short", "lost"])
+def lose(state):
+    """Of a run that is finished it may be taken away; what tells that it is, is lost with it."""
+    state.unlink()
+    state.with_name("progress.json").unlink()
+
+
+@pytest.mark.parametrize("damage", [cut_short, lose], ids=["cut short", "lost"])
 def test_damaged_run_is_replaced_on_request(tmp_path, damage):
     grid = grid_in(tmp_path / "grid")
     quietly(grid)
