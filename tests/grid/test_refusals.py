@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a grid refuses before its first run, and what it does about runs that are in its way."""
 
-
 import pytest
 
 from pyro_textvae.config.train import TrainConfig
