@@ -121,6 +121,11 @@ def keep_texts(
     return folder / next(iter(files)) if valid is None else folder
 
 
+def is_of_given_texts(data: str) -> bool:
+    """Whether a setting ``data`` is what :func:`keep_texts` wrote."""
+    return default_cache_dir().absolute() / _FOLDER in Path(data).parents
+
+
 def _rows(columns: dict[str, Sequence[object]]) -> str:
     rows = zip(*columns.values(), strict=True)
     return "".join(

@@ -13,6 +13,7 @@ import pyro
 
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus
+from pyro_textvae.data.given_texts import is_of_given_texts
 from pyro_textvae.data.records import SPLITS, SplitName
 from pyro_textvae.errors import UserError
 from pyro_textvae.infer.running import find_device, require_gradients
@@ -253,8 +254,9 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
         counted["truncated"] = f"documents with sentences cut to {most} tokens"
     counts = {name: sum(split.get(name, 0) for split in splits) for name in counted}
     what = "documents" if corpus.has_documents else "sentences"
+    source = "the texts given" if is_of_given_texts(config.data) else config.data
     line = (
-        f"{config.data}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "
+        f"{source}: {len(corpus.train):,} / {len(corpus.valid):,} / {len(corpus.test):,} "
         f"{what}, {len(corpus.tokenizer):,} types; {pair.specs['model']} with guide "
         f"{pair.specs['guide']}, {pair.num_parameters:,} parameters, {config.objective}"
     )

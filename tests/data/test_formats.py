@@ -13,7 +13,7 @@ import zstandard
 
 from pyro_textvae.data import load_corpus
 from pyro_textvae.data.data_file import DataFile
-from pyro_textvae.data.given_texts import keep_texts
+from pyro_textvae.data.given_texts import is_of_given_texts, keep_texts
 from pyro_textvae.data.sources.text_files import TextFiles
 from pyro_textvae.errors import UserError
 
@@ -193,6 +193,13 @@ def test_texts_to_validate_on_are_halved(own_cache):
     corpus = load_corpus(keep_texts(["a b", "c d", "e"], valid=["a", "b", "c"]))
     texts = [[corpus.tokenizer.decode(r) for r in corpus.split(s)] for s in ("valid", "test")]
     assert texts == [["a", "c"], ["b"]]
+
+
+def test_where_given_texts_are_kept_is_known(own_cache, tmp_path):
+    assert is_of_given_texts(str(keep_texts(["a b"])))
+    assert is_of_given_texts(str(keep_texts(["a b"], valid=["a", "b"])))
+    for data in ("grammar", "texts", str(tmp_path), str(own_cache)):
+        assert not is_of_given_texts(data)
 
 
 @pytest.mark.parametrize("package", ["pandas", "polars"])
