@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
+import warnings
 from collections.abc import Callable
 
 from bokeh.application import Application
@@ -51,12 +53,23 @@ def make_server(collection: Collection, port: int, first: str) -> Server:
     # A page of another address, or of a name that leads here, is refused what this one says.
     origins = [f"{host}:{port}" for host in (LOOPBACK, "localhost")]
     application = Application(FunctionHandler(fill))
+    _make_event_loop()
     try:
         return Server(
             {"/": application}, address=LOOPBACK, port=port, allow_websocket_origin=origins
         )
     except OSError as error:
         raise _no_port(port, error) from error
+
+
+def _make_event_loop() -> None:
+    """The loop that tornado asks for: Python 3.12 warns where it makes one, 3.14 makes none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            asyncio.get_event_loop()
+    except RuntimeError:
+        asyncio.set_event_loop(asyncio.new_event_loop())
 
 
 def serve(server: Server, ready: Callable[[str], None]) -> None:
