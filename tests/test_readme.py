@@ -39,7 +39,7 @@ def test_reader_writes_a_model_and_the_command_line_trains_it(tmp_path, monkeypa
     assert len(source.splitlines()) < 30
     Path("mine.py").write_text(source)
     train, evaluate = [
-        shlex.split(line)[1:]
+        shlex.split(line, comments=True)[1:]
         for line in block("sh", "--model mine.py:LearnedPriorVAE").strip().splitlines()
     ]
     small = "--num-sentences 600 --embedding-dim 8 --hidden-dim 9 --latent-dim 3".split()
