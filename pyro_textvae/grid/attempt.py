@@ -163,7 +163,10 @@ def measure_gradient(run: GridRun, num_draws: int, *, report: Report) -> None:
         return
     state: Any = run.files.load_state()
     if state is None:
-        run.files.check_untrained()
+        raise UserError(
+            f"{run.folder} has no checkpoint to measure the noise of the gradient at: set "
+            "gradient_draws to 0, or train it anew with --overwrite"
+        )
     config, stored = run.config, read_run(run.files)
     corpus = load_run_corpus(stored)
     built = build(config, corpus, specs=stored.specs, sizes=stored.sizes)
