@@ -25,6 +25,7 @@ from pyro_textvae.run_folder.files import plain_json, write_json, write_text
 from pyro_textvae.runs.build import build
 from pyro_textvae.runs.evaluate import partial_of, write_evaluation
 from pyro_textvae.runs.load import load_run_corpus, read_run
+from pyro_textvae.units import nats_per_text
 
 GRADIENT_SIGNAL = "gradient_signal.json"
 _GRADIENT_SEED = 0
@@ -148,8 +149,7 @@ def evaluate(run: GridRun, config: EvaluationConfig, *, report: Report) -> None:
     result = evaluation.result
     name = "nll" if result["nll"] is not None else "nll_joint"
     error = result[f"{name}_standard_error"]
-    datum = "sentence" if result["num_document_sentences"] is None else "document"
-    report(f"{name} {result[name]:.3f} +- {error:.3f} nats per {datum}")
+    report(f"{name} {result[name]:.3f} +- {error:.3f} {nats_per_text(result)}")
 
 
 def measure_gradient(run: GridRun, num_draws: int, *, report: Report) -> None:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pyro_textvae.data.corpus import MANY_UNKNOWN
@@ -12,6 +12,7 @@ from pyro_textvae.report.columns import number, padded
 from pyro_textvae.report.generation_columns import generation_lines
 from pyro_textvae.run_folder import quantities
 from pyro_textvae.run_folder.quantity import Quantity
+from pyro_textvae.units import nats_per_text
 
 FEWEST_SENTENCES = 30
 """With fewer, an interval from resampling is noticeably too narrow."""
@@ -30,14 +31,8 @@ def scored_text(result: dict[str, Any]) -> str:
     documents = "" if of_documents is None else f"documents of {of_documents:,} "
     return (
         f"{result['num_sentences']:,} {documents}sentences, {result['num_tokens']:,} tokens, "
-        f"{unit(result)}"
+        f"{nats_per_text(result)}"
     )
-
-
-def unit(result: Mapping[str, Any]) -> str:
-    """The unit of the numbers of a comparison."""
-    of_documents = result.get("num_document_sentences") is not None
-    return "nats per document" if of_documents else "nats per sentence"
 
 
 def comparison_table(result: dict[str, Any]) -> str:

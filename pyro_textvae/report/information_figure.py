@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pyro_textvae.errors import UserError
 from pyro_textvae.report.blocks import Picture
 from pyro_textvae.report.canvas import BLUE, DARK, GREY, ORANGE, draw, drawable
-from pyro_textvae.report.comparison_table import unit
+from pyro_textvae.units import nats_per_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +68,7 @@ def information_figure(result: Mapping[str, Any]) -> Picture:
                 fontsize=8,
             )
         axes.set_xlabel(label)
-        axes.set_ylabel(f"nll, {unit(result)}")
+        axes.set_ylabel(f"nll, {nats_per_text(result)}")
         axes.margins(x=0.12, y=0.12)
 
     return draw(

@@ -154,8 +154,10 @@ def test_groups_without_a_penalty_are_that_many_small_searches():
 @pytest.mark.parametrize("model", ["gpt2", "llama"])
 def test_beams_of_a_pretrained_model_are_those_of_transformers(pretrained, model, length_penalty):
     """Ids, order and scores, over the tokens that a text of ours can contain."""
-    transformers = pytest.importorskip("transformers", reason="the extra [hf] is not installed")
+    # Skips where there is no transformers.
     folder = pretrained(model)
+    import transformers
+
     tokenizer = train_tokenizer([], f"hf:{folder}")
     options = {"tokenizer": tokenizer, "latent_dim": 0, "max_length": 8}
     decoder = zoo.build(zoo.load("decoders", f"hf:{folder}"), options).eval()
