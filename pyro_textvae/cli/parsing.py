@@ -21,7 +21,7 @@ from pyro_textvae.errors import UserError
 
 Settings = TypeVar("Settings")
 
-PATHS = {"run", "runs", "resume", "grid", "out", "data", "file", "export"}
+PATHS = {"run", "runs", "resume", "start_from", "grid", "out", "data", "file", "export"}
 """Settings that name a file or a folder, in every command that has them."""
 
 
@@ -85,7 +85,6 @@ def parse(cls: type[Settings], command: str, arguments: Sequence[str]) -> tuple[
 def _walk(command: str, arguments: Sequence[str], types: Mapping[str, Any]) -> _Given:
     """Sort the arguments into flags and files."""
     given = _Given()
-    takes_runs = types.get("runs") == list[str]
     runs: list[str] = []
     rest = list(arguments)
     while rest:
@@ -96,7 +95,7 @@ def _walk(command: str, arguments: Sequence[str], types: Mapping[str, Any]) -> _
         if argument in ("--print_config", "--print-config"):
             given.wants_settings = True
             continue
-        if takes_runs and not argument.startswith("-"):
+        if _takes_runs(types) and not argument.startswith("-"):
             runs.append(argument)
             continue
         if not is_flag(argument):
@@ -147,11 +146,16 @@ def is_flag(argument: str) -> bool:
     return re.match(r"--[a-zA-Z][\w.-]*(=|$)", argument) is not None
 
 
+def _takes_runs(types: Mapping[str, Any]) -> bool:
+    """Whether what stands without a flag is a run, and not a mistake."""
+    return types.get("runs") == list[str]
+
+
 def _value_after(command: str, name: str, rest: list[str], types: Mapping[str, Any]) -> str:
     """Take the value of a flag from the arguments that follow it."""
     if rest and not is_flag(rest[0]) and rest[0] != "-h":
         # A run may follow a flag that needs no value.
-        needs_none = "runs" in types and types.get(name) is bool
+        needs_none = _takes_runs(types) and types.get(name) is bool
         if not needs_none or rest[0].lower() in ("true", "false"):
             return rest.pop(0)
     if name == "config":

@@ -102,9 +102,9 @@ class ProgramConfig(ShownSettings):
     """Settings of the text, of the programs that are trained on it, and of their objective.
 
     Args:
-            data: stdlib, world:NAME, nltk:NAME, a folder or file of sentences, or file.py:Class.
+        data: stdlib, world:NAME, nltk:NAME, a folder or file of sentences, or file.py:Class.
         data_options: settings of a world, as a JSON object.
-            tokenizer: word (at spaces), nltk (raw text), character, bpe, hf:PATH or file.py:Class.
+        tokenizer: word (at spaces), nltk (raw text), character, bpe, hf:PATH or file.py:Class.
         unicode_form: normal form that text is taken into; by default nfc; none for bpe and hf:PATH.
         text_column: column of a TSV or JSONL file that holds the sentence.
         source_column: column of the text that the sentence is conditioned on.
@@ -134,6 +134,8 @@ class ProgramConfig(ShownSettings):
         encoder: likewise, or hf:PATH, a pre-trained encoder on disk.
         source_encoder: as encoder, of the source, in a model that has one.
         conditional_prior: name or file.py:Class of p(z | source), in such a model.
+        start_from: a run whose weights training begins with, wherever name and shape are the same;
+            {seed} in it is the seed.
         embedding_dim: width of the word embeddings.
         hidden_dim: width of encoder and decoder.
         latent_dim: dimensions of z.
@@ -186,6 +188,7 @@ class ProgramConfig(ShownSettings):
     encoder: str = "lstm"
     source_encoder: str = "lstm"
     conditional_prior: str = "gaussian"
+    start_from: str | None = None
     embedding_dim: int = setting(256, at_least(1))
     hidden_dim: int = setting(256, at_least(1))
     latent_dim: int = setting(32, at_least(0))

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
-from torch import nn
+from safetensors.torch import load_file, load_model, save_model
+from torch import Tensor, nn
 
 from pyro_textvae.config.checks import check_argument
 from pyro_textvae.config.train import TrainConfig
@@ -349,21 +349,35 @@ class RunFolder:
 
         :raises UserError: when the file is missing, cut short, or of another model.
         """
+        try:
+            with self._readable_weights():
+                load_model(modules, str(self.weights))
+        except RuntimeError as error:
+            raise UserError(
+                f"{self.weights} belongs to another model than {self.config_json.name} describes: "
+                "put the run's own back"
+            ) from error
+
+    def read_weights(self) -> dict[str, Tensor]:
+        """The tensors of model.safetensors, by name.
+
+        :raises UserError: when the file is missing or cut short.
+        """
+        with self._readable_weights():
+            return load_file(self.weights)
+
+    @contextmanager
+    def _readable_weights(self) -> Iterator[None]:
         if not self.weights.is_file():
             raise UserError(
                 f"{self.path} has no model.safetensors: no epoch was finished; "
                 f"go on with train --resume {self.path}"
             )
         try:
-            load_model(modules, str(self.weights))
+            yield
         except (SafetensorError, OSError) as error:
             raise UserError(
                 f"{self.weights} is damaged ({str(error).splitlines()[0]}): train the run again"
-            ) from error
-        except RuntimeError as error:
-            raise UserError(
-                f"{self.weights} belongs to another model than {self.config_json.name} describes: "
-                "put the run's own back"
             ) from error
 
     def save_state(self, state: dict[str, Any]) -> None:

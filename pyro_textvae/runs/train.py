@@ -37,8 +37,12 @@ from pyro_textvae.runs.rebuilt import check_rebuilt
 from pyro_textvae.runs.settings_files import read_sources, write_what_rebuilds
 from pyro_textvae.runs.several_processes import LAUNCH, check_same_run
 from pyro_textvae.runs.sources import sources_left_unread
+from pyro_textvae.runs.starting_weights import start_again, start_from
 from pyro_textvae.testing import check_pair
 from pyro_textvae.training import Callback, Progress, Trainer
+
+_START = "start"
+"""What config.json has of the run that training began with the weights of."""
 
 
 def train(
@@ -81,6 +85,10 @@ def train(
         # Before anything is written: a procedure may refuse the pair.
         trainer = _trainer_of(built, corpus, config, folder, report, callbacks)
         further: dict[str, Any] = {"began_with_given_weights": True} if pair is not None else {}
+        start = start_from(built, config, corpus.tokenizer)
+        if start is not None:
+            further[_START] = {"run": start.run, "weights_sha256": start.weights_sha256}
+        announced = describe(config, corpus, built) + (f"\n{start.line}" if start else "")
         if was_given_tokenizer(corpus):
             further["tokenizer_was_given"] = True
         launch = of_the_first(launch_name())
@@ -102,13 +110,13 @@ def train(
             if not folder.is_run():
                 stored = write(folder)
                 problem = remember(stored.own_code)
-                report(describe(config, corpus, built) + (f"\n{problem}" if problem else ""))
+                report(announced + (f"\n{problem}" if problem else ""))
                 return trainer.fit()
             # The run that is there stays until the new one has a checkpoint.
             with folder.replacement() as new:
                 trainer.move_to(new)
                 stored = write(new)
-                report(describe(config, corpus, built))
+                report(announced)
                 trainer.begin()
                 folder.replace(new)
             trainer.move_to(folder)
@@ -200,6 +208,8 @@ def _resume(
     corpus = load_run_corpus(run)
     with pyro.settings.context(module_local_params=True):
         built = build(config, corpus, specs=run.specs, sizes=run.sizes)
+        if state is None:
+            start_again(built, config, corpus.tokenizer, run.contents.get(_START))
         if trust_code:
             remember(run.own_code)
         trainer = _trainer_of(built, corpus, config, folder, report, callbacks)

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pyro_textvae.cli.main import COMMANDS
+from pyro_textvae.cli.main import COMMANDS, main
 from tests.cli.conftest import TINY
 
 
@@ -109,3 +109,17 @@ def test_help_does_not_import_torch(arguments):
     assert done.stdout.startswith("usage: pyro-textvae")
     assert "pyro_textvae.cli" in done.stderr
     assert not re.search(r"\| +torch$", done.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_describes_every_setting(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    entries = re.split(r"\n  (?=--)", capsys.readouterr().out)[1:]
+    names_and_values = re.compile(r"--[\w-]+\+?|[A-Z_]+|\[ITEM,\.\.\.\]|\{[^}]*\}|,")
+    silent = [
+        entry.split()[0]
+        for entry in entries
+        if "(type:" in entry and not names_and_values.sub("", entry.partition("(type:")[0]).strip()
+    ]
+    assert silent == []
