@@ -99,7 +99,7 @@ def _train(options: TrainOptions, given: set[str]) -> None:
     if rank > 0:
         return
     print(
-        f"{out}: {progress.epoch} epochs, best validation bound {progress.best_elbo:.3f} nats per "
+        f"{out}: {progress.epoch} epochs, best validation bound {progress.best_bound:.3f} nats per "
         f"sentence; next: pyro-textvae evaluate {out}"
     )
 

@@ -403,7 +403,8 @@ class TextVAE(Parameters):
         shown: dict[str, Any] = self._shown()
         if self._folder is not None:
             history = self.history
-            best = min((line["valid_elbo"] for line in history), default=None)
+            bounds = [line.get("valid_importance_weighted", line["valid_elbo"]) for line in history]
+            best = min(bounds, default=None)
             shown["run"] = str(self._folder)
             shown["epochs done"] = len(history)
             if best is not None:

@@ -99,6 +99,9 @@ class PerDatumELBO(ELBO):
     trains_enumerated_sites: bool = True
     """Whether the guide's posterior of a site that it enumerates is in the bound, and so learns."""
 
+    is_importance_weighted: bool = False
+    """Whether the bound tightens with its particles: validation then takes as many."""
+
     kl_weight: float = 1.0
     """What the KL term, or the constraint in its place, is multiplied by at present."""
 

@@ -17,8 +17,9 @@ class Progress:
         Epochs done, and batches done of the epoch under way.
     step
         Training steps done, of all epochs.
-    best_elbo
-        Lowest negative bound on the validation split; nats per sentence.
+    best_bound
+        Lowest negative bound on the validation split, the importance-weighted one of an objective
+        that trains it; nats per sentence.
     bad_epochs, decays
         Epochs without a better bound since the last decay of the learning rate, and decays.
     finished
@@ -28,14 +29,14 @@ class Progress:
     epoch: int = 0
     batch: int = 0
     step: int = 0
-    best_elbo: float = math.inf
+    best_bound: float = math.inf
     bad_epochs: int = 0
     decays: int = 0
     finished: bool = False
 
     def begin_anew(self) -> None:
         """Forget the best bound and the decays."""
-        self.best_elbo = math.inf
+        self.best_bound = math.inf
         self.bad_epochs = 0
         self.decays = 0
 
@@ -48,4 +49,7 @@ class Progress:
 
         :raises TypeError: for a name that is no field.
         """
-        vars(self).update(vars(Progress(**state)))
+        # What earlier versions wrote.
+        names = {"best_elbo": "best_bound"}
+        read = {names.get(name, name): value for name, value in state.items()}
+        vars(self).update(vars(Progress(**read)))

@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -411,10 +410,17 @@ class Trainer:
     def _finish_epoch(self) -> None:
         config, progress = self.config, self.progress
         self.procedure.before_validation(self)
-        validation = of_the_first(validate(self.model, self.guide, self.corpus, config.batch_size))
-        if not math.isfinite(validation.elbo):
-            raise broken_bound(validation.elbo, progress, self.folder.state)
-        improved = validation.elbo < progress.best_elbo
+        num_draws = (
+            self.objective.num_particles
+            if getattr(self.objective, "is_importance_weighted", False)
+            else 1
+        )
+        validation = of_the_first(
+            validate(self.model, self.guide, self.corpus, config.batch_size, num_draws)
+        )
+        if not math.isfinite(validation.bound):
+            raise broken_bound(validation.bound, progress, self.folder.state)
+        improved = validation.bound < progress.best_bound
         progress.epoch += 1
         progress.batch = 0
         means = {f"train_{name}": value for name, value in self.epoch_mean.means().items()}
@@ -423,7 +429,7 @@ class Trainer:
             "epoch": progress.epoch,
             "step": progress.step,
             **means,
-            **{f"valid_{name}": value for name, value in asdict(validation).items()},
+            **validation.metrics(),
             "learning_rate": self.learning_rate,
             "best": improved,
             **self._weights(),
@@ -432,7 +438,7 @@ class Trainer:
         self.metrics.append(**line)
         self.epoch_mean.clear()
         if improved:
-            progress.best_elbo = validation.elbo
+            progress.best_bound = validation.bound
             progress.bad_epochs = 0
         elif self._bound_counts():
             progress.bad_epochs += 1
@@ -443,7 +449,9 @@ class Trainer:
         self.report(
             f"epoch {progress.epoch:3d}  train loss {means['train_loss']:8.3f}  "
             f"valid elbo {validation.elbo:8.3f} = reconstruction {validation.reconstruction:8.3f}"
-            f" + kl {validation.kl:6.3f}" + (" *" if improved else "")
+            f" + kl {validation.kl:6.3f}"
+            + (f"  bound of {num_draws} draws {validation.bound:8.3f}" if num_draws > 1 else "")
+            + (" *" if improved else "")
         )
         self.procedure.after_epoch(self, validation)
         self.save()

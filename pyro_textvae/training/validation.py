@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 
 from torch import nn
 
@@ -28,28 +29,52 @@ class Validation:
         given global latents, whose own KL, of the training corpus, is in no term.
     mutual_information
         At most the log of the number of sentences; None without a latent or with several.
+    importance_weighted
+        The negative bound of several draws, of an objective that trains one; else None.
     """
 
     elbo: float
     reconstruction: float
     kl: float
     mutual_information: float | None
+    importance_weighted: float | None = None
+
+    @property
+    def bound(self) -> float:
+        """What the best epoch is told by: the tightest bound that there is."""
+        return self.elbo if self.importance_weighted is None else self.importance_weighted
+
+    def metrics(self) -> dict[str, float | None]:
+        """What the line of an epoch has of it."""
+        names = {f"valid_{name}": value for name, value in asdict(self).items()}
+        if self.importance_weighted is None:
+            del names["valid_importance_weighted"]
+        return names
 
 
-def validate(model: nn.Module, guide: nn.Module, corpus: Corpus, batch_size: int) -> Validation:
-    """Measure a pair on the validation split; neither its modes nor random numbers change."""
-    batches = corpus.batches("valid", batch_size, shuffle=False)
+def validate(
+    model: nn.Module, guide: nn.Module, corpus: Corpus, batch_size: int, num_draws: int = 1
+) -> Validation:
+    """Measure a pair on the validation split; neither its modes nor random numbers change.
+
+    :param num_draws: of the importance-weighted bound, beside the evidence lower bound of one.
+    """
     first = next(iter(corpus.batches("valid", batch_size, shuffle=False)), None)
     has_globals = bool(draw_globals(model, guide, first, VALIDATION_SEED, 1))
-    result = log_likelihood(
+    score = partial(
+        log_likelihood,
         model,
         guide,
-        batches,
-        num_samples=1,
         seed=VALIDATION_SEED,
         num_global_draws=GLOBAL_DRAWS if has_globals else None,
         sum_labels=False,
     )
+    result = score(corpus.batches("valid", batch_size, shuffle=False), num_samples=1)
+    weighted = None
+    # Draws of a posterior that is a point are one draw.
+    if num_draws > 1 and not (result.exact or result.points):
+        batches = corpus.batches("valid", batch_size, shuffle=False)
+        weighted = -score(batches, num_samples=num_draws).log_px.mean().item()
     batches = corpus.batches("valid", batch_size, shuffle=False)
     # Pairs of a flow's densities would take longer than the epoch.
     measured = information(
@@ -60,4 +85,5 @@ def validate(model: nn.Module, guide: nn.Module, corpus: Corpus, batch_size: int
         reconstruction=-result.reconstruction.mean().item(),
         kl=result.kl.mean().item(),
         mutual_information=measured.mutual_information,
+        importance_weighted=weighted,
     )

@@ -27,7 +27,7 @@ class Watched(PretrainedEncoder):
             self.begun = values_of(trainer.model), values_of(trainer.guide)
             self.optimizer_state = trainer.optimizer.state_dict()
             self.begun_step = trainer.objective.step
-            self.begun_progress = trainer.progress.best_elbo, trainer.progress.bad_epochs
+            self.begun_progress = trainer.progress.best_bound, trainer.progress.bad_epochs
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from pyro_textvae.evaluation import information, log_likelihood
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.runs.load import load_run
 from pyro_textvae.runs.train import train
-from pyro_textvae.training import TrainingError
-from pyro_textvae.training.validation import VALIDATION_SEED
+from pyro_textvae.training import TrainingError, trainer
+from pyro_textvae.training.validation import VALIDATION_SEED, Validation
 
 SMALL = {
     "data": "grammar",
@@ -58,7 +58,7 @@ def test_every_objective_trains(tmp_path, objective, optimizer):
     progress = train(config, tmp_path / "run", report=quiet)
     first, last = metrics_of(tmp_path / "run")
     assert last["valid_elbo"] < first["valid_elbo"]
-    assert progress.best_elbo == last["valid_elbo"]
+    assert progress.best_bound == last["valid_elbo"]
     assert ("kl_weight" in last) == (objective == "beta_elbo")
 
 
@@ -97,12 +97,46 @@ def test_language_model_has_no_mutual_information(tmp_path):
     assert row["valid_mutual_information"] is None
 
 
+@pytest.mark.parametrize("objective", ["dreg", "ciwae", "miwae", "renyi_iwae"])
+def test_epochs_of_importance_weighted_objectives_are_told_by_their_own_bound(tmp_path, objective):
+    options = {"num_groups": 1} if objective == "miwae" else {}
+    config = TrainConfig(
+        **SMALL | FEW | {"objective": objective, "num_particles": 4, "options": options}
+    )
+    lines = []
+    progress = train(config, tmp_path / "run", report=lines.append)
+    rows = metrics_of(tmp_path / "run")
+    bounds = [row["valid_importance_weighted"] for row in rows]
+    assert progress.best_bound == min(bounds)
+    assert f"bound of 4 draws {bounds[-1]:8.3f}" in lines[-1]
+    model, guide, _ = load_run(tmp_path / "run")
+    batches = load_corpus("grammar", num_sentences=120).batches("valid", 16, shuffle=False)
+    known = log_likelihood(model, guide, batches, 4, VALIDATION_SEED)
+    assert min(bounds) == pytest.approx(-known.log_px.mean().item(), rel=1e-6)
+
+
+def test_best_epoch_of_an_importance_weighted_objective_may_have_a_worse_elbo(
+    tmp_path, monkeypatch
+):
+    measured = iter([Validation(8.0, 7.0, 1.0, 0.5, 6.0), Validation(9.0, 8.0, 1.0, 0.5, 5.0)])
+    monkeypatch.setattr(trainer, "validate", lambda *arguments: next(measured))
+    config = TrainConfig(**SMALL | FEW | {"objective": "iwae", "num_particles": 2})
+    assert train(config, tmp_path / "run", report=quiet).best_bound == 5.0
+    assert [row["best"] for row in metrics_of(tmp_path / "run")] == [True, True]
+
+
+def test_other_objectives_have_no_second_bound(tmp_path):
+    config = TrainConfig(**SMALL | FEW | {"num_particles": 3})
+    train(config, tmp_path / "run", report=quiet)
+    assert all("valid_importance_weighted" not in row for row in metrics_of(tmp_path / "run"))
+
+
 def test_weights_kept_are_those_of_the_best_bound(tmp_path):
     """A learning rate that breaks the model after the first epochs must not cost them."""
     config = TrainConfig(**SMALL | {"learning_rate": 0.9, "epochs": 5, "patience": 9, "seed": 2})
     progress = train(config, tmp_path / "run", report=quiet)
     bounds = [row["valid_elbo"] for row in metrics_of(tmp_path / "run")]
-    assert progress.best_elbo == min(bounds)
+    assert progress.best_bound == min(bounds)
     assert bounds[-1] > min(bounds)
     model, guide, _ = load_run(tmp_path / "run")
     corpus = load_corpus("grammar", num_sentences=500)

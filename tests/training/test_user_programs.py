@@ -52,7 +52,7 @@ def test_program_trains_with_every_parameter_moved(programs, objective, tmp_path
     config = settings(programs, objective)
     train(config, tmp_path / "run", report=lambda line: None)
     start = torch.load(tmp_path / "run" / "state" / "last.pt", weights_only=True)
-    assert math.isfinite(start["progress"]["best_elbo"])
+    assert math.isfinite(start["progress"]["best_bound"])
     model, guide, _ = load_run(tmp_path / "run")
     steps = start["optimizer"]["state"]
     assert len(steps) == len([*model.parameters(), *guide.parameters()])

@@ -39,6 +39,8 @@ class CIWAE(PerDatumELBO):
     :raises ValueError: for a share outside ``[0, 1]``.
     """
 
+    is_importance_weighted = True
+
     def __init__(self, num_particles: int = 16, elbo_share: float = 0.5, **options: Any) -> None:
         super().__init__(num_particles, **options)
         if not (math.isfinite(elbo_share) and 0 <= elbo_share <= 1):

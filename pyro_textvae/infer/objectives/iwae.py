@@ -40,6 +40,7 @@ class IWAE(PerDatumELBO):
     """
 
     trains_enumerated_sites = False
+    is_importance_weighted = True
 
     def bound(self, terms: PerDatumTerms) -> Tensor:
         """The bound of each sentence, (N,)."""

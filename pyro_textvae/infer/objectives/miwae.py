@@ -39,6 +39,7 @@ class MIWAE(PerDatumELBO):
     """
 
     trains_enumerated_sites = False
+    is_importance_weighted = True
 
     def __init__(self, num_particles: int = 16, num_groups: int = 4, **options: Any) -> None:
         super().__init__(num_particles, **options)

@@ -53,6 +53,8 @@ class RenyiIWAE(PerDatumELBO):
     :raises ValueError: for an alpha of 1, or one that is not finite.
     """
 
+    is_importance_weighted = True
+
     def __init__(
         self,
         num_particles: int = 8,

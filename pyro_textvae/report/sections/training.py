@@ -25,6 +25,7 @@ class _Curve(NamedTuple):
 _CURVES = (
     _Curve("train_loss", "training loss", "nats per sentence"),
     _Curve("valid_elbo", "validation bound (reconstruction + KL)", "nats per sentence"),
+    _Curve("valid_importance_weighted", "validation bound of several draws", "nats per sentence"),
     _Curve("valid_kl", "validation KL", "nats per sentence"),
     _Curve("valid_mutual_information", "validation mutual information", "nats"),
 )
