@@ -16,7 +16,7 @@ from pyro_textvae.errors import UserError
 from pyro_textvae.run_folder import RunFolder
 
 BUILT = {"specs": {}, "sizes": {}, "tokenizer_fingerprint": "t", "corpus_fingerprint": "c"}
-PROGRESS = {"epoch": 2, "batch": 0, "step": 14, "best_elbo": 60.5, "finished": False}
+PROGRESS = {"epoch": 2, "batch": 0, "step": 14, "best_bound": 60.5, "finished": False}
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def folder(tmp_path):
 
 def test_progress_comes_back(folder):
     assert folder.read_progress() == PROGRESS
-    folder.write_progress(PROGRESS | {"best_elbo": math.inf})
-    assert folder.read_progress() == PROGRESS | {"best_elbo": None}
+    folder.write_progress(PROGRESS | {"best_bound": math.inf})
+    assert folder.read_progress() == PROGRESS | {"best_bound": None}
 
 
 def test_progress_stays_known_where_its_checkpoint_was_taken_away(folder):
