@@ -149,10 +149,17 @@ def _differences(result: dict[str, Any]) -> str:
                 f"{each['difference']:+.3f}",
                 f"[{low:+.3f}, {high:+.3f}]",
                 "-" if reach is None else f"+- {reach:.3f}",
-                "yes" if each["told_apart"] else "no",
+                _told_apart(each),
             )
         )
     return _markdown(rows, "<>>><")
+
+
+def _told_apart(difference: dict[str, Any]) -> str:
+    """Of runs of one seed each, as runs: another seed may turn the configurations round."""
+    if not difference["told_apart"]:
+        return "no"
+    return "as runs" if difference["seed_reach"] is None else "yes"
 
 
 def _markdown(rows: Sequence[Sequence[str]], sides: str) -> str:
@@ -185,11 +192,13 @@ def _notes(result: dict[str, Any]) -> list[str]:
                 "cells alike, pooled over cells. Told apart needs an interval without a tie, and a "
                 "difference above that of the seeds."
                 if seeds_known
-                else "No two seeds are finished in every cell, so that is not known here."
+                else "No two seeds are finished in every cell, so that is not known here: cells told "
+                "apart as runs may be alike as configurations."
             )
         )
     if result["best"] is not None:
-        notes.append(f"{_BEST} told apart from every other cell.")
+        as_runs = "" if seeds_known else ", as runs"
+        notes.append(f"{_BEST} told apart from every other cell{as_runs}.")
     elif result["differences"]:
         notes.append("No cell is told apart from every other.")
     if result["no_differences"]:

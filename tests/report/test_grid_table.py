@@ -114,7 +114,12 @@ def test_notes_say_what_the_intervals_hold():
     assert "interval is over sentences (10,000 resamples)" in text()
     assert "The column of the seeds does" in text()
     alone = result_of()["differences"][0] | {"seed_reach": None, "seed_error": None}
-    assert "No two seeds are finished in every cell" in text(differences=[alone])
+    of_runs = text(differences=[alone])
+    assert "No two seeds are finished in every cell" in of_runs
+    assert "- | as runs |" in of_runs
+    assert "* told apart from every other cell, as runs." in of_runs
+    assert "as runs" not in text()
+    assert "- | no |" in text(differences=[alone | {"told_apart": False}])
     assert "No cell is told apart from every other." in text(best=None)
     assert "No differences: other text." in text(differences=[], no_differences="other text")
     assert "Caution" not in text()
