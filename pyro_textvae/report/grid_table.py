@@ -192,8 +192,8 @@ def _notes(result: dict[str, Any]) -> list[str]:
                 "cells alike, pooled over cells. Told apart needs an interval without a tie, and a "
                 "difference above that of the seeds."
                 if seeds_known
-                else "No two seeds are finished in every cell, so that is not known here: cells told "
-                "apart as runs may be alike as configurations."
+                else "No two seeds are finished in every cell, so that is not known here: cells "
+                "told apart as runs may be alike as configurations."
             )
         )
     if result["best"] is not None:
