@@ -149,6 +149,9 @@ def _numbers_of(
     measured = {
         "gradient_signal_guide": gradient.get("guide"),
         "gradient_signal_model": gradient.get("model"),
+        "parameters": (
+            run.files.read_config().get("parameters") if run.files.config_json.is_file() else None
+        ),
         "seconds": seconds or None,
         "tokens_per_second": tokens / seconds if seconds else None,
     }

@@ -18,6 +18,22 @@ from pyro_textvae.run_folder.quantity import Quantity
 
 _WIDTH = 118
 _BEST = "*"
+_MEANINGS = {
+    "seed sd": "seed sd: standard deviation of the nll over seeds.",
+    "by q": "by q: what the guide's weights alone would add to the nll, on the same sentences.",
+    "-elbo": "-elbo: minus the evidence lower bound.",
+    "gap": "gap = -elbo - nll.",
+    "mi": "mi: mutual information of text and latent.",
+    "agg": "agg: KL of the aggregate posterior to the prior; kl = mi + agg.",
+    "au": "au: active units.",
+    "snr q": "snr: signal to noise of one draw of the objective's gradient at the end of training, "
+    "of guide (q) and model (p).",
+    "params": "params: parameters, those of the guide too.",
+    "sec": "sec and tok/s: of training.",
+    "khat %": "khat %: sentences with k-hat above 0.7.",
+    "unk %": "unk %: tokens that are unknown, whose nll is that of <unk> in their place.",
+}
+"""What the columns mean that do not say it themselves, by heading."""
 _OF_DIFFERENCES = (
     "difference",
     "low",
@@ -80,7 +96,7 @@ def _title(result: dict[str, Any]) -> str:
 
 
 def _numbers(result: dict[str, Any]) -> str:
-    columns = _columns(result)
+    columns = _shown(result)
     rows = [("cell", *(column.heading for column in columns))]
     for row in result["rows"]:
         values = [(row[column.key], column) for column in columns]
@@ -118,6 +134,12 @@ def _columns(result: dict[str, Any]) -> list[_Column]:
         if each.name == "nll":
             columns.append(_Column("nll_seed_sd", "seed sd", digits, 1))
     return columns
+
+
+def _shown(result: dict[str, Any]) -> list[_Column]:
+    """The columns of which a cell knows something, and the nll in any case."""
+    known = {key for row in result["rows"] for key, value in row.items() if value is not None}
+    return [column for column in _columns(result) if column.key in {"nll", *known}]
 
 
 def _named(row: dict[str, Any], best: str | None) -> str:
@@ -174,13 +196,9 @@ def _markdown(rows: Sequence[Sequence[str]], sides: str) -> str:
 
 def _notes(result: dict[str, Any]) -> list[str]:
     seeds_known = any(each["seed_reach"] is not None for each in result["differences"])
-    notes = [
-        "Means over seeds; seed sd is the standard deviation of the nll over them. -elbo: minus "
-        "the evidence lower bound; gap = -elbo - nll. snr: signal to noise of one draw of the "
-        "objective's gradient at the end of training, of guide (q) and model (p). sec and tok/s: "
-        "of training. khat %: sentences with k-hat above 0.7. unk %: tokens that are unknown, "
-        "whose nll is that of <unk> in their place.",
-    ]
+    headings = {column.heading for column in _shown(result)}
+    meanings = [text for heading, text in _MEANINGS.items() if heading in headings]
+    notes = [" ".join(["Means over seeds.", *meanings])]
     if result["differences"]:
         level = f"{100 * result['bootstrap']['level']:.0f} %"
         notes.append(

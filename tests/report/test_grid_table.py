@@ -15,6 +15,9 @@ NUMBERS = {
     "kl": 3.25,
     "mutual_information": 2.5,
     "active_units": 7.5,
+    "aggregate_kl": 0.75,
+    "above_by_guide": 0.09,
+    "parameters": 1461556,
     "gradient_signal_guide": 0.25,
     "gradient_signal_model": 1.75,
     "seconds": 341.6,
@@ -24,8 +27,8 @@ NUMBERS = {
 }
 RUN = {"name": "x-seed0", "heavy_tail_share": 0.1, "unknown_token_share": 0.05, "exact": False}
 HEADING = (
-    "| cell | nll | seed sd | unk % | -elbo | gap | kl | mi | au | snr q | snr p | sec | tok/s |"
-    " khat % |"
+    "| cell | nll | seed sd | by q | unk % | -elbo | gap | kl | mi | agg | au | snr q | snr p |"
+    " params | sec | tok/s | khat % |"
 )
 
 
@@ -82,13 +85,15 @@ def test_a_row_for_each_cell_in_aligned_markdown():
     first = table[:5]
     assert cells(first[0]) == cells(HEADING)
     assert len({len(line) for line in first}) == 1
-    assert len(first[0]) <= 130
+    assert len(first[0]) <= 160
     assert set(first[1]) == set("|-: ")
     assert cells(first[2]) == (
-        "iwae_8 *,73.123,0.042,3.4,74.50,1.40,3.25,2.50,7.5,0.25,1.75,342,12346,12".split(",")
+        "iwae_8 *,73.123,0.042,0.09,3.4,74.50,1.40,3.25,2.50,0.75,7.5,0.25,1.75,1461556,342,12346,12".split(
+            ","
+        )
     )
     assert cells(first[3])[0] == "elbo"
-    assert cells(first[4]) == ["bad! (2 of 2 failed)", *["-"] * 13]
+    assert cells(first[4]) == ["bad! (2 of 2 failed)", *["-"] * 16]
 
 
 def test_differences_to_the_best():
@@ -98,7 +103,18 @@ def test_differences_to_the_best():
     assert cells(table[0]) == expected
     assert cells(table[2]) == ["elbo", "+0.250", "[+0.125, +0.375]", "+- 0.055", "yes"]
     assert "- * told apart from every other cell." in lines
-    assert max(map(len, lines)) <= 130
+    assert max(map(len, lines)) <= 160
+
+
+def test_columns_of_which_no_cell_knows_anything_are_left_out_with_their_meaning():
+    unknown = dict.fromkeys(("nll_seed_sd", "gradient_signal_guide", "gradient_signal_model"))
+    rows = [row_of("iwae_8", **unknown), row_of("elbo", **unknown)]
+    text = grid_table(result_of(rows=rows, failures={}))
+    assert not [name for name in ("seed sd", "snr") if name in text]
+    assert "by q: what the guide's weights alone would add" in " ".join(text.split())
+    no_run = result_of(rows=[row_of("bad", failed=2, finished=0)], differences=[], best=None)
+    nothing = grid_table(no_run)
+    assert "| cell                | nll |\n" in nothing
 
 
 def test_what_failed_is_said_at_the_end():

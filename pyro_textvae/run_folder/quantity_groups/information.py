@@ -82,6 +82,7 @@ QUANTITIES: tuple[Quantity, ...] = (
         line_when="known",
         unit="nats",
         error="aggregate_kl_standard_error",
+        averaged=("agg", 2),
     ),
     Quantity("aggregate_kl_standard_error", "information", unit="nats"),
     Quantity(

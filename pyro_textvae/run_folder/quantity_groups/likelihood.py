@@ -7,12 +7,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pyro_textvae.run_folder.quantity import NATS, Quantity
+from pyro_textvae.run_folder.quantity import NATS, Quantity, stored
 
 
 def _no_interval(result: Mapping[str, Any]) -> str:
     """Why there is no interval of the nll, as far as files of earlier versions tell."""
     return str(result.get("no_interval") or "less than half of the sentences are settled")
+
+
+def _above_by_guide(result: Mapping[str, Any]) -> float | None:
+    """What the guide's weights alone would add to the nll, on the same sentences."""
+    by_guide, same = stored(result, "by_guide.nll"), stored(result, "by_guide.nll_of_these")
+    return None if by_guide is None or same is None else by_guide - same
 
 
 QUANTITIES: tuple[Quantity, ...] = (
@@ -164,6 +170,14 @@ QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity("by_guide.nll_standard_error", "likelihood", unit=NATS),
     Quantity("by_guide.nll_of_these", "likelihood", label="of it on those sentences", unit=NATS),
+    Quantity(
+        "above_by_guide",
+        "likelihood",
+        unit=NATS,
+        averaged=("by q", 2),
+        added_later=True,
+        of=_above_by_guide,
+    ),
     Quantity("by_guide.num_sentences", "likelihood", kind="count"),
     Quantity("by_guide.num_samples", "likelihood", kind="count"),
     Quantity(
