@@ -87,11 +87,8 @@ def test_a_row_for_each_cell_in_aligned_markdown():
     assert len({len(line) for line in first}) == 1
     assert len(first[0]) <= 160
     assert set(first[1]) == set("|-: ")
-    assert cells(first[2]) == (
-        "iwae_8 *,73.123,0.042,0.09,3.4,74.50,1.40,3.25,2.50,0.75,7.5,0.25,1.75,1461556,342,12346,12".split(
-            ","
-        )
-    )
+    numbers = "73.123,0.042,0.09,3.4,74.50,1.40,3.25,2.50,0.75,7.5,0.25,1.75,1461556,342,12346,12"
+    assert cells(first[2]) == ["iwae_8 *", *numbers.split(",")]
     assert cells(first[3])[0] == "elbo"
     assert cells(first[4]) == ["bad! (2 of 2 failed)", *["-"] * 16]
 
