@@ -18,6 +18,7 @@ from pyro_textvae.run_folder import RunFolder, quantities
 from pyro_textvae.run_folder.environment import describe_environment
 from pyro_textvae.run_folder.evaluated_run import EvaluatedRun, read_evaluated_run
 from pyro_textvae.runs.compare import (
+    assessed,
     check_same_sentences,
     compare_two,
     describe_bootstrap,
@@ -160,7 +161,14 @@ def _numbers_of(
     numbers = {name: each.value(evaluation) for name, each in columns.items()}
     if summary["exact"]:
         numbers |= {name: None for name, each in columns.items() if each.needs_latent}
-    return {**summary, "name": run.name, "train_seed": run.config.seed, **numbers, **measured}
+    return {
+        **summary,
+        "name": run.name,
+        "train_seed": run.config.seed,
+        **numbers,
+        **measured,
+        **assessed(run.files),
+    }
 
 
 def _training_time(folder: RunFolder) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from pyro_textvae.evaluation.importance.warnings_of import UNTRUSTED_SHARE
 from pyro_textvae.report.columns import number, padded
 from pyro_textvae.report.comparison_table import FEWEST_SENTENCES, scored_text, unknown_tokens
+from pyro_textvae.report.generation_columns import generation_lines
 from pyro_textvae.run_folder import quantities
 from pyro_textvae.run_folder.quantity import Quantity
 
@@ -51,6 +52,9 @@ def grid_table(result: dict[str, Any]) -> str:
     blocks = [_title(result), _numbers(result)]
     if result["differences"]:
         blocks += [_differences(result)]
+    written = generation_lines([{**run, "run": run["name"]} for row in rows for run in row["runs"]])
+    if written:
+        blocks.append("\n".join(line.rstrip() for line in written).strip())
     blocks.append("\n".join(f"- {line}" for line in _wrapped(_notes(result))))
     failures = [f"{name}: {reason}" for name, reason in result["failures"].items()]
     if failures:

@@ -208,12 +208,12 @@ def run_summary(run: EvaluatedRun) -> dict[str, Any]:
     }
 
 
-def assessed(path: str | Path) -> dict[str, Any]:
+def assessed(path: str | Path | RunFolder) -> dict[str, Any]:
     """The numbers of a run's text that have a column; empty where it was not assessed.
 
     ``generation_doubt`` says why there are none of an assessment that is there.
     """
-    if not RunFolder(path).generation.is_file():
+    if not RunFolder.of(path).generation.is_file():
         return {}
     try:
         assessment = read_assessment(path)

@@ -114,6 +114,19 @@ def test_columns_of_which_no_cell_knows_anything_are_left_out_with_their_meaning
     assert "| cell                | nll |\n" in nothing
 
 
+def test_text_of_assessed_runs_has_a_table_of_its_own():
+    number = {"value": 0.25, "digits": 2, "interval": [0.2, 0.3], "column": "BLEU back"}
+    generation = {"numbers": {"bleu": number}, "split": "test", "settings": {}}
+    row = row_of("a") | {"runs": [RUN | {"run": "runs/x-seed0", "generation": generation}]}
+    blocks = grid_table(result_of(rows=[row], failures={})).split("\n\n")
+    written = [block.splitlines() for block in blocks if block.startswith("the text that the runs")]
+    assert [line.split() for line in written[0][1:]] == [
+        ["run", "BLEU", "back"],
+        ["x-seed0", "0.25", "[0.20,", "0.30]"],
+    ]
+    assert "the text that the runs" not in grid_table(result_of())
+
+
 def test_what_failed_is_said_at_the_end():
     ending = grid_table(result_of()).split("\n\n")[-2:]
     assert ending[0] == "2 of 6 runs failed:"

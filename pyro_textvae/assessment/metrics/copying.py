@@ -66,6 +66,7 @@ class Copying(Metric):
                     "samples",
                     unit=unit,
                     digits=digits,
+                    column="copied" if name == "copied_share" else "",
                     better="real",
                     real=float(real.mean()),
                     bounds=(0.0, math.inf) if unit else SHARE,
