@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.report.blocks import Picture
-from pyro_textvae.report.canvas import BLUE, DARK, GREY, ORANGE, draw, drawable
+from pyro_textvae.report.canvas import BLUE, DARK, GREY, ORANGE, PALE, draw, drawable
 from pyro_textvae.units import nats_per_text
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_ROW = 16
+"""Pixels that a name takes."""
 
 
 def information_figure(result: Mapping[str, Any]) -> Picture:
     """Distortion and rate, as people read them: what z tells, and what a sentence costs.
 
-    A point for each cell with a latent, and small ones for its seeds; a line for each that has
-    none, whose nll is exact. Below the line z pays. With a reference, the interval of the paired
-    difference stands on each point.
+    A point for each cell with a latent, small ones for its seeds, and a hollow one for its bound; a
+    line for each that has none, whose nll is exact. Below the line z pays. With a reference, the
+    interval of the paired difference stands on each point.
 
     :param result: what :func:`~pyro_textvae.grid.comparison.compare_grid` returns.
     :raises UserError: where no cell has both an nll and a number of its latents.
@@ -37,47 +41,94 @@ def information_figure(result: Mapping[str, Any]) -> Picture:
     of_lines = {row["cell"]: row["nll"] for row in lines}
     intervals = _intervals(result, of_lines | {row["cell"]: row["nll"] for row in measured})
 
+    heights = [*of_lines.values(), *(row["nll"] for row in measured)]
+    heights += [row["elbo"] for row in measured if row["elbo"] is not None]
+    heights += [end for row in measured for end in intervals.get(row["cell"], ())]
+    margin = 0.06 * (max(heights) - min(heights) or 1)
+    low, high = min(heights) - margin, max(heights) + margin
+    height = max(460, 60 + _ROW * len(rows))
+
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
+        axes.set_ylim(low, high)
         for row in lines:
             axes.axhline(row["nll"], color=ORANGE, linewidth=1.2)
-            axes.annotate(
-                drawable(row["cell"]),
-                (1, row["nll"]),
-                xycoords=("axes fraction", "data"),
-                xytext=(-2, 3),
-                textcoords="offset points",
-                ha="right",
-                color=ORANGE,
-                fontsize=8,
-            )
         for row in measured:
             x, y = row[name], row["nll"]
             if row["cell"] in intervals:
-                low, high = intervals[row["cell"]]
-                axes.vlines(x, low, high, color=GREY, linewidth=1)
+                bottom, top = intervals[row["cell"]]
+                axes.vlines(x, bottom, top, color=GREY, linewidth=1)
+            if row["elbo"] is not None:
+                axes.plot([x, x], [y, row["elbo"]], ":", color=PALE, linewidth=1)
+                axes.plot([x], [row["elbo"]], "o", color=PALE, markerfacecolor="white")
             seeds = [(run[name], run["nll"]) for run in row["runs"]]
             axes.plot(*zip(*seeds, strict=True), ".", color=GREY, markersize=3)
             axes.plot([x], [y], "o", color=BLUE)
-            axes.annotate(
-                drawable(row["cell"]),
-                (x, y),
-                xytext=(5, 3),
-                textcoords="offset points",
-                color=DARK,
-                fontsize=8,
-            )
+        axes.margins(x=0.12)
+        _label(axes, rows, name, _ROW / height)
         axes.set_xlabel(label)
         axes.set_ylabel(f"nll, {nats_per_text(result)}")
-        axes.margins(x=0.12, y=0.12)
 
     return draw(
         "information",
-        (720, 460),
+        (860, height),
         paint,
         alt="nll of each configuration against the information in its latents",
-        caption="Below the line of a model without a latent, z pays.",
+        caption="Full points: nll; hollow ones: what the evidence lower bound says of the same "
+        "runs. Below the line of a model without a latent, z pays.",
     )
+
+
+def _label(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str, gap: float) -> None:
+    """Names in a column on the right, each tied to its point or line, none over another."""
+    low, high = axes.get_ylim()
+    right = axes.get_xlim()[1]
+    places = _spread([(row["nll"] - low) / (high - low) for row in rows], gap)
+    for row, place in zip(rows, places, strict=True):
+        colour = ORANGE if _is_exact(row) else DARK
+        axes.annotate(
+            drawable(row["cell"]),
+            (right if _is_exact(row) else row[name], row["nll"]),
+            xytext=(1.04, place),
+            textcoords="axes fraction",
+            va="center",
+            color=colour,
+            fontsize=8,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.4, "alpha": 0.6},
+        )
+
+
+def _spread(places: Sequence[float], gap: float) -> list[float]:
+    """Near ``places``, in their order, at least ``gap`` apart, and in [0, 1] where there is room.
+
+    >>> _spread([0.25, 0.25, 0.75], gap=0.25)
+    [0.125, 0.375, 0.75]
+    >>> _spread([0.0, 0.0], gap=0.25)
+    [0.0, 0.25]
+    """
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    # Neighbours too near make a group, whose middle is that of its places.
+    groups: list[list[float]] = []
+    for i in order:
+        groups.append([places[i]])
+        while len(groups) > 1 and _middle(groups[-1]) - _middle(groups[-2]) < gap * (
+            (len(groups[-1]) + len(groups[-2])) / 2
+        ):
+            last = groups.pop()
+            groups[-1] += last
+    spread = []
+    for group in groups:
+        first = _middle(group) - gap * (len(group) - 1) / 2
+        spread += [first + gap * number for number in range(len(group))]
+    shift = min(0.0, 1.0 - spread[-1]) or max(0.0, -spread[0])
+    found = [0.0] * len(places)
+    for i, place in zip(order, spread, strict=True):
+        found[i] = place + shift
+    return found
+
+
+def _middle(group: Sequence[float]) -> float:
+    return sum(group) / len(group)
 
 
 def _is_exact(row: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows and differences of a grid whose evaluations are made by hand."""
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -273,10 +274,22 @@ def test_figure_has_points_lines_and_the_intervals_of_the_reference(made, monkey
     information_figure(result)
     axes = drawn["axes"]
     assert {text.get_text() for text in axes.texts} == {"a", "b", "c"}
-    points = [tuple(line.get_xydata()[0]) for line in axes.lines if line.get_marker() == "o"]
-    assert sorted(points) == [pytest.approx((2.0, nll)) for nll in (50.1, 51.1)]
-    (level,) = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "None"]
+    points = {
+        full: [
+            tuple(line.get_xydata()[0])
+            for line in axes.lines
+            if line.get_marker() == "o" and (line.get_markerfacecolor() != "white") == full
+        ]
+        for full in (True, False)
+    }
+    assert sorted(points[True]) == [pytest.approx((2.0, nll)) for nll in (50.1, 51.1)]
+    bounds = sorted((2.0, row["elbo"]) for row in result["rows"] if row["cell"] != "c")
+    assert sorted(points[False]) == [pytest.approx(bound) for bound in bounds]
+    (level,) = [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == "-"
+                and len(line.get_xdata()) == 2]  # fmt: skip
     assert level == pytest.approx(52.1)
+    heights = sorted(text.xyann[1] for text in axes.texts)
+    assert all(after - before > 0.03 for before, after in itertools.pairwise(heights))
     ends = sorted(tuple(bar.get_segments()[0][:, 1]) for bar in axes.collections)
     for (low, high), nll in zip(ends, (50.1, 51.1), strict=True):
         assert low < nll < high < 52.1
