@@ -52,9 +52,10 @@ def compare_grid(
     the seeds do by themselves: ``seed_reach``, the half-width of Student's interval at the same
     level. Its standard error is from what is left of the nll of each run when the means of its
     cell and of its seed are taken out, pooled over the cells: cells of one seed share their
-    initial weights and their batches. The best is named where every other cell is told apart.
-    Where the grid has a reference, the differences that are given are to that cell, and a cell
-    below it may be told apart from it as well as one above.
+    initial weights and their batches. Where two seeds are not finished in every cell, it is from
+    the spread of the seeds in the cells that have several. The best is named where every other
+    cell is told apart. Where the grid has a reference, the differences that are given are to that
+    cell, and a cell below it may be told apart from it as well as one above.
 
     :param failures: why a run has no numbers, by its name.
     :param gradients: signal-to-noise ratios of ``model`` and ``guide``, by the name of the run.
@@ -217,9 +218,9 @@ def _differences(
     """Of every other cell to ``base``; below it or above, a cell may be told apart."""
     (of_base,) = [row for row in shown if row["cell"] == base]
     others = [row for row in shown if row["cell"] != base]
-    seed_error, freedom = _seed_error(shown)
     differences = []
     for row in others:
+        seed_error, freedom = _seed_error(shown, row, of_base)
         a, b = averaged[row["cell"]], averaged[base]
         check_same_sentences(a, b)
         comparison = compare_two(a, b, num_resamples, seed)
@@ -242,23 +243,33 @@ def _differences(
     return differences
 
 
-def _seed_error(rows: Sequence[Mapping[str, Any]]) -> tuple[float | None, int]:
+def _seed_error(
+    rows: Sequence[Mapping[str, Any]], a: Mapping[str, Any], b: Mapping[str, Any]
+) -> tuple[float | None, int]:
     """Standard error of a difference between two cells from the seeds, and its freedom.
 
-    Of the seeds that all cells have, at least two; otherwise None. Cells and seeds are taken to
-    add up, with a rest of one variance for all cells.
+    Of the seeds that all cells have, where those are two or more: cells and seeds are taken to add
+    up, with a rest of one variance for all cells. Otherwise what the seeds do within the cells that
+    have several, of one variance for all cells too; with a cell of one seed it is borrowed from the
+    others. None where no cell has two.
     """
     nlls = [{run["train_seed"]: run["nll"] for run in row["runs"]} for row in rows]
     if any(None in of_cell.values() for of_cell in nlls):
         return None, 0
     seeds = sorted(set.intersection(*(set(of_cell) for of_cell in nlls)))
     freedom = (len(rows) - 1) * (len(seeds) - 1)
+    if freedom >= 1:
+        table = torch.tensor([[of_cell[s] for s in seeds] for of_cell in nlls], dtype=torch.float64)
+        rest = table - table.mean(0) - table.mean(1, keepdim=True) + table.mean()
+        variance = rest.square().sum().item() / freedom
+        return math.sqrt(2 * variance / len(seeds)), freedom
+    several = [list(of_cell.values()) for of_cell in nlls if len(of_cell) > 1]
+    freedom = sum(len(values) - 1 for values in several)
     if freedom < 1:
         return None, 0
-    table = torch.tensor([[of_cell[s] for s in seeds] for of_cell in nlls], dtype=torch.float64)
-    rest = table - table.mean(0) - table.mean(1, keepdim=True) + table.mean()
-    variance = rest.square().sum().item() / freedom
-    return math.sqrt(2 * variance / len(seeds)), freedom
+    squares = sum(statistics.variance(values) * (len(values) - 1) for values in several)
+    parts = 1 / len(a["runs"]) + 1 / len(b["runs"])
+    return math.sqrt(squares / freedom * parts), freedom
 
 
 def _seed_sd(values: Sequence[float | None]) -> float | None:

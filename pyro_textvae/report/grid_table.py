@@ -211,11 +211,12 @@ def _notes(result: dict[str, Any]) -> list[str]:
             "would do. "
             + (
                 "The column of the seeds does, from what the seeds do beyond what they do to all "
-                "cells alike, pooled over cells. Told apart needs an interval without a tie, and a "
-                "difference above that of the seeds."
+                "cells alike, pooled over cells; where two seeds are not finished in every cell, "
+                "from their spread in the cells that have several. Told apart needs an interval "
+                "without a tie, and a difference above that of the seeds."
                 if seeds_known
-                else "No two seeds are finished in every cell, so that is not known here: cells "
-                "told apart as runs may be alike as configurations."
+                else "No cell has two seeds, so that is not known here: cells told apart as runs "
+                "may be alike as configurations."
             )
         )
     if result["best"] is not None:

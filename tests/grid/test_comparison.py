@@ -143,6 +143,18 @@ def test_seed_error_is_the_one_of_paired_seeds(made):
     assert found["seed_reach"] == pytest.approx(4.303 * found["seed_error"])
 
 
+def test_seed_error_of_a_cell_of_one_seed_is_borrowed(made):
+    """From the spread within the cells that have several; a mean of three seeds has a third."""
+    grid = made({"a": [51.0, 53.0, 52.0], "b": [50.0, None, None], "c": [40.0, 41.0, None]})
+    result = compared(grid, failures=["b-seed1", "b-seed2", "c-seed2"])
+    rows = {each["a"]: each for each in result["differences"]}
+    variance = (2 * 1.0 + 1 * 0.5) / 3
+    assert rows["a"]["seed_error"] == pytest.approx(math.sqrt(variance * (1 / 3 + 1 / 2)))
+    assert rows["b"]["seed_error"] == pytest.approx(math.sqrt(variance * (1 + 1 / 2)))
+    assert [row["seed_freedom"] for row in rows.values()] == [3, 3]
+    assert rows["b"]["seed_reach"] == pytest.approx(3.182 * rows["b"]["seed_error"])
+
+
 def test_seed_error_does_not_hold_what_a_seed_does_to_all_cells(made):
     result = compared(made({"a": [51.0, 91.0], "b": [50.0, 90.0], "c": [50.5, 90.5]}))
     assert [each["seed_error"] for each in result["differences"]] == pytest.approx([0.0, 0.0])
@@ -181,7 +193,7 @@ def test_failed_runs_leave_the_others(made):
     assert [row["failed"] for row in result["rows"]] == [[], ["a-seed1"], ["c-seed0", "c-seed1"]]
     assert [row["nll"] for row in result["rows"]] == [pytest.approx(50.05), 51.0, None]
     (found,) = result["differences"]
-    assert (found["a"], found["b"], found["seed_error"]) == ("a", "b", None)
+    assert (found["a"], found["b"], found["told_apart"]) == ("a", "b", False)
     assert result["failures"]["a-seed1"] == "out of luck"
 
 

@@ -141,7 +141,7 @@ def test_notes_say_what_the_intervals_hold():
     assert "The column of the seeds does" in text()
     alone = result_of()["differences"][0] | {"seed_reach": None, "seed_error": None}
     of_runs = text(differences=[alone])
-    assert "No two seeds are finished in every cell" in of_runs
+    assert "No cell has two seeds" in of_runs
     assert "- | as runs |" in of_runs
     assert "* told apart from every other cell, as runs." in of_runs
     assert "as runs" not in text()
