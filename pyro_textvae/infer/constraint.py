@@ -50,6 +50,10 @@ class KLConstraint(ABC):
     def advance(self, terms: PerDatumTerms) -> None:  # noqa: B027 - most have nothing to move
         """Move on by one training step, after ``terms``, which have no gradients."""
 
+    def warnings(self, terms: PerDatumTerms) -> list[str]:
+        """What is to be said before training, of programs that have such terms."""
+        return []
+
     def describe(self) -> dict[str, float]:
         """Numbers of its own for the log of a run, such as a multiplier."""
         return {}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyro
+from pyro.infer import ELBO
 
 from pyro_textvae.config.train import TrainConfig
 from pyro_textvae.data import Corpus
@@ -238,7 +239,7 @@ def _resume(
         return trainer.fit()
 
 
-def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
+def describe(config: TrainConfig, corpus: Corpus, pair: Built) -> str:
     """What is going to be trained on what, and how many sentences were dropped or cut."""
     splits = [corpus.summary()[name] for name in SPLITS]
     most, most_of_source = config.max_length, config.max_source_length
@@ -277,6 +278,7 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
     warnings = [*corpus.source_warnings, *warnings_of_copying(pair.model, corpus)]
     warnings += sources_left_unread(pair.model, pair.guide, config)
     warnings += labels_left_unread(pair.model, pair.guide, config)
+    warnings += _warnings_of_constraint(pair.objective)
     warnings += [text for name in SPLITS for text in corpus.warnings(name)]
     return "".join(
         [
@@ -290,6 +292,13 @@ def describe(config: TrainConfig, corpus: Corpus, pair: Pair) -> str:
             *(f"\nwarning: {text}" for text in warnings),
         ]
     )
+
+
+def _warnings_of_constraint(objective: ELBO) -> list[str]:
+    """After the dry run, which leaves the terms of a batch with the objective."""
+    constraint = getattr(objective, "constraint", None)
+    terms = getattr(objective, "latest", None)
+    return [] if constraint is None or terms is None else constraint.warnings(terms)
 
 
 def _by_split(numbers: Mapping[SplitName, int]) -> str:

@@ -19,7 +19,7 @@ from pyro_textvae.infer import (
 )
 from pyro_textvae.models import SentenceVAE
 from pyro_textvae.nn import LSTMDecoder, LSTMEncoder
-from pyro_textvae.priors import UniformSphere
+from pyro_textvae.priors import GaussianMixture, UniformSphere
 from pyro_textvae.testing import ContractError, check_pair
 
 KINDS = [
@@ -136,3 +136,29 @@ def test_a_former_name_is_the_constraint_with_its_options_given(pair, tokens, fo
     built = zoo.build(loaded, {"nats": 0.3})
     assert torch.equal(built(terms), FreeBits(0.3, **kind)(terms))
     assert former not in zoo.names("constraints")
+
+
+def test_noise_of_a_drawn_kl_that_is_clamped_is_warned_of(pair, tokens):
+    """Clamped sentence by sentence it pays more than the mean does; the mean over a batch less."""
+    model, guide = pair
+    closed = BetaELBO().terms(model, guide, tokens=tokens)
+    model.prior = GaussianMixture(2, num_components=1, learned=False, spread=1e-9).double()
+    drawn = BetaELBO().terms(model, guide, tokens=tokens)
+    assert FreeBits(2.0).warnings(closed) == []
+    (text,) = FreeBits(2.0).warnings(drawn)
+    assert "the KL of 'z' has no closed form" in text
+    assert "before they carry 2 nats" in text
+    assert FreeBits(2.0, over="batch_mean").warnings(drawn) == []
+    assert (
+        FreeBits(2.0).warnings(BetaELBO(num_particles=4).terms(model, guide, tokens=tokens)) == []
+    )
+    nats = closed.total_kl.mean().item()
+    many = [BetaELBO().terms(model, guide, tokens=tokens) for _ in range(200)]
+    by_sentence, by_batch = (
+        torch.stack([FreeBits(nats, over=over)(terms).mean() for terms in many]).mean().item()
+        for over in ("sentence", "batch_mean")
+    )
+    exact = FreeBits(nats)(closed).mean().item()
+    assert by_sentence > exact + 0.1
+    assert abs(by_batch - exact) < abs(by_sentence - exact)
+    assert TargetKL(2.0).warnings(drawn) == []

@@ -31,3 +31,10 @@ def test_folder_in_the_place_of_a_file_is_refused(tmp_path):
     folder.evaluation.mkdir()
     with pytest.raises(UserError, match="is a folder, where a run has a file"):
         folder.check_files()
+
+
+def test_warnings_of_a_constraint_are_told(tmp_path):
+    lines = []
+    of_constraint = {"prior": "gaussian_mixture", "constraint": "free_bits", "options": {"nats": 2}}
+    train(TrainConfig(**SMALL | of_constraint), tmp_path / "run", report=lines.append)
+    assert "warning: the KL of 'z' has no closed form, and free_bits clamps" in lines[0]

@@ -71,6 +71,17 @@ class FreeBits(KLConstraint):
             total = total + self._mean(kl).clamp(min=self.nats).sum(-1)
         return total
 
+    def warnings(self, terms: PerDatumTerms) -> list[str]:
+        """Whether it clamps the noise of a KL that is drawn."""
+        drawn = [n for n, kl in terms.kl.items() if n not in terms.closed_form and len(kl) == 1]
+        if self.over == "batch_mean" or not drawn:
+            return []
+        return [
+            f"the KL of {drawn[0]!r} has no closed form, and free_bits clamps that of one draw "
+            f"with its noise: sentences pay before they carry {self.nats:g} nats. Take "
+            "over=batch_mean, or several particles"
+        ]
+
     def _mean(self, kl: Tensor) -> Tensor:
         """Of the KL of groups, ``(K, N, G)``, over the particles and, if asked, over the batch."""
         if self.over == "sentence":
