@@ -219,6 +219,12 @@ def _notes(result: dict[str, Any]) -> list[str]:
                 "may be alike as configurations."
             )
         )
+    settled = [n for each in result["differences"] if (n := each.get("num_settled")) is not None]
+    if settled and min(settled) < result["num_sentences"]:
+        notes.append(
+            "A difference is of the sentences whose estimates are settled in both cells, at least "
+            f"{min(settled):,} of {result['num_sentences']:,}: it need not be that of the two nlls."
+        )
     if result["best"] is not None:
         as_runs = "" if seeds_known else ", as runs"
         notes.append(f"{_BEST} told apart from every other cell{as_runs}.")

@@ -147,6 +147,10 @@ def test_notes_say_what_the_intervals_hold():
     assert "as runs" not in text()
     assert "- | no |" in text(differences=[alone | {"told_apart": False}])
     assert "No cell is told apart from every other." in text(best=None)
+    settled = [result_of()["differences"][0] | {"num_settled": n} for n in (190, 180)]
+    assert "settled in both cells, at least 180 of 200" in text(differences=settled)
+    assert "settled" not in text(differences=[settled[0] | {"num_settled": 200}])
+    assert "settled" not in text()
     assert "No differences: other text." in text(differences=[], no_differences="other text")
     assert "Caution" not in text()
     assert "200 sentences are few" not in text()
