@@ -132,13 +132,17 @@ def check_argument(name: str, value: Any, kind: Any, *conditions: Condition | Me
 def plain(name: str, value: Any) -> Any:
     """The value as a file of settings can hold it: paths and devices as text, scalars as numbers.
 
-    :raises UserError: for something inside a list or a mapping that no file can hold.
+    :raises UserError: for something inside a list or a mapping that no file can hold, and for a key
+        that is not text.
 
     >>> import numpy as np
     >>> plain("options", {"rate": np.float64(0.5), "seeds": [np.int64(3)]})
     {'rate': 0.5, 'seeds': [3]}
     """
     if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise UserError(f"{name} has the key {key!r}, and keys are text: put it in quotes")
         return {key: _plain_part(f"{name}.{key}", each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         parts = [_plain_part(f"{name}[{place}]", each) for place, each in enumerate(value)]
