@@ -81,5 +81,6 @@ class AssessmentConfig(ShownSettings):
         check_settings(self)
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide the numbers: all but the device."""
-        return {name: value for name, value in asdict(self).items() if name != "device"}
+        """The settings that decide the numbers: those of an assessment, all but the device."""
+        names = AssessmentConfig.__dataclass_fields__.keys() - {"device"}
+        return {name: value for name, value in asdict(self).items() if name in names}

@@ -11,6 +11,8 @@ from pyro_textvae.report.columns import padded
 from pyro_textvae.report.generation_rows import interval_of, value_of
 
 _BESIDE = ("metrics", "statistics", "num_replicates", "replicate_size", "num_draws")
+_OF_THE_COMMAND = ("run", "trust_code", "json", "out")
+"""What files of earlier versions have beside the settings of an assessment."""
 
 
 def generation_lines(runs: Sequence[dict[str, Any]]) -> list[str]:
@@ -59,7 +61,7 @@ def _cautions(runs: Sequence[dict[str, Any]]) -> list[str]:
     for run in runs[1:]:
         other = run["generation"]
         names = {"split": (first["split"], other["split"])}
-        for name in sorted({*first["settings"], *other["settings"]} - {*_BESIDE}):
+        for name in sorted({*first["settings"], *other["settings"]} - {*_BESIDE, *_OF_THE_COMMAND}):
             names[name] = (first["settings"].get(name), other["settings"].get(name))
         differing = [name for name, (a, b) in names.items() if a != b]
         if differing:

@@ -11,6 +11,7 @@ import pytest
 
 from pyro_textvae.assessment import Material, assess
 from pyro_textvae.config.assess import AssessmentConfig
+from pyro_textvae.report.generation_columns import generation_lines
 from pyro_textvae.run_folder import RunFolder
 from pyro_textvae.run_folder.assessed_run import AssessmentError, read_assessment
 from pyro_textvae.runs.compare import assessed
@@ -58,6 +59,15 @@ def test_the_same_seed_gives_the_same_file_and_another_one_another(succeeds, run
     assert first == again
     assert first != other
     assert not (run_copy / "generation.json").exists()
+
+
+def test_runs_that_were_assessed_alike_are_compared_without_a_caution(succeeds, run_copy, tmp_path):
+    other = Path(shutil.copytree(run_copy, tmp_path / "other"))
+    for folder in (run_copy, other):
+        succeeds(*arguments(folder, metrics=["distinct"]))
+        assert not {"run", "out", "json"} & set(read_assessment(folder)["settings"])
+    runs = [{"run": folder.name, **assessed(folder)} for folder in (run_copy, other)]
+    assert not [line for line in generation_lines(runs) if "another" in line]
 
 
 def test_options_reach_the_samples(succeeds, run_copy, tmp_path):

@@ -103,6 +103,8 @@ def test_what_makes_columns_incomparable_is_said():
     judged = {"language_model": "runs/judge"}
     alike = generation_lines([summary("a", **judged), summary("b", **judged)])
     assert not [line for line in alike if "caution" in line]
+    before = [summary(name, run=f"runs/{name}", **judged) for name in "ab"]
+    assert not [line for line in generation_lines(before) if "caution" in line]
     other = generation_lines([summary("a", **judged), summary("b", size=50, **judged)])
     assert "caution: b was assessed with another size than a: assess them alike" in other[-1]
     doubtful = generation_lines([RUN | {"generation_doubt": "it is damaged: run this"}])
