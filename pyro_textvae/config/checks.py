@@ -142,7 +142,7 @@ def plain(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise UserError(f"{name} has the key {key!r}, and keys are text: put it in quotes")
+                raise UserError(f"a key of {name} must be str, got {key!r}: put it in quotes")
         return {key: _plain_part(f"{name}.{key}", each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         parts = [_plain_part(f"{name}[{place}]", each) for place, each in enumerate(value)]

@@ -173,7 +173,7 @@ def test_cuda_without_a_gpu(check_refused, run, command):
             "seed: !!timestamp x\n",
             r"\(line 1\): the value cannot be read: 'x' is no value of its type",
         ),
-        ("options: {null: 1}\n", r"options has the key None, and keys are text"),
+        ("options: {null: 1}\n", r"a key of options must be str, got None"),
         (f"options: {'[' * 300}\n", r"settings\.yaml is not YAML \(line 1\): write one"),
         ("options: &a {a: *a}\n", r"settings\.yaml is not YAML \(line 1\): write one"),
     ],
