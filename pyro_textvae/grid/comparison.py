@@ -218,15 +218,17 @@ def _differences(
     """Of every other cell to ``base``; below it or above, a cell may be told apart."""
     (of_base,) = [row for row in shown if row["cell"] == base]
     others = [row for row in shown if row["cell"] != base]
+    variance, freedom, num_seeds = _seed_variance(shown)
     differences = []
     for row in others:
-        seed_error, freedom = _seed_error(shown, row, of_base)
         a, b = averaged[row["cell"]], averaged[base]
         check_same_sentences(a, b)
         comparison = compare_two(a, b, num_resamples, seed)
-        reach = None
+        seed_error = reach = None
         same_seeds = all(each["num_runs"] == len(each["runs"]) for each in (row, of_base))
-        if seed_error is not None:
+        if freedom >= 1:
+            counts = [num_seeds or len(cell["runs"]) for cell in (row, of_base)]
+            seed_error = math.sqrt(variance * sum(1 / count for count in counts))
             reach = seed_error * _STUDENT[min(freedom, len(_STUDENT)) - 1]
         differences.append(
             {
@@ -243,33 +245,27 @@ def _differences(
     return differences
 
 
-def _seed_error(
-    rows: Sequence[Mapping[str, Any]], a: Mapping[str, Any], b: Mapping[str, Any]
-) -> tuple[float | None, int]:
-    """Standard error of a difference between two cells from the seeds, and its freedom.
+def _seed_variance(rows: Sequence[Mapping[str, Any]]) -> tuple[float, int, int | None]:
+    """The variance of what seeds do to a cell, its freedom, and how many seeds all cells have.
 
     Of the seeds that all cells have, where those are two or more: cells and seeds are taken to add
     up, with a rest of one variance for all cells. Otherwise what the seeds do within the cells that
-    have several, of one variance for all cells too; with a cell of one seed it is borrowed from the
-    others. None where no cell has two.
+    have several, of one variance for all cells too, and no number of seeds; with a cell of one seed
+    it is borrowed from the others. A freedom of 0 where no cell has two.
     """
     nlls = [{run["train_seed"]: run["nll"] for run in row["runs"]} for row in rows]
     if any(None in of_cell.values() for of_cell in nlls):
-        return None, 0
+        return 0.0, 0, None
     seeds = sorted(set.intersection(*(set(of_cell) for of_cell in nlls)))
     freedom = (len(rows) - 1) * (len(seeds) - 1)
     if freedom >= 1:
         table = torch.tensor([[of_cell[s] for s in seeds] for of_cell in nlls], dtype=torch.float64)
         rest = table - table.mean(0) - table.mean(1, keepdim=True) + table.mean()
-        variance = rest.square().sum().item() / freedom
-        return math.sqrt(2 * variance / len(seeds)), freedom
+        return rest.square().sum().item() / freedom, freedom, len(seeds)
     several = [list(of_cell.values()) for of_cell in nlls if len(of_cell) > 1]
     freedom = sum(len(values) - 1 for values in several)
-    if freedom < 1:
-        return None, 0
     squares = sum(statistics.variance(values) * (len(values) - 1) for values in several)
-    parts = 1 / len(a["runs"]) + 1 / len(b["runs"])
-    return math.sqrt(squares / freedom * parts), freedom
+    return squares / max(1, freedom), freedom, None
 
 
 def _seed_sd(values: Sequence[float | None]) -> float | None:
