@@ -43,6 +43,7 @@ from pyro_textvae.runs.evaluate import build_proposal, write_evaluation
 from pyro_textvae.runs.load import read_run
 from pyro_textvae.training import Callback
 from pyro_textvae.training.logger import callbacks_of
+from pyro_textvae.training.validation import bound_of
 
 
 @dataclass(frozen=True)
@@ -403,8 +404,7 @@ class TextVAE(Parameters):
         shown: dict[str, Any] = self._shown()
         if self._folder is not None:
             history = self.history
-            bounds = [line.get("valid_importance_weighted", line["valid_elbo"]) for line in history]
-            best = min(bounds, default=None)
+            best = min(map(bound_of, history), default=None)
             shown["run"] = str(self._folder)
             shown["epochs done"] = len(history)
             if best is not None:

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 
 from torch import nn
 
@@ -42,7 +44,7 @@ class Validation:
     @property
     def bound(self) -> float:
         """What the best epoch is told by: the tightest bound that there is."""
-        return self.elbo if self.importance_weighted is None else self.importance_weighted
+        return bound_of(self.metrics())
 
     def metrics(self) -> dict[str, float | None]:
         """What the line of an epoch has of it."""
@@ -50,6 +52,12 @@ class Validation:
         if self.importance_weighted is None:
             del names["valid_importance_weighted"]
         return names
+
+
+def bound_of(metrics: Mapping[str, Any]) -> float:
+    """:attr:`Validation.bound` of a line of metrics."""
+    bound: float = metrics.get("valid_importance_weighted", metrics["valid_elbo"])
+    return bound
 
 
 def validate(
