@@ -109,8 +109,10 @@ def _table(result: Refit, options: RefitOptions) -> str:
         **_parts_of_kl(result),
         "nll, by auto": f"{result.before.nll:.3f} -> {result.after.nll:.3f} ({count:,} sentences); "
         f"{result.comparison.verdict('the new prior', 'the old prior')}",
-        "  by the guide": f"{result.guide_before:.3f} -> {result.guide_after:.3f}, by weights that "
-        "count a guide that fits better as a better model",
+        "  by the guide": f"{result.guide_before:.3f} -> {result.guide_after:.3f} "
+        f"({result.guide_sentences:,} of them, by auto {result.auto_before:.3f} -> "
+        f"{result.auto_after:.3f}), by weights that count a guide that fits better as a better "
+        "model",
         "what moved": _moved(result),
     }
     return "\n".join(f"{name:20s}{value}" for name, value in rows.items())

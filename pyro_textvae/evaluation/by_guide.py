@@ -74,6 +74,10 @@ class ByGuide(Displayed):
         column[self.indices] = self.likelihood.log_px
         return column
 
+    def nll_of_these(self, likelihood: LogLikelihood) -> float:
+        """Mean nll of the same sentences by other estimates of the split."""
+        return -likelihood.log_px[self.indices].mean().item()
+
     def compared_with(self, likelihood: LogLikelihood) -> dict[str, Any]:
         """Plain values for ``evaluation.json``: both nlls of these sentences."""
         return {
@@ -82,6 +86,6 @@ class ByGuide(Displayed):
                 "num_samples": NUM_SAMPLES,
                 "nll": self.likelihood.nll,
                 "nll_standard_error": self.likelihood.nll_standard_error,
-                "nll_of_these": -likelihood.log_px[self.indices].mean().item(),
+                "nll_of_these": self.nll_of_these(likelihood),
             }
         }

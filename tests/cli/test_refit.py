@@ -92,6 +92,17 @@ def test_gain_is_that_of_the_bound(run_copy, new):
     assert before.mutual_information == pytest.approx(after.mutual_information, abs=1e-3)
 
 
+def test_guides_number_has_auto_of_the_same_sentences(run, new, monkeypatch):
+    monkeypatch.setattr("pyro_textvae.evaluation.by_guide.NUM_SENTENCES", 3)
+    result = refit(run, new, options={"num_components": 1}, num_sentences=8, num_samples=20)
+    places = torch.randperm(8, generator=torch.Generator().manual_seed(0))[:3]
+    assert result.guide_sentences == 3
+    assert result.auto_before == pytest.approx(-result.before.log_px[places].mean().item())
+    assert result.auto_after == pytest.approx(-result.after.log_px[places].mean().item())
+    # Estimates of one number, as the guide of this run is near enough.
+    assert result.guide_before == pytest.approx(result.auto_before, abs=0.1)
+
+
 def test_likelihood_and_alternation(succeeds, run, new):
     """Decoder fixed, guide trained on, prior fitted by EM that climbs in each round."""
     options = ["--options.num_components", "1", "--num-train-sentences", "6", *FEW]
@@ -106,6 +117,7 @@ def test_likelihood_and_alternation(succeeds, run, new):
         r"  mismatch +-?\d+\.\d{3} -> -?\d+\.\d{3}, .*: KL is not information",
         r"    at least +-?\d+\.\d{3} -> -?\d+\.\d{3}, each draw's own sentence left out",
         r"nll, by auto .* \(8 sentences\);",
+        r"  by the guide +\d+\.\d{3} -> \d+\.\d{3} \(8 of them, by auto \d+\.\d{3} -> \d+\.\d{3}\)",
         r"what moved +(the bound|log p|nothing)",
     ):
         assert re.search(line, out), line

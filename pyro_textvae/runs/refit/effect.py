@@ -46,7 +46,10 @@ class Effect(Displayed):
     comparison
         Of them: the difference of the nll that a new sentence would see, new less old.
     guide_before, guide_after
-        Mean nll by the guide's weights, which counts a better guide as a better model.
+        Mean nll by the guide's weights, which counts a better guide as a better model, of
+        ``guide_sentences`` of the sentences.
+    auto_before, auto_after
+        That of these very sentences by the proposal.
     information_before, information_after
         The parts of the KL: what z knows of the sentence, and the mismatch with the prior.
     """
@@ -59,6 +62,9 @@ class Effect(Displayed):
     comparison: Comparison
     guide_before: float
     guide_after: float
+    guide_sentences: int
+    auto_before: float
+    auto_after: float
     information_before: Information
     information_after: Information
 
@@ -94,7 +100,7 @@ def effect_on(
         else _gain_in_all(old, new, batches, config.seed)
     )
     before, after = (log_px(pair, batches, config) for pair in (old, new))
-    guide_before, guide_after = (
+    by_guide_before, by_guide_after = (
         ByGuide.of(
             pair.model,
             pair.guide,
@@ -102,7 +108,7 @@ def effect_on(
             seed=config.seed,
             num_global_draws=None,
             max_tokens=None,
-        ).likelihood.nll
+        )
         for pair in (old, new)
     )
     known_before, known_after = (
@@ -116,8 +122,11 @@ def effect_on(
         before=before,
         after=after,
         comparison=compare(after, before),
-        guide_before=guide_before,
-        guide_after=guide_after,
+        guide_before=by_guide_before.likelihood.nll,
+        guide_after=by_guide_after.likelihood.nll,
+        guide_sentences=len(by_guide_before.indices),
+        auto_before=by_guide_before.nll_of_these(before),
+        auto_after=by_guide_after.nll_of_these(after),
         information_before=known_before,
         information_after=known_after,
     )
