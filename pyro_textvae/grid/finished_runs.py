@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -70,13 +70,13 @@ def grid_of_runs(paths: Sequence[str | Path], *, reference: str | None = None) -
                 f"two of the runs have a folder of the name {folder.name}: rename one of them"
             )
         run = GridRun("", {}, RunFolder(folder).read_settings(), folder)
-        standing = standing_of(run)
-        if not standing.is_trained(run.config):
+        contents = run.files.read_config()
+        # What refit or save_run wrote has no training of its own that could be gone on with.
+        if contents.get("made_by") is None and not standing_of(run).is_trained(run.config):
             raise UserError(
                 f"{folder} has not been trained to its end: pyro-textvae train --resume {folder}"
             )
-        settings = asdict(replace(run.config, **_OF_THE_RUN))
-        same = json.dumps(settings, sort_keys=True, default=str)
+        same = json.dumps(_identity(run, contents), sort_keys=True, default=str)
         cell = cells.setdefault(same, re.sub(r"-seed\d+$", "", folder.name))
         runs.append(replace(run, cell=cell, members={"run": cell}))
     if len(set(cells.values())) < len(cells):
@@ -90,6 +90,16 @@ def grid_of_runs(paths: Sequence[str | Path], *, reference: str | None = None) -
         reference = named.get(Path(os.path.normpath(reference)).name, reference)
     description = {"runs": [str(folder) for folder in folders]}
     return Grid(Path("."), runs, EvaluationConfig(), 0, description, reference)
+
+
+def _identity(run: GridRun, contents: Mapping[str, Any]) -> dict[str, Any]:
+    """What runs of one cell have in common: settings, and how they were refitted."""
+    settings = asdict(replace(run.config, **_OF_THE_RUN))
+    refitted = contents.get("refit", {})
+    chosen = refitted.get("chosen_by_held_out", ())
+    settings["options"] = {n: v for n, v in run.config.options.items() if n not in chosen}
+    how = {name: refitted.get(name) for name in ("target", "alternate")}
+    return {**settings, "made_by": contents.get("made_by"), **how}
 
 
 def _refuse_equal_seeds(runs: Sequence[GridRun]) -> None:

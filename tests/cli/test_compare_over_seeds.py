@@ -38,6 +38,32 @@ def test_runs_that_differ_by_seed_are_one_row(trained):
     assert grid.reference == "lm"
 
 
+def test_refitted_run_is_a_row_that_was_not_trained(trained, tmp_path, succeeds):
+    """By how it was fitted, told apart from another fit of the same settings."""
+    for target in ("aggregate", "likelihood"):
+        out = tmp_path / f"{target}-seed0"
+        succeeds(
+            *("refit", trained / "vae-seed0", "--out", out, "--target", target),
+            *("--options.num_components", 1, "--num-train-sentences", 6),
+            *("--num-sentences", 8, "--num-samples", 20),
+        )
+        succeeds("evaluate", out, "--num-samples", 10, "--proposal", "guide")
+    second = tmp_path / "aggregate-seed1"
+    shutil.copytree(tmp_path / "aggregate-seed0", second)
+    contents = json.loads((second / "config.json").read_text())
+    # As if the held-out sentences of each seed had chosen.
+    for folder, number in ((tmp_path / "aggregate-seed0", 1), (second, 2)):
+        contents["settings"]["seed"] = number - 1
+        contents["settings"]["options"]["num_components"] = number
+        contents["refit"]["chosen_by_held_out"] = ["num_components"]
+        (folder / "config.json").write_text(json.dumps(contents))
+    runs = [*sorted(trained.iterdir()), *sorted(tmp_path.iterdir())]
+    cells = [run.cell for run in grid_of_runs(runs).runs]
+    assert cells == ["lm", "lm", "vae", "vae", "aggregate", "aggregate", "likelihood"]
+    printed = succeeds("compare", "--over-seeds", *runs, "--num-resamples", 1000)
+    assert "4 cells, seeds 0, 1" in printed
+
+
 def test_table_and_figure_of_folders(trained, tmp_path, succeeds, cli):
     runs = sorted(trained.iterdir())
     out, figure = tmp_path / "table.json", tmp_path / "figure.png"

@@ -130,6 +130,14 @@ def test_likelihood_and_alternation(succeeds, run, new):
     assert not torch.equal(old_guide.loc.bias, guide.loc.bias)
     config = json.loads((new / "config.json").read_text())
     assert (config["refit"]["target"], config["refit"]["alternate"]) == ("likelihood", 1)
+    assert config["refit"]["chosen_by_held_out"] == []
+
+
+def test_run_says_what_held_out_sentences_chose(run, new):
+    refit(run, new, num_sentences=4, num_samples=10)
+    config = json.loads((new / "config.json").read_text())
+    assert config["refit"]["chosen_by_held_out"] == ["num_components"]
+    assert config["settings"]["options"]["num_components"] >= 1
 
 
 def test_likelihood_that_falls_is_not_written(monkeypatch, check_refused, run, new):

@@ -173,7 +173,9 @@ def refit(
         scoring,
         same_guide=not alternate,
     )
-    _write(run, new, step, corpus, _origin(run, weights, target, alternate), overwrite=overwrite)
+    _write(
+        run, new, step, corpus, _origin(run, weights, target, alternate, step), overwrite=overwrite
+    )
     return Refit(
         **vars(effect),
         fitted=step.fitted,
@@ -224,13 +226,14 @@ def _checked_on_train(
 
 
 def _origin(
-    run: StoredRun, weights: str | None, target: RefitTarget, alternate: int
+    run: StoredRun, weights: str | None, target: RefitTarget, alternate: int, step: FittedPair
 ) -> dict[str, Any]:
     return {
         "of": str(run.folder.path),
         "weights_sha256": weights,
         "target": target,
         "alternate": alternate,
+        "chosen_by_held_out": ["num_components"] if step.fitted.tried else [],
     }
 
 
