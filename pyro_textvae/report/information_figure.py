@@ -89,12 +89,20 @@ def _label(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str, gap: float)
         axes.annotate(
             drawable(row["cell"]),
             (right if _is_exact(row) else row[name], row["nll"]),
-            xytext=(1.04, place),
+            xytext=(1.06, place),
             textcoords="axes fraction",
             va="center",
             color=colour,
             fontsize=8,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.4, "alpha": 0.6},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.4,
+                "alpha": 0.6,
+                # To the beginning of the name, not through it to its middle.
+                "relpos": (0, 0.5),
+                "shrinkA": 2,
+            },
         )
 
 
