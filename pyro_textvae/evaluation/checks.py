@@ -26,6 +26,7 @@ from pyro_textvae.evaluation.sentences import (
     sentences_in_corpus_order,
 )
 from pyro_textvae.infer.running import evaluation_mode
+from pyro_textvae.progress_bar import progress_bar
 
 _MOST_SAMPLES = 1000
 _NUM_SENTENCES = 50
@@ -51,7 +52,7 @@ def check(
     sentences = sentences_in_corpus_order(batches)
     max_tokens = max_tokens or suitable_tokens(model)
     if likelihood.summed_out is not None:
-        return _of_sums(model, guide, sentences, likelihood, seed, max_tokens)
+        return _of_sums(model, guide, sentences, likelihood, seed, max_tokens, progress)
     whole, model = model, integrated(model, guide, sentences[0], seed)
     result: dict[str, Any] = {"left_out": []}
     annealed: AnnealingCheck | None = None
@@ -96,7 +97,7 @@ def check(
     with evaluation_mode(model, guide, seed):
         posteriors = Posteriors(model, guide, some[0], seed)
     result["proposals"], left_out = _proposals(
-        whole, guide, some, count, seed, max_tokens, posteriors
+        whole, guide, some, count, seed, max_tokens, progress, posteriors
     )
     result["left_out"] += left_out
     return result
@@ -109,6 +110,7 @@ def _of_sums(
     likelihood: LogLikelihood,
     seed: int,
     max_tokens: int,
+    progress: bool,
 ) -> dict[str, Any]:
     """The proposals side by side, where p(x) is a sum that the other checks do not make."""
     assert likelihood.summed_out is not None
@@ -116,7 +118,7 @@ def _of_sums(
     shuffled = torch.randperm(len(sentences), generator=torch.Generator().manual_seed(seed))
     some = [sentences[index] for index in shuffled[:_NUM_SENTENCES].sort().values.tolist()]
     count = min(likelihood.num_samples, _MOST_SAMPLES)
-    rows, left_out = _proposals(model, guide, some, count, seed, max_tokens)
+    rows, left_out = _proposals(model, guide, some, count, seed, max_tokens, progress)
     reason = (
         f"{names} summed out: annealing, the bounds of simulated text and the gaps of the guide "
         "are of one posterior for each sentence, and are left out"
@@ -140,6 +142,7 @@ def _proposals(
     num_samples: int,
     seed: int,
     max_tokens: int,
+    progress: bool,
     posteriors: Posteriors | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Every proposal for such latents with the same number of draws, on the same sentences.
@@ -148,7 +151,8 @@ def _proposals(
     :returns: a row for each, the guide's first; and why one has none.
     """
     rows, left_out = [], []
-    for name in sorted(zoo.names("proposals"), key=lambda name: name != "guide"):
+    names = sorted(zoo.names("proposals"), key=lambda name: name != "guide")
+    for name in progress_bar(names, desc="proposals", shown=progress):
         proposal: Proposal = zoo.build(zoo.load("proposals", name), {})
         if not proposal.suits(posteriors):
             continue

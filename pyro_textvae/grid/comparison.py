@@ -14,6 +14,7 @@ import torch
 
 from pyro_textvae.errors import UserError
 from pyro_textvae.grid.definition import Grid, GridRun
+from pyro_textvae.grid.mixture_of_seeds import mixture_of_seeds
 from pyro_textvae.run_folder import RunFolder, quantities
 from pyro_textvae.run_folder.environment import describe_environment
 from pyro_textvae.run_folder.evaluated_run import EvaluatedRun, read_evaluated_run
@@ -57,6 +58,9 @@ def compare_grid(
     cell is told apart. Where the grid has a reference, the differences that are given are to that
     cell, and a cell below it may be told apart from it as well as one above.
 
+    The nll of a row is the mean of its seeds'; beside it stands that of their
+    :func:`mixture <pyro_textvae.grid.mixture_of_seeds.mixture_of_seeds>`.
+
     :param failures: why a run has no numbers, by its name.
     :param gradients: signal-to-noise ratios of ``model`` and ``guide``, by the name of the run.
     :param seed: of the bootstrap over sentences.
@@ -73,11 +77,12 @@ def compare_grid(
     }
     rows = [_row(of_cell, finished, failures, gradients) for of_cell in cells.values()]
     rows.sort(key=lambda row: math.inf if row["nll"] is None else row["nll"])
-    averaged = {
-        row["cell"]: _averaged(row["cell"], [finished[each["name"]] for each in row["runs"]])
-        for row in rows
-        if row["runs"]
-    }
+    averaged = {}
+    for row in rows:
+        seeds = [finished[each["name"]] for each in row["runs"]]
+        if seeds:
+            averaged[row["cell"]] = _averaged(row["cell"], seeds)
+        row |= mixture_of_seeds([run.log_px for run in seeds])
     to_best, differences, reason = [], [], None
     shown = [row for row in rows if row["cell"] in averaged]
     try:

@@ -21,6 +21,8 @@ _WIDTH = 118
 _BEST = "*"
 _MEANINGS = {
     "seed sd": "seed sd: standard deviation of the nll over seeds.",
+    "mixed": "mixed: nll of one model that draws a seed, then a text by that seed's network; "
+    "it has the parameters of all, and is lower with more.",
     "by q": "by q: what the guide's weights alone would add to the nll, on the same sentences.",
     "-elbo": "-elbo: minus the evidence lower bound.",
     "gap": "gap = -elbo - nll.",
@@ -68,6 +70,7 @@ def grid_csv(result: dict[str, Any]) -> str:
     """A line for each cell with all numbers unrounded; empty where there is none."""
     differences = {each["a"]: each for each in result["differences"]}
     keys = [column.key for column in _columns(result)]
+    keys += ["seed_information"]
     keys += [f"{each.name}_seed_sd" for each in _averaged(result) if each.name != "nll"]
     axes = list(result["rows"][0]["members"])
     written = io.StringIO()
@@ -129,7 +132,7 @@ def _averaged(result: dict[str, Any]) -> list[Quantity]:
 
 
 def _columns(result: dict[str, Any]) -> list[_Column]:
-    """The averaged quantities; beside the nll, what the seeds do to it."""
+    """The averaged quantities; beside the nll, what the seeds do to it and their mixture."""
     columns = []
     for each in _averaged(result):
         assert each.averaged is not None
@@ -137,6 +140,7 @@ def _columns(result: dict[str, Any]) -> list[_Column]:
         columns.append(_Column(each.name, heading, digits, 100 if each.kind == "share" else 1))
         if each.name == "nll":
             columns.append(_Column("nll_seed_sd", "seed sd", digits, 1))
+            columns.append(_Column("nll_mixed", "mixed", digits, 1))
     return columns
 
 

@@ -103,6 +103,12 @@ def test_rows_are_means_over_seeds_sorted_by_nll(made):
     assert (best["cell"], other["cell"]) == ("b", "a")
     assert best["nll"] == pytest.approx(50.2)
     assert best["nll_seed_sd"] == pytest.approx(0.4 / math.sqrt(2))
+    # Sentence by sentence, b0 and b1 being the runs 1 and 3.
+    of_runs = torch.stack([columns_of(nll, n)["log_px"] for nll, n in ((50.0, 1), (50.4, 3))])
+    mixed = math.log(2) - of_runs.logsumexp(0).mean().item()
+    assert best["nll_mixed"] == pytest.approx(mixed)
+    assert mixed < best["nll"]
+    assert best["seed_information"] > 0
     assert best["gap"] == pytest.approx(1.5)
     # Runs are numbered seed by seed: a0, b0, a1, b1.
     assert best["kl"] == pytest.approx(3.0 + (1 + 3) / 2)

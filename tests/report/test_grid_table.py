@@ -114,6 +114,20 @@ def test_columns_of_which_no_cell_knows_anything_are_left_out_with_their_meaning
     assert "| cell                | nll |\n" in nothing
 
 
+def test_mixture_of_the_seeds_stands_beside_their_mean():
+    mixed = {"nll_mixed": 72.5, "seed_information": 0.31}
+    rows = [row_of("iwae_8", **mixed), row_of("elbo", **dict.fromkeys(mixed))]
+    result = result_of(rows=rows, failures={})
+    lines = grid_table(result).splitlines()
+    heading, _, first, second = [cells(line) for line in lines if line.startswith("|")][:4]
+    place = heading.index("mixed")
+    assert heading[place - 1] == "seed sd"
+    assert (first[place], second[place]) == ("72.500", "-")
+    assert "mixed: nll of one model that draws a seed" in " ".join(grid_table(result).split())
+    first, _ = csv.DictReader(io.StringIO(grid_csv(result)))
+    assert (first["nll_mixed"], first["seed_information"]) == ("72.5", "0.31")
+
+
 def test_text_of_assessed_runs_has_a_table_of_its_own():
     number = {"value": 0.25, "digits": 2, "interval": [0.2, 0.3], "column": "BLEU back"}
     generation = {"numbers": {"bleu": number}, "split": "test", "settings": {}}
