@@ -23,12 +23,26 @@ class SeveralLSTMs(Decoder):
     """LSTMs that share words and scores. Given z, and 1 at the place of the one that writes."""
 
     def __init__(
-        self, vocab_size, embedding_dim, hidden_dim, latent_dim, max_length, *, num_decoders=2,
-        embedding_dropout=0.0, output_dropout=0.0
-    ):  # fmt: skip
-        rates = {"embedding_dropout": embedding_dropout, "output_dropout": output_dropout}
-        sizes = {"latent_dim": latent_dim, "max_length": max_length, "state_dim": hidden_dim}
-        super().__init__(vocab_size=vocab_size, embedding_dim=embedding_dim, **sizes, **rates)
+        self,
+        vocab_size,
+        embedding_dim,
+        hidden_dim,
+        latent_dim,
+        max_length,
+        *,
+        num_decoders=2,
+        embedding_dropout=0.0,
+        output_dropout=0.0,
+    ):
+        super().__init__(
+            vocab_size=vocab_size,
+            embedding_dim=embedding_dim,
+            state_dim=hidden_dim,
+            latent_dim=latent_dim,
+            max_length=max_length,
+            embedding_dropout=embedding_dropout,
+            output_dropout=output_dropout,
+        )
         self.sizes = [latent_dim - num_decoders, num_decoders]
         width = embedding_dim + self.sizes[0]
         lstms = (nn.LSTM(width, hidden_dim, batch_first=True) for _ in range(num_decoders))

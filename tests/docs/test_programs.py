@@ -69,7 +69,7 @@ def in_copy_of_folder(tmp_path, monkeypatch):
 )
 def test_program(path, tmp_path, capsys):
     program = Program(path)
-    assert 15 <= len(program.lines) <= 75
+    assert 15 <= len(program.lines) <= 90
     runs = trained_and_compared(program, tmp_path)
     resumed_bit_for_bit(program, runs[0], tmp_path)
     model, guide, _ = tv.load_run(runs[0])
