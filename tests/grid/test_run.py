@@ -78,7 +78,8 @@ def test_every_run_is_there_and_what_is_said_of_it(finished):
     folder, result, lines = finished
     names = ["elbo-seed0", "half-seed0", "elbo-seed1", "half-seed1"]
     assert lines[0] == f"4 runs of 2 cells in {folder}, 0 of them finished"
-    assert [line.partition(":")[0] for line in lines if ": nll " in line] == names
+    starts = [line.split(": nll ")[0] for line in lines if ": nll " in line.partition("\n")[0]]
+    assert starts == names
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == sorted(names)
     config = yaml.safe_load((folder / "half-seed1" / "config.yaml").read_text())
     assert (config["kl_weight"], config["seed"], config["epochs"]) == (0.5, 1, 1)
