@@ -80,16 +80,22 @@ def information_figure(result: Mapping[str, Any]) -> Picture:
 
 
 def _label(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str, gap: float) -> None:
-    """Names in a column on the right, each tied to its point or line, none over another."""
+    """Names in a column on the right, each tied to its point or line, none over another.
+
+    A thread goes level to the edge of the axes and slants only beyond it: none crosses another.
+    """
     low, high = axes.get_ylim()
-    right = axes.get_xlim()[1]
+    left, right = axes.get_xlim()
+    axes.set_xlim(left, right)
     places = _spread([(row["nll"] - low) / (high - low) for row in rows], gap)
     for row, place in zip(rows, places, strict=True):
         colour = ORANGE if _is_exact(row) else DARK
+        if not _is_exact(row):
+            axes.hlines(row["nll"], row[name], right, color=colour, linewidth=0.4, alpha=0.4)
         axes.annotate(
             drawable(row["cell"]),
-            (right if _is_exact(row) else row[name], row["nll"]),
-            xytext=(1.06, place),
+            (right, row["nll"]),
+            xytext=(1.14, place),
             textcoords="axes fraction",
             va="center",
             color=colour,

@@ -306,9 +306,19 @@ def test_figure_has_points_lines_and_the_intervals_of_the_reference(made, monkey
     (level,) = [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == "-"
                 and len(line.get_xdata()) == 2]  # fmt: skip
     assert level == pytest.approx(52.1)
-    heights = sorted(text.xyann[1] for text in axes.texts)
-    assert all(after - before > 0.03 for before, after in itertools.pairwise(heights))
-    ends = sorted(tuple(bar.get_segments()[0][:, 1]) for bar in axes.collections)
+    # No thread crosses another: those that end higher begin higher, all at the edge of the axes.
+    right = axes.get_xlim()[1]
+    threads = sorted((text.xyann[1], *text.xy) for text in axes.texts)
+    assert all(after[0] - before[0] > 0.03 for before, after in itertools.pairwise(threads))
+    assert [thread[1:] for thread in threads] == [
+        (right, pytest.approx(nll)) for nll in (50.1, 51.1, 52.1)
+    ]
+    segments = [bar.get_segments()[0] for bar in axes.collections]
+    levels = sorted(s.tolist() for s in segments if s[0, 1] == s[1, 1])
+    assert levels == [
+        [[2.0, pytest.approx(nll)], [right, pytest.approx(nll)]] for nll in (50.1, 51.1)
+    ]
+    ends = sorted(tuple(s[:, 1]) for s in segments if s[0, 0] == s[1, 0])
     for (low, high), nll in zip(ends, (50.1, 51.1), strict=True):
         assert low < nll < high < 52.1
 
