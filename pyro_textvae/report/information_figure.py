@@ -85,8 +85,8 @@ def _label(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str, gap: float)
     A thread goes level to the edge of the axes and slants only beyond it: none crosses another.
     """
     low, high = axes.get_ylim()
-    left, right = axes.get_xlim()
-    axes.set_xlim(left, right)
+    right = axes.get_xlim()[1]
+    axes.set_xlim(right=right)  # The threads end there, and would move it.
     places = _spread([(row["nll"] - low) / (high - low) for row in rows], gap)
     for row, place in zip(rows, places, strict=True):
         colour = ORANGE if _is_exact(row) else DARK
